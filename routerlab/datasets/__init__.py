@@ -1,0 +1,1 @@
+"""Data: ``load_*`` shipped, ``fetch_*`` published, ``make_*`` generated."""

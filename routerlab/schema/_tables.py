@@ -1,0 +1,235 @@
+"""Checks of the four tidy tables, done once, at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from routerlab.schema._errors import reject, shown
+
+WINNERS = ("model_a", "model_b", "tie", "both_bad")
+
+
+def _frame(table: object, name: str, required: Sequence[str]) -> pd.DataFrame:
+    """Copy `table`, bring a ``prompt_id`` index into the columns, and insist on `required`."""
+    if not isinstance(table, pd.DataFrame):
+        reject(f"{name} table", f"expected a pandas DataFrame, got {type(table).__name__}.", "Build one first.")
+    frame = table.reset_index() if "prompt_id" in table.index.names and "prompt_id" not in table else table.copy()
+    missing = [c for c in required if c not in frame]
+    if missing:
+        reject(
+            f"{name} table",
+            f"column {shown(missing)} is missing; it has {shown(frame.columns, 12)}.",
+            "Rename or add it.",
+        )
+    _not_null(frame, name, [c for c in required if c != "prompt"])
+    frame.attrs = dict(table.attrs)
+    return frame
+
+
+def _not_null(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
+    for column in columns:
+        if column in ("prompt_id", "model", "model_a", "model_b"):
+            bad = frame.index[frame[column].isna()]
+            if len(bad):
+                reject(f"{name} table, column '{column}'", f"is empty in row {shown(bad)}.", "Fill or drop those rows.")
+
+
+def _unique(frame: pd.DataFrame, name: str, key: Sequence[str]) -> None:
+    twice = frame.loc[frame.duplicated(list(key)), list(key)].drop_duplicates()
+    if len(twice):
+        reject(
+            f"{name} table, key ({', '.join(key)})",
+            f"appears more than once: {shown(twice.itertuples(index=False, name=None))}.",
+            f"Keep one row for each, e.g. frame.drop_duplicates({list(key)}).",
+        )
+
+
+def _known(frame: pd.DataFrame, name: str, prompts: pd.DataFrame | None) -> None:
+    if prompts is None:
+        return
+    known = prompts["prompt_id"] if "prompt_id" in prompts else prompts.index
+    absent = frame.loc[~frame["prompt_id"].isin(known), "prompt_id"].unique()
+    if len(absent):
+        reject(
+            f"{name} table, column 'prompt_id'",
+            f"{len(absent)} ids are not in the prompts table: {shown(absent)}.",
+            f"Add those prompts, or keep {name}[{name}.prompt_id.isin(prompts.index)].",
+        )
+
+
+def _number(
+    frame: pd.DataFrame, name: str, column: str, low: float, high: float = np.inf, *, scale: str | None = None
+) -> None:
+    """Insist on a finite number in [low, high] in `column`, NaN (missing) allowed."""
+    try:
+        values = pd.to_numeric(frame[column], errors="raise").astype(float)
+    except (TypeError, ValueError) as error:
+        reject(f"{name} table, column '{column}'", f"holds text: {error}.", "Convert it to numbers.")
+    bad = ~values.isna() & ~(np.isfinite(values) & (values >= low) & (values <= high))
+    if bad.any():
+        where = f"{shown(values[bad])} at {shown(frame.loc[bad, 'prompt_id'])}"
+        wanted = f"[{low:g}, {high:g}]" if np.isfinite(high) else f"finite numbers of at least {low:g}"
+        reject(
+            f"{name} table, column '{column}'",
+            f"got {where}, expected {wanted} or empty.",
+            scale or "Correct or empty those cells.",
+        )
+    frame[column] = values
+
+
+def check_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Check a prompts table and return it indexed by ``prompt_id``.
+
+    Parameters
+    ----------
+    prompts : DataFrame of shape (n_prompts, n_columns)
+        ``prompt_id`` as index or column, and ``prompt`` (non-empty text). Other columns pass through.
+
+    Returns
+    -------
+    DataFrame
+        A copy, indexed by ``prompt_id``.
+
+    Raises
+    ------
+    TableError
+        Duplicate or empty ids; empty or non-text prompts.
+
+    Examples
+    --------
+    >>> check_prompts(pd.DataFrame({"prompt_id": ["p1"], "prompt": ["Poach an egg?"]})).loc["p1", "prompt"]
+    'Poach an egg?'
+    """
+    frame = _frame(prompts, "prompts", ["prompt_id", "prompt"])
+    _unique(frame, "prompts", ["prompt_id"])
+    bad = ~frame["prompt"].map(lambda p: isinstance(p, str) and bool(p.strip()))
+    if bad.any():
+        reject(
+            "prompts table, column 'prompt'",
+            f"is empty or not text for {shown(frame.loc[bad, 'prompt_id'])} (got {shown(frame.loc[bad, 'prompt'])}).",
+            "Drop those rows, or convert them with .astype(str).",
+        )
+    return frame.set_index("prompt_id")
+
+
+def check_responses(responses: pd.DataFrame, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Check a responses table: one row for each (prompt_id, model).
+
+    Parameters
+    ----------
+    responses : DataFrame
+        ``prompt_id``, ``model``, ``response``; optional ``input_tokens``, ``output_tokens``,
+        ``cost_usd`` and ``latency_s``, non-negative or empty.
+    prompts : DataFrame, optional
+        If given, every ``prompt_id`` must be in it.
+
+    Returns
+    -------
+    DataFrame
+        A copy with ``prompt_id`` and ``model`` as columns.
+
+    Raises
+    ------
+    TableError
+        Duplicate keys, unknown prompt ids, negative or infinite numbers.
+
+    Examples
+    --------
+    >>> row = {"prompt_id": "p1", "model": "m", "response": "Yes.", "cost_usd": 0.01}
+    >>> len(check_responses(pd.DataFrame([row])))
+    1
+    """
+    frame = _frame(responses, "responses", ["prompt_id", "model", "response"])
+    _unique(frame, "responses", ["prompt_id", "model"])
+    _known(frame, "responses", prompts)
+    for column in ("input_tokens", "output_tokens", "cost_usd", "latency_s"):
+        if column in frame:
+            _number(frame, "responses", column, 0.0)
+    return frame
+
+
+def check_judgments(judgments: pd.DataFrame, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Check a judgments table: one verdict on two models' responses to a prompt in each row.
+
+    Parameters
+    ----------
+    judgments : DataFrame
+        ``prompt_id``, ``model_a``, ``model_b`` and ``winner``, one of 'model_a', 'model_b', 'tie',
+        'both_bad'. Optional columns (``judge``, ``judged_at``, ``note``, ...) pass through.
+    prompts : DataFrame, optional
+        If given, every ``prompt_id`` must be in it.
+
+    Returns
+    -------
+    DataFrame
+        A copy.
+
+    Raises
+    ------
+    TableError
+        Unknown winner labels (never turned into ties), a model judged against itself, unknown prompt ids.
+
+    Examples
+    --------
+    >>> vote = {"prompt_id": "p1", "model_a": "x", "model_b": "y", "winner": "tie"}
+    >>> len(check_judgments(pd.DataFrame([vote])))
+    1
+    """
+    frame = _frame(judgments, "judgments", ["prompt_id", "model_a", "model_b", "winner"])
+    _known(frame, "judgments", prompts)
+    bad = ~frame["winner"].isin(WINNERS)
+    if bad.any():
+        reject(
+            "judgments table, column 'winner'",
+            f"got {shown(frame.loc[bad, 'winner'].unique())} in {bad.sum()} rows (first: {shown(frame.index[bad])}); "
+            f"expected one of {', '.join(WINNERS)}.",
+            "Map your labels to these, or drop verdicts that could not be read.",
+        )
+    same = frame["model_a"] == frame["model_b"]
+    if same.any():
+        reject(
+            "judgments table, columns 'model_a' and 'model_b'",
+            f"{shown(frame.loc[same, 'model_a'].unique())} is judged against itself in row {shown(frame.index[same])}.",
+            "Drop those rows: they say nothing about which model is better.",
+        )
+    return frame
+
+
+def check_outcomes(outcomes: pd.DataFrame, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Check an outcomes table: measured quality and cost for each (prompt_id, model).
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        ``prompt_id``, ``model``, ``quality`` in [0, 1], ``cost_usd`` in USD per request, at least 0.
+        Empty cells are allowed. Optional ``latency_s``.
+    prompts : DataFrame, optional
+        If given, every ``prompt_id`` must be in it.
+
+    Returns
+    -------
+    DataFrame
+        A copy with float columns.
+
+    Raises
+    ------
+    TableError
+        Duplicate keys, unknown prompt ids, values out of range.
+
+    Examples
+    --------
+    >>> row = {"prompt_id": "p1", "model": "m", "quality": 0.5, "cost_usd": 0.01}
+    >>> len(check_outcomes(pd.DataFrame([row])))
+    1
+    """
+    frame = _frame(outcomes, "outcomes", ["prompt_id", "model", "quality", "cost_usd"])
+    _unique(frame, "outcomes", ["prompt_id", "model"])
+    _known(frame, "outcomes", prompts)
+    _number(frame, "outcomes", "quality", 0.0, 1.0, scale="Divide scores by their maximum, e.g. 1-10 scores by 10.")
+    _number(frame, "outcomes", "cost_usd", 0.0)
+    if "latency_s" in frame:
+        _number(frame, "outcomes", "latency_s", 0.0)
+    return frame
