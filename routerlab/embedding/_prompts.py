@@ -1,0 +1,105 @@
+"""The door of every embedder: prompts in, frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from routerlab.schema import check_prompts, provenance_of, reject, shown
+
+
+def check_texts(X: Any) -> pd.Series:
+    """Return prompts as a Series of text, index kept, or name the ids that are no text.
+
+    Parameters
+    ----------
+    X : Series, list, array of shape (n_prompts,) or DataFrame
+        Prompts. A DataFrame is read by its column ``prompt``, or is one column wide.
+
+    Returns
+    -------
+    Series of shape (n_prompts,)
+        Object dtype, the index of `X` (0, 1, ... for a list), named ``prompt_id`` if it had no name.
+
+    Examples
+    --------
+    >>> check_texts(["Poach an egg?"]).index.name
+    'prompt_id'
+    """
+    texts = _series(X)
+    if not len(texts):
+        reject("prompts", "got none.", "Pass at least one; check the split that you selected.")
+    bad = ~texts.map(lambda text: isinstance(text, str) and bool(text.strip())).to_numpy(dtype=bool)
+    if bad.any():
+        reject(
+            "prompts",
+            f"empty or not text for {shown(texts.index[bad])} (got {shown(texts[bad])}).",
+            "Drop those rows, or convert them with .astype(str).",
+        )
+    broken = texts.map(_is_broken).to_numpy(dtype=bool)
+    if broken.any():
+        reject(
+            "prompts",
+            f"hold half of a surrogate pair (a broken emoji, say) for {shown(texts.index[broken])}.",
+            "Repair them with text.encode('utf-8', 'replace').decode().",
+        )
+    texts.index.name = texts.index.name or "prompt_id"
+    return texts
+
+
+def _series(X: Any) -> pd.Series:
+    if isinstance(X, pd.DataFrame):
+        if "prompt" in X:
+            frame = check_prompts(X) if "prompt_id" in X else X
+            return frame["prompt"].astype(object)
+        if X.shape[1] != 1:
+            reject("prompts", f"got columns {shown(X.columns)}, expected 'prompt'.", "Pass frame['prompt'].")
+        return X.iloc[:, 0].astype(object)
+    if isinstance(X, pd.Series):
+        return X.astype(object)
+    if isinstance(X, str) or not isinstance(X, Iterable):
+        reject("prompts", f"expected a Series or list of texts, got {type(X).__name__}.", "Wrap one prompt in a list.")
+    values = np.empty(len(items := list(X)), dtype=object)
+    for row, item in enumerate(items):
+        values[row] = item[0] if isinstance(item, np.ndarray) and item.shape == (1,) else item
+    return pd.Series(values, dtype=object)
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def unit_rows(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale rows to length 1 in float32; a row of zeros stays as it is.
+
+    Examples
+    --------
+    >>> unit_rows(np.array([[3.0, 4.0]]))
+    array([[0.6, 0.8]], dtype=float32)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def as_frame(values: NDArray[Any], texts: pd.Series, columns: Iterable[Hashable], embedder: str) -> pd.DataFrame:
+    """Put float32 values in a frame that keeps the prompts' index and says which embedder made it.
+
+    Examples
+    --------
+    >>> as_frame(np.ones((1, 1)), check_texts(["a"]), ["x"], "toy").attrs
+    {'embedder': 'toy'}
+    """
+    frame = pd.DataFrame(values.astype(np.float32, copy=False), index=texts.index, columns=list(columns))
+    frame.attrs["embedder"] = embedder
+    if provenance := provenance_of(texts):
+        frame.attrs["provenance"] = provenance
+    return frame
