@@ -1,0 +1,239 @@
+"""The one decision rule, and the exact sweep of its operating points.
+
+Every router estimates each model's quality and cost for a prompt; the rule picks the model with
+the largest ``quality - cost_usd / willingness_to_pay``, ties going to the cheaper model. As
+willingness to pay (WTP) falls from infinity to 0, each prompt walks down the upper hull of its own
+(cost, quality) points, so all distinct operating points of a router are the sorted break points of
+all prompts: no grid, no refit, no second search for neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from routerlab.schema import check_aligned, provenance_of
+
+# Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every distinct operating point of a router on a set of prompts.
+
+    Parameters
+    ----------
+    index : Index of shape (n_prompts,)
+        Prompt ids.
+    models : Index of shape (n_models,)
+        Model names.
+    first : ndarray of shape (n_prompts,)
+        Position in `models` of each prompt's choice at infinite willingness to pay.
+    prompt, origin, target : ndarray of shape (n_switches,)
+        Each switch: position of the prompt, model before, model after.
+    wtp : ndarray of shape (n_switches,)
+        Willingness to pay (USD per unit of quality and request) at which the switch happens, decreasing.
+    abstained : ndarray of bool of shape (n_prompts,)
+        Prompts that went to the fallback model and never switch.
+    provenance : str or None
+        Note of the tables that the estimates came from.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [0.6, 0.2], "large": [0.7, 0.9]}, index=["p1", "p2"])
+    >>> cost = pd.DataFrame({"small": [0.001, 0.001], "large": [0.011, 0.011]}, index=["p1", "p2"])
+    >>> sweep = sweep_estimates(quality, cost)
+    >>> sweep
+    Sweep(n_prompts=2, n_models=2, n_switches=2, n_abstained=0)
+    >>> sweep.at(0.05).to_dict()
+    {'p1': 'small', 'p2': 'large'}
+    """
+
+    index: pd.Index
+    models: pd.Index
+    first: NDArray[np.integer]
+    prompt: NDArray[np.integer]
+    origin: NDArray[np.integer]
+    target: NDArray[np.integer]
+    wtp: NDArray[np.float64]
+    abstained: NDArray[np.bool_] = field(repr=False)
+    provenance: str | None = None
+
+    def __repr__(self) -> str:
+        """Sizes only: the arrays are long."""
+        return (
+            f"Sweep(n_prompts={len(self.index)}, n_models={len(self.models)}, "
+            f"n_switches={len(self.wtp)}, n_abstained={int(self.abstained.sum())})"
+        )
+
+    def at(self, willingness_to_pay: float) -> pd.Series:
+        """Choose a model for each prompt at one willingness to pay.
+
+        Parameters
+        ----------
+        willingness_to_pay : float
+            USD that one unit of quality is worth on one request; infinity means best quality.
+
+        Returns
+        -------
+        Series of shape (n_prompts,)
+            Model names indexed by prompt id.
+        """
+        check_wtp(willingness_to_pay)
+        # wtp decreases; a tie goes to the cheaper model, so a switch at exactly this value is taken.
+        taken = int(np.searchsorted(-self.wtp, -willingness_to_pay, side="right"))
+        position = self.first.copy()
+        position[self.prompt[:taken]] = self.target[:taken]  # a prompt's later switches overwrite its earlier ones
+        return as_choices(position, self.index, self.models, self.abstained, self.provenance)
+
+
+def check_wtp(willingness_to_pay: float) -> float:
+    """Check that a willingness to pay is a number of at least 0 (infinity allowed)."""
+    if not isinstance(willingness_to_pay, (int, float, np.number)) or not willingness_to_pay >= 0:
+        msg = (
+            "'willingness_to_pay' must be a number of at least 0: USD that one unit of quality is worth on one "
+            f"request (float('inf') for best quality). Got {willingness_to_pay!r} instead."
+        )
+        raise ValueError(msg)
+    return float(willingness_to_pay)
+
+
+def as_choices(
+    position: NDArray[np.integer],
+    index: pd.Index,
+    models: pd.Index,
+    abstained: NDArray[np.bool_],
+    provenance: str | None,
+) -> pd.Series:
+    """Name the chosen models, and carry the count of abstentions and the provenance along."""
+    choices = pd.Series(models.to_numpy()[position], index=index, name="model")
+    choices.attrs = {"n_abstained": int(abstained.sum())}
+    if provenance:
+        choices.attrs["provenance"] = provenance
+    return choices
+
+
+def best_first(quality: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Position of the best quality in each row, the cheapest among equals."""
+    best = quality.max(axis=1, keepdims=True)
+    return np.where(quality == best, cost, np.inf).argmin(axis=1)
+
+
+def decide(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> NDArray[np.intp]:
+    """Apply the rule to estimates of shape (n_prompts, n_models).
+
+    Examples
+    --------
+    >>> decide(np.array([[0.6, 0.7]]), np.array([[0.001, 0.011]]), 0.05)
+    array([0])
+    """
+    if check_wtp(willingness_to_pay) == 0:
+        return best_first(-cost, -quality)  # cheapest, the best among equals
+    return best_first(quality - cost / willingness_to_pay, cost)
+
+
+def sweep_estimates(
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    abstained: NDArray[np.bool_] | None = None,
+    fallback: str | None = None,
+) -> Sweep:
+    """Enumerate every operating point of the rule on estimated quality and cost.
+
+    Parameters
+    ----------
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Estimates (quality in [0, 1], cost in USD per request).
+    abstained : ndarray of bool of shape (n_prompts,), optional
+        Prompts that always go to `fallback`.
+    fallback : str, optional
+        Model for the abstained prompts.
+
+    Returns
+    -------
+    Sweep
+        In O(n m log(n m)) time for n prompts and m models.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [0.6], "large": [0.7]}, index=["p1"])
+    >>> sweep_estimates(quality, quality / 100).wtp.round(6)
+    array([0.01])
+    """
+    quality, cost = check_aligned(quality, cost)
+    return sweep_arrays(
+        quality.to_numpy(dtype=float),
+        cost.to_numpy(dtype=float),
+        quality.index,
+        quality.columns,
+        abstained=abstained,
+        fallback=fallback,
+        provenance=provenance_of(quality, cost),
+    )
+
+
+def sweep_arrays(
+    quality: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    index: pd.Index,
+    models: pd.Index,
+    *,
+    abstained: NDArray[np.bool_] | None = None,
+    fallback: str | None = None,
+    provenance: str | None = None,
+) -> Sweep:
+    """Do the work of `sweep_estimates` on plain arrays of shape (n_prompts, n_models)."""
+    n_prompts = len(quality)
+    small = np.int8 if len(models) < 128 else np.int32
+    if abstained is None:
+        abstained = np.zeros(n_prompts, dtype=bool)
+    first = np.empty(n_prompts, dtype=small)
+    parts: list[tuple[Any, ...]] = []
+    for start in range(0, n_prompts, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        first[rows], switches = _walk(quality[rows], cost[rows], abstained[rows])
+        parts += [((p + start).astype(np.int32), o.astype(small), t.astype(small), w) for p, o, t, w in switches]
+    if abstained.any():
+        first[abstained] = models.get_loc(fallback)
+    empty = (np.empty(0, np.int32), np.empty(0, small), np.empty(0, small), np.empty(0))
+    prompt, origin, target, wtp = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
+    order = np.argsort(-wtp, kind="stable")  # stable: switches of one prompt at equal WTP keep their order
+    return Sweep(index, models, first, prompt[order], origin[order], target[order], wtp[order], abstained, provenance)
+
+
+def _walk(
+    quality: NDArray[np.float64], cost: NDArray[np.float64], abstained: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], list[tuple[Any, ...]]]:
+    """Walk each row down its own hull; return the first choices and a list of switch batches."""
+    current = first = best_first(quality, cost)
+    rows = np.arange(len(quality))
+    if abstained.any():
+        rows = rows[~abstained]
+        quality, cost, current = quality[rows], cost[rows], first[rows]
+    price = np.zeros(len(rows))  # 1 / WTP reached so far
+    switches = []
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        while len(rows):
+            at = np.arange(len(rows))
+            saved = cost[at, current][:, None] - cost
+            rate = quality[at, current][:, None] - quality
+            rate /= saved
+            rate[saved <= 0] = np.inf
+            lowest = rate.min(axis=1)
+            # Among models that become preferable together, the cheapest.
+            target = np.where(rate == lowest[:, None], cost, np.inf).argmin(axis=1)
+            moves = np.isfinite(lowest)
+            if not moves.all():
+                at = at[moves]
+                rows, quality, cost, current = rows[at], quality[at], cost[at], current[at]
+                price, lowest, target = price[at], lowest[at], target[at]
+            price = np.maximum(price, lowest)  # rounding must not reorder the switches of a prompt
+            switches.append((rows, current, target, 1.0 / price))
+            current = target
+    return first, switches

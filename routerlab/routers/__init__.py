@@ -1,0 +1,8 @@
+"""Routers: quality estimators that share one decision rule."""
+
+from routerlab.routers._base import BaseRouter, Router
+from routerlab.routers._explain import Explanation
+from routerlab.routers._io import load_router
+from routerlab.routers._knn import IntentRouter, KNNRouter
+
+__all__ = ["BaseRouter", "Explanation", "IntentRouter", "KNNRouter", "Router", "load_router"]

@@ -1,0 +1,244 @@
+"""What every router shares: estimates in, one decision rule, one sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.schema import Outcomes, check_aligned, check_embeddings, check_matrix, provenance_of, reject, shown
+
+
+class Estimates(NamedTuple):
+    """Predicted quality and cost of shape (n_prompts, n_models), and who abstains."""
+
+    quality: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    abstained: NDArray[np.bool_]
+
+
+class BaseRouter(BaseEstimator):
+    """A quality estimator plus the decision rule. Subclasses fit, and implement ``_estimate``."""
+
+    willingness_to_pay: float
+    fallback: str | None = None
+
+    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+        msg = f"{type(self).__name__} does not say how it estimates quality: implement _estimate(X)."
+        raise TypeError(msg)
+
+    def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
+        check_is_fitted(self, "models_")
+        index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
+        return self._estimate(check_embeddings(X, n_features=self.n_features_in_)), index
+
+    def _frame(self, values: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
+        frame = pd.DataFrame(values, index=index, columns=self.models_)
+        if self.provenance_:
+            frame.attrs["provenance"] = self.provenance_
+        return frame
+
+    def predict_quality(self, X: Any) -> pd.DataFrame:
+        """Estimate each model's quality.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings, made as at fit.
+
+        Returns
+        -------
+        DataFrame of shape (n_prompts, n_models)
+            Expected quality, between 0 and 1.
+        """
+        estimates, index = self._estimates_of(X)
+        return self._frame(estimates.quality, index)
+
+    def predict_cost(self, X: Any) -> pd.DataFrame:
+        """Estimate each model's cost.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings, made as at fit.
+
+        Returns
+        -------
+        DataFrame of shape (n_prompts, n_models)
+            USD per request.
+        """
+        estimates, index = self._estimates_of(X)
+        return self._frame(estimates.cost, index)
+
+    def predict(self, X: Any) -> pd.Series:
+        """Choose a model for each prompt at the router's ``willingness_to_pay``.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings, made as at fit.
+
+        Returns
+        -------
+        Series of shape (n_prompts,)
+            Model names; ``attrs["n_abstained"]`` counts prompts sent to the fallback.
+        """
+        estimates, index = self._estimates_of(X)
+        position = decide(estimates.quality, estimates.cost, self.willingness_to_pay)
+        if estimates.abstained.any():
+            position[estimates.abstained] = self.models_.get_loc(self.fallback)
+        return as_choices(position, index, self.models_, estimates.abstained, self.provenance_)
+
+    def sweep(self, X: Any) -> Sweep:
+        """Enumerate every distinct operating point, from best quality to cheapest.
+
+        Neighbours are searched once, whatever the number of operating points.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings, made as at fit.
+
+        Returns
+        -------
+        Sweep
+            See `routerlab.frontier` for what it costs and is worth.
+        """
+        estimates, index = self._estimates_of(X)
+        return sweep_arrays(
+            estimates.quality,
+            estimates.cost,
+            index,
+            self.models_,
+            abstained=estimates.abstained,
+            fallback=self.fallback,
+            provenance=self.provenance_,
+        )
+
+    def score(self, X: Any, quality: pd.DataFrame) -> float:
+        """Negative mean squared error of the predicted quality, so that larger is better.
+
+        It does not depend on willingness to pay, which makes it the score to choose
+        hyperparameters by (e.g. in ``GridSearchCV``).
+        """
+        predicted = self.predict_quality(X)
+        check_matrix(quality, "quality", 0.0, 1.0)
+        missing = self.models_.difference(quality.columns)
+        if len(missing) or len(quality) != len(predicted):
+            reject("'quality'", f"has shape {quality.shape}, expected {predicted.shape}.", "Pass the rows of X.")
+        error = predicted.to_numpy() - quality[self.models_].to_numpy()
+        return -float(np.mean(error**2))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted router to one ``.npz`` file, without pickle. See `load_router`."""
+        from routerlab.routers._io import save_router
+
+        return save_router(self, path)
+
+    def _start_fit(self, X: Any, *frames: Any) -> NDArray[np.float32]:
+        """Check the common parameters; remember the width and the provenance."""
+        check_wtp(self.willingness_to_pay)
+        values = check_embeddings(X)
+        self.n_features_in_ = values.shape[1]
+        self.provenance_ = provenance_of(X, *frames)
+        return values
+
+
+def rows_like(X: Any, frame: Any, name: str) -> Any:
+    """Reorder `frame` to the rows of X (by label where X has labels), or say which labels differ."""
+    if len(X) != len(frame):
+        reject(
+            f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", f"Select the same prompts: {name}.loc[X.index]."
+        )
+    if not isinstance(X, pd.DataFrame) or not hasattr(frame, "index"):
+        return frame
+    odd = X.index.symmetric_difference(frame.index)
+    if len(odd):
+        reject(
+            f"X and '{name}'",
+            f"prompt_id {shown(odd)} is in one and not in the other.",
+            f"Select the same prompts of both, e.g. {name}.loc[X.index].",
+        )
+    return frame.loc[X.index]
+
+
+def training_outcomes(X: Any, quality: pd.DataFrame, cost: pd.DataFrame | None) -> Outcomes:
+    """Check quality and cost, align them with each other and with X."""
+    if cost is None:
+        reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
+    quality, cost = check_aligned(quality, cost)
+    return Outcomes(rows_like(X, quality, "quality"), rows_like(X, cost, "cost"))
+
+
+class Router(BaseRouter):
+    """Route by any scikit-learn regressor that predicts several outputs.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Predicts quality of shape (n_prompts, n_models) from embeddings, e.g. ``Ridge()`` or ``MLPRegressor()``.
+    cost_estimator : regressor, optional
+        Predicts cost; by default each model's mean training cost.
+    willingness_to_pay : float, default infinity
+        USD that one unit of quality is worth on one request.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted clone.
+    models_ : Index of shape (n_models,)
+        Model names.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> X = np.eye(4, dtype=np.float32)
+    >>> quality = pd.DataFrame({"small": [1, 1, 0, 0], "large": [1, 1, 1, 1]})
+    >>> cost = pd.DataFrame({"small": [0.001] * 4, "large": [0.01] * 4})
+    >>> Router(Ridge(0.1), willingness_to_pay=0.05).fit(X, quality, cost=cost).predict(X).tolist()
+    ['small', 'small', 'large', 'large']
+    """
+
+    def __init__(self, estimator: Any, *, cost_estimator: Any = None, willingness_to_pay: float = float("inf")) -> None:
+        self.estimator = estimator
+        self.cost_estimator = cost_estimator
+        self.willingness_to_pay = willingness_to_pay
+
+    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> Router:
+        """Fit on embeddings and measured outcomes.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings.
+        quality, cost : DataFrame of shape (n_prompts, n_models)
+            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`.
+
+        Returns
+        -------
+        Router
+            Itself.
+        """
+        values = self._start_fit(X, quality, cost)
+        quality, cost = training_outcomes(X, quality, cost)
+        self.estimator_ = clone(self.estimator).fit(values, quality.to_numpy(dtype=float))
+        self.mean_cost_ = cost.mean().to_numpy(dtype=float)
+        if self.cost_estimator is not None:
+            self.cost_estimator_ = clone(self.cost_estimator).fit(values, cost.to_numpy(dtype=float))
+        self.models_ = quality.columns
+        return self
+
+    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+        shape = (len(X), len(self.models_))
+        quality = np.clip(np.asarray(self.estimator_.predict(X), dtype=float).reshape(shape), 0, 1)
+        if self.cost_estimator is None:
+            cost = np.broadcast_to(self.mean_cost_, shape)
+        else:
+            cost = np.maximum(np.asarray(self.cost_estimator_.predict(X), dtype=float).reshape(shape), 0)
+        return Estimates(quality, cost, np.zeros(len(X), dtype=bool))

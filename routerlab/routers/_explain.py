@@ -1,0 +1,83 @@
+"""Why a prompt goes where it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One routing decision, laid open.
+
+    Attributes
+    ----------
+    chosen : str
+        The model.
+    abstained : bool
+        Whether it is the fallback because nothing similar was seen.
+    models : DataFrame indexed by model
+        ``quality``, ``cost_usd`` (USD per request) and, at a finite willingness to pay, ``net``:
+        quality minus cost over willingness to pay.
+    neighbors : DataFrame indexed by prompt_id
+        ``similarity``, ``weight`` and, where known, ``intent`` and ``prompt``.
+    """
+
+    chosen: str
+    abstained: bool
+    min_similarity: float | None
+    willingness_to_pay: float
+    models: pd.DataFrame
+    neighbors: pd.DataFrame
+    provenance: str | None = None
+
+    def __post_init__(self) -> None:
+        """Add the number that the rule compares."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            net = self.models["quality"] - self.models["cost_usd"] / self.willingness_to_pay
+        object.__setattr__(self, "models", self.models.assign(net=net).sort_values("net", ascending=False))
+
+    @property
+    def why(self) -> str:
+        """The decision in a sentence or two."""
+        nearest = self.neighbors["similarity"].iloc[0]
+        if self.abstained:
+            return (
+                f"{self.chosen}, the fallback: the nearest training prompt has similarity {nearest:.2f}, "
+                f"below min_similarity = {self.min_similarity:g}."
+            )
+        price = f"{self.willingness_to_pay:g} USD per unit of quality"
+        rule = (
+            "quality alone decides (infinite willingness to pay)"
+            if np.isinf(self.willingness_to_pay)
+            else f"at {price}"
+        )
+        row = self.models.loc[self.chosen]
+        text = f"{self.chosen}: quality {row['quality']:.2f} for {row['cost_usd']:.2g} USD; {rule}"
+        others = self.models.drop(self.chosen)
+        if len(others):
+            rival = others.loc[others["net"].idxmax()]
+            text += f", ahead of {rival.name} ({rival['quality']:.2f} for {rival['cost_usd']:.2g} USD)"
+        return text + f". {len(self.neighbors)} neighbours, similarity {nearest:.2f} and less.{self._intents()}"
+
+    def _intents(self) -> str:
+        if "intent" not in self.neighbors:
+            return ""
+        share = self.neighbors.groupby("intent")["weight"].sum().sort_values(ascending=False)
+        return " Intents: " + ", ".join(f"{name} {value:.0%}" for name, value in share.head(3).items()) + "."
+
+    def __repr__(self) -> str:
+        """Sentence, then both tables."""
+        note = f"\n[{self.provenance}]" if self.provenance else ""
+        with pd.option_context("display.width", 120, "display.max_colwidth", 60):
+            return f"{self.why}{note}\n\n{self.models.to_string()}\n\n{self.neighbors.head(8).to_string()}"
+
+    def _repr_html_(self) -> str:
+        note = f"<p><em>{escape(self.provenance)}</em></p>" if self.provenance else ""
+        formats = {"quality": "{:.3f}".format, "cost_usd": "{:.2e}".format, "net": "{:.3f}".format}
+        models = self.models.to_html(formatters=formats, escape=True)
+        neighbors = self.neighbors.head(8).to_html(float_format="{:.3f}".format, escape=True)
+        return f"<p><strong>{escape(self.why)}</strong></p>{note}{models}{neighbors}"

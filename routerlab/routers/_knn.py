@@ -1,0 +1,346 @@
+"""Routers that look at a prompt's nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from routerlab.neighbors import nearest, unit_rows
+from routerlab.routers._base import BaseRouter, Estimates, rows_like, training_outcomes
+from routerlab.routers._explain import Explanation
+from routerlab.routers._winrates import quality_from_ratings
+from routerlab.schema import check_aligned, check_embeddings, check_matrix, check_model, reject, shown
+
+Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
+
+
+class NeighborRouter(BaseRouter):
+    """Shared by the routers that keep their training embeddings: search, weights, abstention."""
+
+    n_neighbors: int
+    weights: Weights
+    min_similarity: float | None
+
+    def _keep_embeddings(self, X: Any, values: NDArray[np.float32]) -> None:
+        if not isinstance(self.n_neighbors, (int, np.integer)) or self.n_neighbors < 1:
+            msg = f"'n_neighbors' must be an integer of at least 1. Got {self.n_neighbors!r} instead."
+            raise ValueError(msg)
+        if self.n_neighbors > len(values):
+            msg = (
+                f"'n_neighbors' is {self.n_neighbors}, and there are only {len(values)} training prompts. "
+                f"Use n_neighbors={len(values)} or fewer, or more prompts."
+            )
+            raise ValueError(msg)
+        self.embeddings_ = unit_rows(values)
+        self.index_ = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values), name="prompt_id")
+
+    def _check_fallback(self) -> None:
+        if self.min_similarity is not None and self.fallback is None:
+            msg = "'min_similarity' is set and 'fallback' is not: name the model that far-off prompts go to."
+            raise ValueError(msg)
+        if self.fallback is not None:
+            check_model(self.fallback, self.models_, "fallback")
+
+    def _weigh(self, similarity: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Weights of shape (n_queries, n_neighbors) that sum to 1 in each row."""
+        if callable(self.weights):
+            weight = np.asarray(self.weights(similarity), dtype=float)
+            if weight.shape != similarity.shape or not (np.isfinite(weight) & (weight >= 0)).all():
+                msg = f"'weights' must return finite, non-negative numbers of shape {similarity.shape}."
+                raise ValueError(msg)
+        elif self.weights == "similarity":
+            weight = np.maximum(similarity.astype(float), 0)
+        elif self.weights == "uniform":
+            weight = np.ones(similarity.shape)
+        else:
+            msg = f"'weights' must be 'uniform', 'similarity' or a function. Got {self.weights!r} instead."
+            raise ValueError(msg)
+        total = weight.sum(axis=1, keepdims=True)
+        # Nothing similar at all: every neighbour counts the same.
+        return np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / weight.shape[1])
+
+    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self.n_neighbors)
+        weight = self._weigh(similarity)
+        quality = average(weight, neighbor, self.quality_)
+        cost = (
+            np.broadcast_to(self.cost_, quality.shape)
+            if self.cost_.ndim == 1
+            else average(weight, neighbor, self.cost_)
+        )
+        far = similarity[:, 0] < (-np.inf if self.min_similarity is None else self.min_similarity)
+        return Estimates(quality, cost, far)
+
+    def explain(self, X: Any, prompts: pd.DataFrame | None = None) -> Explanation:
+        """Say why one prompt goes where it goes.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (1, n_features)
+            The prompt's embedding.
+        prompts : DataFrame, optional
+            Prompts table; its ``prompt`` and ``intent`` are shown beside each neighbour.
+
+        Returns
+        -------
+        Explanation
+            Neighbours (with similarity, weight, intent), each model's estimates, and a sentence.
+        """
+        estimates, index = self._estimates_of(X)
+        if len(index) != 1:
+            reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
+        values = unit_rows(check_embeddings(X))
+        similarity, neighbor = nearest(values, self.embeddings_, self.n_neighbors)
+        table = pd.DataFrame({"similarity": similarity[0], "weight": self._weigh(similarity)[0]})
+        table.index = self.index_[neighbor[0]]
+        if hasattr(self, "intents_"):
+            table["intent"] = self.intents_[neighbor[0]]
+        elif prompts is not None and "intent" in prompts:
+            table["intent"] = prompts["intent"].reindex(table.index)
+        if prompts is not None:
+            table["prompt"] = prompts["prompt"].reindex(table.index)
+        models = pd.DataFrame({"quality": estimates.quality[0], "cost_usd": estimates.cost[0]}, index=self.models_)
+        chosen = self.predict(X).iloc[0]
+        return Explanation(
+            chosen=chosen,
+            abstained=bool(estimates.abstained[0]),
+            min_similarity=self.min_similarity,
+            willingness_to_pay=float(self.willingness_to_pay),
+            models=models,
+            neighbors=table,
+            provenance=self.provenance_,
+        )
+
+
+def average(
+    weight: NDArray[np.float64], neighbor: NDArray[np.intp], target: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weighted mean of the neighbours' rows of `target`, of shape (n_queries, n_models)."""
+    result = np.empty((len(neighbor), target.shape[1]))
+    step = max(1, 2**21 // (neighbor.shape[1] * target.shape[1]))
+    for start in range(0, len(neighbor), step):
+        rows = slice(start, start + step)
+        result[rows] = np.matmul(weight[rows, None, :], target[neighbor[rows]])[:, 0]
+    return result
+
+
+class KNNRouter(NeighborRouter):
+    """Estimate quality and cost as the mean over a prompt's nearest training prompts.
+
+    Parameters
+    ----------
+    n_neighbors : int, default 30
+        How many neighbours (cosine similarity, exact search).
+    weights : {'uniform', 'similarity'} or callable, default 'uniform'
+        How much each neighbour counts; a function maps similarities of shape (n_queries, n_neighbors)
+        to weights of the same shape.
+    cost_estimate : {'neighbors', 'mean'}, default 'neighbors'
+        Cost from the same neighbours, or each model's mean training cost.
+    willingness_to_pay : float, default infinity
+        USD that one unit of quality is worth on one request.
+    min_similarity : float, optional
+        A prompt whose nearest neighbour is less similar than this goes to `fallback`.
+    fallback : str, optional
+        A model name, usually the baseline.
+
+    Attributes
+    ----------
+    models_ : Index of shape (n_models,)
+        Model names.
+    embeddings_ : ndarray of shape (n_train, n_features)
+        Training embeddings, unit length.
+    quality_ : ndarray of shape (n_train, n_models)
+        Training quality.
+
+    References
+    ----------
+    Hu et al. (2024), RouterBench: A Benchmark for Multi-LLM Routing Systems, arXiv:2403.12031.
+
+    Examples
+    --------
+    >>> X = np.array([[1, 0], [0.9, 0.1], [0, 1]], dtype=np.float32)
+    >>> quality = pd.DataFrame({"small": [1, 1, 0], "large": [1, 1, 1]})
+    >>> cost = pd.DataFrame({"small": [0.001] * 3, "large": [0.01] * 3})
+    >>> router = KNNRouter(n_neighbors=1).fit(X, quality, cost=cost)
+    >>> router.predict(np.array([[1, 0.05], [0.1, 1]])).tolist()
+    ['small', 'large']
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 30,
+        *,
+        weights: Weights = "uniform",
+        cost_estimate: str = "neighbors",
+        willingness_to_pay: float = float("inf"),
+        min_similarity: float | None = None,
+        fallback: str | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.weights = weights
+        self.cost_estimate = cost_estimate
+        self.willingness_to_pay = willingness_to_pay
+        self.min_similarity = min_similarity
+        self.fallback = fallback
+
+    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> KNNRouter:
+        """Keep the training prompts' embeddings, quality and cost.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings.
+        quality, cost : DataFrame of shape (n_prompts, n_models)
+            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`.
+
+        Returns
+        -------
+        KNNRouter
+            Itself.
+        """
+        if self.cost_estimate not in ("neighbors", "mean"):
+            msg = f"'cost_estimate' must be 'neighbors' or 'mean'. Got {self.cost_estimate!r} instead."
+            raise ValueError(msg)
+        values = self._start_fit(X, quality, cost)
+        quality, cost = training_outcomes(X, quality, cost)
+        self._keep_embeddings(X, values)
+        self.models_ = quality.columns
+        self.quality_ = quality.to_numpy(dtype=float)
+        self.cost_ = cost.to_numpy(dtype=float)
+        if self.cost_estimate == "mean":
+            self.cost_ = self.cost_.mean(axis=0)
+        self._check_fallback()
+        return self
+
+
+class IntentRouter(NeighborRouter):
+    """Route by a prompt's likely intents and a table of which model does well on each.
+
+    Class probabilities from the neighbours' intents, times the table's rows: the same as kNN
+    regression on each training prompt's intent row, and less noisy than single outcomes.
+
+    Parameters
+    ----------
+    n_neighbors : int, default 15
+        How many neighbours (cosine similarity, exact search).
+    weights : {'uniform', 'similarity'} or callable, default 'uniform'
+        See `KNNRouter`.
+    willingness_to_pay : float, default infinity
+        USD that one unit of quality is worth on one request.
+    min_similarity, fallback
+        See `KNNRouter`.
+
+    Attributes
+    ----------
+    table_ : DataFrame of shape (n_intents, n_models)
+        Quality of each model on each intent.
+    intents_ : ndarray of shape (n_train,)
+        Intent of each training prompt.
+
+    Examples
+    --------
+    >>> X = np.array([[1, 0], [0.9, 0.1], [0, 1]], dtype=np.float32)
+    >>> quality = pd.DataFrame({"small": [1, 0.5, 0], "large": [1, 1, 1]})
+    >>> cost = pd.DataFrame({"small": [0.001] * 3, "large": [0.01] * 3})
+    >>> router = IntentRouter(n_neighbors=1).fit(X, ["chat", "chat", "maths"], quality=quality, cost=cost)
+    >>> router.table_.loc["chat", "small"]
+    np.float64(0.75)
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 15,
+        *,
+        weights: Weights = "uniform",
+        willingness_to_pay: float = float("inf"),
+        min_similarity: float | None = None,
+        fallback: str | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.weights = weights
+        self.willingness_to_pay = willingness_to_pay
+        self.min_similarity = min_similarity
+        self.fallback = fallback
+
+    def fit(
+        self,
+        X: Any,
+        intents: Any,
+        *,
+        quality: pd.DataFrame | None = None,
+        ratings: pd.DataFrame | None = None,
+        cost: pd.DataFrame | None = None,
+    ) -> IntentRouter:
+        """Fit on embeddings, intents, and either measured quality or ratings.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_prompts, n_features)
+            Embeddings.
+        intents : Series or sequence of shape (n_prompts,)
+            Intent of each prompt.
+        quality : DataFrame of shape (n_prompts, n_models), optional
+            Measured quality; its per-intent means make the table.
+        ratings : DataFrame, optional
+            From `routerlab.rate`: intent, model, rating; expected win rates against the other models
+            make the table. Give exactly one of `quality` and `ratings`.
+        cost : DataFrame of shape (n_prompts, n_models)
+            USD per request; its per-intent means are the estimates.
+
+        Returns
+        -------
+        IntentRouter
+            Itself.
+        """
+        if (quality is None) == (ratings is None):
+            given = "both" if quality is not None else "neither"
+            msg = f"IntentRouter.fit takes exactly one of 'quality' and 'ratings'. Got {given}."
+            raise ValueError(msg)
+        if cost is None:
+            reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
+        values = self._start_fit(X, quality, ratings, cost)
+        intents = _check_intents(rows_like(X, intents, "intents"))
+        cost = rows_like(X, check_matrix(cost, "cost"), "cost")
+        if quality is not None:
+            quality, cost = check_aligned(rows_like(X, quality, "quality"), cost)
+            table = quality.groupby(intents).mean()
+        else:
+            table = quality_from_ratings(ratings, pd.unique(intents), cost.columns)
+        self._keep_embeddings(X, values)
+        self.models_ = cost.columns
+        self.intents_ = intents
+        self.table_ = table[self.models_]
+        row = self.table_.index.get_indexer(intents)
+        self.quality_ = self.table_.to_numpy(dtype=float)[row]
+        self.cost_ = cost.groupby(intents).transform("mean").to_numpy(dtype=float)
+        self._check_fallback()
+        return self
+
+    def predict_intent(self, X: Any) -> pd.DataFrame:
+        """Estimate the probability of each intent.
+
+        Returns
+        -------
+        DataFrame of shape (n_prompts, n_intents)
+            Rows sum to 1.
+        """
+        _, index = self._estimates_of(X[:1])
+        similarity, neighbor = nearest(unit_rows(check_embeddings(X)), self.embeddings_, self.n_neighbors)
+        one_hot = pd.get_dummies(pd.Series(self.intents_), dtype=float)
+        index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
+        return pd.DataFrame(
+            average(self._weigh(similarity), neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns
+        )
+
+
+def _check_intents(intents: Any) -> NDArray[np.object_]:
+    values = np.asarray(intents, dtype=object)
+    empty = pd.isna(values)
+    if empty.any():
+        rows = intents.index[empty] if hasattr(intents, "index") else np.nonzero(empty)[0]
+        reject("'intents'", f"is empty for {shown(rows)}.", "Label those prompts, or leave them out.")
+    return values
