@@ -39,7 +39,7 @@ def mean_win_rates(strength: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def quality_from_ratings(ratings: pd.DataFrame, intents: Iterable[Any], models: pd.Index) -> pd.DataFrame:
-    """Expected win rates, of shape (n_intents, n_models), from a table of ratings by intent."""
+    """Turn ratings by intent into expected win rates of shape (n_intents, n_models)."""
     lacking = [c for c in ("intent", "model", "rating") if c not in ratings]
     if lacking:
         reject("'ratings' table", f"column {shown(lacking)} is missing.", "Make it with rate(judgments, by=intents).")

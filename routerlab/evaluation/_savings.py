@@ -1,0 +1,314 @@
+"""What routing saves, what it does to quality, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from routerlab.evaluation._frontier import always
+from routerlab.evaluation._resample import percentile_interval, resampled_sums
+from routerlab.evaluation._scoring import check_confidence, score_choices
+from routerlab.schema import check_model, provenance_of, reject
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Savings against a baseline, never without the quality difference, both intervals and n.
+
+    Attributes
+    ----------
+    saving, saving_low, saving_high : float
+        Share of the baseline's cost that is saved (0.4 means 40%), and its interval.
+    quality_difference, quality_low, quality_high : float
+        Mean quality of the choices minus the baseline's (quality in [0, 1]), and its interval.
+    cost_usd, baseline_cost_usd, router_cost_usd : float
+        Mean USD per request: choices (including the router's own cost), baseline, router alone.
+    shares : dict
+        Share of prompts that each model gets.
+    margin : float
+        Largest acceptable loss of quality for the non-inferiority verdict.
+    """
+
+    baseline: str
+    n: int
+    saving: float
+    saving_low: float
+    saving_high: float
+    quality_difference: float
+    quality_low: float
+    quality_high: float
+    quality: float
+    baseline_quality: float
+    cost_usd: float
+    baseline_cost_usd: float
+    router_cost_usd: float | None
+    shares: dict[str, float]
+    n_abstained: int
+    margin: float
+    confidence: float
+    n_resamples: int
+    random_state: Any
+    method: str = "paired bootstrap over prompts, router held fixed"
+    provenance: str | None = None
+
+    @property
+    def non_inferior(self) -> bool:
+        """Whether the quality interval lies wholly above ``-margin``."""
+        return self.quality_low >= -self.margin
+
+    @property
+    def verdict(self) -> str:
+        """The non-inferiority verdict in words."""
+        loss = f"a loss of more than {100 * self.margin:g} points"
+        if self.non_inferior:
+            return f"non-inferior: the interval rules out {loss}"
+        if self.quality_high < -self.margin:
+            return f"inferior: the interval lies wholly below a loss of {100 * self.margin:g} points"
+        return f"not shown to be non-inferior: the interval does not rule out {loss}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row with all numbers, for tables of several routers."""
+        row = {k: v for k, v in asdict(self).items() if k != "shares"}
+        return pd.DataFrame([row | {"non_inferior": self.non_inferior}])
+
+    def _lines(self) -> list[str]:
+        low, high = 100 * self.saving_low, 100 * self.saving_high
+        points, worst, best = (100 * v for v in (self.quality_difference, self.quality_low, self.quality_high))
+        change = f"{points:+.1f} points [{worst:+.1f}, {best:+.1f}]"
+        share = ", ".join(f"{m} {s:.0%}" for m, s in sorted(self.shares.items(), key=lambda item: -item[1]) if s > 0)
+        own = (
+            "not included"
+            if self.router_cost_usd is None
+            else f"included: {1000 * self.router_cost_usd:.4f} USD per 1,000"
+        )
+        lines = [
+            f"saves {100 * self.saving:.0f}% of cost [{low:.0f}, {high:.0f}]; quality {change}; "
+            f"n = {self.n:,} prompts; baseline {self.baseline}",
+            f"{1000 * self.cost_usd:.3g} instead of {1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests; "
+            f"quality {self.quality:.3f} instead of {self.baseline_quality:.3f}; router's own cost {own}",
+            f"{self.verdict}",
+            f"calls: {share}" + (f"; {self.n_abstained} prompts abstained to the fallback" if self.n_abstained else ""),
+            f"{self.confidence:.0%} intervals: {self.method}, {self.n_resamples:,} resamples",
+        ]
+        return [*lines, f"[{self.provenance}]"] if self.provenance else lines
+
+    def __repr__(self) -> str:
+        """Put the claim first, then how it was made."""
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        first, *rest = (escape(line) for line in self._lines())
+        return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
+
+
+def savings(
+    choices: pd.Series,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    baseline: str,
+    margin: float = 0.01,
+    router_cost: float | pd.Series | None = None,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: Any = 0,
+) -> Savings:
+    """Compare choices with always calling the baseline, on held-out prompts.
+
+    The router is held fixed: the intervals say how far the result may differ on other prompts of
+    the same kind, not how another training set would change the router. Use prompts that neither
+    the router nor its operating point has seen.
+
+    Parameters
+    ----------
+    choices : Series of shape (n_prompts,)
+        Model names indexed by prompt id: ``router.predict(X)``, or from anywhere else.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured quality in [0, 1] and cost in USD per request, of the same prompts.
+    baseline : str
+        The model that is paid for on every request today.
+    margin : float, default 0.01
+        Largest acceptable loss of mean quality, for the non-inferiority verdict.
+    router_cost : float or Series, optional
+        The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost.
+    confidence : float, default 0.95
+        Of the two-sided intervals. Their lower ends are one-sided bounds at (1 + confidence) / 2.
+    n_resamples : int, default 2000
+        Bootstrap resamples of the prompts; cost and quality are resampled together.
+    random_state : int or Generator, default 0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Savings
+        Saving as the ratio of summed costs; quality difference in the same resamples; verdict.
+
+    Raises
+    ------
+    TableError
+        If prompts differ, the baseline is unknown, or it costs nothing.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [1.0, 0.0, 1.0], "gpt-4": [1.0, 1.0, 1.0]})
+    >>> cost = pd.DataFrame({"small": [0.001] * 3, "gpt-4": [0.01] * 3})
+    >>> choices = pd.Series(["small", "gpt-4", "small"])
+    >>> round(savings(choices, quality, cost, baseline="gpt-4").saving, 3)
+    0.6
+    """
+    check_confidence(confidence)
+    if margin < 0:
+        msg = f"'margin' is the largest acceptable loss and must be at least 0. Got {margin!r} instead."
+        raise ValueError(msg)
+    check_model(baseline, quality.columns, "baseline")
+    ours = score_choices(choices, quality, cost)
+    theirs = score_choices(always(baseline, choices.index), quality, cost)
+    own = _router_cost(router_cost, choices.index)
+    table = np.column_stack(
+        [ours["cost_usd"].to_numpy() + own, theirs["cost_usd"], ours["quality"] - theirs["quality"]]
+    ).astype(float)
+    if table[:, 1].sum() <= 0:
+        reject(
+            "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
+        )
+    n = len(table)
+    spent, base, gained = table.mean(axis=0)
+    sums = resampled_sums(table, n_resamples, random_state)
+    sums = sums[sums[:, 1] > 0]
+    saving_low, saving_high = percentile_interval(1 - sums[:, 0] / sums[:, 1], confidence, n)
+    quality_low, quality_high = percentile_interval(sums[:, 2] / n, confidence, n)
+    return Savings(
+        baseline=baseline,
+        n=n,
+        saving=float(1 - spent / base),
+        saving_low=saving_low,
+        saving_high=saving_high,
+        quality_difference=float(gained),
+        quality_low=quality_low,
+        quality_high=quality_high,
+        quality=float(ours["quality"].mean()),
+        baseline_quality=float(theirs["quality"].mean()),
+        cost_usd=float(spent),
+        baseline_cost_usd=float(base),
+        router_cost_usd=None if router_cost is None else float(np.mean(own)),
+        shares=choices.value_counts(normalize=True).to_dict(),
+        n_abstained=int(choices.attrs.get("n_abstained", 0)),
+        margin=margin,
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+        provenance=provenance_of(quality, cost),
+    )
+
+
+def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:
+    if router_cost is None:
+        return 0.0
+    if isinstance(router_cost, pd.Series):
+        router_cost = router_cost.reindex(index).to_numpy(dtype=float)
+    if not (np.isfinite(router_cost) & (np.asarray(router_cost) >= 0)).all():
+        reject("'router_cost'", "must be finite and at least 0 for every prompt.", "USD per request.")
+    return router_cost
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of choices on the same prompts: first minus second, with paired intervals.
+
+    Attributes
+    ----------
+    quality_difference, quality_low, quality_high : float
+        In units of quality, [0, 1].
+    cost_difference, cost_low, cost_high : float
+        USD per request.
+    quality_p, cost_p : float
+        Two-sided sign-flip permutation tests of no difference in the mean.
+    """
+
+    n: int
+    quality_difference: float
+    quality_low: float
+    quality_high: float
+    quality_p: float
+    cost_difference: float
+    cost_low: float
+    cost_high: float
+    cost_p: float
+    confidence: float
+    n_resamples: int
+    random_state: Any
+    method: str = "paired bootstrap intervals and sign-flip tests over prompts, both routers held fixed"
+    provenance: str | None = None
+
+    def __repr__(self) -> str:
+        """Both differences in a line each."""
+        quality, low, high = (100 * v for v in (self.quality_difference, self.quality_low, self.quality_high))
+        cost, cost_low, cost_high = (1000 * v for v in (self.cost_difference, self.cost_low, self.cost_high))
+        note = f"\n[{self.provenance}]" if self.provenance else ""
+        return (
+            f"quality {quality:+.1f} points [{low:+.1f}, {high:+.1f}], p = {self.quality_p:.3g}\n"
+            f"cost {cost:+.3g} USD per 1,000 [{cost_low:+.3g}, {cost_high:+.3g}], p = {self.cost_p:.3g}\n"
+            f"first minus second; n = {self.n:,} prompts; {self.confidence:.0%}; {self.method}{note}"
+        )
+
+
+def compare(
+    first: pd.Series,
+    second: pd.Series,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    random_state: Any = 0,
+) -> Comparison:
+    """Test two sets of choices against each other on the same prompts.
+
+    Parameters
+    ----------
+    first, second : Series of shape (n_prompts,)
+        Model names indexed by prompt id.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured outcomes of the same prompts.
+    confidence, n_resamples, random_state
+        See `savings`.
+
+    Returns
+    -------
+    Comparison
+        Differences of means, first minus second.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"a": [1.0, 0.0], "b": [1.0, 1.0]})
+    >>> choices = pd.Series(["a", "b"])
+    >>> compare(choices, choices, quality, quality).quality_difference
+    0.0
+    """
+    check_confidence(confidence)
+    a, b = (score_choices(choices, quality, cost) for choices in (first, second))
+    difference = (a - b.loc[a.index])[["quality", "cost_usd"]].to_numpy(dtype=float)
+    n = len(difference)
+    rng = np.random.default_rng(random_state)
+    draws = resampled_sums(difference, n_resamples, rng) / n
+    observed = difference.mean(axis=0)
+    flips = rng.integers(0, 2, size=(n_resamples, n), dtype=np.int8) * 2.0 - 1
+    extreme = np.abs(flips @ difference / n) >= np.abs(observed) * (1 - 1e-9)
+    p = (1 + extreme.sum(axis=0)) / (n_resamples + 1)
+    numbers: dict[str, Any] = {}
+    for k, name in enumerate(("quality", "cost")):
+        low, high = percentile_interval(draws[:, k], confidence, n)
+        numbers |= {f"{name}_difference": float(observed[k]), f"{name}_low": low, f"{name}_high": high}
+        numbers[f"{name}_p"] = float(p[k])
+    return Comparison(
+        n=n,
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+        provenance=provenance_of(quality, cost),
+        **numbers,
+    )

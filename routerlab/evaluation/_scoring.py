@@ -1,0 +1,166 @@
+"""Look up what choices cost and what they are worth; means with intervals."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from routerlab.decision import Sweep
+from routerlab.schema import Outcomes, check_aligned, reject, shown
+
+
+class Scored(NamedTuple):
+    """Measured quality and cost, both of shape (n_prompts, n_models), in the order of some choices."""
+
+    quality: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    models: pd.Index
+
+
+def check_confidence(confidence: float) -> float:
+    """Check that a confidence level is between 0 and 1.
+
+    Examples
+    --------
+    >>> check_confidence(95)
+    Traceback (most recent call last):
+    ValueError: 'confidence' must be between 0 and 1, e.g. 0.95. Got 95 instead.
+    """
+    if not 0 < confidence < 1:
+        msg = f"'confidence' must be between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
+        raise ValueError(msg)
+    return float(confidence)
+
+
+def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> Scored:
+    """Check the outcomes and bring them into the order of `index`.
+
+    Raises
+    ------
+    TableError
+        If the prompts differ from `index`, or a chosen model has no outcomes.
+    """
+    quality, cost = check_aligned(quality, cost)
+    if not index.is_unique:
+        reject(
+            "choices", f"prompt_id {shown(index[index.duplicated()])} appears twice.", "Choose once for each prompt."
+        )
+    odd = index.symmetric_difference(quality.index)
+    if len(odd) == len(index) + len(quality.index):
+        reject(
+            "choices and outcomes",
+            f"no prompt is in both: choices have {shown(index, 3)}, outcomes have {shown(quality.index, 3)}.",
+            "Evaluate on the outcomes of the same split.",
+        )
+    if len(odd):
+        reject(
+            "choices and outcomes",
+            f"prompt_id {shown(odd)} is in one and not in the other.",
+            "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index].",
+        )
+    absent = models.difference(quality.columns)
+    if len(absent):
+        reject(
+            "choices", f"model {shown(absent)} has no outcomes; there are {shown(quality.columns, 20)}.", "Add them."
+        )
+    if not quality.index.equals(index):
+        quality, cost = Outcomes(quality.loc[index], cost.loc[index])
+    return Scored(quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), quality.columns)
+
+
+def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    """Look up measured quality and cost of each prompt's chosen model.
+
+    Parameters
+    ----------
+    choices : Series of shape (n_prompts,)
+        Model names indexed by prompt id.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured outcomes of the same prompts.
+
+    Returns
+    -------
+    DataFrame of shape (n_prompts, 2)
+        Columns ``quality`` and ``cost_usd``.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"a": [0.5, 1.0], "b": [1.0, 1.0]}, index=["p1", "p2"])
+    >>> score_choices(pd.Series({"p1": "b", "p2": "a"}), quality, quality / 100)["quality"].tolist()
+    [1.0, 1.0]
+    """
+    if not isinstance(choices, pd.Series):
+        reject(
+            "choices", f"expected a Series prompt_id -> model, got {type(choices).__name__}.", "Use router.predict(X)."
+        )
+    scored = align(choices.index, pd.Index(choices.unique()), quality, cost)
+    column = scored.models.get_indexer(choices)
+    row = np.arange(len(choices))
+    return pd.DataFrame(
+        {"quality": scored.quality[row, column], "cost_usd": scored.cost[row, column]}, index=choices.index
+    )
+
+
+def mean_interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float, float]:
+    """Mean and Student-t interval of per-prompt values.
+
+    Examples
+    --------
+    >>> [round(x, 3) for x in mean_interval(np.array([0.0, 1.0, 1.0, 0.0]), 0.95)]
+    [0.5, -0.419, 1.419]
+    """
+    half = half_width(values.var(ddof=1) if len(values) > 1 else np.nan, len(values), confidence)
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+
+def half_width(variance: Any, n: int, confidence: float) -> Any:
+    """Half the width of a Student-t interval for a mean of n values with this sample variance."""
+    return stats.t.ppf((1 + confidence) / 2, n - 1) * np.sqrt(np.maximum(variance, 0) / n) if n > 1 else np.inf
+
+
+class Running(NamedTuple):
+    """Mean and sample variance over prompts at each operating point, each of shape (n_points,)."""
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+def last_of_equal(wtp: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Position after which each distinct willingness to pay has been passed."""
+    if not len(wtp):
+        return np.empty(0, dtype=np.intp)
+    return np.append(np.nonzero(np.diff(wtp))[0], len(wtp) - 1)
+
+
+def running(sweep: Sweep, values: NDArray[np.float64], last: NDArray[np.intp], variance: bool) -> Running:
+    """Accumulate ``values[prompt, choice]`` over all operating points of a sweep, exactly.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_prompts, n_models)
+        In the order of ``sweep.index`` and ``sweep.models``.
+    last : ndarray
+        From `last_of_equal`.
+    variance : bool
+        Whether the sample variance is wanted too.
+    """
+    n = len(sweep.index)
+    start = values[np.arange(n), sweep.first]
+    # Centring keeps the running sum of squares from losing digits.
+    centre = start.mean()
+    before = values[sweep.prompt, sweep.origin] - centre
+    after = values[sweep.prompt, sweep.target] - centre
+    total = _accumulate((start - centre).sum(), after - before, last)
+    if not variance:
+        return Running(centre + total / n, np.empty(0))
+    squares = _accumulate(((start - centre) ** 2).sum(), after**2 - before**2, last)
+    spread = (squares - total**2 / n) / (n - 1) if n > 1 else np.full(len(total), np.nan)
+    return Running(centre + total / n, spread)
+
+
+def _accumulate(start: float, step: NDArray[np.float64], last: NDArray[np.intp]) -> NDArray[np.float64]:
+    return np.append(start, start + np.cumsum(step)[last])
