@@ -190,7 +190,7 @@ def sweep_arrays(
 ) -> Sweep:
     """Do the work of `sweep_estimates` on plain arrays of shape (n_prompts, n_models)."""
     n_prompts = len(quality)
-    small = np.int8 if len(models) < 128 else np.int32
+    small: type[np.integer] = np.int8 if len(models) < 128 else np.int32
     if abstained is None:
         abstained = np.zeros(n_prompts, dtype=bool)
     first = np.empty(n_prompts, dtype=small)

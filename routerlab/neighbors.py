@@ -18,7 +18,7 @@ def unit_rows(X: NDArray[np.float32]) -> NDArray[np.float32]:
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
     norm = np.linalg.norm(X, axis=1, keepdims=True)
-    return X / np.where(norm > 0, norm, 1)
+    return (X / np.where(norm > 0, norm, 1)).astype(np.float32, copy=False)
 
 
 def nearest(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.evaluation._frontier import hull, oracle
+from routerlab.evaluation._baselines import oracle
+from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import score_choices
 from routerlab.schema import check_matrix, check_model, reject, shown
 

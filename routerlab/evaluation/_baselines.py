@@ -1,0 +1,194 @@
+"""What a router is compared with: single models, oracle, zero router, random mix; who gets which prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from routerlab.decision import Sweep, best_first
+from routerlab.evaluation._frontier import hull
+from routerlab.evaluation._scoring import check_confidence, mean_interval, score_choices
+from routerlab.schema import check_aligned, check_model, provenance_of, reject
+
+
+def oracle(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.Series:
+    """Choose with hindsight: each prompt's best quality, the cheapest among equals.
+
+    Returns
+    -------
+    Series of shape (n_prompts,)
+        Model names.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [1.0, 0.0], "large": [1.0, 1.0]})
+    >>> oracle(quality, pd.DataFrame({"small": [0.1, 0.1], "large": [1.0, 1.0]})).tolist()
+    ['small', 'large']
+    """
+    quality, cost = check_aligned(quality, cost)
+    position = best_first(quality.to_numpy(dtype=float), cost.to_numpy(dtype=float))
+    return pd.Series(quality.columns.to_numpy()[position], index=quality.index, name="model")
+
+
+def always(model: str, index: pd.Index) -> pd.Series:
+    """Choose one model for every prompt.
+
+    Examples
+    --------
+    >>> always("gpt-4", pd.Index(["p1", "p2"])).tolist()
+    ['gpt-4', 'gpt-4']
+    """
+    return pd.Series(model, index=index, name="model", dtype=object)
+
+
+def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any = None) -> pd.Series:
+    """Choose at random with given shares, blind to the prompt: what a router must beat.
+
+    Parameters
+    ----------
+    index : Index of shape (n_prompts,)
+        Prompt ids.
+    shares : dict of model name to probability
+        Must sum to 1.
+    random_state : int or Generator, optional
+        Seed.
+
+    Examples
+    --------
+    >>> random_mix(pd.RangeIndex(4), {"small": 0.5, "large": 0.5}, random_state=0).tolist()
+    ['large', 'small', 'small', 'small']
+    """
+    p = np.array(list(shares.values()), dtype=float)
+    if not len(p) or (p < 0).any() or not np.isclose(p.sum(), 1):
+        msg = f"'shares' must be probabilities that sum to 1. Got {shares!r} instead."
+        raise ValueError(msg)
+    rng = np.random.default_rng(random_state)
+    return pd.Series(rng.choice(list(shares), size=len(index), p=p), index=index, name="model", dtype=object)
+
+
+def zero_router(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    """Hull of the single models: what mixing them at random reaches (RouterBench's zero router).
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``cost_usd``, ``quality`` of the vertices, by increasing cost.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [0.4], "middle": [0.5], "large": [1.0]})
+    >>> zero_router(quality, pd.DataFrame({"small": [1.0], "middle": [2.0], "large": [3.0]}))["model"].tolist()
+    ['small', 'large']
+    """
+    quality, cost = check_aligned(quality, cost)
+    x, y = cost.mean().to_numpy(), quality.mean().to_numpy()
+    vx, vy = hull(x, y)
+    names = [quality.columns[np.nonzero((x == a) & (y == b))[0][0]] for a, b in zip(vx, vy, strict=True)]
+    return pd.DataFrame({"model": names, "cost_usd": vx, "quality": vy})
+
+
+def baselines(
+    quality: pd.DataFrame, cost: pd.DataFrame, *, baseline: str | None = None, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Score the single models, the oracle, the zero router, and a random mix.
+
+    Parameters
+    ----------
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured outcomes.
+    baseline : str, optional
+        The model that is paid for today; the random mix runs from the cheapest model to it. By
+        default the dearest.
+    confidence : float, default 0.95
+        Of the Student-t intervals of single models and the oracle.
+
+    Returns
+    -------
+    DataFrame
+        ``name``, ``kind`` ('model', 'oracle', 'zero_router', 'random_mix'), ``cost_usd``,
+        ``quality``, and ``cost_low``, ``cost_high``, ``quality_low``, ``quality_high``.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [0.0, 1.0], "large": [1.0, 1.0]})
+    >>> table = baselines(quality, pd.DataFrame({"small": [0.1, 0.1], "large": [1.0, 1.0]}))
+    >>> table.groupby("kind").size().to_dict()
+    {'model': 2, 'oracle': 1, 'random_mix': 2, 'zero_router': 2}
+    """
+    quality, cost = check_aligned(quality, cost)
+    check_confidence(confidence)
+    baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, quality.columns, "baseline")
+    rows = []
+    best = score_choices(oracle(quality, cost), quality, cost)
+    named = [(m, "model", quality[m], cost[m]) for m in quality.columns]
+    for name, kind, q, c in [*named, ("oracle", "oracle", best["quality"], best["cost_usd"])]:
+        row: dict[str, Any] = {"name": name, "kind": kind}
+        row |= dict(
+            zip(("cost_usd", "cost_low", "cost_high"), mean_interval(c.to_numpy(float), confidence), strict=True)
+        )
+        row |= dict(
+            zip(("quality", "quality_low", "quality_high"), mean_interval(q.to_numpy(float), confidence), strict=True)
+        )
+        rows.append(row)
+    rows += [
+        {"name": m, "kind": "zero_router", "cost_usd": c, "quality": q}
+        for m, c, q in zero_router(quality, cost).itertuples(index=False, name=None)
+    ]
+    rows += [
+        {"name": m, "kind": "random_mix", "cost_usd": cost[m].mean(), "quality": quality[m].mean()}
+        for m in dict.fromkeys([cost.mean().idxmin(), baseline])
+    ]
+    columns = ["name", "kind", "cost_usd", "quality", "cost_low", "cost_high", "quality_low", "quality_high"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs = {"n": len(quality), "baseline": baseline, "confidence": confidence}
+    note = provenance_of(quality, cost)
+    if note:
+        table.attrs["provenance"] = note
+    return table
+
+
+def model_share(sweep: Sweep, intents: pd.Series | None = None, *, n_points: int = 60) -> pd.DataFrame:
+    """Share of prompts that each model gets along the frontier, overall or by intent.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        ``router.sweep(X)``.
+    intents : Series, optional
+        Intent of each prompt, indexed by prompt id.
+    n_points : int, default 60
+        Willingness-to-pay values, spread evenly over the switches.
+
+    Returns
+    -------
+    DataFrame
+        ``willingness_to_pay``, ``intent`` ('all' without `intents`), ``model``, ``share``.
+
+    Examples
+    --------
+    >>> from routerlab.decision import sweep_estimates
+    >>> quality = pd.DataFrame({"small": [0.6], "large": [0.7]}, index=["p1"])
+    >>> model_share(sweep_estimates(quality, quality / 100))["share"].tolist()
+    [1.0, 0.0, 0.0, 1.0]
+    """
+    grid = np.unique(np.quantile(sweep.wtp, np.linspace(0, 1, n_points))) if len(sweep.wtp) else np.empty(0)
+    if intents is None:
+        group = pd.Series("all", index=sweep.index)
+    else:
+        group = intents.reindex(sweep.index)
+        if group.isna().any():
+            reject(
+                "'intents'", f"has none for {group.isna().sum()} prompts of the sweep.", "Pass intents.loc[X.index]."
+            )
+    parts = []
+    for wtp in [*grid, np.inf]:
+        share = pd.crosstab(group.to_numpy(), sweep.at(wtp).to_numpy(), normalize="index")
+        share = share.reindex(columns=sweep.models, fill_value=0.0)
+        long = share.rename_axis(index="intent", columns="model").stack().rename("share").reset_index()  # noqa: PD013
+        parts.append(long.assign(willingness_to_pay=wtp))
+    table = pd.concat(parts, ignore_index=True)[["willingness_to_pay", "intent", "model", "share"]]
+    if sweep.provenance:
+        table.attrs["provenance"] = sweep.provenance
+    return table
