@@ -1,8 +1,19 @@
 """Routers: quality estimators that share one decision rule."""
 
 from routerlab.routers._base import BaseRouter, Router
+from routerlab.routers._cross import cross_sweep
 from routerlab.routers._explain import Explanation
 from routerlab.routers._io import load_router
 from routerlab.routers._knn import IntentRouter, KNNRouter
+from routerlab.routers._similarity import SimilarityWeightedRouter
 
-__all__ = ["BaseRouter", "Explanation", "IntentRouter", "KNNRouter", "Router", "load_router"]
+__all__ = [
+    "BaseRouter",
+    "Explanation",
+    "IntentRouter",
+    "KNNRouter",
+    "Router",
+    "SimilarityWeightedRouter",
+    "cross_sweep",
+    "load_router",
+]

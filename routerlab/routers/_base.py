@@ -12,7 +12,16 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
-from routerlab.schema import Outcomes, check_aligned, check_embeddings, check_matrix, provenance_of, reject, shown
+from routerlab.schema import (
+    Outcomes,
+    check_aligned,
+    check_embeddings,
+    check_matrix,
+    check_model,
+    provenance_of,
+    reject,
+    shown,
+)
 
 
 class Estimates(NamedTuple):
@@ -27,16 +36,21 @@ class BaseRouter(BaseEstimator):
     """A quality estimator plus the decision rule. Subclasses fit, and implement ``_estimate``."""
 
     willingness_to_pay: float
+    min_similarity: float | None = None
     fallback: str | None = None
 
     def _estimate(self, X: NDArray[np.float32]) -> Estimates:
         msg = f"{type(self).__name__} does not say how it estimates quality: implement _estimate(X)."
         raise TypeError(msg)
 
-    def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
+    def _checked(self, X: Any) -> tuple[NDArray[np.float32], pd.Index]:
         check_is_fitted(self, "models_")
         index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
-        return self._estimate(check_embeddings(X, n_features=self.n_features_in_)), index
+        return check_embeddings(X, n_features=self.n_features_in_), index
+
+    def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
+        values, index = self._checked(X)
+        return self._estimate(values), index
 
     def _frame(self, values: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
         frame = pd.DataFrame(values, index=index, columns=self.models_)
@@ -140,6 +154,13 @@ class BaseRouter(BaseEstimator):
         from routerlab.routers._io import save_router
 
         return save_router(self, path)
+
+    def _check_fallback(self) -> None:
+        if self.min_similarity is not None and self.fallback is None:
+            msg = "'min_similarity' is set and 'fallback' is not: name the model that far-off prompts go to."
+            raise ValueError(msg)
+        if self.fallback is not None:
+            check_model(self.fallback, self.models_, "fallback")
 
     def _start_fit(self, X: Any, *frames: Any) -> NDArray[np.float32]:
         """Check the common parameters; remember the width and the provenance."""

@@ -13,7 +13,7 @@ from routerlab.neighbors import nearest, unit_rows
 from routerlab.routers._base import BaseRouter, Estimates, rows_like, training_outcomes
 from routerlab.routers._explain import Explanation
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import check_aligned, check_embeddings, check_matrix, check_model, reject, shown
+from routerlab.schema import check_aligned, check_embeddings, check_matrix, reject, shown
 
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
@@ -37,13 +37,6 @@ class NeighborRouter(BaseRouter):
             raise ValueError(msg)
         self.embeddings_ = unit_rows(values)
         self.index_ = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values), name="prompt_id")
-
-    def _check_fallback(self) -> None:
-        if self.min_similarity is not None and self.fallback is None:
-            msg = "'min_similarity' is set and 'fallback' is not: name the model that far-off prompts go to."
-            raise ValueError(msg)
-        if self.fallback is not None:
-            check_model(self.fallback, self.models_, "fallback")
 
     def _weigh(self, similarity: NDArray[np.float32]) -> NDArray[np.float64]:
         """Weights of shape (n_queries, n_neighbors) that sum to 1 in each row."""
@@ -329,9 +322,9 @@ class IntentRouter(NeighborRouter):
             Rows sum to 1.
         """
         _, index = self._estimates_of(X[:1])
-        similarity, neighbor = nearest(unit_rows(check_embeddings(X)), self.embeddings_, self.n_neighbors)
+        values, index = self._checked(X)
+        similarity, neighbor = nearest(unit_rows(values), self.embeddings_, self.n_neighbors)
         one_hot = pd.get_dummies(pd.Series(self.intents_), dtype=float)
-        index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
         return pd.DataFrame(
             average(self._weigh(similarity), neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns
         )

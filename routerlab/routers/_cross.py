@@ -1,0 +1,119 @@
+"""Out-of-fold sweeps: every prompt is judged by a router that never saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+from sklearn.pipeline import Pipeline
+
+from routerlab.decision import Sweep, sweep_arrays
+from routerlab.routers._base import rows_like, training_outcomes
+from routerlab.routers._knn import IntentRouter
+from routerlab.schema import provenance_of, reject
+
+Folds = Iterable[tuple[Any, Any]]
+
+
+def cross_sweep(
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    intents: pd.Series | None = None,
+    cv: int | Folds = 5,
+    random_state: Any = 0,
+) -> Sweep:
+    """Sweep a router on all prompts, each estimated by a copy fitted on the other folds.
+
+    Parameters
+    ----------
+    router : router or Pipeline that ends in one
+        Cloned for each fold. The earlier steps of a pipeline are fitted on the training folds alone,
+        with `intents` (else `quality`) as their y.
+    X : DataFrame of shape (n_prompts, n_features), or what the pipeline's first step takes
+        Embeddings, or a Series of prompts for a pipeline that starts with an embedder.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured outcomes of the same prompts.
+    intents : Series of shape (n_prompts,), optional
+        Needed by `IntentRouter`.
+    cv : int or iterable of (train, test) positions, default 5
+        Shuffled folds, or your own (e.g. from ``GroupKFold`` where prompts have near copies).
+    random_state : int or Generator, default 0
+        Shuffles the folds.
+
+    Returns
+    -------
+    Sweep
+        In the order of `quality`; one willingness to pay acts on all folds.
+
+    Examples
+    --------
+    >>> from routerlab.routers import KNNRouter
+    >>> X = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)))
+    >>> quality = pd.DataFrame({"small": [0.0, 1.0] * 10, "large": [1.0] * 20})
+    >>> cross_sweep(KNNRouter(3), X, quality, quality / 100, cv=4)
+    Sweep(n_prompts=20, n_models=2, n_switches=18, n_abstained=0)
+    """
+    quality, cost = training_outcomes(X, quality, cost)
+    needs_intents = isinstance(router[-1] if isinstance(router, Pipeline) else router, IntentRouter)
+    if needs_intents and intents is None:
+        reject("'intents'", "is missing, and IntentRouter learns from it.", "Pass intents=prompts['intent'].")
+    if intents is not None:
+        intents = rows_like(X, intents, "intents")
+    estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
+    abstained = np.zeros(len(quality), dtype=bool)
+    for train, test in _folds(cv, len(quality), random_state):
+        fitted, (X_train, X_test) = _features(router, _rows(X, train), _rows(X, test), intents, quality, train)
+        outcomes = {"cost": cost.iloc[train]}
+        if needs_intents:
+            fitted.fit(X_train, intents.iloc[train], quality=quality.iloc[train], **outcomes)
+        else:
+            fitted.fit(X_train, quality.iloc[train], **outcomes)
+        estimates, _ = fitted._estimates_of(X_test)
+        estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
+    if np.isnan(estimated).any():
+        n_left = int(np.isnan(estimated).any(axis=1).sum())
+        reject(
+            "'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Use folds that cover all prompts."
+        )
+    return sweep_arrays(
+        estimated,
+        paid,
+        quality.index,
+        quality.columns,
+        abstained=abstained,
+        fallback=(router[-1] if isinstance(router, Pipeline) else router).fallback,
+        provenance=provenance_of(X, quality, cost),
+    )
+
+
+def _folds(cv: int | Folds, n: int, random_state: Any) -> Folds:
+    if not isinstance(cv, (int, np.integer)):
+        return cv
+    if not 2 <= cv <= n:
+        msg = f"'cv' must be between 2 and the number of prompts, {n}. Got {cv} instead."
+        raise ValueError(msg)
+    seed = int(np.random.default_rng(random_state).integers(2**31))
+    return KFold(int(cv), shuffle=True, random_state=seed).split(np.empty(n))
+
+
+def _rows(X: Any, rows: Any) -> Any:
+    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
+
+
+def _features(
+    router: Any, train: Any, test: Any, intents: pd.Series | None, quality: pd.DataFrame, rows: Any
+) -> tuple[Any, tuple[Any, Any]]:
+    """Clone the router; run the earlier steps of a pipeline, fitted on the training rows alone."""
+    if not isinstance(router, Pipeline):
+        return clone(router), (train, test)
+    y = quality.iloc[rows] if intents is None else intents.iloc[rows]
+    steps = clone(router[:-1])
+    features = steps.fit_transform(train, y)
+    return clone(router[-1]), (features, steps.transform(test))
