@@ -3,8 +3,9 @@
 from routerlab.routers._base import BaseRouter, Router
 from routerlab.routers._cross import cross_sweep
 from routerlab.routers._explain import Explanation
+from routerlab.routers._intent import IntentRouter
 from routerlab.routers._io import load_router
-from routerlab.routers._knn import IntentRouter, KNNRouter
+from routerlab.routers._knn import KNNRouter
 from routerlab.routers._similarity import SimilarityWeightedRouter
 
 __all__ = [

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.decision import Sweep, sweep_arrays
 from routerlab.routers._base import rows_like, training_outcomes
-from routerlab.routers._knn import IntentRouter
+from routerlab.routers._intent import IntentRouter
 from routerlab.schema import provenance_of, reject
 
 Folds = Iterable[tuple[Any, Any]]
@@ -71,7 +71,7 @@ def cross_sweep(
     for train, test in _folds(cv, len(quality), random_state):
         fitted, (X_train, X_test) = _features(router, _rows(X, train), _rows(X, test), intents, quality, train)
         outcomes = {"cost": cost.iloc[train]}
-        if needs_intents:
+        if needs_intents and intents is not None:
             fitted.fit(X_train, intents.iloc[train], quality=quality.iloc[train], **outcomes)
         else:
             fitted.fit(X_train, quality.iloc[train], **outcomes)
