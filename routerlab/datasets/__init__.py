@@ -1,1 +1,28 @@
-"""Data: ``load_*`` shipped, ``fetch_*`` published, ``make_*`` generated."""
+"""Data: ``load_*`` shipped, ``fetch_*`` published, ``make_*`` generated.
+
+``fetch_*`` read the published files from the folder that the environment variable ``ROUTERLAB_DATA`` names, laid out
+``<owner>/<repository>/<path>``; else from the cache of `pooch` (same layout); else they download them into it. Each is
+pinned to a commit and checked. Importing this module reads nothing and downloads nothing.
+"""
+
+from routerlab.datasets._alpaca_eval import fetch_alpaca_eval
+from routerlab.datasets._auto_j import fetch_auto_j
+from routerlab.datasets._dataset import Dataset
+from routerlab.datasets._files import DataFileError
+from routerlab.datasets._pulze import fetch_pulze_example
+from routerlab.datasets._routellm import fetch_routellm
+from routerlab.datasets._routerbench import fetch_routerbench
+from routerlab.datasets._simulated import Population, RoutingProblem, make_routing_problem
+
+__all__ = [
+    "DataFileError",
+    "Dataset",
+    "Population",
+    "RoutingProblem",
+    "fetch_alpaca_eval",
+    "fetch_auto_j",
+    "fetch_pulze_example",
+    "fetch_routellm",
+    "fetch_routerbench",
+    "make_routing_problem",
+]

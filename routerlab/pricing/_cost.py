@@ -1,91 +1,26 @@
-"""Tokens to USD, from a dated and maintained price list or from the user's own prices.
-
-The list is the package ``genai-prices``; it ships with routerlab and is read from disk, never from the
-network. A price that nobody knows stays empty: a missing cost is never 0.
-"""
+"""Tokens to USD, from the user's own prices or else from the price list."""
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from typing import Any
+from datetime import date
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.pricing._price_list import list_cost, price_list_info
 from routerlab.schema import check_responses, reject, shown
 
-__all__ = ["PriceListInfo", "UnknownPriceWarning", "add_cost", "estimate_tokens", "price", "price_list_info"]
-
 # What a user may say about a model: (input, output) in USD per 1M tokens, or the name that the list knows it by.
-Prices = Mapping[str, "tuple[float, float] | str"] | pd.DataFrame
+Prices: TypeAlias = Mapping[str, "tuple[float, float] | str"] | pd.DataFrame
 PRICE_COLUMNS = ("input_usd_per_1m", "output_usd_per_1m")
 
 
 class UnknownPriceWarning(UserWarning):
     """Costs were left empty; the message says for which models and how many rows."""
-
-
-@dataclass(frozen=True)
-class PriceListInfo:
-    """Which price list is in use, and how fresh it is.
-
-    Attributes
-    ----------
-    package, version : str
-        The distribution that holds the list.
-    n_providers, n_models : int
-        Its size.
-    checked : date or None
-        The latest day, not in the future, on which its comments say that some price was checked.
-    """
-
-    package: str
-    version: str
-    n_providers: int
-    n_models: int
-    checked: date | None
-
-    def __str__(self) -> str:
-        return f"{self.package} {self.version} ({self.n_models:,} models, last checked {self.checked or 'on no known day'})"
-
-
-def price_list_info() -> PriceListInfo:
-    """Say which price list is in use and when it was last checked.
-
-    Returns
-    -------
-    PriceListInfo
-        Package, version, size, and the latest check that its comments name.
-
-    References
-    ----------
-    https://github.com/pydantic/genai-prices
-
-    Examples
-    --------
-    >>> price_list_info().package
-    'genai-prices'
-    """
-    import genai_prices
-    from genai_prices.data_snapshot import get_snapshot
-
-    providers = get_snapshot().providers
-    comments = (entry.price_comments or "" for p in providers for entry in (p, *p.models))
-    found = (re.findall(r"(?:checked|verified)\D{0,60}(\d{4}-\d\d-\d\d)", text, re.IGNORECASE) for text in comments)
-    days = [day for dates in found for day in map(date.fromisoformat, dates) if day <= datetime.now(tz=UTC).date()]
-    return PriceListInfo(
-        "genai-prices",
-        genai_prices.__version__,
-        len(providers),
-        sum(len(p.models) for p in providers),
-        max(days, default=None),
-    )
 
 
 def estimate_tokens(texts: pd.Series) -> pd.Series:
@@ -162,7 +97,7 @@ def price(
             f"got {input_tokens} and {output_tokens}, expected finite numbers of at least 0.",
             "Pass token counts; estimate_tokens gives a rough count.",
         )
-    usd = _cost(model, tokens, on, provider, _own_prices(prices))
+    usd = _cost(model, tokens, on, provider, own_prices(prices))
     if usd is None or not np.isfinite(usd[0]):
         _warn_unknown([model], 1, 0)
         return float("nan")
@@ -195,8 +130,8 @@ def add_cost(
     Returns
     -------
     DataFrame
-        A copy with ``cost_usd`` in USD per request, NaN where price or tokens are unknown, and a note on the
-        price list in ``attrs["price_list"]``.
+        A copy with ``cost_usd`` in USD per request, NaN where price or tokens are unknown. If the price list was
+        asked, ``attrs["price_list"]`` says which one it was.
 
     Warns
     -----
@@ -227,7 +162,7 @@ def add_cost(
             f"column {shown(absent)} is missing, and cost is computed from token counts.",
             "Add it; estimate_tokens(frame['response']) gives a rough count.",
         )
-    own = _own_prices(prices)
+    own = own_prices(prices)
     cost = frame["cost_usd"].to_numpy(float, copy=True) if "cost_usd" in frame else np.full(len(frame), np.nan)
     empty = np.isnan(cost)
     tokens = frame[["input_tokens", "output_tokens"]].to_numpy(float)
@@ -240,7 +175,8 @@ def add_cost(
         if usd is not None:
             cost[rows] = usd
     frame["cost_usd"] = cost
-    frame.attrs["price_list"] = str(price_list_info())
+    if any(isinstance(own.get(model, model), str) for model in frame["model"].unique()):
+        frame.attrs["price_list"] = str(price_list_info())
     _warn_unknown(unknown, int(np.isnan(cost[counted]).sum()), int((empty & ~counted).sum()))
     return frame
 
@@ -258,7 +194,7 @@ def _warn_unknown(models: list[str], n_priceless: int, n_uncounted: int) -> None
         warnings.warn(f"cost_usd is left empty for {' and for '.join(parts)}.", UnknownPriceWarning, stacklevel=3)
 
 
-def _own_prices(prices: Prices | None) -> dict[str, tuple[float, float] | str]:
+def own_prices(prices: Prices | None) -> dict[str, tuple[float, float] | str]:
     """Check the user's prices and return them as one mapping."""
     if prices is None:
         return {}
@@ -297,29 +233,5 @@ def _cost(
     """USD of requests of shape (n_requests, 2), or None if nothing is known of the model."""
     rates = own.get(model, model)
     if isinstance(rates, str):
-        return _list_cost(rates, tokens, on, provider)
+        return list_cost(rates, tokens, on, provider)
     return tokens @ np.array(rates) / 1e6
-
-
-def _list_cost(model: str, tokens: NDArray[Any], on: date | None, provider: str | None) -> NDArray[np.float64] | None:
-    from genai_prices import Usage, calc_price
-
-    when = on if isinstance(on, datetime) or on is None else datetime.combine(on, time(12), tzinfo=UTC)
-
-    def calculate(n_in: float, n_out: float) -> Any:
-        usage = Usage(input_tokens=n_in, output_tokens=n_out)
-        return calc_price(usage, model_ref=model, provider_id=provider, genai_request_timestamp=when)
-
-    try:
-        listed = calculate(0, 0).model_price
-    except LookupError:
-        return None
-    rate_in, rate_out = listed.input_mtok, listed.output_mtok
-    # The list holds models that are priced by page or minute, or not at all, and calls them 0 by the token.
-    if rate_in is None or (rate_out is None and tokens[:, 1].any()):
-        return None
-    by_request = getattr(listed, "requests_kcount", None) is not None
-    if isinstance(rate_in, Decimal) and isinstance(rate_out, Decimal) and not by_request:
-        return tokens @ np.array([float(rate_in), float(rate_out)]) / 1e6
-    pairs, at = np.unique(tokens, axis=0, return_inverse=True)
-    return np.array([float(calculate(n_in, n_out).total_price) for n_in, n_out in pairs.tolist()])[at.ravel()]
