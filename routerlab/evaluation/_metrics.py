@@ -145,8 +145,8 @@ def call_curve(
         calls = np.append(0, np.append(np.nonzero(np.diff(value[order]))[0] + 1, len(value)))
     else:
         edges = pd.qcut(value, n_thresholds, retbins=True)[1]
-        # A score on a threshold goes to the strong model; past the last threshold nothing does.
-        calls = np.unique(np.append(0, np.searchsorted(-value[order], -edges, side="right")))
+        # A score on a threshold goes to the strong model; at the last one, only what is above it: nothing.
+        calls = np.unique(np.append(0, np.searchsorted(-value[order], -edges[:-1], side="right")))
     mean = pair[:, 0].mean() + gained[calls] / len(value)
     ends = pair[:, 0].mean(), pair[:, 1].mean()
     curve = pd.DataFrame({"strong_share": calls / len(value), "quality": mean, "pgr": pgr(mean, *ends)})

@@ -177,7 +177,7 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
         reject(
             f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", f"Select the same prompts: {name}.loc[X.index]."
         )
-    if not isinstance(X, pd.DataFrame) or not hasattr(frame, "index"):
+    if not isinstance(X, pd.DataFrame) or not isinstance(frame, (pd.DataFrame, pd.Series)):
         return frame
     odd = X.index.symmetric_difference(frame.index)
     if len(odd):

@@ -65,7 +65,7 @@ def cross_sweep(
     if needs_intents and intents is None:
         reject("'intents'", "is missing, and IntentRouter learns from it.", "Pass intents=prompts['intent'].")
     if intents is not None:
-        intents = rows_like(X, intents, "intents")
+        intents = pd.Series(rows_like(X, intents, "intents"))
     estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
     abstained = np.zeros(len(quality), dtype=bool)
     for train, test in _folds(cv, len(quality), random_state):

@@ -69,7 +69,7 @@ def load_router(path: str | Path) -> Any:
     from routerlab import routers
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays["header"]))
         kind = getattr(routers, header["class"])
@@ -112,6 +112,8 @@ def _put(value: Any, key: str, arrays: dict[str, Any], router: Any) -> Any:
             "index": _put(value.index, f"{key}.index", arrays, router),
             "columns": _put(value.columns, f"{key}.columns", arrays, router),
         }
+    if isinstance(value, pd.Series):
+        return {"series": _put(value.to_frame(), key, arrays, router)}
     if isinstance(value, pd.Index):
         return {"labels": _put(value.to_numpy(), key, arrays, router), "name": value.name}
     if isinstance(value, np.ndarray):
@@ -123,6 +125,8 @@ def _put(value: Any, key: str, arrays: dict[str, Any], router: Any) -> Any:
 
 
 def _get(spec: Any, arrays: dict[str, Any]) -> Any:
+    if "series" in spec:
+        return _get(spec["series"], arrays).iloc[:, 0]
     if "frame" in spec:
         parts = (_get(spec[part], arrays) for part in ("frame", "index", "columns"))
         return pd.DataFrame(*parts)

@@ -1,0 +1,236 @@
+"""Savings, comparisons and operating points: identities, coverage, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import routerlab.evaluation as ev
+from routerlab.datasets import make_routing_problem
+from routerlab.decision import sweep_estimates
+from routerlab.schema import TableError
+
+
+def outcomes(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    index = pd.Index([f"p{k}" for k in range(n)], name="prompt_id")
+    quality = pd.DataFrame({"small": rng.random(n) < 0.6, "gpt-4": rng.random(n) < 0.8}, index).astype(float)
+    cost = pd.DataFrame({"small": rng.lognormal(-7, 1, n), "gpt-4": rng.lognormal(-4, 1, n)}, index)
+    return quality, cost
+
+
+def test_the_baseline_saves_exactly_nothing():
+    quality, cost = outcomes()
+    result = ev.savings(ev.always("gpt-4", quality.index), quality, cost, baseline="gpt-4")
+    assert (result.saving, result.saving_low, result.saving_high) == (0, 0, 0)
+    assert (result.quality_difference, result.quality_low, result.quality_high) == (0, 0, 0)
+    assert result.non_inferior
+
+
+def test_savings_are_ratios_of_sums_whatever_the_order():
+    quality, cost = outcomes()
+    rng = np.random.default_rng(1)
+    choices = pd.Series(rng.choice(["small", "gpt-4"], size=len(quality)), index=quality.index)
+    result = ev.savings(choices, quality, cost, baseline="gpt-4")
+    small = choices == "small"
+    spent = cost.loc[small, "small"].sum() + cost.loc[~small, "gpt-4"].sum()
+    assert result.saving == pytest.approx(1 - spent / cost["gpt-4"].sum())
+    assert result.quality_difference == pytest.approx(
+        (quality.loc[small, "small"].sum() - quality.loc[small, "gpt-4"].sum()) / len(quality)
+    )
+    order = rng.permutation(quality.index)
+    again = ev.savings(choices, quality.loc[order], cost.loc[order], baseline="gpt-4")
+    assert again == result
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_a_near_one():
+    quality, cost = outcomes()
+    choices = ev.always("small", quality.index)
+    one, two, other = (ev.savings(choices, quality, cost, baseline="gpt-4", random_state=s) for s in (0, 0, 1))
+    assert one == two
+    assert one.saving_low != other.saving_low
+    assert one.saving_low == pytest.approx(other.saving_low, abs=0.005)
+
+
+def test_the_routers_own_cost_counts():
+    quality, cost = outcomes()
+    choices = ev.always("gpt-4", quality.index)
+    result = ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=0.001)
+    assert result.saving == pytest.approx(-0.001 / cost["gpt-4"].mean())
+    assert "router's own cost included" in repr(result)
+    by_prompt = ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=pd.Series(0.001, quality.index))
+    assert by_prompt.saving == pytest.approx(result.saving)
+    with pytest.raises(TableError, match="'router_cost'"):
+        ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=-1.0)
+
+
+def test_what_is_printed_has_the_quality_difference_both_intervals_and_n():
+    quality, cost = outcomes()
+    quality.attrs["provenance"] = "simulated: <seed 0>"
+    result = ev.savings(ev.always("small", quality.index), quality, cost, baseline="gpt-4")
+    text = repr(result)
+    for part in ("saves 9", "points [", "n = 400 prompts", "gpt-4", "simulated", "95% intervals", "resamples"):
+        assert part in text
+    assert "&lt;seed 0&gt;" in result._repr_html_()
+    assert result.verdict.startswith("inferior")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.005, 0.01, "non-inferior"), (-0.05, 0.01, "not shown"), (-0.05, -0.02, "inferior")],
+)
+def test_verdict_follows_from_the_interval(low, high, verdict):
+    quality, cost = outcomes()
+    result = ev.savings(ev.always("small", quality.index), quality, cost, baseline="gpt-4")
+    object.__setattr__(result, "quality_low", low)
+    object.__setattr__(result, "quality_high", high)
+    assert result.verdict.startswith(verdict)
+    assert result.non_inferior == (verdict == "non-inferior")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "kind"), [(100, "bernoulli"), (375, "bernoulli"), (375, "beta")])
+def test_saving_and_quality_intervals_cover(n, kind):
+    """400 test sets from a population in which a fixed rule's saving and quality difference are known."""
+    population = make_routing_problem(n_prompts=200_000, quality=kind, random_state=5)
+    quality, cost, baseline = population.quality, population.cost, population.baseline
+    # A fixed rule: three intents go to the dearest model, the others to the second.
+    intent = population.prompts["intent"]
+    choices = pd.Series(np.where(intent.isin(sorted(intent.unique())[:3]), baseline, quality.columns[1]), intent.index)
+    truth = ev.savings(choices, quality, cost, baseline=baseline, n_resamples=2)
+    rng = np.random.default_rng(0)
+    hits = np.zeros(2)
+    for k in range(400):
+        rows = quality.index[rng.choice(len(quality), size=n, replace=False)]
+        result = ev.savings(
+            choices[rows], quality.loc[rows], cost.loc[rows], baseline=baseline, n_resamples=999, random_state=k
+        )
+        hits += [
+            result.saving_low <= truth.saving <= result.saving_high,
+            result.quality_low <= truth.quality_difference <= result.quality_high,
+        ]
+    assert ((hits / 400 >= 0.93) & (hits / 400 <= 0.97)).all(), hits / 400
+
+
+def test_compare_a_router_with_itself_and_with_a_worse_one():
+    quality, cost = outcomes()
+    best, dear = ev.oracle(quality, cost), ev.always("gpt-4", quality.index)
+    same = ev.compare(best, best, quality, cost)
+    assert same.quality_difference == same.cost_difference == 0 and same.quality_p == 1
+    result = ev.compare(best, dear, quality, cost)
+    assert result.quality_low > 0 and result.cost_high < 0 and result.quality_p < 0.01
+    mirrored = ev.compare(dear, best, quality, cost)
+    assert mirrored.quality_low == pytest.approx(-result.quality_high)
+
+
+def test_the_sign_flip_test_keeps_its_level():
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for k in range(300):
+        quality = pd.DataFrame(rng.random((60, 2)), columns=["a", "b"])
+        p = ev.compare(
+            ev.always("a", quality.index), ev.always("b", quality.index), quality, quality,
+            n_resamples=199, random_state=k,
+        ).quality_p  # fmt: skip
+        rejected += p <= 0.05
+    assert 0.02 <= rejected / 300 <= 0.09
+
+
+def test_operating_point_is_the_cheapest_that_keeps_quality():
+    quality, cost = outcomes()
+    guess = quality * 0.5 + 0.25
+    sweep = sweep_estimates(guess, cost)
+    curve = ev.frontier(sweep, quality, cost)
+    bar = quality["gpt-4"].mean() - 0.02
+    point = ev.choose_operating_point(sweep, quality, cost, baseline="gpt-4", max_quality_loss=0.02)
+    assert point.cost_usd == pytest.approx(curve.loc[curve["quality"] >= bar - 1e-12, "cost_usd"].min())
+    scored = ev.score_choices(sweep.at(point.willingness_to_pay), quality, cost)
+    assert scored["cost_usd"].mean() == pytest.approx(point.cost_usd)
+    assert scored["quality"].mean() - quality["gpt-4"].mean() == pytest.approx(point.quality_difference)
+
+
+def test_assurance_is_dearer_and_a_hopeless_router_is_told():
+    rng = np.random.default_rng(2)
+    quality, cost = outcomes(600)
+    noisy = (quality + rng.normal(scale=1.0, size=quality.shape)).clip(0, 1)
+    noisy["gpt-4"] = (noisy["gpt-4"] + 0.3).clip(0, 1)
+    sweep = sweep_estimates(noisy, cost)
+    plain, sure = (
+        ev.choose_operating_point(sweep, quality, cost, baseline="gpt-4", max_quality_loss=0.05, assurance=a)
+        for a in (None, 0.9)
+    )
+    assert sure.cost_usd > plain.cost_usd
+    wrong = sweep_estimates(1 - quality, cost)
+    with pytest.raises(ValueError, match="No operating point .* max_quality_loss=0.01 .* Allow a larger loss"):
+        ev.choose_operating_point(wrong, quality, cost, baseline="gpt-4")
+
+
+def test_aiq_difference_is_zero_against_itself_and_finds_a_better_router():
+    quality, cost = outcomes(500)
+    good, blind = sweep_estimates(quality * 0.5 + 0.25, cost), sweep_estimates(quality * 0 + [0.4, 0.6], cost)
+    zero = ev.aiq_difference(good, good, quality, cost, n_resamples=50)
+    assert (zero.estimate, zero.low, zero.high) == (0, 0, 0)
+    better = ev.aiq_difference(good, blind, quality, cost, n_resamples=200)
+    assert better.low > 0
+    curves = [ev.frontier(s, quality, cost) for s in (good, blind)]
+    ends = max(c["cost_usd"].min() for c in curves), max(c["cost_usd"].max() for c in curves)
+    by_hand = ev.aiq(curves[0], cost_range=ends) - ev.aiq(curves[1], cost_range=ends)
+    assert better.estimate == pytest.approx(by_hand)
+    assert ev.aiq_difference(good, "zero_router", quality, cost, n_resamples=200).low > 0
+
+
+def test_saving_at_parity_reads_the_frontier():
+    quality, cost = outcomes(300)
+    sweep = sweep_estimates(quality * 0.5 + 0.25, cost)
+    curve = ev.frontier(sweep, quality, cost)
+    kept = curve[curve["quality"] >= quality["gpt-4"].mean() - 1e-12]
+    result = ev.saving_at_parity(sweep, quality, cost, baseline="gpt-4", n_resamples=100)
+    assert result.estimate == pytest.approx(1 - kept["cost_usd"].min() / cost["gpt-4"].mean())
+    assert result.low <= result.estimate <= result.high
+
+
+BAD = {
+    "baseline": (lambda q, c: ev.savings(ev.always("small", q.index), q, c, baseline="gpt-5"), "'baseline'.*'gpt-5'"),
+    "model": (lambda q, c: ev.savings(ev.always("gpt-5", q.index), q, c, baseline="gpt-4"), "model 'gpt-5'"),
+    "no overlap": (lambda q, c: ev.savings(ev.always("small", q.index + "x"), q, c, baseline="gpt-4"), "no prompt is in both"),
+    "part": (lambda q, c: ev.savings(ev.always("small", q.index[:9]), q, c, baseline="gpt-4"), "only|one and not in"),
+    "nan cost": (lambda q, c: ev.savings(ev.always("small", q.index), q, c.mask(c > 0.01), baseline="gpt-4"), "'cost'.*nan"),
+    "negative": (lambda q, c: ev.savings(ev.always("small", q.index), q, -c, baseline="gpt-4"), "'cost'.*at least 0"),
+    "quality": (lambda q, c: ev.savings(ev.always("small", q.index), q * 10, c, baseline="gpt-4"), r"'quality'.*\[0, 1\]"),
+    "twice": (lambda q, c: ev.savings(ev.always("small", q.index.append(q.index)), q, c, baseline="gpt-4"), "appears twice"),
+    "free": (lambda q, c: ev.savings(ev.always("small", q.index), q, c * 0, baseline="gpt-4"), "costs nothing"),
+    "confidence": (
+        lambda q, c: ev.savings(ev.always("small", q.index), q, c, baseline="gpt-4", confidence=95), "'confidence'"),
+    "a list": (lambda q, c: ev.savings(["small"] * len(q), q, c, baseline="gpt-4"), "expected a Series"),
+    "cost rows": (lambda q, c: ev.frontier(ev.always("small", q.index), q, c.iloc[1:]), "'quality' and 'cost'.*prompt_id"),
+    "empty": (lambda q, c: ev.frontier(ev.always("small", q.index[:0]), q.iloc[:0], c.iloc[:0]), "is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named_and_changes_nothing(case):
+    call, message = BAD[case]
+    quality, cost = outcomes(40)
+    before = quality.copy(), cost.copy()
+    with pytest.raises(ValueError, match=message):
+        call(quality, cost)
+    pd.testing.assert_frame_equal(quality, before[0])
+    pd.testing.assert_frame_equal(cost, before[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    row=st.integers(0, 39), column=st.integers(0, 1), bad=st.sampled_from([np.nan, np.inf, -np.inf, -0.1, 1.5]),
+    table=st.sampled_from(["quality", "cost"]),
+)  # fmt: skip
+def test_one_bad_cell_anywhere_is_found_and_located(row, column, bad, table):
+    quality, cost = outcomes(40)
+    frame = quality if table == "quality" else cost
+    if table == "cost" and bad == 1.5:
+        return  # a legal cost
+    frame.iloc[row, column] = bad
+    with pytest.raises(TableError, match=f"'{table}'.*'p{row}', '{frame.columns[column]}'"):
+        ev.frontier(ev.always("small", quality.index), quality, cost)
