@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from routerlab.datasets._dataset import stamp
 
@@ -37,6 +36,8 @@ class World:
 
     def draw(self, n_prompts: int, votes: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
         """Draw the frames of a `RoutingProblem`."""
+        from scipy.special import expit
+
         n_intents = len(self.centres)
         intent = rng.integers(n_intents, size=n_prompts)
         x = self._embeddings(intent, rng)
@@ -84,6 +85,8 @@ class World:
         return rng.beta(CONCENTRATION * expected, CONCENTRATION * (1.0 - expected))
 
     def _votes(self, ids: pd.Index, intent: NDArray[Any], votes: int, rng: np.random.Generator) -> pd.DataFrame:
+        from scipy.special import expit
+
         models = np.array(self.models, dtype=object)
         row = rng.integers(len(ids), size=votes)
         a = rng.integers(len(models), size=votes)
