@@ -192,22 +192,27 @@ def test_saving_at_parity_reads_the_frontier():
     assert result.low <= result.estimate <= result.high
 
 
+def run(quality, cost, choices=None, **options):
+    choices = ev.always("small", quality.index) if choices is None else choices
+    return ev.savings(choices, quality, cost, **{"baseline": "gpt-4"} | options)
+
+
 BAD = {
-    "baseline": (lambda q, c: ev.savings(ev.always("small", q.index), q, c, baseline="gpt-5"), "'baseline'.*'gpt-5'"),
-    "model": (lambda q, c: ev.savings(ev.always("gpt-5", q.index), q, c, baseline="gpt-4"), "model 'gpt-5'"),
-    "no overlap": (lambda q, c: ev.savings(ev.always("small", q.index + "x"), q, c, baseline="gpt-4"), "no prompt is in both"),
-    "part": (lambda q, c: ev.savings(ev.always("small", q.index[:9]), q, c, baseline="gpt-4"), "only|one and not in"),
-    "nan cost": (lambda q, c: ev.savings(ev.always("small", q.index), q, c.mask(c > 0.01), baseline="gpt-4"), "'cost'.*nan"),
-    "negative": (lambda q, c: ev.savings(ev.always("small", q.index), q, -c, baseline="gpt-4"), "'cost'.*at least 0"),
-    "quality": (lambda q, c: ev.savings(ev.always("small", q.index), q * 10, c, baseline="gpt-4"), r"'quality'.*\[0, 1\]"),
-    "twice": (lambda q, c: ev.savings(ev.always("small", q.index.append(q.index)), q, c, baseline="gpt-4"), "appears twice"),
-    "free": (lambda q, c: ev.savings(ev.always("small", q.index), q, c * 0, baseline="gpt-4"), "costs nothing"),
-    "confidence": (
-        lambda q, c: ev.savings(ev.always("small", q.index), q, c, baseline="gpt-4", confidence=95), "'confidence'"),
-    "a list": (lambda q, c: ev.savings(["small"] * len(q), q, c, baseline="gpt-4"), "expected a Series"),
-    "cost rows": (lambda q, c: ev.frontier(ev.always("small", q.index), q, c.iloc[1:]), "'quality' and 'cost'.*prompt_id"),
-    "empty": (lambda q, c: ev.frontier(ev.always("small", q.index[:0]), q.iloc[:0], c.iloc[:0]), "is empty"),
-}  # fmt: skip
+    "baseline": (lambda q, c: run(q, c, baseline="gpt-5"), "'baseline'.*'gpt-5'"),
+    "model": (lambda q, c: run(q, c, ev.always("gpt-5", q.index)), "model 'gpt-5'"),
+    "no overlap": (lambda q, c: run(q, c, ev.always("small", q.index + "x")), "no prompt is in both"),
+    "part": (lambda q, c: run(q, c, ev.always("small", q.index[:9])), "in one and not in the other"),
+    "twice": (lambda q, c: run(q, c, ev.always("small", q.index.append(q.index))), "appears twice"),
+    "a list": (lambda q, c: run(q, c, ["small"] * len(q)), "expected a Series"),
+    "nan cost": (lambda q, c: run(q, c.mask(c > 0.01)), "'cost'.*nan"),
+    "negative": (lambda q, c: run(q, -c), "'cost'.*at least 0"),
+    "quality": (lambda q, c: run(q * 10, c), r"'quality'.*\[0, 1\]"),
+    "free": (lambda q, c: run(q, c * 0), "costs nothing"),
+    "confidence": (lambda q, c: run(q, c, confidence=95), "'confidence'"),
+    "margin": (lambda q, c: run(q, c, margin=-0.01), "'margin'"),
+    "cost rows": (lambda q, c: ev.frontier(ev.oracle(q, c), q, c.iloc[1:]), "'quality' and 'cost'.*prompt_id"),
+    "empty": (lambda q, c: run(q.iloc[:0], c.iloc[:0]), "is empty"),
+}
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -139,6 +139,6 @@ def _check_intents(intents: Any) -> NDArray[np.object_]:
     values = np.asarray(intents, dtype=object)
     empty = pd.isna(values)
     if empty.any():
-        rows = intents.index[empty] if hasattr(intents, "index") else np.nonzero(empty)[0]
+        rows = intents.index[empty] if isinstance(intents, pd.Series) else np.nonzero(empty)[0]
         reject("'intents'", f"is empty for {shown(rows)}.", "Label those prompts, or leave them out.")
     return values
