@@ -136,8 +136,7 @@ def _newton(
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         step -= step.mean(axis=1, keepdims=True)
         size = np.ptp(step, axis=1)
-        damped = np.where(size > _FULL_STEP, np.log1p(size) / np.maximum(size, _FULL_STEP), 1.0)
-        ratings = ratings + damped[:, None] * step
+        ratings = ratings + damping(size)[:, None] * step
         open_ = size > tol
         if not open_.all():
             finished = active[~open_]
@@ -151,6 +150,11 @@ def _newton(
         "Raise max_iter, or pass a larger alpha: the data may say almost nothing about some model."
     )
     raise RuntimeError(msg)
+
+
+def damping(size: Any) -> Floats:
+    """Share of a Newton step to take that would change some difference by `size`."""
+    return np.where(size > _FULL_STEP, np.log1p(size) / np.maximum(size, _FULL_STEP), 1.0)
 
 
 def _checked(values: Any, name: str, low: float = -np.inf) -> Floats:

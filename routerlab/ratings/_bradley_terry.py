@@ -1,0 +1,299 @@
+"""The Bradley-Terry estimator: ratings of models with intervals."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from routerlab.ratings._checks import check_connected, check_enough, check_parameters, check_separable
+from routerlab.ratings._solver import solve_bradley_terry
+from routerlab.ratings._uncertainty import (
+    bootstrap,
+    contrasts,
+    raw_win_rates,
+    sandwich,
+    small_sample_factor,
+    whole,
+    win_probability,
+)
+from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
+from routerlab.schema import provenance_of, reject
+
+Floats = NDArray[np.float64]
+
+
+class BradleyTerry(BaseEstimator):
+    r"""Ratings of models from pairwise judgments, by maximum likelihood, with intervals.
+
+    A model with rating r beats one with rating s with probability ``1 / (1 + base**((s - r) / scale))``.
+    Votes are first counted by pair and outcome, so that cost hardly depends on their number.
+
+    Parameters
+    ----------
+    ties : {'half', 'drop'}, default 'half'
+        'half': a tie is half a win for each, and ratings predict the expected score. 'drop': ties
+        are left out, and ratings predict who wins once somebody does.
+    both_bad : {'tie', 'drop'}, default 'tie'
+        'tie': treat both_bad as a tie. 'drop': leave it out.
+    alpha : float, default 0.01
+        L2 penalty on ratings in natural-log units: a normal prior of standard deviation
+        ``1 / sqrt(alpha)``, by default 10 log-odds or 1,737 points. It keeps the rating of a model
+        that won or lost everything finite, and is worth about 0.04 votes to a model. 0 is plain maximum
+        likelihood, and raises on such data.
+    cluster : str or None, default 'prompt_id'
+        Column whose equal values mark votes that may be correlated. None: all votes are
+        independent, which makes intervals too narrow if several votes share a prompt. Where each
+        prompt has one vote, the two agree.
+    interval : {'sandwich', 'bootstrap'}, default 'sandwich'
+        'sandwich': robust covariance with a small-sample factor, and Student's t with (number of
+        clusters - 1) degrees of freedom. 'bootstrap': percentiles over resampled clusters, widened likewise.
+    n_resamples : int, default 1000
+        Bootstrap resamples.
+    confidence : float, default 0.95
+        Nominal coverage of each interval by itself (not of all of them at once).
+    scale, base, center : float, default 400, 10 and 1000
+        The arena's convention: 400 points are odds of 10 to 1, and the models' mean is 1000.
+    anchor : str, optional
+        Model whose rating is `center` exactly. Intervals are then those of the differences from it.
+    random_state : int, Generator or None
+        Seeds the bootstrap.
+
+    Attributes
+    ----------
+    models_ : ndarray of shape (n_models,)
+        Model names, sorted: the order of everything below.
+    ratings_, ci_low_, ci_high_ : Series of shape (n_models,)
+        Ratings and the ends of their intervals, in points.
+    covariance_ : DataFrame of shape (n_models, n_models)
+        Covariance of the ratings, in squared points.
+    log_ratings_, log_covariance_ : ndarray of shape (n_models,) and (n_models, n_models)
+        The same in natural-log units, with ratings that sum to 0.
+    log_resamples_ : ndarray of shape (n_resamples, n_models) or None
+        Ratings of each bootstrap resample, in natural-log units.
+    n_votes_ : Series of shape (n_models,)
+        Votes that each model was in.
+    n_judgments_, n_dropped_, n_clusters_, n_iter_ : int
+        Votes used, votes left out by `ties` and `both_bad`, clusters among those used, and Newton steps.
+    counts_ : ndarray of shape (n_models, n_models, 3)
+        Votes by pair (upper triangle) and outcome: first won, tie, second won.
+    provenance_ : str or None
+        What the judgments say about their origin.
+
+    Raises
+    ------
+    TableError
+        From `fit`: bad judgments; models that no chain of votes connects; infinite ratings with
+        ``alpha=0``; fewer clusters than models.
+
+    Warns
+    -----
+    UserWarning
+        From `fit`: a model won or lost everything, so that only `alpha` holds its rating.
+
+    Notes
+    -----
+    No interval covers what the votes do not show: biased judges, or prompts unlike those judged.
+
+    References
+    ----------
+    R. A. Bradley and M. E. Terry, "Rank analysis of incomplete block designs", Biometrika 39, 1952.
+    W.-L. Chiang et al., "Chatbot Arena", ICML 2024: the sandwich covariance.
+    T. C. Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015:
+    percentiles widened for small samples.
+
+    Examples
+    --------
+    >>> votes = pd.DataFrame({
+    ...     "prompt_id": range(8),
+    ...     "model_a": ["small"] * 8,
+    ...     "model_b": ["large"] * 8,
+    ...     "winner": ["model_b"] * 5 + ["tie"] * 2 + ["model_a"],
+    ... })
+    >>> model = BradleyTerry().fit(votes)
+    >>> model.ratings_.round().to_dict()
+    {'large': 1095.0, 'small': 905.0}
+    >>> model.expected_win_rate("small").loc["large"].round(2).to_dict()
+    {'win_rate': 0.75, 'win_rate_low': 0.36, 'win_rate_high': 0.94}
+    """
+
+    def __init__(
+        self,
+        *,
+        ties: str = "half",
+        both_bad: str = "tie",
+        alpha: float = 0.01,
+        cluster: str | None = "prompt_id",
+        interval: str = "sandwich",
+        n_resamples: int = 1000,
+        confidence: float = 0.95,
+        scale: float = 400.0,
+        base: float = 10.0,
+        center: float = 1000.0,
+        anchor: str | None = None,
+        random_state: int | np.random.Generator | None = None,
+    ) -> None:
+        self.ties = ties
+        self.both_bad = both_bad
+        self.alpha = alpha
+        self.cluster = cluster
+        self.interval = interval
+        self.n_resamples = n_resamples
+        self.confidence = confidence
+        self.scale = scale
+        self.base = base
+        self.center = center
+        self.anchor = anchor
+        self.random_state = random_state
+
+    def fit(self, judgments: pd.DataFrame, y: Any = None) -> Self:
+        """Fit to a judgments table (see `check_judgments`), and return self; `y` is ignored."""
+        check_parameters(self)
+        votes = read_votes(judgments, ties=self.ties, both_bad=self.both_bad, cluster=self.cluster)
+        self._fit(votes.models, tally(votes)[0], None if self.cluster is None else votes)
+        self.n_dropped_, self.provenance_ = int((~votes.kept).sum()), provenance_of(judgments)
+        return self
+
+    def fit_counts(self, wins: pd.DataFrame, ties: pd.DataFrame | None = None) -> Self:
+        """Fit to counts by pair, and return self. They name no prompts, so votes are taken as independent.
+
+        Parameters
+        ----------
+        wins : DataFrame of shape (n_models, n_models)
+            ``wins.loc[i, j]``: how often i beat j.
+        ties : DataFrame of shape (n_models, n_models), optional
+            ``ties.loc[i, j]``: how often i and j tied; symmetric.
+
+        Examples
+        --------
+        >>> wins = pd.DataFrame([[0, 30], [10, 0]], index=["x", "y"], columns=["x", "y"])
+        >>> BradleyTerry(alpha=0).fit_counts(wins).ratings_.diff().round(1).iloc[1]
+        np.float64(-190.8)
+        """
+        check_parameters(self)
+        models, counts = read_counts(wins, ties)
+        if self.interval == "bootstrap" and (counts != np.round(counts)).any():
+            reject("'wins' or 'ties'", "holds fractions, which cannot be resampled.", "Use interval='sandwich'.")
+        tied = counts[..., TIE].sum()
+        if self.ties == "drop":
+            counts[..., TIE] = 0.0
+        self._fit(models, counts, None)
+        self.n_dropped_, self.provenance_ = round(tied) if self.ties == "drop" else 0, provenance_of(wins, ties)
+        return self
+
+    def _fit(self, models: NDArray[np.object_], counts: Floats, votes: Votes | None) -> None:
+        wins, contrast = win_matrix(counts), contrasts(models, self.anchor, "anchor")
+        n = round(counts.sum())
+        n_clusters = n if votes is None else votes.n_clusters
+        check_connected(wins, models)
+        check_separable(wins, models, self.alpha)
+        check_enough(n_clusters, n, len(models), None if votes is None else self.cluster)
+        self.models_, self.counts_, self.n_judgments_, self.n_clusters_ = models, counts, n, n_clusters
+        ratings, n_iter = solve_bradley_terry(wins, alpha=self.alpha, return_n_iter=True)
+        self.log_ratings_, self.n_iter_, self.log_resamples_ = ratings, int(n_iter[0]), None
+        if self.interval == "bootstrap":
+            rng = np.random.default_rng(self.random_state)
+            self.log_resamples_ = bootstrap(counts, ratings, self.alpha, votes, self.n_resamples, rng)
+            self.log_covariance_ = np.cov(self.log_resamples_, rowvar=False)
+        else:
+            self.log_covariance_ = sandwich(counts, ratings, self.alpha, votes)
+        self._describe(contrast)
+
+    def _describe(self, contrast: Floats) -> None:
+        """Express the fit in points."""
+        names = pd.Index(self.models_, name="model")
+        point, low, high = self._interval(contrast)
+        unit = self.points_per_log_odds
+        covariance = contrast @ self.log_covariance_ @ contrast.T * unit**2
+        self.ratings_ = pd.Series(self.center + unit * point, names, name="rating")
+        self.ci_low_ = pd.Series(self.center + unit * low, names, name="ci_low")
+        self.ci_high_ = pd.Series(self.center + unit * high, names, name="ci_high")
+        self.covariance_ = pd.DataFrame(covariance, index=names, columns=names)
+        in_pair = self.counts_.sum(axis=2)
+        self.n_votes_ = pd.Series(whole(in_pair.sum(axis=0) + in_pair.sum(axis=1)), names, name="n")
+
+    def _interval(self, contrast: Floats) -> tuple[Floats, Floats, Floats]:
+        """Estimate and interval of each row of ``contrast @ log_ratings_``."""
+        point = contrast @ self.log_ratings_
+        width = stdtrit(self.n_clusters_ - 1, (1 + self.confidence) / 2)
+        if self.log_resamples_ is not None:
+            # Resamples spread as little as a variance with no small-sample factor (Hesterberg, 2015).
+            width *= np.sqrt(small_sample_factor(self.n_judgments_, self.n_clusters_, len(self.models_)))
+            low, high = np.quantile(self.log_resamples_ @ contrast.T, [ndtr(-width), ndtr(width)], axis=0)
+            return point, low, high
+        variance = np.einsum("ij,jk,ik->i", contrast, self.log_covariance_, contrast)
+        half = width * np.sqrt(np.maximum(variance, 0.0))
+        return point, point - half, point + half
+
+    @property
+    def points_per_log_odds(self) -> float:
+        """Rating points for one unit of log odds, 173.7 by default."""
+        return float(self.scale / np.log(self.base))
+
+    def win_rates(self) -> pd.DataFrame:
+        """Return the expected win rate of row over column, ties as half: shape (n_models, n_models)."""
+        check_is_fitted(self)
+        rates = win_probability(self.log_ratings_)
+        return pd.DataFrame(rates, index=self.ratings_.index, columns=self.models_)
+
+    def expected_win_rate(self, baseline: str) -> pd.DataFrame:
+        """Return each model's expected win rate against `baseline`, with its interval.
+
+        Parameters
+        ----------
+        baseline : str
+            One of the models.
+
+        Returns
+        -------
+        DataFrame of shape (n_models, 3)
+            ``win_rate``, ``win_rate_low``, ``win_rate_high``, in [0, 1], by model.
+        """
+        check_is_fitted(self)
+        contrast = contrasts(self.models_, baseline, "baseline")
+        rates = 0.5 + 0.5 * np.tanh(0.5 * np.column_stack(self._interval(contrast)))
+        return pd.DataFrame(rates, index=self.ratings_.index, columns=["win_rate", "win_rate_low", "win_rate_high"])
+
+    def raw_win_rates(self) -> pd.DataFrame:
+        """Return how each model did against whomever it met, with Wilson's interval: no model of strength.
+
+        Returns
+        -------
+        DataFrame of shape (n_models, 7)
+            ``wins``, ``ties``, ``losses``, ``n``, ``win_rate`` (ties as half), ``win_rate_low``, ``win_rate_high``.
+            The interval takes votes as independent.
+        """
+        check_is_fitted(self)
+        return pd.DataFrame(raw_win_rates(self.counts_, self.confidence), index=self.ratings_.index)
+
+    def summary(self) -> pd.DataFrame:
+        """Return the leaderboard: ``model, rating, ci_low, ci_high, n``, best first.
+
+        ``attrs`` says how it was made.
+        """
+        check_is_fitted(self)
+        frame = pd.concat([self.ratings_, self.ci_low_, self.ci_high_, self.n_votes_], axis=1)
+        frame = frame.sort_values("rating", ascending=False, kind="stable").reset_index()
+        frame.attrs = self._made_by()
+        return frame
+
+    def _made_by(self) -> dict[str, Any]:
+        made = {
+            "method": f"Bradley-Terry, {self.interval} intervals",
+            "confidence": self.confidence,
+            "alpha": self.alpha,
+            "ties": self.ties,
+            "both_bad": self.both_bad,
+            "cluster": self.cluster,
+            "n_judgments": self.n_judgments_,
+            "n_dropped": self.n_dropped_,
+            "n_clusters": self.n_clusters_,
+        }
+        if self.interval == "bootstrap":
+            made |= {"n_resamples": self.n_resamples, "random_state": self.random_state}
+        return made | ({"provenance": self.provenance_} if self.provenance_ else {})

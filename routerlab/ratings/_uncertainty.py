@@ -1,0 +1,161 @@
+"""Covariances and resamples of Bradley-Terry ratings, in natural-log units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from routerlab.ratings._solver import solve_bradley_terry
+from routerlab.ratings._votes import FIRST, SECOND, TIE, Votes, win_matrix
+from routerlab.schema import check_model
+
+Floats = NDArray[np.float64]
+_CELLS = 4_000_000  # numbers held at once while resampling
+
+
+def win_probability(ratings: Floats) -> Floats:
+    """Probability that row beats column: shape (..., n_models, n_models)."""
+    return 0.5 + 0.5 * np.tanh(0.5 * (ratings[..., :, None] - ratings[..., None, :]))
+
+
+def contrasts(models: NDArray[np.object_], reference: str | None, parameter: str) -> Floats:
+    """Each model's rating less that of `reference`, as rows of a matrix; without one, the rating itself."""
+    rows = np.eye(len(models))
+    if reference is not None:
+        rows[:, list(models).index(check_model(reference, models, parameter))] -= 1.0
+    return rows
+
+
+def wilson(rate: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Wilson's interval of a proportion."""
+    z = ndtri((1 + confidence) / 2)
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return middle - half, middle + half
+
+
+def raw_win_rates(counts: Floats, confidence: float) -> dict[str, NDArray]:
+    """Wins, ties, losses and win rate of each model over all whom it met, with Wilson's interval."""
+    won = counts[..., FIRST] + counts[..., SECOND].T
+    tied = (counts[..., TIE] + counts[..., TIE].T).sum(axis=1)
+    wins, losses = won.sum(axis=1), won.sum(axis=0)
+    n = wins + tied + losses
+    rate = (wins + tied / 2) / n
+    low, high = wilson(rate, n, confidence)
+    columns = {"wins": whole(wins), "ties": whole(tied), "losses": whole(losses), "n": whole(n)}
+    return columns | {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
+
+
+def whole(values: Floats) -> NDArray:
+    """As integers if they all are."""
+    return values.astype(int) if (values == np.round(values)).all() else values
+
+
+def information(wins: Floats, ratings: Floats) -> Floats:
+    """Fisher information of the ratings: shape (..., n_models, n_models)."""
+    p = win_probability(ratings)
+    return _laplacian((wins + np.swapaxes(wins, -1, -2)) * p * (1.0 - p))
+
+
+def _laplacian(weights: Floats) -> Floats:
+    """Sum of ``weights[i, j] (e_i - e_j)(e_i - e_j)'`` over pairs."""
+    return np.eye(weights.shape[-1]) * weights.sum(axis=-1, keepdims=True) - weights
+
+
+def centred_inverse(matrix: Floats) -> Floats:
+    """Invert symmetric matrices on vectors that sum to zero."""
+    m = matrix.shape[-1]
+    centring = np.eye(m) - 1.0 / m
+    shift = np.trace(matrix, axis1=-2, axis2=-1)[..., None, None] / m**2
+    return centring @ np.linalg.inv(matrix + shift) @ centring
+
+
+def score_variance(counts: Floats, ratings: Floats) -> Floats:
+    """Sum over votes of the outer product of their scores, from counts alone."""
+    p = win_probability(ratings)
+    squared = counts[..., FIRST] * (1 - p) ** 2 + counts[..., TIE] * (0.5 - p) ** 2 + counts[..., SECOND] * p**2
+    return _laplacian(squared + np.swapaxes(squared, -1, -2))
+
+
+def cluster_scores(votes: Votes, ratings: Floats, cluster: NDArray[np.intp], n_clusters: int) -> Floats:
+    """Gradient of the log likelihood, summed by cluster: shape (n_clusters, n_models)."""
+    m = len(votes.models)
+    residual = 1.0 - 0.5 * votes.outcome - win_probability(ratings)[votes.first, votes.second]
+    size = n_clusters * m
+    plus = np.bincount(cluster * m + votes.first, residual, size)
+    minus = np.bincount(cluster * m + votes.second, residual, size)
+    return (plus - minus).reshape(n_clusters, m)
+
+
+def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None) -> Floats:
+    """Robust covariance of penalized ratings.
+
+    The penalty counts as one more observation, so that a model which only `alpha` holds in place
+    has an interval as wide as that prior allows. Independent votes need `counts` alone; `votes`
+    gives the clusters of those that are not.
+    """
+    m, n = len(ratings), counts.sum()
+    bread = centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(m))
+    if votes is None or votes.n_clusters == len(votes.first):
+        meat, n_clusters = score_variance(counts, ratings), n
+    else:
+        scores = cluster_scores(votes, ratings, votes.cluster, votes.n_clusters)
+        meat, n_clusters = scores.T @ scores, votes.n_clusters
+    return bread @ (small_sample_factor(n, n_clusters, m) * meat + alpha * np.eye(m)) @ bread
+
+
+def small_sample_factor(n: float, n_clusters: float, n_models: int) -> float:
+    """How much too small the variance of scores is, for having been taken at fitted ratings (CR1)."""
+    return n_clusters / (n_clusters - 1) * (n - 1) / max(n - (n_models - 1), 1.0)
+
+
+def bootstrap(
+    counts: Floats, ratings: Floats, alpha: float, votes: Votes | None, n_resamples: int, rng: np.random.Generator
+) -> Floats:
+    """Ratings refitted to resampled votes (or clusters of votes): shape (n_resamples, n_models)."""
+    parts = [
+        solve_bradley_terry(win_matrix(resampled), alpha=alpha, start=ratings)
+        for resampled in _resample(counts, votes, n_resamples, rng)
+    ]
+    return np.concatenate(parts)
+
+
+def _resample(counts: Floats, votes: Votes | None, n_resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """Yield blocks of resampled counts, (n, n_models, n_models, 3).
+
+    Votes that are their own cluster and of one pair and outcome are interchangeable, so that one
+    multinomial draw over their counts does for all of them: its cost does not grow with their number.
+    """
+    flat = counts.ravel()
+    together = None
+    if votes is not None:
+        together = _clusters_by_cell(votes, counts.size)
+        flat = flat - np.asarray(together.sum(axis=0)).ravel()
+    cells = np.flatnonzero(flat)
+    n_together = 0 if together is None else together.shape[0]
+    weights = np.concatenate([flat[cells], np.ones(n_together)])
+    total = weights.sum()
+    block = max(1, _CELLS // max(len(weights), counts.size))
+    for k in range(0, n_resamples, block):
+        drawn = rng.multinomial(round(total), weights / total, size=min(block, n_resamples - k))
+        resampled = np.zeros((len(drawn), counts.size))
+        resampled[:, cells] = drawn[:, : len(cells)]
+        if together is not None:
+            resampled += drawn[:, len(cells) :] @ together
+        yield resampled.reshape(-1, *counts.shape)
+
+
+def _clusters_by_cell(votes: Votes, n_cells: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Sparse counts by (cluster of two votes or more, cell)."""
+    from scipy.sparse import csr_array
+
+    m = len(votes.models)
+    several = np.bincount(votes.cluster) > 1
+    row = (np.cumsum(several) - 1)[votes.cluster]
+    cell = (votes.first * m + votes.second) * 3 + votes.outcome
+    chosen = several[votes.cluster]
+    entries = (np.ones(int(chosen.sum())), (row[chosen], cell[chosen]))
+    return csr_array(entries, shape=(int(several.sum()), n_cells))
