@@ -338,7 +338,11 @@ def test_the_hub_cache_comes_first_and_the_same_bytes_have_the_same_key(wheel_fo
     shutil.copytree(wheel_folder, snapshot)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
-    code = "from routerlab.embedding import _models as m; f = m.find_model('all-MiniLM-L6-v2'); print(f.origin, f.fingerprint)"
+    code = """
+        from routerlab.embedding._models import find_model
+        files = find_model("all-MiniLM-L6-v2")
+        print(files.origin, files.fingerprint)
+    """
     hub = run(code, HF_HUB_CACHE=str(tmp_path), HF_HUB_OFFLINE="1")
     assert hub.startswith("hub cache ")
     (snapshot / "model.safetensors").unlink()  # an interrupted download is no copy

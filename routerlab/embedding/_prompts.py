@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_prompts, provenance_of, reject, shown
+from routerlab.schema import check_embeddings, check_prompts, provenance_of, reject, shown
 
 
 def check_texts(X: Any) -> pd.Series:
@@ -103,3 +103,64 @@ def as_frame(values: NDArray[Any], texts: pd.Series, columns: Iterable[Hashable]
     if provenance := provenance_of(texts):
         frame.attrs["provenance"] = provenance
     return frame
+
+
+def reads_text(tags: Any, *, requires_fit: bool = True) -> Any:
+    """Mark scikit-learn's tags of an estimator whose input is a column of text."""
+    tags.requires_fit = requires_fit
+    tags.input_tags.string = True
+    tags.input_tags.one_d_array = True
+    return tags
+
+
+def join_embeddings(*frames: pd.DataFrame, weights: Sequence[float] | None = None) -> pd.DataFrame:
+    """Join embeddings of the same prompts side by side, weighted, rows scaled to unit length.
+
+    The cosine similarity of two joined rows is the mean of the parts' cosine similarities, weighted
+    by the squares of `weights`.
+
+    Parameters
+    ----------
+    *frames : DataFrame of shape (n_prompts, n_features_i)
+        Embeddings with unit rows and the same ``prompt_id`` in the same or another order.
+    weights : sequence of float, optional
+        One for each frame, above 0; 1 each by default.
+
+    Returns
+    -------
+    DataFrame of shape (n_prompts, sum of n_features_i)
+        float32, rows of unit length, the index of the first frame.
+
+    Raises
+    ------
+    TableError
+        Prompts in one frame and not in another, or columns of the same name.
+
+    Examples
+    --------
+    >>> a, b = pd.DataFrame({"x": [1.0]}, index=["p"]), pd.DataFrame({"y": [1.0]}, index=["p"])
+    >>> join_embeddings(a, b, weights=[3, 4])
+         x    y
+    p  0.6  0.8
+    """
+    weights = [1.0] * len(frames) if weights is None else list(weights)
+    if not frames or len(weights) != len(frames) or not all(np.isfinite(w) and w > 0 for w in weights):
+        reject("'weights'", f"got {weights} for {len(frames)} frames.", "Pass one number above 0 for each frame.")
+    first = frames[0]
+    for other in frames[1:]:
+        odd = first.index.symmetric_difference(other.index)
+        if len(odd) or not first.index.is_unique or not other.index.is_unique:
+            reject(
+                "embeddings to join",
+                f"their prompt ids differ or appear twice: {shown(odd)}.",
+                "Embed the same prompts with each embedder.",
+            )
+    names = pd.Index([name for frame in frames for name in frame.columns])
+    if not names.is_unique:
+        reject("embeddings to join", f"column {shown(names[names.duplicated()])} appears twice.", "Rename it.")
+    parts = [w * check_embeddings(frame.reindex(first.index)) for w, frame in zip(weights, frames, strict=True)]
+    joined = pd.DataFrame(unit_rows(np.hstack(parts)), index=first.index, columns=names)
+    joined.attrs["embedder"] = " + ".join(str(frame.attrs.get("embedder", "?")) for frame in frames)
+    if provenance := provenance_of(*frames):
+        joined.attrs["provenance"] = provenance
+    return joined

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._cache import VectorCache, default_folder, text_key
 from routerlab.embedding._models import ModelFiles, find_model, load_encoder
-from routerlab.embedding._prompts import as_frame, check_texts, unit_rows
+from routerlab.embedding._prompts import as_frame, check_texts, reads_text, unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
 
@@ -47,9 +48,14 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
     device : str, default 'cpu'
         Device that torch computes on.
 
+    Attributes
+    ----------
+    n_features_out_ : int
+        Width of the embeddings.
+
     Notes
     -----
-    Stateless: `fit` only checks its input, and `transform` works without it. Duplicates are encoded
+    Stateless: `fit` learns nothing but the width, and `transform` works without it. Duplicates are encoded
     once. Texts are encoded in order of length; because of padding the same text encoded in another
     batch may differ by about 1e-7.
 
@@ -85,7 +91,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> SentenceEmbedder:
-        """Check prompts and parameters; nothing is learned.
+        """Check prompts and parameters, and find the model; nothing is learned but the width.
 
         Parameters
         ----------
@@ -98,8 +104,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         SentenceEmbedder
             self.
         """
-        self._check_parameters()
-        check_texts(X)
+        self.n_features_out_ = self.transform(check_texts(X).iloc[:1]).shape[1]
         return self
 
     def transform(self, X: Any) -> pd.DataFrame:
@@ -129,8 +134,12 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         codes, unique = pd.factorize(texts.to_numpy())
         files = self._locate()
         vectors = self._embed(list(unique), files)
-        columns = [f"semantic_{i}" for i in range(vectors.shape[1])]
-        return as_frame(vectors[codes], texts, columns, f"{files.name} {files.fingerprint[:12]}")
+        return as_frame(vectors[codes], texts, _names(vectors.shape[1]), f"{files.name} {files.fingerprint[:12]}")
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the columns, once fitted."""
+        check_is_fitted(self, "n_features_out_")
+        return _names(self.n_features_out_)
 
     @property
     def cache_path(self) -> Path | None:
@@ -190,8 +199,8 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that it reads text and needs no fit."""
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        return tags
+        return reads_text(super().__sklearn_tags__(), requires_fit=False)
+
+
+def _names(width: int) -> NDArray[np.object_]:
+    return np.array([f"semantic_{i}" for i in range(width)], dtype=object)
