@@ -134,7 +134,8 @@ def decide(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_
     """
     if check_wtp(willingness_to_pay) == 0:
         return best_first(-cost, -quality)  # cheapest, the best among equals
-    return best_first(quality - cost / willingness_to_pay, cost)
+    with np.errstate(over="ignore"):  # at the smallest WTP every net value is minus infinity: the cheapest wins
+        return best_first(quality - cost / willingness_to_pay, cost)
 
 
 def sweep_estimates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from textwrap import shorten
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,13 @@ class Explanation:
             text += f", ahead of {rival.name} ({rival['quality']:.2f} for {rival['cost_usd']:.2g} USD)"
         return text + f". {len(self.neighbors)} neighbours, similarity {nearest:.2f} and less.{self._intents()}"
 
+    def _nearest(self, n: int = 8) -> pd.DataFrame:
+        """Return the nearest few, their prompts cut to a line."""
+        table = self.neighbors.head(n)
+        if "prompt" in table:
+            table = table.assign(prompt=[shorten(str(text), 70, placeholder=" ...") for text in table["prompt"]])
+        return table.round({"similarity": 3, "weight": 3})
+
     def _intents(self) -> str:
         if "intent" not in self.neighbors:
             return ""
@@ -72,12 +80,11 @@ class Explanation:
     def __repr__(self) -> str:
         """Sentence, then both tables."""
         note = f"\n[{self.provenance}]" if self.provenance else ""
-        with pd.option_context("display.width", 120, "display.max_colwidth", 60):
-            return f"{self.why}{note}\n\n{self.models.to_string()}\n\n{self.neighbors.head(8).to_string()}"
+        return f"{self.why}{note}\n\n{self.models.round(5).to_string()}\n\n{self._nearest().to_string()}"
 
     def _repr_html_(self) -> str:
         note = f"<p><em>{escape(self.provenance)}</em></p>" if self.provenance else ""
         formats = {"quality": "{:.3f}".format, "cost_usd": "{:.2e}".format, "net": "{:.3f}".format}
         models = self.models.to_html(formatters=formats, escape=True)
-        neighbors = self.neighbors.head(8).to_html(float_format="{:.3f}".format, escape=True)
+        neighbors = self._nearest().to_html(float_format="{:.3f}".format, escape=True)
         return f"<p><strong>{escape(self.why)}</strong></p>{note}{models}{neighbors}"

@@ -1,0 +1,50 @@
+# make demo    make .venv, install, run the quickstart, print its headline and where it lies
+# make test    make .venv, install, run every test but those that need a browser or the internet
+# make lab     open JupyterLab on the quickstart
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/case_studies/*.ipynb))
+
+# Threads that spin while they wait slow torch down by up to 10x on small machines.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help install demo lab test lint format notebooks benchmarks clean
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+install: $(INSTALLED)
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"routerlab needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,test,dev]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python notebooks/execute.py --out out --html notebooks/00_quickstart.ipynb
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Executes every notebook from clean into out/; --write puts the outputs into the notebooks themselves.
+notebooks: $(INSTALLED)
+	$(BIN)/python notebooks/execute.py --out out $(NOTEBOOKS)
+
+benchmarks: $(INSTALLED)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

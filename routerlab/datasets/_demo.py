@@ -1,0 +1,92 @@
+"""The demo data that ships: it works with no network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from routerlab.datasets._dataset import Dataset
+from routerlab.schema import check_judgments
+
+REAL = "real: responses generated or written, and verdicts given by reading them, for routerlab; see data/README.md"
+
+
+@dataclass(frozen=True, repr=False)
+class Demo(Dataset):
+    """The demo data set: a simulated part and a real part, in tables of their own.
+
+    Attributes
+    ----------
+    prompts : DataFrame of shape (868, 4)
+        Written for routerlab: ``prompt``, ``intent`` (28), ``difficulty`` (1 to 5), ``language``.
+    outcomes, judgments : DataFrame
+        *Simulated*: six models with 'gpt-4' as baseline, and the votes of five raters.
+    responses, verdicts : DataFrame
+        *Real*: responses of two small open models and of the authors to 140 of the prompts, and the
+        authors' verdicts on their pairs.
+    """
+
+    verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __post_init__(self) -> None:
+        """Check the verdicts too, and list them among the tables."""
+        object.__setattr__(self, "extra", {**self.extra, "verdicts": self.verdicts})
+        super().__post_init__()
+        object.__setattr__(self, "verdicts", check_judgments(self.verdicts, self.prompts))
+
+
+def load_demo() -> Demo:
+    """Load the demo data: prompts, simulated outcomes and votes, real responses and verdicts.
+
+    Returns
+    -------
+    Demo
+        ``prompts``, ``outcomes`` and ``judgments`` (simulated), ``responses`` and ``verdicts`` (real).
+        Each table says which in ``attrs["provenance"]``.
+
+    Notes
+    -----
+    The outcomes are no measurements of the models that they name: `data/README.md` says how they
+    were simulated, and from which published averages and list prices.
+
+    Examples
+    --------
+    >>> demo = load_demo()
+    >>> demo.prompts.shape, demo.prompts["intent"].nunique()
+    ((868, 4), 28)
+    >>> demo.outcomes.attrs["provenance"].split(":")[0], demo.responses.attrs["provenance"].split(":")[0]
+    ('simulated', 'real')
+    """
+    folder = _folder()
+    note = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["provenance"]
+    return Demo(
+        name="routerlab demo",
+        prompts=pd.read_json(folder / "prompts.jsonl", lines=True, dtype=False),
+        outcomes=_table(pd.read_csv(folder / "outcomes.csv"), note),
+        judgments=_table(pd.read_csv(folder / "judgments.csv"), note),
+        responses=_table(pd.read_json(folder / "responses.jsonl", lines=True, dtype=False), REAL),
+        verdicts=_table(pd.read_csv(folder / "verdicts.csv"), REAL),
+        baseline="gpt-4",
+        description="prompts written for routerlab; outcomes and votes of six models simulated; responses of three real",
+        source="data/README.md, the datasheet",
+        licence="CC0-1.0",
+        notes=("outcomes and judgments are simulated, responses and verdicts are real: never mix the two",),
+    )
+
+
+def _table(frame: pd.DataFrame, provenance: str) -> pd.DataFrame:
+    frame.attrs["provenance"] = provenance
+    return frame
+
+
+def _folder() -> Path:
+    """Beside the code in a wheel, at the top of a checkout otherwise."""
+    here = Path(__file__).parent
+    for folder in (here / "demo", here.parents[1] / "data" / "demo"):
+        if (folder / "prompts.jsonl").is_file():
+            return folder
+    msg = f"The demo data is not at {here / 'demo'}: this installation of routerlab is not whole. Install it again."
+    raise FileNotFoundError(msg)
