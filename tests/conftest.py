@@ -19,3 +19,15 @@ def published_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("published files are not here: set ROUTERLAB_DATA to a folder laid out <owner>/<repository>/<path>")
     return Path(folder)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say plainly which tests ran on real data."""
+    done, skipped = [], []
+    for outcome, names in (("passed", done), ("failed", done), ("skipped", skipped)):
+        names += [r.nodeid for r in terminalreporter.stats.get(outcome, []) if "realdata" in getattr(r, "keywords", {})]
+    if done or skipped:
+        terminalreporter.section("real data")
+        terminalreporter.line(f"{len(set(done))} tests ran on the published files, {len(set(skipped))} were skipped")
+        for name in sorted(set(done)):
+            terminalreporter.line(f"  ran on real data: {name}")

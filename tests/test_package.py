@@ -1,0 +1,132 @@
+"""The package as a newcomer meets it: imports, structure, packaging files."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import routerlab
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "routerlab"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What each part of the package may import of the others.
+MAY_IMPORT = {
+    "schema": set(),
+    "neighbors": set(),
+    "decision": {"schema"},
+    "pricing": {"schema"},
+    "embedding": {"schema"},
+    "plotting": {"schema"},
+    "ratings": {"schema"},
+    "datasets": {"schema", "pricing"},
+    "routers": {"schema", "decision", "neighbors", "ratings"},
+    "evaluation": {"schema", "decision"},
+}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def internal_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] if node.module != "routerlab" else [f"routerlab.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("routerlab.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    part = part_of(path)
+    if part == "__init__":
+        return
+    assert part in MAY_IMPORT, f"{part} is new: say in MAY_IMPORT what it may import"
+    assert internal_imports(path) - {part} <= MAY_IMPORT[part]
+
+
+def test_importing_does_nothing_but_import():
+    heavy = ["torch", "sentence_transformers", "transformers", "matplotlib.pyplot", "openai", "pooch", "requests"]
+    heavy += ["genai_prices", "tqdm", "IPython", "ipywidgets", "anywidget"]
+    code = f"""
+import socket, sys
+def refuse(*_, **__): raise RuntimeError("network at import")
+socket.socket.connect = refuse
+import os
+before = dict(os.environ)
+import routerlab
+assert dict(os.environ) == before, "import changed the environment"
+loaded = [name for name in {heavy!r} if name in sys.modules]
+assert not loaded, loaded
+"""
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+
+
+def test_public_names_are_sorted_and_there():
+    assert routerlab.__all__ == sorted(routerlab.__all__)
+    for name in routerlab.__all__:
+        assert getattr(routerlab, name) is not None
+
+
+@pytest.mark.parametrize("name", sorted(set(routerlab.__all__) - {"TableError"}))
+def test_public_docstrings_have_an_example(name):
+    doc = inspect.getdoc(getattr(routerlab, name))
+    assert doc and "Examples\n--------" in doc and ">>>" in doc
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_stay_under_300_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirement_name(line: str) -> str:
+    return re.match(r"[A-Za-z0-9._-]+", line).group().lower().replace("_", "-")
+
+
+def test_conda_environment_has_pyprojects_packages():
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    listed = [line.strip()[2:] for line in lines if line.strip().startswith("- ") and not line.strip().endswith("pip:")]
+    conda = {requirement_name(line) for line in listed if not line.startswith(("-e", "conda-forge"))} - {"python", "pip"}
+    extras = project()["optional-dependencies"]
+    wanted = [*project()["dependencies"], *extras["offline"], *extras["test"], *extras["dev"]]
+    assert conda == {requirement_name(line) for line in wanted}
+    versions = dict(re.match(r"([\w.-]+)(.*)", line).groups() for line in wanted)
+    for line in listed:
+        if line.startswith(("-e", "conda-forge", "python", "pip")) or requirement_name(line) not in versions:
+            continue
+        assert line == requirement_name(line) + versions[requirement_name(line)]
+
+
+def test_constraints_are_versions_and_nothing_else():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", line) for line in lines)
+    assert "torch==2.13.0" in lines
+    assert "torch" not in " ".join(project()["dependencies"])
+    pinned = {requirement_name(line) for line in lines}
+    for group in (project()["dependencies"], *project()["optional-dependencies"].values()):
+        assert {requirement_name(line) for line in group} <= pinned
+
+
+def test_version_is_the_same_everywhere():
+    assert project()["version"] == routerlab.__version__
+    assert f"version: {routerlab.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {routerlab.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
