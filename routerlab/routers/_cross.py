@@ -81,10 +81,11 @@ def cross_estimates(
     if np.isnan(estimated).any():
         n_left = int(np.isnan(estimated).any(axis=1).sum())
         reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.")
-    frames = (pd.DataFrame(v, index=quality.index, columns=quality.columns) for v in (estimated, paid))
-    for frame in (result := Estimates(*frames, abstained))[:2]:
-        frame.attrs = {"provenance": note} if (note := provenance_of(X, quality, cost)) else {}
-    return result
+    note = provenance_of(X, quality, cost)
+    frames = [pd.DataFrame(v, index=quality.index, columns=quality.columns) for v in (estimated, paid)]
+    for frame in frames:
+        frame.attrs = {"provenance": note} if note else {}
+    return Estimates(frames[0], frames[1], abstained)
 
 
 def cross_sweep(
