@@ -113,7 +113,7 @@ def _groups(points: pd.DataFrame, labels: Any) -> pd.Series | None:
 
 
 def _picked(names: list[Any], highlight: Any, max_groups: int) -> list[Any]:
-    """Groups to name, the largest first."""
+    """Choose the groups to name, the largest first."""
     if highlight is None:
         return names
     wanted = unique([highlight] if isinstance(highlight, str) else highlight)

@@ -15,6 +15,7 @@ from routerlab.plotting._style import (
     background,
     bare,
     colors,
+    figure_of,
     font,
     ink,
     intervals_note,
@@ -95,7 +96,7 @@ def _forest(ratings: pd.DataFrame, by: str | None, intents: list[Any], ax: Axes 
     hues = dict(zip(models, colors(ax, len(models)), strict=True)) if by else dict.fromkeys(models, colors(ax, 1)[0])
     shapes = {model: MARKERS[i % len(MARKERS)] if by else "o" for i, model in enumerate(models)}
     places, names, y = [], [], 0.0
-    size = min(font(ax, 0.95), max(4.0, 0.8 * ax.bbox.height / ax.get_figure(root=True).dpi * 72 / rows))
+    size = min(font(ax, 0.95), max(4.0, 0.8 * ax.bbox.height / figure_of(ax).dpi * 72 / rows))
     for intent in intents:
         group = ratings if by is None else ratings[ratings[by] == intent]
         group = group.sort_values("rating", ascending=False, kind="stable")
