@@ -160,7 +160,7 @@ class DirectLabels(Artist):
             label.text.xy = tuple(anchor)
             label.text.set_position(tuple((box[:2] - point) / pixels))
             label.leader.set_visible(bool(distance(box[None], point)[0] > LEADER * label.gap * pixels))
-            fits = not label.optional or not any(overlap(box[None], other, pixels)[0] > 0 for other in taken)
+            fits = not label.optional or not taken or not overlap(box[None], np.array(taken), pixels).any()
             label.text.set_visible(fits)
             if fits:
                 taken.append(box)

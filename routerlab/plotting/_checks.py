@@ -105,7 +105,7 @@ def check_ratings(ratings: Any) -> tuple[pd.DataFrame, str | None]:
             f"do not enclose the rating of {shown(ratings.loc[bad, 'model'].unique())}.",
             "Pass the ends of the interval (not its half width), the low one first.",
         )
-    return ratings, by
+    return ratings.reset_index(drop=True), by
 
 
 def check_shares(shares: Any) -> pd.DataFrame:

@@ -143,7 +143,7 @@ def _scaled(frame: pd.DataFrame, per: int, floor: float | None) -> pd.DataFrame:
 
 
 def _name_axes(ax: Axes, per: int, *, log_cost: bool) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import StrMethodFormatter
 
     name_x(ax, f"Cost (USD per {'request' if per == 1 else f'{per:,} requests'})")
     ax.set_ylabel("Mean quality (0 to 1)")
@@ -152,7 +152,7 @@ def _name_axes(ax: Axes, per: int, *, log_cost: bool) -> None:
         dollars(ax, *ax.get_xlim())
     else:
         ax.set_xlim(left=0)
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:,.10g}"))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("${x:,.10g}"))
 
 
 def _what_is_drawn(curves: Mapping[str, pd.DataFrame], points: pd.DataFrame | None, *, band: bool, cut: bool) -> str:

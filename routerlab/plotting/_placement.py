@@ -86,11 +86,12 @@ def distance(boxes: Floats, points: Floats) -> Floats:
     return np.hypot(*np.maximum(np.maximum(boxes[:, :2] - points, points - boxes[:, 2:]), 0).T)
 
 
-def overlap(boxes: Floats, other: Floats, pad: float) -> Floats:
-    """Share of the smaller box that each of `boxes` has in common with `other`; boxes closer than `pad` overlap."""
-    common = np.minimum(boxes[:, 2:], other[2:]) - np.maximum(boxes[:, :2], other[:2]) + pad
-    smaller = np.minimum(boxes[:, 2:] - boxes[:, :2], other[2:] - other[:2])
-    return np.prod(np.maximum(common, 0), axis=1) / np.prod(smaller, axis=1)
+def overlap(boxes: Floats, others: Floats, pad: float) -> Floats:
+    """Share of the smaller box that each of `boxes` and of `others` have in common; closer than `pad` is overlap."""
+    a, b = boxes[:, None], others[None]
+    common = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + pad
+    smaller = np.minimum(a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2])
+    return np.prod(np.maximum(common, 0), axis=-1) / np.prod(smaller, axis=-1)
 
 
 def settle(options: Sequence[Candidates], pad: float) -> list[int]:
@@ -103,18 +104,17 @@ def settle(options: Sequence[Candidates], pad: float) -> list[int]:
 
 def _descend(options: Sequence[Candidates], pad: float, order: Sequence[int]) -> tuple[list[int], float]:
     """Let each label in turn take its best box given the others', a few times over."""
-    picks = [-1] * len(options)
+    picks = np.full(len(options), -1)
+    taken = np.full((len(options), 4), np.nan)  # not yet taken: overlaps nothing
     paid = np.zeros(len(options))
     for _ in range(4):
-        before = list(picks)
+        before = picks.copy()
         for i in order:
-            total = options[i].cost.copy()
-            for j, other in enumerate(options):
-                if j != i and picks[j] >= 0:
-                    clash = overlap(options[i].boxes, other.boxes[picks[j]], pad)
-                    total += np.where(clash > 0, 40 + 200 * clash, 0)
-            picks[i] = int(total.argmin())
-            paid[i] = total[picks[i]]
-        if picks == before:
+            taken[i] = np.nan
+            clash = overlap(options[i].boxes, taken, pad)
+            total = options[i].cost + np.where(clash > 0, 40 + 200 * clash, 0).sum(axis=1)
+            picks[i] = total.argmin()
+            taken[i], paid[i] = options[i].boxes[picks[i]], total[picks[i]]
+        if np.array_equal(picks, before):
             break
-    return picks, float(paid.sum())
+    return picks.tolist(), float(paid.sum())

@@ -181,22 +181,30 @@ def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
 
 def _strips(stack: pd.DataFrame, intents: list[Any], models: list[str], ax: Axes | None) -> Axes:
     """One strip of stacked areas for each intent."""
+    from matplotlib.collections import PolyCollection
+
     ax = _axes_with_key(ax, models, len(intents))
     bare(ax)
     shades = _shades(ax, len(models))
     x, names = _stretch(stack.index.get_level_values("willingness_to_pay").to_numpy())
-    place = dict(zip(stack.index.get_level_values("willingness_to_pay"), x, strict=True))
-    for row, intent in enumerate(intents):
-        strip = stack.loc[intent].sort_index()
-        at, lower = strip.index.map(place).to_numpy(), np.zeros(len(strip))
-        for model, color in zip(models, shades, strict=True):
-            upper = strip[model].to_numpy()
-            ax.fill_between(at, row + 0.42 - 0.84 * lower, row + 0.42 - 0.84 * upper, color=color, linewidth=0)
-            lower = upper
+    row = pd.Index(intents).get_indexer(stack.index.get_level_values("intent"))
+    lower = np.zeros(len(stack))
+    for model, color in zip(models, shades, strict=True):
+        upper = stack[model].to_numpy()
+        strips = [_ribbon(x[row == i], i + 0.42 - 0.84 * lower[row == i], i + 0.42 - 0.84 * upper[row == i])
+                  for i in range(len(intents))]  # fmt: skip
+        ax.add_collection(PolyCollection(strips, facecolors=[color], linewidths=0, label=model))
+        lower = upper
     _wtp_axis(ax, x, names)
     _name_rows(ax, intents)
     _key(ax, models, shades)
     return ax
+
+
+def _ribbon(x: Floats, lower: Floats, upper: Floats) -> Floats:
+    """Outline of the area between two lines over `x`."""
+    order = np.argsort(x)
+    return np.vstack([np.column_stack([x, lower])[order], np.column_stack([x, upper])[order[::-1]]])
 
 
 def _bars(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:

@@ -151,13 +151,13 @@ def bare(ax: Axes, grid: Literal["", "x", "y"] = "") -> None:
 
 def dollars(ax: Axes, low: float, high: float) -> None:
     """Make the x axis logarithmic with a few plain ticks in dollars over [low, high]."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     decades = np.log10(high / low)
     subs = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.3 and width_in(ax) > 2.2 else (1.0,)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:,.10g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("${x:,.10g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
