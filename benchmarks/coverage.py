@@ -1,7 +1,7 @@
 """How often the 95% intervals of savings and quality differences hold the truth.
 
-At 100 prompts a dozen dear calls carry most of the cost, and the saving's interval is too narrow; bootstrap-t and BCa do
-no better there.
+At 100 prompts a dozen dear calls carry most of the cost, and the saving's interval is too narrow; bootstrap-t and BCa
+do no better there.
 
 python benchmarks/coverage.py
 """
