@@ -307,6 +307,15 @@ def test_axes_name_their_units(name: str, axis: str, unit: str) -> None:
     assert unit in (ax.get_xlabel() if axis == "x" else ax.get_ylabel()).replace("\n", " ")
 
 
+@pytest.mark.parametrize(("style", "least"), [("default", 2), ("dark_background", 5)])
+def test_curves_stand_out_from_the_background(style: str, least: float) -> None:
+    with plt.style.context(style):
+        ax = plot_frontier({str(i): make_curve(height=0.1 * i) for i in range(6)}, ax=new_axes())
+        drawn = [line.get_color() for line in ax.lines if line.get_label() in "012345"]
+        assert len(set(drawn)) == 6
+        assert min(contrast(color, ax.get_facecolor()) for color in drawn) > least
+
+
 def _lab(colors: np.ndarray) -> np.ndarray:
     xyz = colors @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])
     f = np.cbrt(np.clip(xyz / [0.9505, 1.0, 1.089], 1e-4, None))
@@ -576,7 +585,7 @@ def test_another_grouping_than_intent_is_found() -> None:
 
 def test_areas_stack_to_the_whole_from_cheap_to_dear() -> None:
     shares = make_shares(1, 6)
-    ax = plot_model_share(shares, ax=new_axes())
+    ax = plot_model_share(shares.sample(frac=1, random_state=0), ax=new_axes())
     tops = [line.get_ydata() for line in ax.lines]
     assert np.allclose(tops[-1], 100)
     assert (np.diff(tops, axis=0) >= -1e-9).all()
