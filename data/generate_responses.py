@@ -10,7 +10,8 @@ Needs xllamacpp (llama.cpp's server as a wheel), openai and tqdm, and the weight
 
 Each prompt is sent alone, as one user message in the model's own chat template, with no prompt cache. Decoding is
 greedy with a repetition penalty, without which most answers of the smaller model repeat one sentence to the end.
-`latency_s` is the time of the whole request, so it tells as much of the machine and its load as of the model.
+`latency_s` is the time of the whole request, with eight at a time unless --parallel says otherwise, so it tells as much
+of the machine and its load as of the model.
 Answers are appended as they come; run again after an interruption, it asks only for those that are missing.
 """
 
@@ -23,6 +24,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from tqdm import tqdm
@@ -86,14 +88,16 @@ def to_line(row: dict) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def answer_missing(ask: dict[str, Ask], prompts: dict[str, str], output: Path) -> None:
-    """Append to `output` the answers it lacks, prompt by prompt, so that all models meet the same load."""
+def answer_missing(ask: dict[str, Ask], prompts: dict[str, str], output: Path, parallel: int) -> None:
+    """Append to `output` the answers it lacks, `parallel` requests at a time, one model after the other."""
     done = {(row["prompt_id"], row["model"]) for row in read_responses(output)}
-    missing = [(prompt_id, model) for prompt_id in prompts for model in ask if (prompt_id, model) not in done]
-    with output.open("a", encoding="utf-8") as file:
-        for prompt_id, model in tqdm(missing, unit="response"):
-            file.write(to_line({"prompt_id": prompt_id, "model": model} | ask[model](prompts[prompt_id])))
-            file.flush()
+    for model, asked in ask.items():
+        missing = [prompt_id for prompt_id in prompts if (prompt_id, model) not in done]
+        with output.open("a", encoding="utf-8") as file, ThreadPool(parallel) as pool:
+            answers = pool.imap(lambda prompt_id, asked=asked: (prompt_id, asked(prompts[prompt_id])), missing)
+            for prompt_id, answer in tqdm(answers, desc=model, total=len(missing), unit="response"):
+                file.write(to_line({"prompt_id": prompt_id, "model": model} | answer))
+                file.flush()
 
 
 def sort_responses(output: Path) -> None:
@@ -104,7 +108,7 @@ def sort_responses(output: Path) -> None:
     partial.replace(output)
 
 
-def start_server(model: str, weights: Path, threads: int):
+def start_server(model: str, weights: Path, threads: int, parallel: int):
     """Serve `weights` on a free port of 127.0.0.1 for as long as the returned server is referenced."""
     import xllamacpp
 
@@ -112,8 +116,8 @@ def start_server(model: str, weights: Path, threads: int):
     params.model.path = str(weights)
     params.model_alias = {model}
     params.hostnames = ["127.0.0.1"]
-    params.n_ctx = CONTEXT_TOKENS
-    params.n_parallel = 1
+    params.n_ctx = CONTEXT_TOKENS * parallel
+    params.n_parallel = parallel
     params.cache_prompt = False  # a prefix shared with the prompt before would flatter the latency
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.verbosity = 1
@@ -159,15 +163,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DEMO / "responses.jsonl")
     parser.add_argument("--max-tokens", type=int, default=300, help="longest answer, in tokens (default: 300)")
     parser.add_argument("--threads", type=int, default=2, help="processor threads")
+    parser.add_argument("--parallel", type=int, default=8, help="requests at a time (batched by llama.cpp)")
     args = parser.parse_args()
 
     prompts = read_prompts(args.prompts, args.ids)
     weights = {SMOLLM2: args.smollm2 or find_smollm2(), TINYLLAMA: args.tinyllama}
     for model, path in weights.items():
         check_weights(model, path)
-    servers = {model: start_server(model, path, args.threads) for model, path in weights.items()}
+    servers = {model: start_server(model, path, args.threads, args.parallel) for model, path in weights.items()}
     ask = {model: chat(f"{server.listening_address}/v1", model, args.max_tokens) for model, server in servers.items()}
-    answer_missing(ask, prompts, args.output)
+    answer_missing(ask, prompts, args.output, args.parallel)
     sort_responses(args.output)
 
 
