@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_aligned, provenance_of
+from routerlab.schema import check_aligned, check_model, provenance_of
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
 _CHUNK = 8192
@@ -168,6 +168,8 @@ def sweep_estimates(
     array([0.01])
     """
     quality, cost = check_aligned(quality, cost)
+    if abstained is not None and np.any(abstained):
+        check_model(str(fallback), quality.columns, "fallback")
     return sweep_arrays(
         quality.to_numpy(dtype=float),
         cost.to_numpy(dtype=float),

@@ -105,7 +105,10 @@ def requirement_name(line: str) -> str:
 def test_conda_environment_has_pyprojects_packages():
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
     listed = [line.strip()[2:] for line in lines if line.strip().startswith("- ") and not line.strip().endswith("pip:")]
-    conda = {requirement_name(line) for line in listed if not line.startswith(("-e", "conda-forge"))} - {"python", "pip"}
+    conda = {requirement_name(line) for line in listed if not line.startswith(("-e", "conda-forge"))} - {
+        "python",
+        "pip",
+    }
     extras = project()["optional-dependencies"]
     wanted = [*project()["dependencies"], *extras["offline"], *extras["test"], *extras["dev"]]
     assert conda == {requirement_name(line) for line in wanted}

@@ -283,17 +283,9 @@ class BradleyTerry(BaseEstimator):
         return frame
 
     def _made_by(self) -> dict[str, Any]:
-        made = {
-            "method": f"Bradley-Terry, {self.interval} intervals",
-            "confidence": self.confidence,
-            "alpha": self.alpha,
-            "ties": self.ties,
-            "both_bad": self.both_bad,
-            "cluster": self.cluster,
-            "n_judgments": self.n_judgments_,
-            "n_dropped": self.n_dropped_,
-            "n_clusters": self.n_clusters_,
-        }
+        told = ("confidence", "alpha", "ties", "both_bad", "cluster", "scale", "base", "center", "anchor")
+        made = {"method": f"Bradley-Terry, {self.interval} intervals"} | {name: getattr(self, name) for name in told}
+        made |= {"n_judgments": self.n_judgments_, "n_dropped": self.n_dropped_, "n_clusters": self.n_clusters_}
         if self.interval == "bootstrap":
             made |= {"n_resamples": self.n_resamples, "random_state": self.random_state}
         return made | ({"provenance": self.provenance_} if self.provenance_ else {})

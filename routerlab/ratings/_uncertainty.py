@@ -87,7 +87,7 @@ def cluster_scores(votes: Votes, ratings: Floats, cluster: NDArray[np.intp], n_c
     size = n_clusters * m
     plus = np.bincount(cluster * m + votes.first, residual, size)
     minus = np.bincount(cluster * m + votes.second, residual, size)
-    return (plus - minus).reshape(n_clusters, m)
+    return np.subtract(plus, minus, dtype=float).reshape(n_clusters, m)
 
 
 def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None) -> Floats:

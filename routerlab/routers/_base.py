@@ -25,10 +25,10 @@ from routerlab.schema import (
 
 
 class Estimates(NamedTuple):
-    """Predicted quality and cost of shape (n_prompts, n_models), and who abstains."""
+    """Predicted quality and cost of shape (n_prompts, n_models), arrays or frames, and who abstains."""
 
-    quality: NDArray[np.float64]
-    cost: NDArray[np.float64]
+    quality: Any
+    cost: Any
     abstained: NDArray[np.bool_]
 
 

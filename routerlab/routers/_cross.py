@@ -11,15 +11,15 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
-from routerlab.decision import Sweep, sweep_arrays
-from routerlab.routers._base import rows_like, training_outcomes
+from routerlab.decision import Sweep, sweep_estimates
+from routerlab.routers._base import Estimates, rows_like, training_outcomes
 from routerlab.routers._intent import IntentRouter
 from routerlab.schema import provenance_of, reject
 
 Folds = Iterable[tuple[Any, Any]]
 
 
-def cross_sweep(
+def cross_estimates(
     router: Any,
     X: Any,
     quality: pd.DataFrame,
@@ -28,8 +28,8 @@ def cross_sweep(
     intents: pd.Series | None = None,
     cv: int | Folds = 5,
     random_state: Any = 0,
-) -> Sweep:
-    """Sweep a router on all prompts, each estimated by a copy fitted on the other folds.
+) -> Estimates:
+    """Estimate every prompt's quality and cost by a copy of the router fitted on the other folds.
 
     Parameters
     ----------
@@ -49,8 +49,66 @@ def cross_sweep(
 
     Returns
     -------
+    Estimates
+        Named tuple of ``quality`` and ``cost``, DataFrames of shape (n_prompts, n_models), and
+        ``abstained`` of shape (n_prompts,).
+
+    Examples
+    --------
+    >>> from routerlab.routers import KNNRouter
+    >>> X = pd.DataFrame(np.eye(4))
+    >>> quality = pd.DataFrame({"m": [0.0, 0.0, 1.0, 1.0]})
+    >>> folds = [([0, 1], [2, 3]), ([2, 3], [0, 1])]
+    >>> cross_estimates(KNNRouter(2), X, quality, quality, cv=folds).quality["m"].tolist()
+    [1.0, 1.0, 0.0, 0.0]
+    """
+    quality, cost = training_outcomes(X, quality, cost)
+    needs_intents = isinstance(_last(router), IntentRouter)
+    if needs_intents and intents is None:
+        reject("'intents'", "is missing, and IntentRouter learns from it.", "Pass intents=prompts['intent'].")
+    if intents is not None:
+        intents = pd.Series(rows_like(X, intents, "intents"))
+    estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
+    abstained = np.zeros(len(quality), dtype=bool)
+    for train, test in _folds(cv, len(quality), random_state):
+        fitted, (X_train, X_test) = _features(router, _rows(X, train), _rows(X, test), intents, quality, train)
+        if needs_intents and intents is not None:
+            fitted.fit(X_train, intents.iloc[train], quality=quality.iloc[train], cost=cost.iloc[train])
+        else:
+            fitted.fit(X_train, quality.iloc[train], cost=cost.iloc[train])
+        estimates, _ = fitted._estimates_of(X_test)
+        estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
+    if np.isnan(estimated).any():
+        n_left = int(np.isnan(estimated).any(axis=1).sum())
+        reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.")
+    note = provenance_of(X, quality, cost)
+    frames = [pd.DataFrame(v, index=quality.index, columns=quality.columns) for v in (estimated, paid)]
+    for frame in frames:
+        frame.attrs = {"provenance": note} if note else {}
+    return Estimates(frames[0], frames[1], abstained)
+
+
+def cross_sweep(
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    intents: pd.Series | None = None,
+    cv: int | Folds = 5,
+    random_state: Any = 0,
+) -> Sweep:
+    """Sweep a router on all prompts, each estimated by a copy fitted on the other folds.
+
+    Parameters
+    ----------
+    router, X, quality, cost, intents, cv, random_state
+        See `cross_estimates`.
+
+    Returns
+    -------
     Sweep
-        In the order of `quality`; one willingness to pay acts on all folds.
+        In the order of X; one willingness to pay acts on all folds.
 
     Examples
     --------
@@ -60,37 +118,14 @@ def cross_sweep(
     >>> cross_sweep(KNNRouter(3), X, quality, quality / 100, cv=4)
     Sweep(n_prompts=20, n_models=2, n_switches=18, n_abstained=0)
     """
-    quality, cost = training_outcomes(X, quality, cost)
-    needs_intents = isinstance(router[-1] if isinstance(router, Pipeline) else router, IntentRouter)
-    if needs_intents and intents is None:
-        reject("'intents'", "is missing, and IntentRouter learns from it.", "Pass intents=prompts['intent'].")
-    if intents is not None:
-        intents = pd.Series(rows_like(X, intents, "intents"))
-    estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
-    abstained = np.zeros(len(quality), dtype=bool)
-    for train, test in _folds(cv, len(quality), random_state):
-        fitted, (X_train, X_test) = _features(router, _rows(X, train), _rows(X, test), intents, quality, train)
-        outcomes = {"cost": cost.iloc[train]}
-        if needs_intents and intents is not None:
-            fitted.fit(X_train, intents.iloc[train], quality=quality.iloc[train], **outcomes)
-        else:
-            fitted.fit(X_train, quality.iloc[train], **outcomes)
-        estimates, _ = fitted._estimates_of(X_test)
-        estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
-    if np.isnan(estimated).any():
-        n_left = int(np.isnan(estimated).any(axis=1).sum())
-        reject(
-            "'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Use folds that cover all prompts."
-        )
-    return sweep_arrays(
-        estimated,
-        paid,
-        quality.index,
-        quality.columns,
-        abstained=abstained,
-        fallback=(router[-1] if isinstance(router, Pipeline) else router).fallback,
-        provenance=provenance_of(X, quality, cost),
+    estimates = cross_estimates(router, X, quality, cost, intents=intents, cv=cv, random_state=random_state)
+    return sweep_estimates(
+        estimates.quality, estimates.cost, abstained=estimates.abstained, fallback=_last(router).fallback
     )
+
+
+def _last(router: Any) -> Any:
+    return router[-1] if isinstance(router, Pipeline) else router
 
 
 def _folds(cv: int | Folds, n: int, random_state: Any) -> Folds:
