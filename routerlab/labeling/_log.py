@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,19 +12,10 @@ from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.labeling._errors import (
-    LogError,
-    LogFormatError,
-    LogOwnerError,
-    LogWriteError,
-    NothingToUndo,
-    StaleVote,
-    cannot_write,
-)
-from routerlab.labeling._records import LogReport, Reader, check_record, votes_frame
-
-FORMAT, VERSION = "routerlab-votes", 1
-_BIRTH = json.dumps({"format": FORMAT})[:-1]  # how every header begins
+from routerlab.labeling._disk import append_durably, cannot_write, file_lock, holding
+from routerlab.labeling._errors import LogOwnerError, NothingToUndo
+from routerlab.labeling._reader import FORMAT, VERSION, LogReport, Reader
+from routerlab.labeling._records import Record, check_record, votes_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +29,7 @@ class Ack:
     pair_id : str or None
         The pair that it is about.
     number : int
-        Position of the record in the log, from 1.
+        Number of the record in the log, from 1.
     n_votes : int
         Votes that count in this log, undo applied.
     """
@@ -53,9 +43,9 @@ class Ack:
 class VoteLog:
     """One rater's votes, in a JSONL file that only grows.
 
-    A record is flushed and fsynced before `append` returns. Nothing is ever rewritten: undo is a
-    record, too. Every append takes a file lock and first reads what others wrote, so that two kernels on the
-    same log neither corrupt it nor record a vote twice. Lines that cannot be read are kept and reported.
+    A record is flushed and fsynced before `append` returns. Nothing is rewritten: undo is a record,
+    too. Every append takes a file lock and first reads what others wrote, so that two kernels on the same log neither
+    corrupt it nor record a vote twice. Lines that cannot be read stay in the file and are reported.
 
     Parameters
     ----------
@@ -64,14 +54,16 @@ class VoteLog:
     rater : str
         Who votes. One log has one rater.
     dataset_id : str
-        Which responses the votes are about: see `dataset_id`, or ``PairQueue.dataset_id``.
+        Which responses the votes are about: ``PairQueue.dataset_id``.
     lock_timeout : float, default 10
         Seconds to wait for another process that is writing.
 
     Attributes
     ----------
+    path : Path
+        The file.
     report : LogReport
-        How many records the log holds and which lines could not be read.
+        How many records the log holds, and which lines could not be read.
 
     Raises
     ------
@@ -84,8 +76,8 @@ class VoteLog:
 
     Notes
     -----
-    The lock is ``<path>.lock``. On network file systems locks may not be reliable: keep logs on a
-    local disk, or give each kernel a log of its own and use `merge_logs`.
+    The lock is ``<path>.lock``. On a network file system locks and fsync may not hold what they promise: keep logs on
+    a local disk, one for each kernel, and use `merge_logs`.
 
     Examples
     --------
@@ -97,12 +89,12 @@ class VoteLog:
     1
     >>> log.undo().n_votes
     0
+    >>> print(log.report)
+    ana.jsonl: 2 records, 0 votes that count.
     >>> folder.cleanup()
     """
 
     def __init__(self, path: str | Path, *, rater: str, dataset_id: str, lock_timeout: float = 10.0) -> None:
-        from filelock import FileLock
-
         path = Path(path)
         self.path = path / f"{_file_name(rater)}.jsonl" if path.is_dir() else path
         self.rater = rater
@@ -112,24 +104,25 @@ class VoteLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self._lock = FileLock(f"{self.path}.lock", timeout=lock_timeout)
-        with self._locked():
+        self._lock = file_lock(self.path, lock_timeout)
+        with holding(self._lock, self.path):
             self._open()
 
     def __repr__(self) -> str:
         return f"VoteLog({str(self.path)!r}, rater={self.rater!r}: {self.n_votes} votes)"
 
     def __len__(self) -> int:
+        """Votes (or labels) that count."""
         return self.n_votes
 
     @property
     def n_votes(self) -> int:
-        """Votes that count, undo applied."""
+        """Votes (or labels) that count, undo applied."""
         return self._reader.state.n_votes
 
     @property
     def report(self) -> LogReport:
-        """How many records the log holds and which lines could not be read."""
+        """How many records the log holds, and which lines could not be read."""
         return self._reader.report()
 
     def append(self, record: Mapping[str, Any]) -> Ack:
@@ -138,9 +131,8 @@ class VoteLog:
         Parameters
         ----------
         record : mapping
-            From `Pair.vote` or `Pair.skip`: ``type`` 'vote' or 'skip', ``nonce``, ``pair_id``, ``prompt_id``, ``model_a``
-            (left), ``model_b`` (right), for a vote ``winner``; whatever else JSON can hold. Type 'note' adds
-            ``note`` to the pair's vote.
+            From `Pair.vote`, `Pair.skip` or `label_record`; may hold whatever else JSON can. A record of type 'note' with
+            ``nonce``, ``pair_id`` and ``note`` adds a note to the pair's vote.
 
         Returns
         -------
@@ -150,24 +142,24 @@ class VoteLog:
         Raises
         ------
         StaleVote
-            The nonce is in the log already (``recorded=True``), or the pair is (``recorded=False``).
+            The nonce is in the log (``recorded=True``), or the pair is decided otherwise (``recorded=False``).
         LogWriteError
             Nothing was recorded: disk full, read-only, removed, locked. Send it again once that is repaired.
         TableError
-            A record without its fields.
+            A record that lacks a field.
         """
         checked = check_record(record)
-        with self._locked():
-            self._reader.refresh(heal=True)
+        with holding(self._lock, self.path):
+            self._reader.refresh("end")
             return self._write(checked)
 
     def undo(self, *, nonce: str | None = None) -> Ack:
-        """Take back the latest vote or skip that still counts, by a new record.
+        """Take back the latest vote, label or skip that still counts, by a new record.
 
         Parameters
         ----------
         nonce : str, optional
-            Makes the undo itself safe to send twice; a random one by default.
+            Makes an undo that is sent twice count once; a random one by default.
 
         Returns
         -------
@@ -181,46 +173,35 @@ class VoteLog:
         StaleVote
             This undo has been recorded already.
         """
-        with self._locked():
-            self._reader.refresh(heal=True)
+        with holding(self._lock, self.path):
+            self._reader.refresh("end")
             state = self._reader.state
-            nonce = nonce or uuid4().hex
-            if nonce not in state.nonces and not state.stack:
+            record: Record = {"type": "undo", "nonce": nonce or uuid4().hex, "judged_at": _now()}
+            state.refuse_stale(record, self.path)
+            if not state.stack:
                 msg = f"Vote log {self.path}: no vote or skip is left to undo."
                 raise NothingToUndo(msg)
-            target = next(reversed(state.stack), None)
-            pair_id = state.by_nonce[target]["pair_id"] if target else None
-            record = {"type": "undo", "nonce": nonce, "undoes": target, "pair_id": pair_id}
-            return self._write({**record, "judged_at": _now()})
+            target = next(reversed(state.stack))
+            return self._write({**record, "undoes": target, "pair_id": state.by_nonce[target]["pair_id"]})
 
     def refresh(self) -> None:
         """Read what another process has appended since."""
         self._reader.refresh()
 
-    def records(self) -> list[dict[str, Any]]:
-        """Return every record in the order of writing, undone ones and undos included.
-
-        Returns
-        -------
-        list of dict
-            Copies.
-        """
-        return [dict(record) for record in self._reader.state.records]
-
-    def records_since(self, n: int) -> list[dict[str, Any]]:
-        """Return the records after the first `n`: for `PairQueue.sync`.
+    def records(self, since: int = 0) -> list[Record]:
+        """Return the records in the order of writing, undone ones and undos included.
 
         Parameters
         ----------
-        n : int
-            How many have been seen.
+        since : int, default 0
+            How many to leave out at the beginning.
 
         Returns
         -------
         list of dict
             Copies.
         """
-        return [dict(record) for record in self._reader.state.records[n:]]
+        return [dict(record) for record in self._reader.state.records[since:]]
 
     def votes(self) -> pd.DataFrame:
         """Return the votes that count, undo applied, as a judgments table.
@@ -228,126 +209,62 @@ class VoteLog:
         Returns
         -------
         DataFrame of shape (n_votes, n_columns)
-            ``prompt_id, model_a`` (left)``, model_b`` (right)``, winner, judge, judged_at, note, pair_id, repeat_of, ...``.
+            ``model_a`` is the model on the left, ``judge`` the rater. ``prompt_id, model_a, model_b, winner, judge,
+            judged_at, note, pair_id, repeat_of, side_seed, propensity, chosen_by, intent, seconds, nonce``, and
+            whatever else the records hold.
         """
-        return votes_frame(self._reader.state.votes(), rater=self.rater, dataset_id=self.dataset_id)
+        rows = ({**vote, "judge": self.rater} for vote in self._reader.state.counting("vote"))
+        return votes_frame(rows, self.dataset_id)
+
+    def labels(self) -> pd.Series:
+        """Return the intents given to prompts, undo applied.
+
+        Returns
+        -------
+        Series of shape (n_labels,)
+            ``prompt_id`` -> intent.
+        """
+        labels = self._reader.state.counting("label")
+        index = pd.Index([r["prompt_id"] for r in labels], name="prompt_id", dtype=None if labels else object)
+        return pd.Series([r["intent"] for r in labels], index=index, name="intent", dtype=object)
 
     def _open(self) -> None:
-        if self.path.exists() and self.path.stat().st_size:
-            self._reader.refresh(heal=True)
-            if not self._reader.torn_at_birth(_BIRTH):
-                self._check_header()
+        if self.path.exists():
+            self._reader.refresh("end")
+            if not self._reader.torn_at_birth:
+                self._check_owner()
                 return
         header = {"format": FORMAT, "version": VERSION, "rater": self.rater, "dataset_id": self.dataset_id}
-        self._put({**header, "created_at": _now()}, create=True)
+        append_durably(self.path, _line({**header, "created_at": _now()}), create=True)
         self._reader.refresh()
 
-    def _check_header(self) -> None:
-        header = self._reader.header
-        check_header(self.path, header)
+    def _check_owner(self) -> None:
+        header = self._reader.checked_header()
         for name, mine in (("rater", self.rater), ("dataset_id", self.dataset_id)):
             if header[name] != mine:
                 msg = (
-                    f"Vote log {self.path}: belongs to {name} {header[name]!r}, not {mine!r}. "
-                    f"Choose another file for these votes; the log was left as it is."
+                    f"Vote log {self.path}: belongs to {name} {header[name]!r}, not {mine!r}. Choose another file for "
+                    "these votes; the log is unchanged."
                 )
                 raise LogOwnerError(msg)
 
-    def _write(self, record: dict[str, Any]) -> Ack:
-        state = self._reader.state
+    def _write(self, record: Record) -> Ack:
+        state, number = self._reader.state, self._reader.next_number
         state.refuse_stale(record, self.path)
-        self._put({"n": len(state.records) + 1, **record})
+        append_durably(self.path, _line({"n": number, **record}))
         self._reader.refresh()
-        return Ack(record["nonce"], record.get("pair_id"), len(state.records), state.n_votes)
-
-    def _put(self, record: dict[str, Any], *, create: bool = False) -> None:
-        data = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
-        append_durably(self.path, data, create=create)
-
-    def _locked(self) -> Any:
-        from filelock import Timeout
-
-        return _Locked(self._lock, self.path, Timeout)
+        return Ack(record["nonce"], record.get("pair_id"), number, state.n_votes)
 
 
-class _Locked:
-    """The file lock, with errors that a rater understands."""
-
-    def __init__(self, lock: Any, path: Path, timeout: type[Exception]) -> None:
-        self._lock, self._path, self._timeout = lock, path, timeout
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire()
-        except self._timeout as error:
-            msg = f"Vote log {self._path}: another process holds its lock. Close the other notebook and vote again."
-            raise LogWriteError(msg) from error
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
-def append_durably(path: Path, data: bytes, *, create: bool = False) -> None:
-    """Append `data` and fsync it; on failure take the unacknowledged bytes back and raise `LogWriteError`."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
-        size = os.fstat(handle).st_size
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(handle, data[written:])
-            os.fsync(handle)
-        except OSError as error:
-            _take_back(handle, size)
-            raise cannot_write(path, error) from error
-    finally:
-        os.close(handle)
-    if create:
-        _sync_folder(path.parent)
-
-
-def _take_back(handle: int, size: int) -> None:
-    try:
-        os.ftruncate(handle, size)
-    except OSError:
-        return  # the torn line stays, and the next reader reports it
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new file's name durable, too, where the system can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def check_header(path: Path, header: dict[str, Any] | None) -> dict[str, Any]:
-    """Insist on a header that this version understands."""
-    if header is None or header.get("format") != FORMAT or not {"version", "rater", "dataset_id"} <= set(header):
-        msg = f"{path}: is no vote log of routerlab (its first line is no header). Choose another file; it was left as it is."
-        raise LogFormatError(msg)
-    if not isinstance(header["version"], int) or header["version"] > VERSION:
-        msg = (
-            f"Vote log {path}: has format version {header['version']}, and this routerlab reads up to {VERSION}. "
-            "Update routerlab (pip install -U routerlab); the log was left as it is."
-        )
-        raise LogFormatError(msg)
-    return header
+def _line(record: Record) -> bytes:
+    return (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
 
 
 def _file_name(rater: str) -> str:
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in rater).strip(".")
-    if not name:
-        msg = f"The 'rater' parameter of VoteLog must hold a letter or digit. Got {rater!r} instead."
-        raise LogError(msg)
+    if not any(c.isalnum() for c in name):
+        msg = f"The 'rater' parameter of VoteLog must hold a letter or digit to name a file. Got {rater!r} instead."
+        raise ValueError(msg)
     return name
 
 

@@ -195,7 +195,7 @@ class PairQueue:
         log : VoteLog
             Always the same one: the rater's own.
         """
-        records = log.records_since(self._n_synced)
+        records = log.records(self._n_synced)
         self._n_synced += len(records)
         for record in records:
             self.observe(record)
@@ -302,7 +302,7 @@ class PairQueue:
         self._buffer.insert(0, pair)
 
     def _take(self, judgments: Any, rater: str | None) -> None:
-        if hasattr(judgments, "records_since"):
+        if hasattr(judgments, "records"):
             self.sync(judgments)
             return
         table = check_judgments(judgments)
