@@ -224,7 +224,7 @@ def _counts(frame: pd.DataFrame, level: str) -> tuple[NDArray[np.intp], NDArray[
 def _alpha(counts: NDArray[np.intp], level: str) -> float:
     import krippendorff
 
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
+    return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))  # type: ignore[arg-type]
 
 
 def _bootstrap(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from routerlab.labeling._design import RatingState, information_gain, score_of
-from routerlab.labeling._pairs import Candidates
+from routerlab.labeling._candidates import Candidates
+from routerlab.labeling._design import RatingState, ranking_gain, score_of
 
 STRATEGIES = ("information", "random", "by_intent")
 
@@ -139,9 +139,9 @@ class Chooser:
             worth = -self.votes_by_group[self._cell_group].astype(float)
         else:
             self.ratings.refit()
-            worth = information_gain(self.ratings.ratings, self.ratings.covariance).ravel()[self._cells]
+            worth = ranking_gain(self.ratings.ratings, self.ratings.covariance).ravel()[self._cells]
         worth = np.where(open_, worth, -np.inf)
-        return self._cells[worth >= worth.max() - 1e-12]
+        return self._cells[worth >= worth.max() - 1e-9 * abs(worth.max())]
 
     def take(self, candidate: int) -> None:
         """Hand a candidate out: it can't be drawn again, and a vote on it is expected."""

@@ -131,8 +131,8 @@ class VoteLog:
         Parameters
         ----------
         record : mapping
-            From `Pair.vote`, `Pair.skip` or `label_record`; may hold whatever else JSON can. A record of type 'note' with
-            ``nonce``, ``pair_id`` and ``note`` adds a note to the pair's vote.
+            From `Pair.vote`, `Pair.skip` or `label_record`; may hold whatever else JSON can. A record of type
+            'note' with ``nonce``, ``pair_id`` and ``note`` adds a note to the pair's vote.
 
         Returns
         -------

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from routerlab.labeling._candidates import Candidates, build_candidates
 from routerlab.labeling._choice import Chooser, Drawn, Original
-from routerlab.labeling._pairs import Candidates, Pair, build_candidates
+from routerlab.labeling._pairs import Pair
 from routerlab.schema import check_judgments
 
 if TYPE_CHECKING:
