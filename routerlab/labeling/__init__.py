@@ -17,9 +17,9 @@ from routerlab.labeling._llm_comparator import ComparatorTables, from_llm_compar
 from routerlab.labeling._log import Ack, VoteLog
 from routerlab.labeling._merge import merge_logs, to_judgments
 from routerlab.labeling._needed import VotesNeeded, votes_needed
-from routerlab.labeling._pairs import Pair
+from routerlab.labeling._pairs import Pair, Progress
 from routerlab.labeling._posterior import Standings, standings
-from routerlab.labeling._queue import PairQueue, Progress
+from routerlab.labeling._queue import PairQueue
 from routerlab.labeling._reader import BadLine, LogReport
 from routerlab.labeling._records import label_record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,47 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.prompt)
+
+    def find(self, prompt_id: Any, model_a: Any, model_b: Any) -> int | None:
+        """Return the candidate with this prompt and these models, in either order; None if there is none."""
+        row, a, b = self._rows.get(prompt_id), self._columns.get(model_a), self._columns.get(model_b)
+        if row is None or a is None or b is None:
+            return None
+        order, keys = self._sorted_keys
+        key = (row * len(self.models) + min(a, b)) * len(self.models) + max(a, b)
+        k = int(np.searchsorted(keys, key))
+        return int(order[k]) if k < len(keys) and keys[k] == key else None
+
+    def first_on_left(self, candidate: int, model_left: str) -> bool:
+        """Whether the candidate's first model is the one on the left."""
+        return self.models[self.first[candidate]] == model_left
+
+    def pair_id(self, candidate: int, first_on_left: bool) -> str:
+        """Name a showing: the pair, and the sides."""
+        models = self.models[self.first[candidate]], self.models[self.second[candidate]]
+        sides = models if first_on_left else models[::-1]
+        name = repr((self.dataset_id, self.prompt_ids[self.prompt[candidate]], *sides))
+        return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    @cached_property
+    def by_pair_id(self) -> dict[str, tuple[int, bool]]:
+        """Candidate and side of every possible showing. Takes a second for 100,000 pairs."""
+        return {self.pair_id(k, side): (k, side) for k in range(len(self)) for side in (True, False)}
+
+    @cached_property
+    def _rows(self) -> dict[Any, int]:
+        return {prompt_id: k for k, prompt_id in enumerate(self.prompt_ids)}
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {model: k for k, model in enumerate(self.models)}
+
+    @cached_property
+    def _sorted_keys(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        m = len(self.models)
+        keys = (self.prompt * m + self.first) * m + self.second
+        order = np.argsort(keys)
+        return order, keys[order]
 
 
 def build_candidates(

@@ -12,7 +12,7 @@ import pandas as pd
 from routerlab.labeling._errors import LogOwnerError, LogWarning
 from routerlab.labeling._log import VoteLog
 from routerlab.labeling._reader import Reader
-from routerlab.labeling._records import Record, votes_frame
+from routerlab.labeling._records import Record, showing, votes_frame
 from routerlab.schema import check_judgments, reject, shown
 
 
@@ -178,8 +178,8 @@ def _union(logs: Iterable[tuple[str, Reader]]) -> tuple[list[Record], int]:
         if record["type"] == "vote" and key not in undone
     ]
     votes.sort(key=lambda r: (str(r.get("judged_at")), r["judge"], r["nonce"]))
-    first = {(r["judge"], r["pair_id"]): r["nonce"] for r in reversed(votes)}
-    counting = [r for r in votes if first[r["judge"], r["pair_id"]] == r["nonce"]]
+    first = {(r["judge"], *showing(r)): r["nonce"] for r in reversed(votes)}
+    counting = [r for r in votes if first[r["judge"], *showing(r)] == r["nonce"]]
     return counting, len(votes) - len(counting)
 
 

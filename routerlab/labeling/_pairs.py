@@ -16,7 +16,7 @@ class Pair:
     Attributes
     ----------
     pair_id : str
-        Names this showing: the swapped repeat of a pair has an id of its own. Says nothing about the models.
+        Names this showing, sides included: the swapped repeat has an id of its own. Does not tell the models.
     prompt_id : str or int
         Key into the prompts table.
     prompt : str
@@ -27,11 +27,11 @@ class Pair:
         Who wrote them. Never to be sent to the page before the vote; left out of the repr.
     side_seed : int
         The random number that set the sides: the model that comes first in the responses table is
-        on the left if it is even. A swapped repeat has the original's seed plus one.
+        on the left if it is even. A swapped repeat has the original's seed with its lowest bit flipped.
     repeat_of : str or None
         ``pair_id`` of the showing that this one repeats with its sides swapped.
-    propensity : float
-        Probability that the queue shows this pair at this step, given all votes before it.
+    propensity : float or None
+        Probability that the queue shows this pair at this step, given all votes before it; None if it was asked for.
     intent : object
         Group of the prompt, None if the queue was given none.
     chosen_by : str
@@ -47,7 +47,7 @@ class Pair:
     model_right: str = field(repr=False)
     side_seed: int = field(repr=False)
     repeat_of: str | None = field(repr=False, default=None)
-    propensity: float = field(repr=False, default=1.0)
+    propensity: float | None = field(repr=False, default=None)
     intent: Any = None
     chosen_by: str = field(repr=False, default="random")
 
@@ -129,3 +129,32 @@ class Pair:
             "chosen_by": self.chosen_by,
             "intent": self.intent,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rater is.
+
+    Attributes
+    ----------
+    n_votes, n_skipped, n_repeats : int
+        Votes that count (repeats among them), skips, swapped repeats.
+    n_pairs, n_left : int
+        Pairs in the queue at the start, and pairs not yet decided.
+    n_missing, n_identical : int
+        Pairs never shown, for want of a response or because both are the same text.
+    n_foreign : int
+        Earlier votes on pairs that are not in this queue, which were passed over.
+    by_intent : dict
+        Votes of each group.
+    """
+
+    n_votes: int
+    n_skipped: int
+    n_repeats: int
+    n_pairs: int
+    n_left: int
+    n_missing: int
+    n_identical: int
+    n_foreign: int
+    by_intent: dict[Any, int]

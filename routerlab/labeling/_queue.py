@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from routerlab.labeling._candidates import Candidates, build_candidates
-from routerlab.labeling._choice import Chooser, Drawn, Original
-from routerlab.labeling._pairs import Pair
+from routerlab.labeling._candidates import build_candidates
+from routerlab.labeling._choice import Chooser, checked_share, entropy
+from routerlab.labeling._pairs import Pair, Progress
+from routerlab.labeling._records import Record
+from routerlab.labeling._showing import Drawn, drawn_before, pair_of, swapped
 from routerlab.schema import check_judgments
 
 if TYPE_CHECKING:
     from routerlab.labeling._log import VoteLog
 
-_REPEAT_GAP = 5  # votes between a pair and its swapped repeat, if there are that many
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a rater is.
-
-    Attributes
-    ----------
-    n_votes, n_skipped, n_repeats : int
-        Votes that count (repeats among them), skips, swapped repeats.
-    n_pairs, n_left : int
-        Pairs in the queue at the start, and pairs not yet decided.
-    n_missing, n_identical : int
-        Pairs never shown, for want of a response or because both are the same text.
-    by_intent : dict
-        Votes of each group.
-    """
-
-    n_votes: int
-    n_skipped: int
-    n_repeats: int
-    n_pairs: int
-    n_left: int
-    n_missing: int
-    n_identical: int
-    by_intent: dict[Any, int]
+Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
+_REPEAT_GAP = 5  # votes between a pair and its swapped repeat
 
 
 class PairQueue:
@@ -71,9 +46,12 @@ class PairQueue:
     pairs : DataFrame, optional
         Only these ``prompt_id, model_a, model_b``: for example `disagreements`.
     rater : str, optional
-        Whose votes in `judgments` (column ``judge``) count as done; None: everybody's.
+        Whose votes in `judgments` (column ``judge``) count as done; None: everybody's. Raters with the same
+        `random_state` get draws of their own.
+    overlap : bool, default True
+        Whether pairs drawn at random come in one order for all raters. They then share some, which `agreement` needs.
     random_state : int, Generator or None, default None
-        Seed of sides, draws and repeats. With an int, the queue is a function of it and of the votes so far.
+        Seed of sides, draws and repeats.
 
     Attributes
     ----------
@@ -110,34 +88,39 @@ class PairQueue:
         repeat_share: float = 0.1,
         pairs: pd.DataFrame | None = None,
         rater: str | None = None,
+        overlap: bool = True,
         random_state: int | np.random.Generator | None = None,
     ) -> None:
         self._candidates = build_candidates(responses, prompts, by, pairs)
-        self.dataset_id = self._candidates.dataset_id
-        self._chooser = Chooser(self._candidates, strategy, random_share, repeat_share)
-        self._entropy = _entropy(random_state)
+        self._chooser = Chooser(self._candidates, strategy, random_share, overlap)
+        self._repeat_share = checked_share(repeat_share, "repeat_share")
+        self._seed = [entropy(random_state), *(rater or "").encode()]
         self._buffer: list[Pair] = []
-        self._issued: dict[str, Pair] = {}  # drawn and not decided yet, those in the buffer among them
-        self._decided: dict[str, dict[str, Any]] = {}  # pair_id -> the vote or skip that counts
-        self._by_nonce: dict[str, str] = {}  # nonce -> pair_id of what counts
-        self._originals: dict[int, Original] = {}  # votes that have not been repeated, oldest first
+        self._issued: dict[Key, Pair] = {}  # on its way to the rater, those in the buffer among them
+        self._decided: dict[Key, Record] = {}  # the vote or skip that counts
+        self._by_nonce: dict[str, Key] = {}
         self._n_synced = 0
-        self._n_ignored = 0
-        self._lookup = _Lookup(self._candidates)
-        if judgments is not None:
+        self._n_foreign = 0
+        if isinstance(judgments, pd.DataFrame):
             self._take(judgments, rater)
+        elif judgments is not None:
+            self.sync(judgments)
+
+    @property
+    def dataset_id(self) -> str:
+        """Name of the responses."""
+        return self._candidates.dataset_id
 
     def __len__(self) -> int:
         """Pairs not yet decided (swapped repeats not counted)."""
-        return self._chooser.remaining.total + sum(p.repeat_of is None for p in self._issued.values())
+        return self._chooser.remaining.total + sum(not repeat for _, repeat in self._issued)
 
     def __iter__(self) -> Iterator[Pair]:
         """Yield pairs until none is left."""
-        while (pair := self.next_pair()) is not None:
-            yield pair
+        return iter(self.next_pair, None)
 
     def next_pair(self) -> Pair | None:
-        """Return the next pair to show, and never the same one again unless it is undone.
+        """Return the next pair to show; it does not come again unless it is undone or put back.
 
         Returns
         -------
@@ -171,8 +154,34 @@ class PairQueue:
         pair : Pair
             From `next_pair`.
         """
-        if pair.pair_id in self._issued and pair not in self._buffer:
+        if pair in self._issued.values() and pair not in self._buffer:
             self._buffer.insert(0, pair)
+
+    def find(self, pair_id: str) -> Pair | None:
+        """Return the pair with this id, sides included, whether or not it was drawn: for a vote that comes late.
+
+        Parameters
+        ----------
+        pair_id : str
+            From a `Pair` of a queue over the same responses, with whatever seed.
+
+        Returns
+        -------
+        Pair or None
+            None if these responses have no such pair.
+        """
+        known = next((pair for pair in self._issued.values() if pair.pair_id == pair_id), None)
+        if known is not None:
+            return known
+        for (k, _), record in self._decided.items():
+            if record["pair_id"] == pair_id:
+                return pair_of(self._candidates, drawn_before(self._candidates, k, record))
+        if pair_id not in self._candidates.by_pair_id:
+            return None
+        k, first_on_left = self._candidates.by_pair_id[pair_id]
+        original = self._decided.get((k, False))
+        repeat_of = original["pair_id"] if original else None
+        return pair_of(self._candidates, Drawn(k, first_on_left, int(not first_on_left), None, "asked", repeat_of))
 
     def observe(self, record: Mapping[str, Any]) -> None:
         """Take note of a vote, skip or undo: from `Pair.vote`, or as it stands in a log.
@@ -180,16 +189,16 @@ class PairQueue:
         Parameters
         ----------
         record : mapping
-            An undone pair comes back as the next one.
+            What is decided already, or about other responses, is passed over. An undone pair comes back as the next.
         """
         kind = record["type"]
-        if kind in ("vote", "skip") and record["pair_id"] not in self._decided:
+        if kind in ("vote", "skip"):
             self._decide(dict(record))
         elif kind == "undo" and record["undoes"] in self._by_nonce:
             self._reopen(self._by_nonce.pop(record["undoes"]))
 
     def sync(self, log: VoteLog) -> None:
-        """Take note of everything that a log holds and that this queue has not seen: after each append or undo.
+        """Take note of everything that a log holds and this queue has not seen: after each append or undo.
 
         Parameters
         ----------
@@ -209,144 +218,93 @@ class PairQueue:
         Progress
             Counts.
         """
-        votes = [r for r in self._decided.values() if r["type"] == "vote"]
+        votes = [record for record in self._decided.values() if record["type"] == "vote"]
         groups = zip(self._candidates.groups, self._chooser.votes_by_group.tolist(), strict=True)
         return Progress(
             n_votes=len(votes),
             n_skipped=len(self._decided) - len(votes),
-            n_repeats=sum(r.get("repeat_of") is not None for r in votes),
+            n_repeats=sum(record.get("repeat_of") is not None for record in votes),
             n_pairs=len(self._candidates),
             n_left=len(self),
             n_missing=self._candidates.n_missing,
             n_identical=self._candidates.n_identical,
+            n_foreign=self._n_foreign,
             by_intent=dict(groups),
         )
 
     def _fill(self, n: int) -> None:
-        while len(self._buffer) < n:
-            step = len(self._decided) + len(self._issued)
-            late = list(self._originals)[: max(0, len(self._originals) - _REPEAT_GAP)]
-            drawn = self._chooser.draw(
-                np.random.default_rng([self._entropy, step]), {k: self._originals[k] for k in late}
-            )
-            if drawn is None:
-                return
-            pair = self._pair(drawn)
-            self._issued[pair.pair_id] = pair
-            self._buffer.append(pair)
-            if drawn.repeat_of is None:
-                self._chooser.take(drawn.candidate)
-            else:
-                self._originals.pop(drawn.candidate)
+        while len(self._buffer) < n and self._chooser.remaining.total:
+            self._buffer.append(self._issue(self._draw()))
 
-    def _pair(self, drawn: Drawn) -> Pair:
-        c, k = self._candidates, drawn.candidate
-        prompt, sides = c.prompt[k], (int(c.first[k]), int(c.second[k]))
-        left, right = sides if drawn.first_on_left else sides[::-1]
-        return Pair(
-            pair_id=self._pair_id(k, drawn.repeat_of is not None),
-            prompt_id=c.prompt_ids[prompt],
-            prompt=c.prompts[prompt],
-            left=c.texts[prompt, left],
-            right=c.texts[prompt, right],
-            model_left=c.models[left],
-            model_right=c.models[right],
-            side_seed=drawn.side_seed,
-            repeat_of=drawn.repeat_of,
-            propensity=drawn.propensity,
-            intent=c.groups[c.group_of[prompt]],
-            chosen_by=drawn.chosen_by,
-        )
+    def _draw(self) -> Drawn:
+        rng = np.random.default_rng([*self._seed, len(self._decided) + len(self._issued)])
+        repeatable = self._repeatable()
+        share = self._repeat_share if repeatable else 0.0
+        if rng.random() < share:
+            k, record = repeatable[int(rng.integers(len(repeatable)))]
+            return swapped(self._candidates, k, record, share / len(repeatable))
+        return self._chooser.draw(rng, 1.0 - share)
 
-    def _pair_id(self, k: int, repeat: bool) -> str:
-        c = self._candidates
-        models = c.models[c.first[k]], c.models[c.second[k]]
-        name = repr((c.dataset_id, c.prompt_ids[c.prompt[k]], sorted(models), repeat))
-        return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    def _repeatable(self) -> list[tuple[int, Record]]:
+        """Votes that could come again with sides swapped: not repeated yet, and not among the latest."""
+        if not self._repeat_share:
+            return []
+        first = [(k, r) for (k, repeat), r in self._decided.items() if not repeat and r["type"] == "vote"]
+        old = first[: max(0, len(first) - _REPEAT_GAP)]
+        return [(k, r) for k, r in old if (k, True) not in self._decided and (k, True) not in self._issued]
 
-    def _decide(self, record: dict[str, Any]) -> None:
-        k = self._lookup.candidate(record)
+    def _issue(self, drawn: Drawn) -> Pair:
+        """Note that a pair is on its way to the rater."""
+        pair = pair_of(self._candidates, drawn)
+        self._issued[drawn.candidate, drawn.repeat_of is not None] = pair
+        if drawn.repeat_of is None:
+            self._chooser.take(drawn.candidate)
+        return pair
+
+    def _withdraw(self, key: Key) -> None:
+        """Note that a pair is no longer on its way."""
+        pair = self._issued.pop(key, None)
+        if pair is None:
+            return
+        self._buffer = [other for other in self._buffer if other.pair_id != pair.pair_id]
+        if pair.repeat_of is None:
+            self._chooser.expect(key[0], -1.0)
+
+    def _decide(self, record: Record) -> None:
+        k = self._candidates.find(record["prompt_id"], record.get("model_a"), record.get("model_b"))
         if k is None:
-            self._n_ignored += 1
+            self._n_foreign += 1
             return
-        pair_id, repeat = record["pair_id"], record.get("repeat_of") is not None
-        issued = self._issued.pop(pair_id, None)
-        self._buffer = [p for p in self._buffer if p.pair_id != pair_id]
-        self._decided[pair_id] = record
-        self._by_nonce[record["nonce"]] = pair_id
-        if repeat:
-            self._originals.pop(k, None)
+        key = (k, record.get("repeat_of") is not None)
+        if key in self._decided:
             return
-        self._chooser.settle(k, was_issued=issued is not None)
-        if record["type"] == "vote":
-            first_on_left = record["model_a"] == self._candidates.models[self._candidates.first[k]]
-            self._chooser.count(k, first_on_left, record["winner"])
-            self._originals[k] = Original(pair_id, first_on_left, int(record.get("side_seed") or 0))
+        self._withdraw(key)
+        self._decided[key] = record
+        self._by_nonce[record["nonce"]] = key
+        if record.get("repeat_of") is None:
+            self._chooser.remaining.remove(k)
+            self._count(k, record)
 
-    def _reopen(self, pair_id: str) -> None:
-        record = self._decided.pop(pair_id)
-        k = self._lookup.candidate(record)
-        if k is None:
-            return
-        first_on_left = record["model_a"] == self._candidates.models[self._candidates.first[k]]
-        repeat_of = record.get("repeat_of")
-        if repeat_of is None:
-            self._originals.pop(k, None)
-            if record["type"] == "vote":
-                self._chooser.count(k, first_on_left, record["winner"], weight=-1.0)
-            self._chooser.take(k)
-        seed, chosen_by = int(record.get("side_seed") or 0), str(record.get("chosen_by", self._chooser.strategy))
-        pair = self._pair(
-            Drawn(k, first_on_left, seed, float(record.get("propensity") or np.nan), chosen_by, repeat_of)
-        )
-        self._issued[pair.pair_id] = pair
-        self._buffer.insert(0, pair)
+    def _reopen(self, key: Key) -> None:
+        record = self._decided.pop(key)
+        if record.get("repeat_of") is None:
+            self._count(key[0], record, weight=-1.0)
+            self._withdraw((key[0], True))
+        self._buffer.insert(0, self._issue(drawn_before(self._candidates, key[0], record)))
 
-    def _take(self, judgments: Any, rater: str | None) -> None:
-        if hasattr(judgments, "records"):
-            self.sync(judgments)
-            return
+    def _count(self, k: int, record: Mapping[str, Any], weight: float = 1.0) -> None:
+        if record.get("type", "vote") == "vote":
+            first_on_left = self._candidates.first_on_left(k, record["model_a"])
+            self._chooser.count(k, first_on_left, record["winner"], weight)
+
+    def _take(self, judgments: pd.DataFrame, rater: str | None) -> None:
         table = check_judgments(judgments)
-        own = table["judge"] == rater if rater is not None and "judge" in table else pd.Series(True, table.index)
+        own = [True] * len(table) if rater is None or "judge" not in table else (table["judge"] == rater).tolist()
         for row, mine in zip(table.to_dict("records"), own, strict=True):
-            k = self._lookup.candidate(row)
+            k = self._candidates.find(row["prompt_id"], row["model_a"], row["model_b"])
             if k is None:
-                self._n_ignored += 1
+                self._n_foreign += 1
                 continue
-            first_on_left = row["model_a"] == self._candidates.models[self._candidates.first[k]]
-            self._chooser.count(k, first_on_left, row["winner"])
+            self._count(k, row)
             if mine:
-                self._chooser.settle(k, was_issued=False)
-
-
-class _Lookup:
-    """Finds the candidate that a record is about."""
-
-    def __init__(self, candidates: Candidates) -> None:
-        self._row = {prompt: k for k, prompt in enumerate(candidates.prompt_ids)}
-        self._col = {model: k for k, model in enumerate(candidates.models)}
-        m = len(candidates.models)
-        self._m = m
-        keys = (candidates.prompt * m + candidates.first) * m + candidates.second
-        self._order = np.argsort(keys)
-        self._keys = keys[self._order]
-
-    def candidate(self, record: Mapping[str, Any]) -> int | None:
-        row, a, b = (
-            self._row.get(record["prompt_id"]),
-            self._col.get(record["model_a"]),
-            self._col.get(record["model_b"]),
-        )
-        if row is None or a is None or b is None:
-            return None
-        key = (row * self._m + min(a, b)) * self._m + max(a, b)
-        k = int(np.searchsorted(self._keys, key))
-        return int(self._order[k]) if k < len(self._keys) and self._keys[k] == key else None
-
-
-def _entropy(random_state: int | np.random.Generator | None) -> int:
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**63))
-    if random_state is None:
-        return int(np.random.SeedSequence().entropy) % 2**63  # type: ignore[arg-type]
-    return int(random_state)
+                self._chooser.remaining.remove(k)

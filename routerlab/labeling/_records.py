@@ -95,6 +95,14 @@ def label_record(prompt_id: Any, intent: str, *, nonce: str, judged_at: str, not
     return {**record, "note": note} if note else record
 
 
+def showing(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a decision is about, whatever the sides: one for a pair, and one for its swapped repeat."""
+    if "model_a" not in record:
+        return (record["pair_id"],)
+    models = sorted((str(record["model_a"]), str(record["model_b"])))
+    return (record["prompt_id"], *models, record.get("repeat_of") is not None)
+
+
 @dataclass
 class LogState:
     """What the records read so far add up to. A decision is a vote, a label or a skip."""
@@ -103,35 +111,42 @@ class LogState:
     by_nonce: dict[str, Record] = field(default_factory=dict)
     stack: dict[str, None] = field(default_factory=dict)  # nonces of the decisions that count, oldest first
     decided: dict[str, str] = field(default_factory=dict)  # pair_id -> nonce of the decision that counts
+    showings: set[tuple[Any, ...]] = field(default_factory=set)  # what is decided, whatever its sides
     notes: dict[str, str] = field(default_factory=dict)  # nonce of a decision -> note added later
     n_votes: int = 0
 
     def add(self, record: Record) -> bool:
         """Apply a record; False if it repeats another one and must not count."""
         nonce, kind, pair_id = record["nonce"], record["type"], record.get("pair_id")
-        if nonce in self.by_nonce or (kind in _DECISIONS and pair_id in self.decided):
+        if nonce in self.by_nonce or self.is_decided(record):
             return False
         self.records.append(record)
         self.by_nonce[nonce] = record
         if kind in _DECISIONS:
             self.stack[nonce] = None
             self.decided[record["pair_id"]] = nonce
+            self.showings.add(showing(record))
             self.n_votes += kind != "skip"
         elif kind == "undo" and record["undoes"] in self.stack:
             del self.stack[record["undoes"]]
             undone = self.by_nonce[record["undoes"]]
             del self.decided[undone["pair_id"]]
+            self.showings.discard(showing(undone))
             self.n_votes -= undone["type"] != "skip"
         elif kind == "note" and pair_id in self.decided:
             self.notes[self.decided[record["pair_id"]]] = record["note"]
         return True
+
+    def is_decided(self, record: Record) -> bool:
+        """Whether the record is a decision on something that is decided."""
+        return record["type"] in _DECISIONS and (record["pair_id"] in self.decided or showing(record) in self.showings)
 
     def refuse_stale(self, record: Record, path: Path) -> None:
         """Raise `StaleVote` for a record that is in the log, or whose pair is decided."""
         if record["nonce"] in self.by_nonce:
             msg = f"Vote log {path}: this {record['type']} is recorded already (nonce {record['nonce']!r})."
             raise StaleVote(msg, recorded=True)
-        if record["type"] in _DECISIONS and record["pair_id"] in self.decided:
+        if self.is_decided(record):
             msg = f"Vote log {path}: pair {record['pair_id']!r} is decided already. Undo that first to change it."
             raise StaleVote(msg, recorded=False)
 
