@@ -162,7 +162,10 @@ def open_log(log: str | Path | VoteLog, rater: str | None, name: str, widget: st
     if not rater:
         msg = f"The 'rater' parameter of {widget} is missing: name whoever decides, e.g. rater='ana'."
         raise ValueError(msg)
-    return VoteLog(log, rater=rater, dataset_id=name)
+    path = Path(log)
+    if not path.suffix and not path.exists():
+        path.mkdir(parents=True)  # a folder, as its name says; VoteLog would make a file
+    return VoteLog(path, rater=rater, dataset_id=name)
 
 
 def card_bytes(card: Mapping[str, Any]) -> int:
@@ -187,8 +190,11 @@ def check_keys(keys: Mapping[str, str] | None, defaults: Mapping[str, str]) -> d
     if unknown:
         msg = f"The 'keys' parameter names {sorted(unknown)}, expected some of {', '.join(defaults)}."
         raise ValueError(msg)
-    merged = {**defaults, **keys}
-    merged = {name: key for name, key in merged.items() if key}
+    merged = {name: key for name, key in {**defaults, **keys}.items() if key}
+    long = [key for key in merged.values() if len(key) != 1]
+    if long:
+        msg = f"The 'keys' parameter gives {', '.join(map(repr, long))}, expected one character each, or '' for none."
+        raise ValueError(msg)
     twice = sorted({key for key in merged.values() if list(merged.values()).count(key) > 1})
     if twice:
         msg = f"The 'keys' parameter gives {', '.join(twice)} to two actions. Give each action a key of its own, or ''."

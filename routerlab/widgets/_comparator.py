@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import traitlets
 
-from routerlab.labeling import Pair, PairQueue, StaleVote, VoteLog
+from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
 from routerlab.schema import TableError
 from routerlab.widgets._base import Labeler, open_log, source
 from routerlab.widgets._render import show_difference, show_markdown, show_plain, visible
@@ -106,7 +106,6 @@ class PairComparator(Labeler):
         seed = _seed(rater or "") if random_state is None else random_state
         self.queue = PairQueue(responses, prompts, judgments=judgments, by=by, rater=rater, random_state=seed, **queue)
         vote_log = open_log(log, rater, self.queue.dataset_id, "PairComparator")
-        self.queue.sync(vote_log)
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
         self._goal = goal
@@ -123,25 +122,24 @@ class PairComparator(Labeler):
     @property
     def judgments(self) -> pd.DataFrame:
         """The votes that count, as a judgments table for `rate` and the rest of routerlab."""
-        return self.vote_log.votes()
+        return to_judgments(self.vote_log)
 
-    def ratings(self, **params: Any) -> pd.DataFrame:
+    def standings(self, *, confidence: float = 0.95) -> Standings:
         """Rate the models from the votes so far, and from the `judgments` given at the start.
 
         Parameters
         ----------
-        **params
-            For `routerlab.ratings.rate`.
+        confidence : float, default 0.95
+            Nominal coverage of each interval.
 
         Returns
         -------
-        DataFrame
-            See `routerlab.ratings.rate`.
+        Standings
+            See `routerlab.labeling.standings`: its intervals hold although earlier votes chose the later pairs.
         """
-        from routerlab.ratings import rate
-
         tables = [table for table in (self._earlier, self.judgments) if table is not None and len(table)]
-        return rate(pd.concat(tables, ignore_index=True) if tables else self.judgments, **params)
+        joined = pd.concat(tables, ignore_index=True) if tables else self.judgments
+        return standings(joined, confidence=confidence)
 
     def _pair(self, pair_id: str) -> Pair:
         pair = next((p for p in self.queue.peek(3) if p.pair_id == pair_id), None) or self.queue.find(pair_id)
@@ -161,12 +159,10 @@ class PairComparator(Labeler):
                 SAID[content["choice"]],
             )
         self.vote_log.append(record)
-        self.queue.sync(self.vote_log)
         self._last = {"text": f"Saved: {said}" + (", with your note" if note else ""), "reveal": self._reveal(pair)}
 
     def _undo(self, nonce: str) -> None:
         self.vote_log.undo(nonce=nonce)
-        self.queue.sync(self.vote_log)
         self._last = {"text": "Undone: decide again"}
 
     def _reveal(self, pair: Pair) -> list[dict[str, str]]:
@@ -176,6 +172,7 @@ class PairComparator(Labeler):
         return [{"side": s, "model": m, "detail": self._details.get((pair.prompt_id, m), "")} for s, m in sides]
 
     def _show(self, error: str | None = None) -> None:
+        self.queue.sync(self.vote_log)  # another kernel may have written to it, too
         super()._show(error)
         if self.panel.get("open"):
             self._show_ratings()
@@ -213,19 +210,16 @@ class PairComparator(Labeler):
             self.panel = {"open": False}
             return
         try:
-            table = self.ratings()
+            result = self.standings()
         except TableError as error:
-            self.panel = {"open": True, "text": f"No ratings yet. {error}"}
+            self.panel = {"open": True, "text": f"No ratings yet: {error}"}
             return
         rows = [
             {"model": r.model, "rating": r.rating, "low": r.ci_low, "high": r.ci_high, "n": int(r.n)}
-            for r in table.itertuples()
+            for r in result.table().itertuples()
         ]
-        self.panel = {
-            "open": True,
-            "rows": rows,
-            "text": f"Ratings in points with {table.attrs['confidence']:.0%} intervals.",
-        }
+        text = f"Points, with {result.confidence:.0%} intervals. {votes_needed(result)}."
+        self.panel = {"open": True, "rows": rows, "text": text}
 
     def _summary(self) -> str:
         from routerlab.widgets._report import comparator_summary
@@ -264,10 +258,10 @@ def _left_out(queue: PairQueue, log: VoteLog) -> list[str]:
     """Say what a rater should know before starting."""
     progress = queue.progress()
     notes = []
-    if progress.n_missing:
-        notes.append(f"{progress.n_missing:,} pairs are left out: a response is missing.")
-    if progress.n_identical:
-        notes.append(f"{progress.n_identical:,} pairs are left out: both responses are the same text.")
+    reasons = {"a response is missing": progress.n_missing, "both responses are the same text": progress.n_identical}
+    for reason, n in reasons.items():
+        if n:
+            notes.append(f"{n:,} pair{' is' if n == 1 else 's are'} left out: {reason}.")
     if not log.report.clean:
         notes.append(str(log.report))
     return notes

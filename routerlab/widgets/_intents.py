@@ -101,7 +101,6 @@ class IntentLabeler(Labeler):
         self._hits: list[bool] = []
         self._last: dict[str, Any] | None = None
         super().__init__(open_log(log, rater, _dataset_id(self._prompts), "IntentLabeler"), keys, KEYS)
-        self._refresh()
         self._show()
 
     def __repr__(self) -> str:
@@ -143,6 +142,10 @@ class IntentLabeler(Labeler):
         if len(missing):
             reject("'X'", f"has no row for prompt {shown(missing)}.", "Embed all prompts.")
         return unit_rows(np.asarray(check_embeddings(X.loc[self._prompts.index]), dtype=np.float32))
+
+    def _show(self, error: str | None = None) -> None:
+        self._refresh()
+        super()._show(error)
 
     def _refresh(self) -> None:
         """Read from the log which prompts are decided, and choose the next three."""
@@ -197,7 +200,6 @@ class IntentLabeler(Labeler):
             record, said = label_record(prompt_id, intent, nonce=nonce, judged_at=now, note=note), f"Saved: {intent}"
         self.vote_log.append(record)
         self._last = {"text": said.replace("_", " ")}
-        self._refresh()
 
     def _undo(self, nonce: str) -> None:
         ack = self.vote_log.undo(nonce=nonce)
@@ -206,7 +208,6 @@ class IntentLabeler(Labeler):
         self._buffer = [p for p in self._buffer if p != undone]
         if undone is not None:
             self._buffer = [undone, *self._buffer][:3]
-        self._refresh()
 
     def _ranked(self, prompt_id: Any) -> list[dict[str, Any]]:
         """Nine intents at most: all in their order if they fit the keys, else the likeliest first."""

@@ -5,6 +5,7 @@ function verdictChips(verdicts) {
 }
 
 function browser({ model, el }) {
+  let wanted = null;
   const selects = Object.entries(model.get("options")).map(([name, { label, values }]) =>
     h("label", { class: "rl-field" }, h("span", { class: "rl-label" }, label),
       h("select", { class: "rl-input", name, onchange: apply }, h("option", { value: "" }, "all"), values.map((value, i) => h("option", { value: i }, value.replaceAll("_", " "))))));
@@ -43,10 +44,12 @@ function browser({ model, el }) {
   }
 
   function open(id) {
+    wanted = id; // keys may come faster than answers
     model.send({ type: "open", id });
   }
 
   function showRows() {
+    wanted = model.get("detail").id;
     const { items, page, n_pages: n, n_pairs: pairs, n_judgments: judgments } = model.get("found");
     setText(count, `${plural(pairs, "pair")}, ${plural(judgments, "judgment")}`);
     setText(pages, `${page + 1} of ${Math.max(1, n)}`);
@@ -85,7 +88,7 @@ function browser({ model, el }) {
     if (!step || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input,select,.rl-text,.rl-prompt-text")) return;
     event.preventDefault();
     const ids = model.get("found").items.map((item) => item.id);
-    const id = ids[Math.min(ids.length - 1, Math.max(0, ids.indexOf(model.get("detail").id) + step))];
+    const id = ids[Math.min(ids.length - 1, Math.max(0, ids.indexOf(wanted) + step))];
     if (id) open(id);
   }
 

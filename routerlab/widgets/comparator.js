@@ -89,7 +89,7 @@ function buildComparator(app) {
       if (!value.body) text.replaceChildren(h("em", { class: "rl-muted" }, "The response is empty."));
       more.hidden = !value.note;
       more.replaceChildren(h("span", {}, value.note ?? ""), value.cut && !full
-        ? h("button", { type: "button", class: "rl-btn rl-quiet", onclick: () => { full = true; ask("raw"); } }, "Show all as plain text") : "");
+        ? h("button", { type: "button", class: "rl-btn rl-quiet", onclick: () => { full = true; ask("raw"); app.focus(); } }, "Show all as plain text") : "");
     }
     // Grow with the content but do not shrink again: the buttons should stay where the hand expects them.
     least = Math.max(least, ...both.map(({ text }) => text.offsetHeight));

@@ -30,7 +30,9 @@ c.ServerApp.allow_root = True
 c.LabApp.expose_app_in_browser = True
 c.JupyterNotebookApp.expose_app_in_browser = True
 """
-QUIET = {"@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False}}
+QUIET = {
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False}
+}
 
 
 def chromium() -> str | None:
@@ -68,7 +70,8 @@ def serving(command: list[str], folder: Path, ready: str, port: int) -> Iterator
                 urllib.request.urlopen(url + ready, timeout=5).close()
                 break
             if server.poll() is not None:
-                raise RuntimeError(f"server ended: {(folder / 'server.log').read_text()}")
+                msg = f"server ended: {(folder / 'server.log').read_text()}"
+                raise RuntimeError(msg)
             time.sleep(0.1)
         yield url
     finally:
@@ -82,18 +85,27 @@ def serving(command: list[str], folder: Path, ready: str, port: int) -> Iterator
 def jupyter(folder: Path) -> contextlib.AbstractContextManager[str]:
     """Serve JupyterLab and Notebook 7 on one port."""
     port = free_port()
-    return serving(["jupyter", "lab", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"], folder, "/api/status", port)
+    return serving(
+        ["jupyter", "lab", f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"], folder, "/api/status", port
+    )
 
 
 class Book:
     """A notebook open in one app, whose cells are run through the app's own commands."""
 
-    def __init__(self, page: Any, url: str, folder: Path, app: str) -> None:
-        self.page, self.app, self.url = page, app, url
+    def __init__(self, page: Any, url: str, folder: Path, app: str, imports: str = "") -> None:
+        self.page, self.app, self.url, self.imports = page, app, url, imports
+        self.frames: list[bytes] | None = None  # what the kernel sends, while somebody listens
+        page.on("websocket", lambda socket: socket.on("framereceived", self._received))
         self.path = folder / f"{app}.ipynb"
-        cells = [{"cell_type": "code", "id": f"c{i}", "source": "", "metadata": {}, "outputs": [], "execution_count": None} for i in range(3)]
+        cells = [
+            {"cell_type": "code", "id": f"c{i}", "source": "", "metadata": {}, "outputs": [], "execution_count": None}
+            for i in range(3)
+        ]
         spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        self.path.write_text(json.dumps({"cells": cells, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5}))
+        self.path.write_text(
+            json.dumps({"cells": cells, "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5})
+        )
         page.goto(url + PATHS[app].format(self.path.name))
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.content?.activeCell && "
@@ -101,6 +113,12 @@ class Book:
             "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
             timeout=90_000,
         )
+
+        self.run(imports)
+
+    def _received(self, payload: str | bytes) -> None:
+        if self.frames is not None:
+            self.frames.append(payload.encode() if isinstance(payload, str) else payload)
 
     def start(self, code: str, cell: int = 0) -> None:
         """Run `code` in a cell, and do not wait."""
@@ -125,20 +143,32 @@ class Book:
             }""",
             [code, cell],
         )
-        outputs = self.page.evaluate("(cell) => window.jupyterapp.shell.currentWidget.content.widgets[cell].model.outputs.toJSON()", cell)
+        outputs = self.page.evaluate(
+            "(cell) => window.jupyterapp.shell.currentWidget.content.widgets[cell].model.outputs.toJSON()", cell
+        )
         errors = [o for o in outputs if o["output_type"] == "error"]
         if errors:
             raise RuntimeError("\n".join(errors[0]["traceback"]))
         return "".join("".join(o.get("text", "")) for o in outputs if o["output_type"] == "stream")
 
+    def show(self, code: str, selector: str = ".rl") -> None:
+        """Run `code`, whose last line is a widget, and wait until it is there."""
+        self.run(code, 1)
+        self.page.wait_for_selector(selector)
+
     def cells(self) -> list[str]:
         """Sources of all cells: what stray keys would change."""
-        return self.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(c => c.source)")
+        return self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(c => c.source)"
+        )
 
-    def kernel(self, action: str) -> None:
-        """Call 'restart' or another method of the kernel, and do not wait."""
-        self.page.evaluate(f"() => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.{action}()")
+    def restart(self) -> None:
+        """Ask for a restart of the kernel, and do not wait."""
+        self.page.evaluate("() => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
 
-    def wait_for_kernel(self) -> None:
-        """Wait until the kernel is idle."""
-        self.page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000)
+    def revive(self) -> None:
+        """Wait until a new kernel runs, and import again."""
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'", timeout=60_000
+        )
+        self.run(self.imports)
