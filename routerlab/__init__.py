@@ -1,3 +1,221 @@
-"""routerlab: from prompts and pairwise judgments to an LLM router you can trust."""
+"""routerlab: from prompts and pairwise judgments to an LLM router you can trust.
+
+Start with ``load_demo()`` and ``notebooks/00_quickstart.ipynb``. Importing this package reads no
+file and opens no connection. Each public name is imported from its module when it is first used:
+pandas, scipy and scikit-learn alone take longer than an import should.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from routerlab.datasets import (
+        fetch_alpaca_eval,
+        fetch_auto_j,
+        fetch_pulze_example,
+        fetch_routellm,
+        fetch_routerbench,
+        load_demo,
+        make_routing_problem,
+    )
+    from routerlab.embedding import IntentEmbedder, LsaEmbedder, SentenceEmbedder, SurfaceFeatures
+    from routerlab.evaluation import (
+        aiq,
+        aiq_difference,
+        always,
+        apgr,
+        arena_score,
+        baselines,
+        call_curve,
+        choose_operating_point,
+        compare,
+        cpt,
+        frontier,
+        gap_to_oracle,
+        hull,
+        model_share,
+        oracle,
+        pgr,
+        random_mix,
+        saving_at_parity,
+        savings,
+        score_choices,
+        set_operating_point,
+        zero_router,
+    )
+    from routerlab.plotting import (
+        plot_embedding_map,
+        plot_frontier,
+        plot_model_share,
+        plot_ratings,
+        plot_savings,
+    )
+    from routerlab.pricing import add_cost, price
+    from routerlab.ratings import BradleyTerry, rate
+    from routerlab.routers import (
+        IntentRouter,
+        KNNRouter,
+        Router,
+        SimilarityWeightedRouter,
+        cross_estimates,
+        cross_sweep,
+        load_router,
+    )
+    from routerlab.schema import (
+        TableError,
+        check_judgments,
+        check_outcomes,
+        check_prompts,
+        check_responses,
+        pivot_outcomes,
+    )
 
 __version__ = "0.1.0"
+
+_NAMES = {
+    "datasets": (
+        "fetch_alpaca_eval",
+        "fetch_auto_j",
+        "fetch_pulze_example",
+        "fetch_routellm",
+        "fetch_routerbench",
+        "load_demo",
+        "make_routing_problem",
+    ),
+    "embedding": (
+        "IntentEmbedder",
+        "LsaEmbedder",
+        "SentenceEmbedder",
+        "SurfaceFeatures",
+    ),
+    "evaluation": (
+        "aiq",
+        "aiq_difference",
+        "always",
+        "apgr",
+        "arena_score",
+        "baselines",
+        "call_curve",
+        "choose_operating_point",
+        "compare",
+        "cpt",
+        "frontier",
+        "gap_to_oracle",
+        "hull",
+        "model_share",
+        "oracle",
+        "pgr",
+        "random_mix",
+        "saving_at_parity",
+        "savings",
+        "score_choices",
+        "set_operating_point",
+        "zero_router",
+    ),
+    "plotting": (
+        "plot_embedding_map",
+        "plot_frontier",
+        "plot_model_share",
+        "plot_ratings",
+        "plot_savings",
+    ),
+    "pricing": (
+        "add_cost",
+        "price",
+    ),
+    "ratings": (
+        "BradleyTerry",
+        "rate",
+    ),
+    "routers": (
+        "IntentRouter",
+        "KNNRouter",
+        "Router",
+        "SimilarityWeightedRouter",
+        "cross_estimates",
+        "cross_sweep",
+        "load_router",
+    ),
+    "schema": (
+        "TableError",
+        "check_judgments",
+        "check_outcomes",
+        "check_prompts",
+        "check_responses",
+        "pivot_outcomes",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "BradleyTerry",
+    "IntentEmbedder",
+    "IntentRouter",
+    "KNNRouter",
+    "LsaEmbedder",
+    "Router",
+    "SentenceEmbedder",
+    "SimilarityWeightedRouter",
+    "SurfaceFeatures",
+    "TableError",
+    "add_cost",
+    "aiq",
+    "aiq_difference",
+    "always",
+    "apgr",
+    "arena_score",
+    "baselines",
+    "call_curve",
+    "check_judgments",
+    "check_outcomes",
+    "check_prompts",
+    "check_responses",
+    "choose_operating_point",
+    "compare",
+    "cpt",
+    "cross_estimates",
+    "cross_sweep",
+    "fetch_alpaca_eval",
+    "fetch_auto_j",
+    "fetch_pulze_example",
+    "fetch_routellm",
+    "fetch_routerbench",
+    "frontier",
+    "gap_to_oracle",
+    "hull",
+    "load_demo",
+    "load_router",
+    "make_routing_problem",
+    "model_share",
+    "oracle",
+    "pgr",
+    "pivot_outcomes",
+    "plot_embedding_map",
+    "plot_frontier",
+    "plot_model_share",
+    "plot_ratings",
+    "plot_savings",
+    "price",
+    "random_mix",
+    "rate",
+    "saving_at_parity",
+    "savings",
+    "score_choices",
+    "set_operating_point",
+    "zero_router",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module on first use (PEP 562)."""
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"routerlab.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    msg = f"module 'routerlab' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """List public names, loaded or not."""
+    return sorted([*globals(), *__all__])

@@ -60,7 +60,7 @@ def test_imports_point_one_way(path):
 
 def test_importing_does_nothing_but_import():
     heavy = ["torch", "sentence_transformers", "transformers", "matplotlib.pyplot", "openai", "pooch", "requests"]
-    heavy += ["genai_prices", "tqdm", "IPython", "ipywidgets", "anywidget"]
+    heavy += ["pandas", "scipy", "sklearn", "genai_prices", "tqdm", "IPython", "ipywidgets", "anywidget"]
     code = f"""
 import socket, sys
 def refuse(*_, **__): raise RuntimeError("network at import")
@@ -78,7 +78,14 @@ assert not loaded, loaded
 
 
 def test_public_names_are_sorted_and_there():
-    assert routerlab.__all__ == sorted(routerlab.__all__)
+    assert routerlab.__all__ == sorted(routerlab.__all__) == sorted(routerlab._MODULE_OF)
+    typed = re.search(r"if TYPE_CHECKING:(.*?)\n__version__", (PACKAGE / "__init__.py").read_text(), re.DOTALL).group(1)
+    tree = ast.parse("if True:" + typed)
+    imported = {(n.module, a.name) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert imported == {(f"routerlab.{module}", name) for name, module in routerlab._MODULE_OF.items()}
+    assert set(routerlab.__all__) <= set(dir(routerlab))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = routerlab.nothing
     for name in routerlab.__all__:
         assert getattr(routerlab, name) is not None
 

@@ -95,7 +95,7 @@ def test_intents_drawn_from_the_prior(
     m: int, n_intents: int, n: int, sd: float, per_prompt: int, low: float, high: float
 ) -> None:
     rng, held, held_rate = np.random.default_rng(0), [], []
-    for _ in range(60 if n_intents > 10 else 300):
+    for _ in range(60 if n_intents > 10 else 200):
         votes, by, true = simulated_intents(rng, m, n_intents, n, sd, per_prompt)
         table = rate(votes, by=by, baseline="m00").set_index(["intent", "model"])
         rating = true.stack().rename_axis(["intent", "model"]).reindex(table.index)  # noqa: PD013

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import routerlab.evaluation as ev
-from routerlab.datasets import make_routing_problem
+from benchmarks.coverage import savings_coverage
 from routerlab.decision import sweep_estimates
 from routerlab.schema import TableError
 
@@ -92,27 +92,11 @@ def test_verdict_follows_from_the_interval(low, high, verdict):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "kind"), [(100, "bernoulli"), (375, "bernoulli"), (375, "beta")])
+@pytest.mark.parametrize(("n", "kind"), [(375, "bernoulli"), (1000, "beta")])
 def test_saving_and_quality_intervals_cover(n, kind):
-    """400 test sets from a population in which a fixed rule's saving and quality difference are known."""
-    population = make_routing_problem(n_prompts=200_000, quality=kind, random_state=5)
-    quality, cost, baseline = population.quality, population.cost, population.baseline
-    # A fixed rule: three intents go to the dearest model, the others to the second.
-    intent = population.prompts["intent"]
-    choices = pd.Series(np.where(intent.isin(sorted(intent.unique())[:3]), baseline, quality.columns[1]), intent.index)
-    truth = ev.savings(choices, quality, cost, baseline=baseline, n_resamples=2)
-    rng = np.random.default_rng(0)
-    hits = np.zeros(2)
-    for k in range(400):
-        rows = quality.index[rng.choice(len(quality), size=n, replace=False)]
-        result = ev.savings(
-            choices[rows], quality.loc[rows], cost.loc[rows], baseline=baseline, n_resamples=999, random_state=k
-        )
-        hits += [
-            result.saving_low <= truth.saving <= result.saving_high,
-            result.quality_low <= truth.quality_difference <= result.quality_high,
-        ]
-    assert ((hits / 400 >= 0.93) & (hits / 400 <= 0.97)).all(), hits / 400
+    """400 test sets from a population in which a fixed router's saving and quality difference are known."""
+    coverage = np.array(savings_coverage(n, kind))
+    assert ((coverage >= 0.93) & (coverage <= 0.97)).all(), coverage
 
 
 def test_compare_a_router_with_itself_and_with_a_worse_one():

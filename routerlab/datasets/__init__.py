@@ -8,6 +8,7 @@ pinned to a commit and checked. Importing this module reads nothing and download
 from routerlab.datasets._alpaca_eval import fetch_alpaca_eval
 from routerlab.datasets._auto_j import fetch_auto_j
 from routerlab.datasets._dataset import Dataset
+from routerlab.datasets._demo import Demo, load_demo
 from routerlab.datasets._files import DataFileError
 from routerlab.datasets._pulze import fetch_pulze_example
 from routerlab.datasets._routellm import fetch_routellm
@@ -17,6 +18,7 @@ from routerlab.datasets._simulated import Population, RoutingProblem, make_routi
 __all__ = [
     "DataFileError",
     "Dataset",
+    "Demo",
     "Population",
     "RoutingProblem",
     "fetch_alpaca_eval",
@@ -24,5 +26,6 @@ __all__ = [
     "fetch_pulze_example",
     "fetch_routellm",
     "fetch_routerbench",
+    "load_demo",
     "make_routing_problem",
 ]

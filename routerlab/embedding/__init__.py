@@ -1,9 +1,17 @@
 """Embeddings: prompts in, frames of unit-length float32 rows out, the index kept."""
 
+from routerlab.embedding._intent import IntentEmbedder
 from routerlab.embedding._lsa import LsaEmbedder
 from routerlab.embedding._models import ModelNotFoundError
 from routerlab.embedding._prompts import join_embeddings
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._surface import SurfaceFeatures
 
-__all__ = ["LsaEmbedder", "ModelNotFoundError", "SentenceEmbedder", "SurfaceFeatures", "join_embeddings"]
+__all__ = [
+    "IntentEmbedder",
+    "LsaEmbedder",
+    "ModelNotFoundError",
+    "SentenceEmbedder",
+    "SurfaceFeatures",
+    "join_embeddings",
+]

@@ -43,23 +43,25 @@ def check_baselines(baselines: Any) -> pd.DataFrame:
     check_frame(baselines, ("name", "kind", *CURVE), "'baselines'", "Pass baselines(quality, cost, ...).")
     odd = baselines.loc[~baselines["kind"].isin(KINDS), "kind"].unique()
     if len(odd):
-        reject("'baselines', column 'kind'", f"got {shown(odd)}, expected {shown(KINDS)}.", "Drop or rename those rows.")
+        reject("'baselines', column 'kind'", f"got {shown(odd)}, expected {shown(KINDS)}.", "Drop those rows.")
     return _check_points(baselines, "'baselines'")
 
 
 def check_chosen(chosen: Any, curves: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    """Read an operating point: a row of a frontier, or (cost, quality) in USD per request and [0, 1]."""
+    """Read an operating point: (USD per request, quality), a row of a frontier, or Savings."""
     if isinstance(chosen, pd.DataFrame) and len(chosen) == 1:
         chosen = chosen.iloc[0]
     if isinstance(chosen, (pd.Series, Mapping)) and {*CURVE} <= {*chosen.keys()}:
         point = {name: float(chosen[name]) for name in (*CURVE, *INTERVALS) if name in chosen}
+    elif all(hasattr(chosen, name) for name in CURVE):  # Savings, whose quality interval is that of the difference
+        point = {name: float(getattr(chosen, name)) for name in CURVE}
     elif isinstance(chosen, (Sequence, np.ndarray)) and not isinstance(chosen, str) and len(chosen) == 2:
         point = dict(zip(CURVE, map(float, chosen), strict=True))
     else:
         reject(
             "'chosen'",
-            f"expected (cost_usd, quality) or a row of a frontier, got {type(chosen).__name__}.",
-            "Pass e.g. curve.iloc[10].",
+            f"expected (cost_usd, quality), a row of a frontier or Savings, got {type(chosen).__name__}.",
+            "Pass e.g. curve.iloc[10], or the result of savings(...).",
         )
     _check_points(pd.DataFrame([point]), "'chosen'")
     cost, quality = (point[name] for name in CURVE)
@@ -103,16 +105,16 @@ def check_ratings(ratings: Any) -> tuple[pd.DataFrame, str | None]:
             f"do not enclose the rating of {shown(ratings.loc[bad, 'model'].unique())}.",
             "Pass the ends of the interval (not its half width), the low one first.",
         )
-    return ratings, by
+    return ratings.reset_index(drop=True), by
 
 
 def check_shares(shares: Any) -> pd.DataFrame:
     """Check a table of model shares: within [0, 1], adding up to 1."""
     columns = ("willingness_to_pay", "model", "share")
-    check_frame(shares, columns, "'shares'", "Pass model_share(sweep, intents, willingness_to_pay).")
+    check_frame(shares, columns, "'shares'", "Pass model_share(sweep, intents).")
     numbers(shares, ("share",), "'shares'", 0.0, 1.0, "Shares are fractions, not percent.")
     if "intent" not in shares:
-        shares = shares.assign(intent="all prompts")
+        shares = shares.assign(intent="all")
     total = shares.groupby(["intent", "willingness_to_pay"], sort=False)["share"].sum()
     bad = total[(total - 1).abs() > 1e-6]
     if len(bad):
@@ -151,9 +153,10 @@ def numbers(
 
 
 def _check_points(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Insist on quality in [0, 1] and cost of at least 0, intervals included."""
+    """Insist on quality in [0, 1], cost of at least 0, and intervals that are numbers or missing."""
     swapped = "Quality is a fraction; are quality and cost_usd swapped, or quality in percent?"
-    present = [c for c in (*CURVE, *INTERVALS) if c in table]
-    numbers(table, [c for c in present if c.startswith("quality")], where, 0.0, 1.0, swapped)
-    numbers(table, [c for c in present if c.startswith("cost")], where, 0.0, float(np.finfo(float).max))
+    numbers(table, ["quality"], where, 0.0, 1.0, swapped)
+    numbers(table, ["cost_usd"], where, 0.0, float(np.finfo(float).max), "Costs are in USD per request.")
+    for column in (c for c in INTERVALS if c in table):
+        numbers(table[table[column].notna()], [column], where)
     return table

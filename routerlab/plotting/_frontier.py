@@ -23,6 +23,8 @@ from routerlab.plotting._style import (
     name_x,
     note,
     on_light,
+    short_names,
+    unique,
 )
 from routerlab.schema import provenance_of, reject
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from routerlab.plotting._artists import DirectLabels
 
 Floats = NDArray[np.float64]
-_FEW = 40  # a curve of fewer points shows each of them
+_FEW, _MANY = 40, 5000  # a curve of fewer points shows each of them; one of more is thinned
 
 
 def plot_frontier(
@@ -66,7 +68,7 @@ def plot_frontier(
         Logarithmic cost axis.
     band : bool, default True
         Draw the band of each curve that has intervals.
-    chosen : (float, float) or row of a curve, optional
+    chosen : (float, float), row of a curve, or Savings, optional
         Operating point to mark: (USD per request, quality).
     per : int, default 1000
         The cost axis is in USD per this many requests.
@@ -102,78 +104,75 @@ def plot_frontier(
     if not per > 0:
         reject("'per'", f"expected a number of requests above 0, got {per!r}.", "Pass e.g. 1000.")
     tables = [*curves.values(), *([] if points is None else [points])]
-    if log_cost:
-        _check_positive(tables)
+    floor = _axis_floor(tables) if log_cost else None
     from routerlab.plotting._artists import DirectLabels
 
     ax = axes_for(ax)
-    labels = DirectLabels.of(ax)
+    ax.set_xscale("log" if log_cost else "linear")
     bare(ax, "y")
-    if log_cost:
-        ax.set_xscale("log")
+    labels = DirectLabels.of(ax)
     if points is not None:
-        _draw_baselines(ax, labels, points, per, max_labels)
-    for (name, frame), color, line in zip(curves.items(), colors(ax, len(curves)), _cycle(len(curves)), strict=True):
-        _draw_curve(ax, labels, name, frame, per, band=band, color=color, line=line)
+        _draw_baselines(ax, labels, _scaled(points, per, floor), max_labels)
+    hues = colors(ax, len(curves))
+    for i, (name, frame) in enumerate(curves.items()):
+        _draw_curve(ax, labels, name, _scaled(frame, per, floor), band, color=hues[i], linestyle=LINES[i % len(LINES)])
     if mark is not None:
-        _draw_chosen(ax, labels, mark, per, colors(ax, 1)[0] if len(curves) == 1 else ink(ax))
-    _finish(ax, tables, curves, points, per, band=band, log_cost=log_cost)
+        color = hues[0] if len(curves) == 1 else ink(ax)
+        _draw_chosen(ax, labels, _scaled(pd.DataFrame([mark]), per, floor), color)
+    _name_axes(ax, per, log_cost=log_cost)
+    cut = floor is not None and any((table["cost_low"] < floor).any() for table in tables if "cost_low" in table)
+    note(ax, _what_is_drawn(curves, points, band=band, cut=cut), provenance_of(*tables))
     return ax
 
 
-def _cycle(n: int) -> list[Any]:
-    return [LINES[i % len(LINES)] for i in range(n)]
+def _axis_floor(tables: list[pd.DataFrame]) -> float:
+    """Least cost that a logarithmic axis shows."""
+    least = min(float(table["cost_usd"].min()) for table in tables)
+    if least <= 0:
+        reject("'log_cost'", "a cost of 0 has no place on a logarithmic axis.", "Pass log_cost=False.")
+    return least / 3
 
 
-def _check_positive(tables: list[pd.DataFrame]) -> None:
-    for table in tables:
-        costs = table[[c for c in ("cost_usd", "cost_low") if c in table]]
-        if (costs <= 0).to_numpy().any():
-            reject("'log_cost'", "a cost of 0 has no place on a logarithmic axis.", "Pass log_cost=False.")
+def _scaled(frame: pd.DataFrame, per: int, floor: float | None) -> pd.DataFrame:
+    """Costs of `per` requests, intervals cut at `floor`, and no more rows than a picture can show."""
+    rows = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), _MANY)).astype(int))
+    frame = frame.iloc[rows].copy()
+    for column in (c for c in frame if str(c).startswith("cost_")):
+        frame[column] = per * frame[column].clip(lower=floor)
+    return frame
 
 
-def _finish(
-    ax: Axes,
-    tables: list[pd.DataFrame],
-    curves: Mapping[str, pd.DataFrame],
-    points: pd.DataFrame | None,
-    per: int,
-    *,
-    band: bool,
-    log_cost: bool,
-) -> None:
-    """Axes, units, and the small print."""
-    from matplotlib.ticker import FuncFormatter
+def _name_axes(ax: Axes, per: int, *, log_cost: bool) -> None:
+    from matplotlib.ticker import StrMethodFormatter
 
-    requests = "request" if per == 1 else f"{per:,} requests"
-    name_x(ax, f"Cost (USD per {requests})")
+    name_x(ax, f"Cost (USD per {'request' if per == 1 else f'{per:,} requests'})")
     ax.set_ylabel("Mean quality (0 to 1)")
     ax.margins(0.06, 0.07)
     if log_cost:
         dollars(ax, *ax.get_xlim())
     else:
         ax.set_xlim(left=0)
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:,.10g}"))
-    banded = band and any(_has_intervals(frame) for frame in curves.values())
-    what = " and ".join(
-        word
-        for word, there in (("bands", banded), ("bars", points is not None and _has_intervals(points)))
-        if there
-    )
-    attrs: dict[str, Any] = {}
-    for table in reversed(tables):
-        attrs |= table.attrs
-    size = f"n = {attrs['n']:,} prompts" if "n" in attrs else None
-    note(ax, intervals_note(attrs, what.capitalize()) if what else size, provenance_of(*tables))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("${x:,.10g}"))
+
+
+def _what_is_drawn(curves: Mapping[str, pd.DataFrame], points: pd.DataFrame | None, *, band: bool, cut: bool) -> str:
+    """Small print on intervals and their n."""
+    bands = band and any(_has_intervals(frame) for frame in curves.values())
+    bars = points is not None and _has_intervals(points)
+    attrs: dict[str, Any] = {} if points is None else dict(points.attrs)
+    for frame in curves.values():
+        attrs |= frame.attrs
+    what = "Bands and bars" if bands and bars else "Bands" if bands else "Bars" if bars else None
+    return intervals_note(attrs, what) + ("; cut at the left edge of the axis" if cut else "")
 
 
 def _has_intervals(frame: pd.DataFrame) -> bool:
     return set(INTERVALS) <= set(frame.columns)
 
 
-def _mixing(cost: Any, quality: Any) -> Floats:
+def _mixing(points: pd.DataFrame, cost: str = "cost_usd", quality: str = "quality") -> Floats:
     """Path through operating points: mixing two at random is a straight line in cost, so it bends on a log axis."""
-    xy = np.column_stack([cost, quality]).astype(float)
+    xy = points[[cost, quality]].to_numpy(dtype=float)
     if len(xy) < 2 or (xy[:, 0] <= 0).any():
         return xy
     steps = np.clip(np.ceil(np.abs(np.diff(np.log(xy[:, 0]))) / 0.04), 1, 200).astype(int)
@@ -182,26 +181,23 @@ def _mixing(cost: Any, quality: Any) -> Floats:
     return np.vstack([xy[:-1][segment] + share[:, None] * np.diff(xy, axis=0)[segment], xy[-1]])
 
 
-def _draw_curve(
-    ax: Axes, labels: DirectLabels, name: str, frame: pd.DataFrame, per: int, *, band: bool, color: str, line: Any
-) -> None:
-    path = _mixing(frame["cost_usd"] * per, frame["quality"])
+def _draw_curve(ax: Axes, labels: DirectLabels, name: str, frame: pd.DataFrame, band: bool, **style: Any) -> None:
+    path = _mixing(frame)
     if band and _has_intervals(frame):
-        upper = np.vstack([_mixing(frame["cost_low"] * per, frame["quality_high"]), _last(frame, "low", per)])
-        lower = np.vstack([_mixing(frame["cost_high"] * per, frame["quality_low"]), _last(frame, "low", per)])
-        top = frame[["cost_high", "quality_high"]].iloc[[0]].to_numpy() * [per, 1]
-        edge = np.vstack([top, upper, lower[::-1]])
-        ax.fill(*edge.T, facecolor=color, alpha=0.18 if on_light(ax) else 0.26, linewidth=0, zorder=1.5, gid="band")
-    ax.plot(*path.T, color=color, linestyle=line, linewidth=2.2, solid_capstyle="round", zorder=4, label=name)
+        dearest, cheapest = frame.iloc[0], frame.iloc[-1]
+        edge = np.vstack([
+            dearest[["cost_high", "quality_high"]],
+            _mixing(frame, "cost_low", "quality_high"),
+            cheapest[["cost_low", "quality_low"]],
+            _mixing(frame, "cost_high", "quality_low")[::-1],
+        ]).astype(float)  # fmt: skip
+        alpha = 0.18 if on_light(ax) else 0.26
+        ax.fill(*edge.T, facecolor=style["color"], alpha=alpha, linewidth=0, zorder=1.5, gid="band")
+    ax.plot(*path.T, linewidth=2.2, solid_capstyle="round", zorder=4, label=name, **style)
     if len(frame) <= _FEW:
-        ax.plot(frame["cost_usd"] * per, frame["quality"], linestyle="", marker="o", color=color, markersize=4, zorder=4)
+        ax.plot(frame["cost_usd"], frame["quality"], "o", color=style["color"], markersize=4, zorder=4)
     labels.avoid(path, path=True)
-    labels.add(name, _along(path, 25, 0.15, 0.9), color, weight="bold", gap=6.0)
-
-
-def _last(frame: pd.DataFrame, end: str, per: int) -> Floats:
-    """Corner of the cheapest point's rectangle of intervals."""
-    return np.asarray(frame[[f"cost_{end}", f"quality_{end}"]].iloc[[-1]] * [per, 1], dtype=float)
+    labels.add(name, _along(path, 25, 0.15, 0.9), style["color"], weight="bold", gap=6.0)
 
 
 def _along(path: Floats, n: int, start: float, stop: float) -> Floats:
@@ -209,10 +205,10 @@ def _along(path: Floats, n: int, start: float, stop: float) -> Floats:
     return path[np.unique(np.linspace(start * (len(path) - 1), stop * (len(path) - 1), n).astype(int))]
 
 
-def _draw_chosen(ax: Axes, labels: DirectLabels, mark: dict[str, float], per: int, color: Any) -> None:
-    here = (mark["cost_usd"] * per, mark["quality"])
-    if set(INTERVALS) <= set(mark):
-        _bars(ax, labels, pd.DataFrame([mark]), per, color, linewidth=1.4, zorder=5)
+def _draw_chosen(ax: Axes, labels: DirectLabels, mark: pd.DataFrame, color: Any) -> None:
+    if _has_intervals(mark):
+        _bars(ax, labels, mark, color, linewidth=1.4, zorder=5)
+    here = (mark["cost_usd"].item(), mark["quality"].item())
     ring = {"markerfacecolor": background(ax), "markeredgecolor": color, "markeredgewidth": 2.2}
     _dot(ax, here, "chosen", marker="o", markersize=9, zorder=7, **ring)
     labels.avoid([here], weight=60)
@@ -220,26 +216,26 @@ def _draw_chosen(ax: Axes, labels: DirectLabels, mark: dict[str, float], per: in
     labels.add(text, [here], ink(ax), gap=9.0, weight="bold")
 
 
-def _draw_baselines(ax: Axes, labels: DirectLabels, points: pd.DataFrame, per: int, max_labels: int) -> None:
-    _draw_mixtures(ax, labels, points, per)
+def _draw_baselines(ax: Axes, labels: DirectLabels, points: pd.DataFrame, max_labels: int) -> None:
+    _draw_mixtures(ax, labels, points)
     baseline, grey = points.attrs.get("baseline"), muted(ax, 0.45)
     solo = points[points["kind"].isin(["model", "oracle"])]
     if _has_intervals(solo):
-        _bars(ax, labels, solo, per, grey)
-    named = _worth_a_label(points, baseline, max_labels)
-    for kind, name, cost, quality in solo[["kind", "name", "cost_usd", "quality"]].itertuples(index=False, name=None):
-        here, reference = (cost * per, quality), kind == "model" and name == baseline
+        _bars(ax, labels, solo, grey)
+    worthy, names = _worth_a_label(points, baseline, max_labels), short_names(solo["name"])
+    for kind, name, *here in solo[["kind", "name", "cost_usd", "quality"]].itertuples(index=False, name=None):
+        reference = kind == "model" and name == baseline
         marker, size = ("*", 11) if kind == "oracle" else ("s", 7) if reference else ("o", 5.5)
         color = ink(ax) if kind == "oracle" or reference else grey
         if reference:
-            _draw_parity(ax, labels, here, points["cost_usd"].min() * per)
+            _draw_parity(ax, labels, here, points["cost_usd"].min())
         _dot(ax, here, kind, marker=marker, markersize=size, color=color, markeredgecolor=background(ax))
         labels.avoid([here], weight=25)
-        if kind == "oracle" or name in named:
-            labels.add(f"{name} (baseline)" if reference else str(name), [here], ink(ax))
+        if kind == "oracle" or name in worthy:
+            labels.add(names[name] + (" (baseline)" if reference else ""), [here], ink(ax))
 
 
-def _draw_parity(ax: Axes, labels: DirectLabels, here: tuple[float, float], start: float) -> None:
+def _draw_parity(ax: Axes, labels: DirectLabels, here: Any, start: float) -> None:
     """Hairline from the baseline to the quality axis: a curve crosses it at the baseline's quality."""
     line = {"arrowstyle": "-", "color": muted(ax, 0.6), "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
     across = ("axes fraction", "data")
@@ -247,19 +243,20 @@ def _draw_parity(ax: Axes, labels: DirectLabels, here: tuple[float, float], star
     labels.avoid([(start, here[1]), here], path=True, weight=0.3)
 
 
-def _dot(ax: Axes, here: tuple[float, float], kind: str, **style: Any) -> None:
-    ax.plot(*here, **{"linestyle": "", "markeredgewidth": 0.8, "zorder": 5, "gid": kind} | style)
+def _dot(ax: Axes, here: Any, kind: str, **style: Any) -> None:
+    ax.plot(*here, **dict({"linestyle": "", "markeredgewidth": 0.8, "zorder": 5, "gid": kind}, **style))
 
 
-def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame, per: int) -> None:
+def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None:
     """Draw what mixing single models at random reaches: the zero router, and the two-model random mix."""
     paths = {}
     for kind, name in (("random_mix", "random mix"), ("zero_router", "zero router")):
-        rows = points.loc[points["kind"] == kind, ["cost_usd", "quality"]].sort_values("cost_usd")
+        rows = points[points["kind"] == kind].sort_values("cost_usd")
         if len(rows) > 1:
-            paths[name] = _mixing(rows["cost_usd"] * per, rows["quality"])
-    if len(paths) == 2 and np.array_equal(*paths.values()):
-        paths = {"zero router = random mix": paths["zero router"]}
+            paths[name] = _mixing(rows)
+    random, zero = paths.get("random mix"), paths.get("zero router")
+    if random is not None and zero is not None and random.shape == zero.shape and np.allclose(random, zero):
+        paths = {"zero router = random mix": zero}
     for name, path in paths.items():
         line = (0, (1, 1.6)) if name == "random mix" else (0, (5, 2))
         ax.plot(*path.T, color=muted(ax, 0.45), linestyle=line, linewidth=1.3, zorder=2.5, label=name)
@@ -267,23 +264,19 @@ def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame, per: in
         labels.add(name, _along(path, 15, 0.1, 0.95), muted(ax), style="italic")
 
 
-def _bars(ax: Axes, labels: DirectLabels, rows: pd.DataFrame, per: int, color: Any, **style: Any) -> None:
+def _bars(ax: Axes, labels: DirectLabels, rows: pd.DataFrame, color: Any, **style: Any) -> None:
     """Interval of quality (vertical) and of cost (horizontal) of each row."""
-    x, y = rows["cost_usd"].to_numpy() * per, rows["quality"].to_numpy()
-    x_low, x_high = rows["cost_low"].to_numpy() * per, rows["cost_high"].to_numpy() * per
-    y_low, y_high = rows["quality_low"].to_numpy(), rows["quality_high"].to_numpy()
     style = {"color": color, "linewidth": 1.0, "zorder": 3} | style
-    ax.hlines(y, x_low, x_high, **style)
-    ax.vlines(x, y_low, y_high, **style)
-    for i in range(len(rows)):
-        labels.avoid([(x_low[i], y[i]), (x_high[i], y[i])], path=True, weight=0.7)
-        labels.avoid([(x[i], y_low[i]), (x[i], y_high[i])], path=True, weight=0.7)
+    ax.hlines(rows["quality"], rows["cost_low"], rows["cost_high"], **style)
+    ax.vlines(rows["cost_usd"], rows["quality_low"], rows["quality_high"], **style)
+    for row in rows[["cost_usd", "quality", *INTERVALS]].itertuples():
+        labels.avoid([(row.cost_low, row.quality), (row.cost_high, row.quality)], path=True, weight=0.7)
+        labels.avoid([(row.cost_usd, row.quality_low), (row.cost_usd, row.quality_high)], path=True, weight=0.7)
 
 
 def _worth_a_label(points: pd.DataFrame, baseline: Any, max_labels: int) -> set[Any]:
-    """Names of the models to label: the baseline, those on the zero router, then the best."""
-    models = points[points["kind"] == "model"]
-    vertices = points.loc[points["kind"] == "zero_router", ["cost_usd", "quality"]]
-    on_hull = models.merge(vertices.drop_duplicates(), how="inner")["name"]
-    best = models.sort_values("quality", ascending=False)["name"]
-    return set(list(dict.fromkeys([*([baseline] if baseline else []), *on_hull, *best]))[:max_labels])
+    """Names of the models to label: the baseline, those of the zero router, then the best."""
+    models = points[points["kind"] == "model"].sort_values("quality", ascending=False)["name"]
+    vertices = points.loc[points["kind"] == "zero_router", "name"]
+    first = [name for name in (baseline, *vertices) if name in set(models)]
+    return set(unique([*first, *models])[:max_labels])

@@ -36,7 +36,7 @@ def plot_embedding_map(
         Columns ``x`` and ``y``, e.g. from PCA or t-SNE of embeddings, indexed by ``prompt_id``.
         ``attrs["method"]`` is printed.
     labels : Series of shape (n_prompts,), optional
-        Group of each prompt, e.g. its intent, with the index of `points`.
+        Group of each prompt, e.g. its intent, joined on the index of `points`. Empty: grey.
     ax : Axes, optional
         Where to draw; by default a new figure of 7 x 5.5 inches.
     highlight : str or list of str, optional
@@ -52,7 +52,8 @@ def plot_embedding_map(
     Raises
     ------
     TableError
-        No columns ``x`` and ``y``; prompts without a label; a group to highlight that is not there.
+        No columns ``x`` and ``y``; points that `labels` does not have, or has twice; a group to highlight that
+        is not there.
 
     Examples
     --------
@@ -81,7 +82,7 @@ def plot_embedding_map(
     for i, name in enumerate(picked):
         members = points[(group == name).to_numpy()]  # type: ignore[union-attr]
         if name in hues:
-            marker = MARKERS[(i + i // 6) % len(MARKERS)]
+            marker = MARKERS[(i % 6 + 3 * (i // 6)) % len(MARKERS)]  # colours repeat after six, with other markers
             ax.scatter(
                 members["x"], members["y"], s=size, color=hues[name], marker=marker, alpha=0.75, linewidths=0,
                 zorder=3, label=str(name),
@@ -109,11 +110,14 @@ def _groups(points: pd.DataFrame, labels: Any) -> pd.Series | None:
             f"{len(absent)} of {len(points)} points have none: {shown(absent)}.",
             "Index points and labels by the same prompt_id.",
         )
+    if not labels.index.is_unique:
+        twice = labels.index[labels.index.duplicated()].unique()
+        reject("'labels'", f"has more than one for prompt_id {shown(twice)}.", "Keep one label for each prompt.")
     return labels.reindex(points.index)
 
 
 def _picked(names: list[Any], highlight: Any, max_groups: int) -> list[Any]:
-    """Groups to name, the largest first."""
+    """Choose the groups to name, the largest first."""
     if highlight is None:
         return names
     wanted = unique([highlight] if isinstance(highlight, str) else highlight)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from routerlab.plotting._checks import check_ratings
 from routerlab.plotting._style import (
@@ -15,6 +16,7 @@ from routerlab.plotting._style import (
     background,
     bare,
     colors,
+    figure_of,
     font,
     ink,
     intervals_note,
@@ -91,44 +93,53 @@ def _forest(ratings: pd.DataFrame, by: str | None, intents: list[Any], ax: Axes 
     rows = len(ratings) + 1.3 * (len(intents) if by else 0)
     ax = axes_for(ax, 7.0, 1.3 + 0.3 * rows)
     bare(ax, "x")
-    models = unique(ratings["model"])
-    hues = dict(zip(models, colors(ax, len(models)), strict=True)) if by else dict.fromkeys(models, colors(ax, 1)[0])
-    shapes = {model: MARKERS[i % len(MARKERS)] if by else "o" for i, model in enumerate(models)}
-    places, names, y = [], [], 0.0
-    size = min(font(ax, 0.95), max(4.0, 0.8 * ax.bbox.height / ax.get_figure(root=True).dpi * 72 / rows))
+    size = min(font(ax, 0.95), max(4.0, 0.8 * ax.bbox.height / figure_of(ax).dpi * 72 / rows))
+    looks = _looks(ax, unique(ratings["model"]), alike=by is None)
+    ticks: dict[float, str] = {}
+    y = 0.0
     for intent in intents:
         group = ratings if by is None else ratings[ratings[by] == intent]
-        group = group.sort_values("rating", ascending=False, kind="stable")
         if by is not None:
             _text_at(ax, y, shown_name(intent), 0.0, fontsize=size, color=ink(ax), fontweight="bold")
             y += 0.95
-        best = group.iloc[0]
-        ax.fill_betweenx(
-            [y - 0.5, y + len(group) - 0.5], best["ci_low"], best["ci_high"],
-            color=colors(ax, 1)[0] if by is None else muted(ax), alpha=0.13, linewidth=0, zorder=0, gid="best",
-        )  # fmt: skip
-        for row in group.itertuples(index=False):
-            ax.hlines(y, row.ci_low, row.ci_high, color=hues[row.model], linewidth=2.2, zorder=3)
-            ax.plot(
-                row.rating, y, marker=shapes[row.model], markersize=min(7, size), color=hues[row.model],
-                markeredgecolor=background(ax), markeredgewidth=0.8, zorder=4,
-            )  # fmt: skip
-            if "n" in ratings:
-                _text_at(ax, y, f"{row.n:,}", 1.0, fontsize=0.85 * size, color=quiet(ax))
-            places.append(y)
-            names.append(row.model)
-            y += 1.0
-        y += 0.35
+        ticks |= _draw_group(ax, group.sort_values("rating", ascending=False, kind="stable"), y, size, looks)
+        y += len(group) + 0.35
     if "n" in ratings:
         _text_at(ax, -0.75 if by is None else 0.0, "votes", 1.0, fontsize=0.85 * size, color=quiet(ax))
-    ax.set_yticks(places, names, fontsize=size)
+    ax.set_yticks(list(ticks), list(ticks.values()), fontsize=size)
     _embolden(ax.get_yticklabels(), ratings.attrs.get("baseline"))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_ylim(y - 0.85, -0.6)
     name_x(ax, "Rating (points)")
-    _small_print(ax, ratings, "Bars", "Shaded: interval of the best model" + (" of each intent" if by else ""))
+    _small_print(ax, ratings, "Shaded: interval of the best model" + (" of each intent" if by else ""))
     return ax
+
+
+def _looks(ax: Axes, models: list[str], *, alike: bool) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each model; `alike` where its row alone tells it from the others."""
+    hues = colors(ax, len(models))
+    return {model: (hues[0], "o") if alike else (hues[i], MARKERS[i % len(MARKERS)]) for i, model in enumerate(models)}
+
+
+def _draw_group(
+    ax: Axes, group: pd.DataFrame, top: float, size: float, looks: dict[str, tuple[str, str]]
+) -> dict[float, str]:
+    """Draw sorted rows from `top` down, the best one's interval shaded through all; return their places and names."""
+    best = group.iloc[0]
+    ax.fill_betweenx(
+        [top - 0.5, top + len(group) - 0.5], best["ci_low"], best["ci_high"],
+        color=muted(ax), alpha=0.13, linewidth=0, zorder=0, gid="best",
+    )  # fmt: skip
+    places = {top + i: model for i, model in enumerate(group["model"])}
+    for y, row in zip(places, group.to_dict("records"), strict=True):
+        color, marker = looks[row["model"]]
+        ax.hlines(y, row["ci_low"], row["ci_high"], color=color, linewidth=2.2, zorder=3)
+        edge: dict[str, Any] = {"markeredgecolor": background(ax), "markeredgewidth": 0.8}
+        ax.plot(row["rating"], y, marker, markersize=min(7, size), color=color, zorder=4, **edge)
+        if "n" in row:
+            _text_at(ax, y, f"{row['n']:,}", 1.0, fontsize=0.85 * size, color=quiet(ax))
+    return places
 
 
 def _text_at(ax: Axes, y: float, text: str, x: float, **style: Any) -> None:
@@ -147,37 +158,41 @@ def _embolden(labels: Iterable[Any], name: Any) -> None:
 def _grid(ratings: pd.DataFrame, by: str, ax: Axes | None) -> Axes:
     """Rows of intents, columns of models, each cell a dot with its bar."""
     order = ratings.groupby("model", sort=False)["rating"].mean().sort_values(ascending=False)
-    models, lead = list(order.index), ratings[ratings["model"] == order.index[0]].set_index(by)["rating"]
-    intents = list(lead.sort_values(ascending=False).index) + [i for i in unique(ratings[by]) if i not in lead.index]
+    models, lead = list(order.index), ratings[ratings["model"] == order.index[0]].sort_values("rating", ascending=False)
+    intents = unique([*lead[by], *ratings[by]])
     ax = axes_for(ax, 7.0, 1.6 + 0.22 * len(intents))
     bare(ax)
     middle = ratings["rating"].mean()
     reach = _round_up(float(np.abs(ratings[["ci_low", "ci_high"]].to_numpy() - middle).max()))
-    dot_size = float(np.clip(0.12 * 72 * width_in(ax) / len(models), 2.0, 4.5))
-    deepest = float(np.abs(ratings["rating"] - middle).max()) or 1.0
-    good, bad = colors(ax, 2)
-    bests = ratings.loc[ratings.groupby(by, sort=False)["rating"].idxmax()].set_index(by)["ci_low"]
-    for row in ratings.to_dict("records"):
-        x, y = models.index(row["model"]), intents.index(row[by])
-        depth = (row["rating"] - middle) / deepest
-        ax.fill_between(
-            [x - 0.5, x + 0.5], y - 0.5, y + 0.5, zorder=0, linewidth=0,
-            color=mix(background(ax), good if depth > 0 else bad, 0.6 * abs(depth)),
-        )  # fmt: skip
-        low, high, dot = (x + 0.5 * (row[c] - middle) / reach for c in ("ci_low", "ci_high", "rating"))
-        rivals = row["ci_high"] >= bests[row[by]]
-        ax.hlines(y, low, high, color=ink(ax), linewidth=1.3, alpha=1.0 if rivals else 0.55, zorder=3)
-        ax.plot(
-            dot, y, marker="o", markersize=dot_size, markeredgewidth=1.0, markeredgecolor=ink(ax),
-            markerfacecolor=ink(ax) if rivals else background(ax), zorder=4, gid="rival" if rivals else "behind",
-        )  # fmt: skip
+    best = ratings.loc[ratings.groupby(by, sort=False)["rating"].idxmax()].set_index(by)["ci_low"]
+    x = pd.Index(models).get_indexer(ratings["model"])
+    y = pd.Index(intents).get_indexer(ratings[by])
+    _fill_cells(ax, x, y, ratings["rating"].to_numpy() - middle)
+    low, high, dot = (x + 0.5 * (ratings[c].to_numpy() - middle) / reach for c in ("ci_low", "ci_high", "rating"))
+    rival = ratings["ci_high"].to_numpy() >= ratings[by].map(best).to_numpy()
+    size = float(np.clip(0.12 * 72 * width_in(ax) / len(models), 2.0, 4.5)) ** 2
+    for these, face, alpha, gid in ((rival, ink(ax), 1.0, "rival"), (~rival, background(ax), 0.55, "behind")):
+        ax.hlines(y[these], low[these], high[these], color=ink(ax), linewidth=1.3, alpha=alpha, zorder=3)
+        ax.scatter(dot[these], y[these], s=size, facecolor=face, edgecolor=ink(ax), linewidth=1.0, zorder=4, gid=gid)
     _frame_grid(ax, models, intents, ratings.attrs.get("baseline"))
     _small_print(
-        ax, ratings, "Bars",
+        ax,
+        ratings,
         f"A column spans {2 * reach:,g} points around {middle:,.4g}; filled: the interval reaches that of "
         f"the intent's best model. Intents are in order of {models[0]}'s rating.",
-    )  # fmt: skip
+    )
     return ax
+
+
+def _fill_cells(ax: Axes, x: NDArray[np.intp], y: NDArray[np.intp], depth: NDArray[np.float64]) -> None:
+    """Colour cells by rating: one colour above the middle, one below, none at it."""
+    from matplotlib.collections import PolyCollection
+
+    good, bad = colors(ax, 2)
+    deepest = np.abs(depth).max() or 1.0
+    square = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    shades = [mix(background(ax), good if d > 0 else bad, 0.6 * abs(d) / deepest) for d in depth]
+    ax.add_collection(PolyCollection(list(square + np.column_stack([x, y])[:, None]), facecolors=shades, zorder=0))
 
 
 def _round_up(value: float) -> float:
@@ -196,13 +211,13 @@ def _frame_grid(ax: Axes, models: list[str], intents: list[Any], baseline: Any) 
         ax.axhline(y - 0.5, color=background(ax), linewidth=1, zorder=1)
     ax.set_yticks(range(len(intents)), [shown_name(intent) for intent in intents], fontsize=font(ax))
     ax.set_xticks(range(len(models)), models, fontsize=font(ax, 0.95), rotation=30, ha="left", rotation_mode="anchor")
-    _embolden(ax.get_xticklabels(), baseline)
     ax.xaxis.tick_top()
+    _embolden(ax.get_xticklabels(), baseline)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_xlim(-0.5, len(models) - 0.5)
     ax.set_ylim(len(intents) - 0.5, -0.5)
 
 
-def _small_print(ax: Axes, ratings: pd.DataFrame, what: str, how: str) -> None:
-    note(ax, intervals_note(ratings.attrs, what, "votes", "n_judgments"), how, provenance_of(ratings))
+def _small_print(ax: Axes, ratings: pd.DataFrame, how: str) -> None:
+    note(ax, intervals_note(ratings.attrs, "Bars", "votes", "n_judgments"), how, provenance_of(ratings))

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routerlab.plotting._style import bare, check_axes, colors, background, font, halo, ink, legible, name_x, note, unique
+from routerlab.plotting._style import (
+    background,
+    bare,
+    check_axes,
+    colors,
+    font,
+    halo,
+    ink,
+    legible,
+    name_x,
+    note,
+    unique,
+)
 from routerlab.schema import reject, shown
 
 if TYPE_CHECKING:
@@ -63,10 +75,8 @@ def plot_savings(savings: Any, *, ax: Sequence[Axes] | None = None) -> NDArray[A
         panel.margins(x=0.12)
     for y, result in enumerate(rows.values()):
         _interval(left, y, "{:.0f}%", result.saving, result.saving_low, result.saving_high)
-        safe = _is_safe(result)
-        _interval(
-            right, y, "{:+.1f}", result.quality_difference, result.quality_low, result.quality_high, filled=safe
-        )
+        quality = (result.quality_difference, result.quality_low, result.quality_high)
+        _interval(right, y, "{:+.1f}", *quality, filled=_is_safe(result))
     _draw_margins(right, list(rows.values()))
     names = [f"{name}\nn = {result.n:,}" if name else f"n = {result.n:,}" for name, result in rows.items()]
     left.set_yticks(range(len(rows)), names, fontsize=font(left, 1.0))
@@ -108,7 +118,7 @@ def _pair(ax: Any, n_rows: int) -> tuple[Axes, Axes]:
 
 def _is_safe(result: Any) -> bool:
     margin = getattr(result, "margin", None)
-    return margin is not None and result.quality_low > -margin
+    return margin is not None and result.quality_low >= -margin
 
 
 def _interval(ax: Axes, y: float, form: str, value: float, low: float, high: float, *, filled: bool = True) -> None:
@@ -130,7 +140,7 @@ def _draw_margins(ax: Axes, results: list[Any]) -> None:
     """Line at minus the margin: one with a name if all share it, one in each row if not."""
     margins = [getattr(result, "margin", None) for result in results]
     color = colors(ax, 2)[1]
-    style = {"color": color, "linewidth": 1.4, "linestyle": (0, (4, 2)), "gid": "margin"}
+    style: dict[str, Any] = {"color": color, "linewidth": 1.4, "linestyle": (0, (4, 2)), "gid": "margin"}
     if len(set(margins)) == 1 and margins[0] is not None:
         ax.axvline(-100 * margins[0], **style)
         ax.annotate(

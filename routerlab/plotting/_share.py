@@ -20,6 +20,7 @@ from routerlab.plotting._style import (
     name_x,
     note,
     on_light,
+    short_names,
     shown_name,
     unique,
     width_in,
@@ -92,11 +93,11 @@ def plot_model_share(
     table = shares.pivot(index=["intent", "willingness_to_pay"], columns="model", values="share")  # noqa: PD010
     stack = table[models].fillna(0.0).cumsum(axis=1)
     intents = unique(shares["intent"])
-    if shares["willingness_to_pay"].nunique() == 1:
+    if len(unique(shares["willingness_to_pay"])) == 1:
         ax = _bars(stack.droplevel("willingness_to_pay").loc[intents], models, ax)
     elif len(intents) == 1:
         ax = _areas(stack.loc[intents[0]], models, ax)
-        if intents[0] != "all prompts":
+        if intents[0] != "all":
             ax.set_title(shown_name(intents[0]), loc="left", fontsize=font(ax, 1.1), color=ink(ax))
     else:
         ax = _strips(stack, intents, models, ax)
@@ -164,7 +165,7 @@ def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
     ax.set_ylim(0, 100)
     ax.set_ylabel("Share of requests (%)")
     labels = DirectLabels.of(ax)
-    lower = np.zeros(len(stack))
+    lower, short = np.zeros(len(stack)), short_names(models)
     for model, color in zip(models, _shades(ax, len(models)), strict=True):
         upper = 100 * stack[model].to_numpy()
         ax.fill_between(x, lower, upper, color=color, linewidth=0, label=model)
@@ -173,34 +174,42 @@ def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
         thick = np.argsort(lower - upper, kind="stable")[: max(1, len(x) // 6)]
         anchors = np.column_stack([x[thick], (lower + upper)[thick] / 2])
         readable = max(("black", "white"), key=lambda extreme: contrast(extreme, color))
-        labels.add(str(model), anchors, readable, on=color, centred=True, gap=4.0)
+        labels.add(short[model], anchors, readable, on=color, centred=True, gap=4.0)
         lower = upper
     return ax
 
 
 def _strips(stack: pd.DataFrame, intents: list[Any], models: list[str], ax: Axes | None) -> Axes:
     """One strip of stacked areas for each intent."""
-    ax = axes_for(ax, 7.0, 1.5 + 0.24 * len(intents))
+    from matplotlib.collections import PolyCollection
+
+    ax = _axes_with_key(ax, models, len(intents))
     bare(ax)
     shades = _shades(ax, len(models))
     x, names = _stretch(stack.index.get_level_values("willingness_to_pay").to_numpy())
-    place = dict(zip(stack.index.get_level_values("willingness_to_pay"), x, strict=True))
-    for row, intent in enumerate(intents):
-        strip = stack.loc[intent].sort_index()
-        at, lower = strip.index.map(place).to_numpy(), np.zeros(len(strip))
-        for model, color in zip(models, shades, strict=True):
-            upper = strip[model].to_numpy()
-            ax.fill_between(at, row + 0.42 - 0.84 * lower, row + 0.42 - 0.84 * upper, color=color, linewidth=0)
-            lower = upper
+    row = pd.Index(intents).get_indexer(stack.index.get_level_values("intent"))
+    lower = np.zeros(len(stack))
+    for model, color in zip(models, shades, strict=True):
+        upper = stack[model].to_numpy()
+        strips = [_ribbon(x[row == i], i + 0.42 - 0.84 * lower[row == i], i + 0.42 - 0.84 * upper[row == i])
+                  for i in range(len(intents))]  # fmt: skip
+        ax.add_collection(PolyCollection(strips, facecolors=[color], linewidths=0, label=model))
+        lower = upper
     _wtp_axis(ax, x, names)
     _name_rows(ax, intents)
     _key(ax, models, shades)
     return ax
 
 
+def _ribbon(x: Floats, lower: Floats, upper: Floats) -> Floats:
+    """Outline of the area between two lines over `x`."""
+    order = np.argsort(x)
+    return np.vstack([np.column_stack([x, lower])[order], np.column_stack([x, upper])[order[::-1]]])
+
+
 def _bars(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
     """One stacked bar for each intent."""
-    ax = axes_for(ax, 7.0, 1.5 + 0.24 * len(stack))
+    ax = _axes_with_key(ax, models, len(stack))
     bare(ax)
     shades = _shades(ax, len(models))
     lower = np.zeros(len(stack))
@@ -222,15 +231,29 @@ def _name_rows(ax: Axes, intents: list[Any]) -> None:
     ax.set_ylim(len(intents) - 0.5, -0.5)
 
 
-def _key(ax: Axes, models: list[str], shades: list[Any]) -> None:
+def _axes_with_key(ax: Axes | None, models: list[Any], n_rows: int) -> Axes:
+    """Axes with room for the rows and the names above them."""
+    import matplotlib as mpl
+
+    size = 0.9 * mpl.rcParams["font.size"]
+    key = np.ceil(len(models) / _key_columns(models, size, 4.8)) * 1.6 * size / 72
+    return axes_for(ax, 7.0, 1.2 + 0.26 * n_rows + float(key))
+
+
+def _key_columns(models: list[Any], size: float, width: float) -> int:
+    """How many names stand side by side in `width` inches."""
+    longest = max(len(name) for name in short_names(models).values())
+    return int(np.clip(width * 72 / ((0.6 * longest + 3.0) * size), 1, len(models)))
+
+
+def _key(ax: Axes, models: list[Any], shades: list[Any]) -> None:
     """Names of the models above the axes, in the order of the stack."""
     from matplotlib.patches import Patch
 
-    size = font(ax)
-    entry = (0.6 * max(len(str(model)) for model in models) + 3.0) * size / 72
+    names = short_names(models)
     ax.legend(
-        handles=[Patch(facecolor=color, label=str(model)) for model, color in zip(models, shades, strict=True)],
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=int(np.clip(width_in(ax) / entry, 1, len(models))),
-        frameon=False, borderaxespad=0.2, borderpad=0.2, fontsize=size, handlelength=1.0, handleheight=1.0,
+        handles=[Patch(facecolor=color, label=names[model]) for model, color in zip(models, shades, strict=True)],
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=_key_columns(models, font(ax), width_in(ax)),
+        frameon=False, borderaxespad=0.2, borderpad=0.2, fontsize=font(ax), handlelength=1.0, handleheight=1.0,
         columnspacing=1.2, labelcolor=ink(ax),
     )  # fmt: skip

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,6 +29,11 @@ def axes_for(ax: Axes | None, width: float = 7.0, height: float = 4.5) -> Axes:
 
         return plt.subplots(figsize=(width, height), layout="constrained")[1]
     return check_axes(ax)
+
+
+def figure_of(ax: Axes) -> Any:
+    """Return the figure that `ax` is on, not a subfigure."""
+    return ax.get_figure(root=True)
 
 
 def check_axes(ax: Any) -> Axes:
@@ -65,7 +70,7 @@ def background(ax: Axes) -> tuple[float, float, float]:
     """Return the colour behind `ax`; a transparent figure counts as one that suits the text."""
     from matplotlib.colors import to_rgba
 
-    for color in (ax.get_facecolor(), ax.get_figure(root=True).get_facecolor()):
+    for color in (ax.get_facecolor(), figure_of(ax).get_facecolor()):
         red, green, blue, alpha = to_rgba(color)
         if alpha > 0.5:
             return red, green, blue
@@ -105,7 +110,7 @@ def quiet(ax: Axes) -> tuple[float, ...]:
     """Colour of small print around `ax`."""
     from matplotlib.colors import to_rgba
 
-    figure = ax.get_figure(root=True).get_facecolor()
+    figure = figure_of(ax).get_facecolor()
     return legible(muted(ax), ax, figure if to_rgba(figure)[3] > 0.5 else None)
 
 
@@ -125,7 +130,7 @@ def colors(ax: Axes, n: int) -> list[str]:
 
 def width_in(ax: Axes) -> float:
     """Width of `ax` in inches."""
-    return ax.get_position().width * ax.get_figure(root=True).get_figwidth()
+    return float(ax.get_position().width * figure_of(ax).get_figwidth())
 
 
 def font(ax: Axes, scale: float = 0.9) -> float:
@@ -135,30 +140,30 @@ def font(ax: Axes, scale: float = 0.9) -> float:
     return float(scale * mpl.rcParams["font.size"] * np.clip(width_in(ax) / 5.0, 0.8, 1.0))
 
 
-def bare(ax: Axes, grid: str = "") -> None:
-    """Leave two spines and, on the axes named in `grid`, hairlines behind the data."""
+def bare(ax: Axes, grid: Literal["", "x", "y"] = "") -> None:
+    """Leave two spines and, for the axis named by `grid`, hairlines behind the data."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(False)
-    for axis in grid:
-        ax.grid(True, axis=axis, color=ink(ax), alpha=0.12, linewidth=0.6)
+    if grid:
+        ax.grid(True, axis=grid, color=ink(ax), alpha=0.12, linewidth=0.6)
     ax.set_axisbelow(True)
 
 
 def dollars(ax: Axes, low: float, high: float) -> None:
     """Make the x axis logarithmic with a few plain ticks in dollars over [low, high]."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     decades = np.log10(high / low)
-    subs = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.3 and width_in(ax) > 3 else (1.0,)
+    subs = (1.0, 2.0, 5.0) if decades < 1.3 else (1.0, 3.0) if decades < 2.3 and width_in(ax) > 2.2 else (1.0,)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:,.10g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("${x:,.10g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def name_x(ax: Axes, name: str) -> None:
     """Name the x axis; where it is narrow, on several lines, the unit on its own."""
-    columns = max(12, int(width_in(ax) * 72 / (0.5 * ax.xaxis.label.get_fontsize())))
+    columns = max(12, int(width_in(ax) * 72 / (0.5 * float(ax.xaxis.label.get_fontsize()))))
     start, _, unit = name.partition(" (")
     lines = [start, f"({unit}"] if len(name) > columns and len(unit) > 8 else [name]
     ax.set_xlabel("\n".join(textwrap.fill(line, columns, break_long_words=False) for line in lines))
@@ -176,16 +181,28 @@ def note(ax: Axes, *paragraphs: str | None) -> None:
         ax.add_artist(Note(ax, kept, fontsize=font(ax, 0.75), color=quiet(ax))).set_clip_on(False)
 
 
-def intervals_note(attrs: dict[str, Any], what: str, unit: str = "prompts", key: str = "n") -> str:
+def intervals_note(attrs: Mapping[str, Any], what: str | None, unit: str = "prompts", key: str = "n") -> str:
     """Say what an interval is and how many rows it rests on, as far as `attrs` knows."""
     level = f"{100 * attrs['confidence']:g}% intervals" if "confidence" in attrs else "intervals"
-    size = f"n = {attrs[key]:,} {unit}" if key in attrs else None
-    return "; ".join(part for part in (f"{what}: {level}", size) if part)
+    parts = [f"{what}: {level}" if what else None, f"n = {attrs[key]:,} {unit}" if key in attrs else None]
+    return "; ".join(part for part in parts if part)
 
 
 def shown_name(name: Any) -> str:
     """Return an intent's name as a reader would write it."""
     return str(name).replace("_", " ")
+
+
+def short_names(models: Iterable[Any]) -> dict[Any, str]:
+    """Names of models without their provider (``meta/llama-2`` is ``llama-2``), where that leaves them distinct.
+
+    Examples
+    --------
+    >>> short_names(["meta/llama-2", "gpt-4"])
+    {'meta/llama-2': 'llama-2', 'gpt-4': 'gpt-4'}
+    """
+    names = {model: str(model).rsplit("/", 1)[-1] for model in models}
+    return names if len(set(names.values())) == len(names) else {model: str(model) for model in names}
 
 
 def unique(values: Iterable[Any]) -> list[Any]:

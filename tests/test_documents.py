@@ -1,0 +1,50 @@
+"""README and notebooks: they run, and they keep the house rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == kind]
+
+
+def test_readmes_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+@pytest.mark.slow
+def test_readmes_ten_lines_run(capsys):
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    assert len(code.strip().splitlines()) <= 12
+    exec(compile(code, "README.md", "exec"), {})
+    assert "saves" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_keep_the_house_rules(path):
+    code = cells(path, "code")
+    sources = ["".join(c["source"]) for c in code]
+    assert [c["execution_count"] for c in code] == list(range(1, len(code) + 1)), "not run from top to bottom"
+    assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"]
+    for source in sources:
+        assert len(source.splitlines()) <= 12, source
+        assert not re.search(r"^\s*def ", source, re.MULTILINE), source
+    text = path.read_text(encoding="utf-8")
+    assert "object at 0x" not in text
+    assert "widgets" not in json.loads(text)["metadata"]
+    assert len(text) < 1_500_000
+    prose = sum(len("".join(c["source"])) for c in cells(path, "markdown"))
+    assert prose >= sum(map(len, sources)), "prose should be at least as long as code"
+    assert "?" in "".join(cells(path, "markdown")[0]["source"]), "the first cell asks the question"

@@ -1,0 +1,174 @@
+"""The tables at the door: every kind of bad input is named, and the caller's frame is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routerlab.schema import (
+    WINNERS,
+    DroppedRowsWarning,
+    TableError,
+    check_embeddings,
+    check_judgments,
+    check_outcomes,
+    check_prompts,
+    check_responses,
+    pivot_outcomes,
+    provenance_of,
+)
+
+PROMPTS = pd.DataFrame({"prompt_id": ["p1", "p2", "p3"], "prompt": ["Hi", "Poach an egg?", "¿Qué hora es?"]})
+
+
+def judgments(n=6):
+    rows = [(f"p{1 + k % 3}", "small", "large", WINNERS[k % 4]) for k in range(n)]
+    return pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner"])
+
+
+def outcomes():
+    rows = [(p, m, 0.5, 0.01) for p in ("p1", "p2", "p3") for m in ("small", "large")]
+    return pd.DataFrame(rows, columns=["prompt_id", "model", "quality", "cost_usd"])
+
+
+def refused(check, table, *names, **options):
+    """The check refuses, its message holds all of `names`, and the table is as it was."""
+    before = table.copy()
+    with pytest.raises(TableError) as caught:
+        check(table, **options)
+    for name in names:
+        assert name in str(caught.value), str(caught.value)
+    pd.testing.assert_frame_equal(table, before)
+
+
+def test_good_tables_pass_with_index_or_column():
+    assert check_prompts(PROMPTS).index.name == "prompt_id"
+    pd.testing.assert_frame_equal(check_prompts(PROMPTS.set_index("prompt_id")), check_prompts(PROMPTS))
+    assert len(check_judgments(judgments(), PROMPTS)) == 6
+    assert len(check_outcomes(outcomes(), check_prompts(PROMPTS))) == 6
+    assert check_outcomes(outcomes().assign(quality=[1, 0, 1, 0, 1, 0]))["quality"].dtype == float
+
+
+BAD_PROMPTS = {
+    "twice": (
+        PROMPTS.assign(prompt_id=["p1", "p1", "p3"]),
+        ["prompts table", "more than once", "p1", "drop_duplicates"],
+    ),
+    "empty": (PROMPTS.assign(prompt=["Hi", "  ", "x"]), ["column 'prompt'", "p2", "Drop those rows"]),
+    "number": (PROMPTS.assign(prompt=["Hi", 3, None]), ["column 'prompt'", "p2", "p3"]),
+    "no id": (PROMPTS.drop(columns="prompt_id"), ["'prompt_id'", "missing", "Rename or add"]),
+    "null id": (PROMPTS.assign(prompt_id=["p1", None, "p3"]), ["column 'prompt_id'", "empty in row 1"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PROMPTS)
+def test_bad_prompts(case):
+    table, names = BAD_PROMPTS[case]
+    refused(check_prompts, table, *names)
+
+
+BAD_JUDGMENTS = {
+    "winner": (judgments().assign(winner="A"), ["column 'winner'", "'A'", "6 rows", "model_a, model_b, tie, both_bad"]),
+    "null winner": (judgments().assign(winner=None), ["column 'winner'"]),
+    "itself": (judgments().assign(model_b="small"), ["'model_a' and 'model_b'", "'small'", "against itself"]),
+    "unknown prompt": (judgments().assign(prompt_id="p9"), ["column 'prompt_id'", "'p9'", "isin"]),
+    "column": (judgments().drop(columns="winner"), ["'winner'", "missing"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_JUDGMENTS)
+def test_bad_judgments(case):
+    table, names = BAD_JUDGMENTS[case]
+    refused(check_judgments, table, *names, prompts=PROMPTS)
+
+
+BAD_OUTCOMES = {
+    "scale": (outcomes().assign(quality=7.0), ["column 'quality'", "7.0", "[0, 1]", "Divide scores"]),
+    "negative": (outcomes().assign(cost_usd=-1.0), ["column 'cost_usd'", "-1.0", "at least 0"]),
+    "infinite": (outcomes().assign(cost_usd=np.inf), ["column 'cost_usd'", "inf", "finite"]),
+    "text": (outcomes().assign(quality="good"), ["column 'quality'", "text"]),
+    "twice": (pd.concat([outcomes(), outcomes()], ignore_index=True), ["(prompt_id, model)", "('p1', 'small')"]),
+    "latency": (outcomes().assign(latency_s=-2.0), ["column 'latency_s'"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OUTCOMES)
+def test_bad_outcomes(case):
+    table, names = BAD_OUTCOMES[case]
+    refused(check_outcomes, table, *names, prompts=PROMPTS)
+
+
+def test_not_a_frame_and_bad_responses():
+    with pytest.raises(TableError, match="expected a pandas DataFrame, got list"):
+        check_prompts([{"prompt_id": 1}])
+    row = {"prompt_id": ["p1"], "model": ["m"], "response": ["x"], "output_tokens": [-1]}
+    refused(check_responses, pd.DataFrame(row), "responses table", "'output_tokens'")
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    where=st.integers(0, 5),
+    bad=st.one_of(st.text().filter(lambda t: t not in WINNERS), st.none(), st.integers(), st.floats(allow_nan=True)),
+)
+def test_any_unknown_winner_is_refused_and_never_becomes_a_tie(where, bad):
+    table = judgments()
+    winners = table["winner"].astype(object)
+    winners.iloc[where] = bad
+    with pytest.raises(TableError, match="column 'winner'"):
+        check_judgments(table.assign(winner=winners))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    where=st.integers(0, 5),
+    column=st.sampled_from(["quality", "cost_usd"]),
+    bad=st.one_of(st.floats(max_value=-1e-9, allow_nan=False), st.sampled_from([np.inf, -np.inf])),
+)
+def test_any_number_out_of_range_is_located(where, column, bad):
+    table = outcomes()
+    table.loc[where, column] = bad
+    with pytest.raises(TableError, match=f"column '{column}'.*'{table.loc[where, 'prompt_id']}'"):
+        check_outcomes(table)
+
+
+def test_pivot_drops_incomplete_prompts_and_says_how_many():
+    table = outcomes()
+    table.loc[0, "quality"] = np.nan
+    with pytest.warns(DroppedRowsWarning, match="left out 1 of 3 prompts"):
+        quality, cost = pivot_outcomes(table)
+    assert quality.index.tolist() == cost.index.tolist() == ["p2", "p3"]
+    assert quality.attrs["n_dropped"] == 1
+    kept = pivot_outcomes(table, missing="keep").quality
+    assert kept.shape == (3, 2) and kept.isna().sum().sum() == 1
+    absent = outcomes().drop(index=5)
+    with pytest.warns(DroppedRowsWarning):
+        assert len(pivot_outcomes(absent).quality) == 2
+    with pytest.raises(ValueError, match="'missing' parameter"):
+        pivot_outcomes(table, missing="fill")
+
+
+def test_pivot_keeps_order_and_provenance():
+    table = outcomes().iloc[::-1]
+    table.attrs["provenance"] = "simulated: seed 1"
+    quality, cost = pivot_outcomes(table)
+    assert quality.index.tolist() == ["p3", "p2", "p1"] and quality.columns.tolist() == ["large", "small"]
+    assert provenance_of(quality) == provenance_of(cost) == "simulated: seed 1"
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([[1.0, np.nan]], "NaN or infinity in row 0"),
+        ([["a"]], "expected numbers"),
+        (np.empty((0, 3)), "at least one row"),
+        ([1.0, 2.0], "expected shape"),
+    ],
+)
+def test_bad_embeddings(X, message):
+    with pytest.raises(TableError, match=message):
+        check_embeddings(X)
+    with pytest.raises(TableError, match="has 2 features, and fit saw 3"):
+        check_embeddings([[1.0, 2.0]], n_features=3)
