@@ -159,7 +159,8 @@ def build_candidates(
 
 
 def _text_or_missing(table: pd.DataFrame) -> None:
-    bad = table["response"].notna() & ~table["response"].map(lambda text: isinstance(text, str))
+    text = np.array([isinstance(response, str) for response in table["response"]], dtype=bool)
+    bad = table["response"].notna().to_numpy() & ~text
     if bad.any():
         reject(
             "responses table, column 'response'",

@@ -96,8 +96,8 @@ def ranking_gain(ratings: Floats, covariance: Floats) -> Floats:
     """
     m = ratings.shape[-1]
     spread = difference_variance(covariance)
+    typical = spread.sum(axis=(1, 2), keepdims=True) / (m * (m - 1))
     spread[:, range(m), range(m)] = 1.0
-    typical = spread.sum(axis=(1, 2), keepdims=True) / max(m * (m - 1), 1)
     difference = ratings[:, :, None] - ratings[:, None, :]
     weight = ndtr(-np.abs(difference) / np.sqrt(spread)) / spread + _EVEN / typical
     weight[:, range(m), range(m)] = 0.0
