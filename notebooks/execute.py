@@ -7,6 +7,7 @@ python notebooks/execute.py --write notebooks/00_quickstart.ipynb    # outputs g
 from __future__ import annotations
 
 import argparse
+import base64
 import sys
 import time
 from pathlib import Path
@@ -44,6 +45,16 @@ def headline(notebook: Any) -> str:
     return "\n".join(text).strip()
 
 
+def save_images(notebook: Any, folder: Path) -> None:
+    """Write the pictures of cells tagged ``image-NAME`` to NAME.png, for the README."""
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", []):
+            pictures = [o["data"]["image/png"] for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+            if tag.startswith("image-") and pictures:
+                folder.mkdir(exist_ok=True)
+                (folder / f"{tag.removeprefix('image-')}.png").write_bytes(base64.b64decode(pictures[0]))
+
+
 def main() -> int:
     """Execute each notebook named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,6 +74,8 @@ def main() -> int:
         if headline(notebook):
             print(f"\n{headline(notebook)}\n")
         targets = [path] if arguments.write else []
+        if arguments.write:
+            save_images(notebook, path.parent / "images")
         if arguments.out:
             arguments.out.mkdir(parents=True, exist_ok=True)
             targets.append(arguments.out / path.name)

@@ -25,7 +25,7 @@ class Demo(Dataset):
     outcomes, judgments : DataFrame
         *Simulated*: six models with 'gpt-4' as baseline, and the votes of five raters.
     responses, verdicts : DataFrame
-        *Real*: responses of two small open models and of the authors to 140 of the prompts, and the
+        *Real*: responses of two small open models and of the authors to 138 of the prompts, and the
         authors' verdicts on their pairs.
     """
 
@@ -70,7 +70,7 @@ def load_demo() -> Demo:
         responses=_table(pd.read_json(folder / "responses.jsonl", lines=True, dtype=False), REAL),
         verdicts=_table(pd.read_csv(folder / "verdicts.csv"), REAL),
         baseline="gpt-4",
-        description="prompts written for routerlab; outcomes and votes of six models simulated; responses of three real",
+        description="prompts written for routerlab; six models' outcomes and votes simulated; three's responses real",
         source="data/README.md, the datasheet",
         licence="CC0-1.0",
         notes=("outcomes and judgments are simulated, responses and verdicts are real: never mix the two",),

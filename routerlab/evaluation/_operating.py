@@ -42,6 +42,19 @@ class OperatingPoint:
     quality_difference: float
     provenance: str | None = None
 
+    def __repr__(self) -> str:
+        """Say what was chosen, on how many prompts, and that the figures are tuning figures."""
+        asked = f"a loss of at most {100 * self.max_quality_loss:g} points"
+        if self.assurance is not None:
+            asked += f" with {self.assurance:.0%} assurance"
+        note = f"\n[{self.provenance}]" if self.provenance else ""
+        return (
+            f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality: the cheapest point for {asked} "
+            f"against {self.baseline}\non {self.n:,} tuning prompts: {1000 * self.cost_usd:.3g} instead of "
+            f"{1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests, quality {100 * self.quality_difference:+.1f} "
+            f"points (selected, so optimistic: make claims on other prompts){note}"
+        )
+
 
 def choose_operating_point(
     sweep: Sweep,
