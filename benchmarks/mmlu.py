@@ -1,6 +1,8 @@
 """A kNN router on MMLU (RouteLLM's files): GPT-4 against Mixtral-8x7B, APGR and CPT, out of fold.
 
 python benchmarks/mmlu.py    needs the published files: ROUTERLAB_DATA, or a download of 7 MB
+
+Settings were chosen with folds shuffled by seeds 1 and 2; the table uses seed 0.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import pandas as pd
 from sklearn.model_selection import KFold
 
 import routerlab as rl
+from routerlab.embedding import join_embeddings
 
 STRONG, WEAK = "gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1"
 PAIR = {"strong": STRONG, "weak": WEAK}
@@ -36,7 +39,14 @@ def main() -> None:
     prompts = data.prompts["prompt"].loc[quality.index]
     X = rl.SentenceEmbedder().fit_transform(prompts)
     folds = list(KFold(5, shuffle=True, random_state=0).split(X))
-    routers = {"kNN, MiniLM, k = 160": (rl.KNNRouter(160), X)}
+    joined = join_embeddings(X, rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5])
+    routers = {
+        "kNN, MiniLM, k = 160": (rl.KNNRouter(160), X),
+        "kNN, MiniLM + looks (SurfaceFeatures at 0.5), k = 120, weighted by similarity": (
+            rl.KNNRouter(120, weights="similarity"),
+            joined,
+        ),
+    }
     print(f"n = {len(quality):,} prompts; 5 folds, each prompt scored by a router that never saw it\n")
     print("| router | APGR | CPT(50%) | CPT(80%) | as RouteLLM computes them |\n| --- | --- | --- | --- | --- |")
     for name, (router, features) in routers.items():

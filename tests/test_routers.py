@@ -75,6 +75,13 @@ def test_knn_equals_scikit_learns_regressor_on_unit_vectors():
     np.testing.assert_allclose(router.predict_cost(queries), expected[:, 3:], atol=1e-12)
 
 
+def test_unanimous_neighbours_give_exactly_one_whatever_the_weights():
+    X, quality, cost, _ = problem()
+    router = KNNRouter(7, weights="similarity").fit(X, quality * 0 + 1, cost=cost)
+    assert router.predict_quality(X).max(axis=None) <= 1
+    cross_sweep(router, X, quality * 0 + 1, cost)  # estimates are checked on the way: 1 + 2e-16 would be refused
+
+
 def test_pulze_scores_of_the_published_example():
     """The example's ten similarities give its two printed scores: 0.54 and 0.46."""
     similarity = [0.52368176, 0.48429558, 0.47992623, 0.4750255, 0.46624953]

@@ -58,7 +58,7 @@ class NeighborRouter(BaseRouter):
     def _estimate(self, X: NDArray[np.float32]) -> Estimates:
         similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self.n_neighbors)
         weight = self._weigh(similarity)
-        quality = average(weight, neighbor, self.quality_)
+        quality = np.clip(average(weight, neighbor, self.quality_), 0, 1)  # weights sum to 1 but for rounding
         cost = (
             np.broadcast_to(self.cost_, quality.shape)
             if self.cost_.ndim == 1
