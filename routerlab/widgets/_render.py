@@ -17,8 +17,9 @@ MAX_CHARS = 16_000  # of one response shown at first
 MAX_HTML = 40_000  # bytes of one rendered response, so that a step with two stays far below 100 kB
 _MAX_CODE = 8_000  # characters of a code block that are coloured
 _MAX_WORDS = 6_000  # words of one response that are compared
-_BLOCKS = set("p ul ol li h1 h2 h3 h4 h5 h6 blockquote th td".split())  # each with a direction of its own
-_TAGS = _BLOCKS | set("br hr em strong s del ins mark code pre table thead tbody tr span div".split())
+_MIN_SHARED = 0.35  # share of words (spaces count) below which marks would cover everything
+_BLOCKS = set("p ul ol h1 h2 h3 h4 h5 h6 blockquote th td".split())  # those with a direction of their own
+_TAGS = _BLOCKS | set("br li hr em strong s del ins mark code pre table thead tbody tr span div".split())
 _CODE_CLASSES = {"k": "Keyword", "s": "String", "c": "Comment", "m": "Number", "f": "Name.Function", "o": "Operator"}
 _CLASSES = {
     "span": {"rl-link", "rl-image", "rl-sign", *(f"rl-hl-{c}" for c in _CODE_CLASSES)},
@@ -157,8 +158,9 @@ def _parser() -> Any:
 
 
 def _direction(state: Any) -> None:
+    """Let each outermost block find its own direction; inner ones would hide their text from it."""
     for token in state.tokens:
-        if token.nesting == 1 and token.tag in _BLOCKS:
+        if token.nesting == 1 and token.tag in _BLOCKS and (token.level == 0 or token.tag in ("th", "td")):
             token.attrSet("dir", "auto")
 
 
@@ -210,10 +212,13 @@ def show_difference(left: str | None, right: str | None) -> tuple[Shown, Shown]:
     texts = [visible(text or "")[0][:MAX_CHARS] for text in (left, right)]
     words = [re.findall(r"\s+|\w+|[^\w\s]", text)[:_MAX_WORDS] for text in texts]
     # Without the heuristic for common words a long text takes seconds, with it a short one is compared badly.
-    long = max(map(len, words)) > 1500
-    blocks = SequenceMatcher(None, words[0], words[1], autojunk=long).get_opcodes()
+    matcher = SequenceMatcher(None, words[0], words[1], autojunk=max(map(len, words)) > 1500)
+    shared = matcher.ratio()
+    if shared < _MIN_SHARED:
+        note = f"Too different to compare word by word: they share {shared:.0%} of their words."
+        return Shown(escape(texts[0]), note), Shown(escape(texts[1]), note)
     bodies = ["", ""]
-    for kind, *span in blocks:
+    for kind, *span in matcher.get_opcodes():
         for side, (start, stop) in enumerate((span[:2], span[2:])):
             part = escape("".join(words[side][start:stop]))
             bodies[side] += part if kind == "equal" or not part.strip() else f'<mark class="rl-only">{part}</mark>'

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,9 +67,13 @@ def serving(command: list[str], folder: Path, ready: str, port: int) -> Iterator
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
-            with contextlib.suppress(OSError):
+            try:
                 urllib.request.urlopen(url + ready, timeout=5).close()
                 break
+            except urllib.error.HTTPError:
+                break  # it answers
+            except OSError:
+                pass
             if server.poll() is not None:
                 msg = f"server ended: {(folder / 'server.log').read_text()}"
                 raise RuntimeError(msg)

@@ -46,7 +46,7 @@ def test_a_megabyte_is_shown_in_parts(lab: Book):
     lab.frames = []
     lab.show("""
 shutil.rmtree("large", ignore_errors=True)
-texts = ["", "# " + "word " * 200_000, "\x00\x01" * 5_000, "שלום עולם " * 500]
+texts = ["", "# " + "word " * 200_000, chr(0) * 9_000 + chr(27), "שלום עולם " * 500]
 rows = [(f"p{i}", m, t + m) for i, t in enumerate(texts) for m in "ab"]
 responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
 responses.loc[0, "response"] = ""

@@ -15,14 +15,13 @@ def test_a_rater_votes_under_voila(chrome: Any, tmp_path: Path):
     pytest.importorskip("voila", reason="needs Voila: pip install voila")
     shutil.copy(ROOT / "notebooks/label.ipynb", tmp_path)
     port = free_port()
-    with serving(["voila", "label.ipynb", f"--port={port}", "--no-browser"], tmp_path, "/voila/static/", port) as url:
+    with serving(["voila", "label.ipynb", f"--port={port}", "--no-browser"], tmp_path, "/ready", port) as url:
         page = chrome.new_page(viewport={"width": 1200, "height": 1000})
         page.goto(url)
         page.fill("input[placeholder='your name']", "ana")
         page.click("text=Start")
-        page.wait_for_selector(".rl")
-        page.focus(".rl")
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(500)
+        page.click(".rl-title")
         page.keyboard.press("2")
         page.wait_for_function("document.querySelector('.rl-count').textContent.startsWith('1 of')")
         page.close()
