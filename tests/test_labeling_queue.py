@@ -217,15 +217,15 @@ def test_propensities_are_the_true_probabilities(params):
 
 
 def test_weights_by_propensity_are_unbiased_along_a_whole_session():
-    """At each step, the mean of 1 / propensity over what can come is the number of pairs left, and of repeats."""
-    totals = []
-    for seed in range(150):
+    """At any step, the mean of 1 / propensity over what can come is the number of showings that can come."""
+    errors = []
+    for seed in range(200):
         queue = PairQueue(make_responses(4), random_share=0.4, repeat_share=0.25, overlap=False, random_state=seed)
-        pairs = answer(queue, 9, lambda p: "left" if p.model_left < p.model_right else "right")
-        totals.append(1 / pairs[-1].propensity - (len(queue) + (pairs[-1].repeat_of is None)))
-    # What can come: the pairs left, and repeats of the first three votes that have not come yet.
-    assert 0 < np.mean(totals) < 3.5
-    assert min(p.propensity for p in pairs) > 0
+        answer(queue, 9, lambda p: "left" if p.model_left < p.model_right else "right")
+        possible = len(queue) + len(queue._repeatable())
+        errors.append(1 / queue.next_pair().propensity - possible)
+    assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
+    assert np.std(errors) > 1
 
 
 def test_the_gain_is_what_refitting_would_show():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from routerlab.schema import check_judgments, reject
@@ -39,11 +42,10 @@ def write_jsonl(judgments: pd.DataFrame, path: str | Path) -> None:
     True
     """
     frame = check_judgments(judgments)
-    text = frame.to_json(orient="records", lines=True, date_format="iso", date_unit="ms", force_ascii=False)
-    lines = (json.loads(line) for line in text.splitlines() if line)
-    kept = ({key: value for key, value in line.items() if value is not None} for line in lines)
-    body = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
-    Path(path).write_text(body, encoding="utf-8", newline="\n")
+    with Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as handle:
+        for row in frame.to_dict("records"):
+            kept = {str(name): _plain(value) for name, value in row.items() if not _empty(value)}
+            handle.write(json.dumps(kept, ensure_ascii=False) + "\n")
 
 
 def read_jsonl(path: str | Path) -> pd.DataFrame:
@@ -80,6 +82,17 @@ def read_jsonl(path: str | Path) -> pd.DataFrame:
     if "judged_at" in frame:
         frame["judged_at"] = pd.to_datetime(frame["judged_at"], utc=True, format="ISO8601")
     return check_judgments(frame)
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (not isinstance(value, list | dict) and bool(pd.isna(value)))
+
+
+def _plain(value: Any) -> Any:
+    """Turn a cell into what JSON holds."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def to_evalica(judgments: pd.DataFrame) -> pd.DataFrame:

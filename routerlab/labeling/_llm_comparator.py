@@ -84,7 +84,7 @@ def to_llm_comparator(
         tag = known[tags].get(prompt_id) if tags in known else None
         example = {
             "input_text": _text(known["prompt"], prompt_id, "prompts"),
-            "tags": [] if tag is None else [str(tag)],
+            "tags": [] if pd.isna(tag) else [str(tag)],
             "output_text_a": _text(texts, (prompt_id, model_a), "responses"),
             "output_text_b": _text(texts, (prompt_id, model_b), "responses"),
             "score": sum(r["score"] for r in ratings) / len(ratings),
@@ -188,10 +188,14 @@ def _models(source: Any) -> tuple[str, str]:
             "has no list of two 'models', or no list of 'examples'.",
             "Choose a file that llm-comparator shows.",
         )
-    return str(models[0]["name"]), str(models[1]["name"])
+    names = [model.get("name") if isinstance(model, Mapping) else None for model in models]
+    if not all(names):
+        reject("llm-comparator JSON, 'models'", "has a model without a name.", "Name both.")
+    return str(names[0]), str(names[1])
 
 
-def _check_example(k: int, example: Mapping[str, Any]) -> None:
-    odd = [name for name in _TEXTS if not isinstance(example.get(name), str)]
+def _check_example(k: int, example: Any) -> None:
+    texts = example if isinstance(example, Mapping) else {}
+    odd = [name for name in _TEXTS if not isinstance(texts.get(name), str)]
     if odd:
         reject(f"llm-comparator JSON, example {k}", f"has no text in {shown(odd)}.", "Leave that example out.")
