@@ -1,16 +1,19 @@
 // JudgmentBrowser: filter judgments, read a pair, see who said what.
 
 function verdictChips(verdicts) {
-  return verdicts.map(({ judge, said, side, note }) => h("span", { class: `rl-reveal rl-${side}`, title: note }, judge ? h("b", {}, `${judge}: `) : null, said, note ? h("small", {}, ` “${note}”`) : null));
+  return verdicts.map(({ judge, said, side, note }) => h("span", { class: `rl-reveal rl-${side}` },
+    judge ? h("b", {}, `${judge}: `) : null, said, note ? h("small", {}, ` “${note}”`) : null));
 }
 
 function browser({ model, el }) {
   let wanted = null;
   const selects = Object.entries(model.get("options")).map(([name, { label, values }]) =>
     h("label", { class: "rl-field" }, h("span", { class: "rl-label" }, label),
-      h("select", { class: "rl-input", name, onchange: apply }, h("option", { value: "" }, "all"), values.map((value, i) => h("option", { value: i }, value.replaceAll("_", " "))))));
+      h("select", { class: "rl-input", name, onchange: apply }, h("option", { value: "" }, "all"),
+        values.map((value, i) => h("option", { value: i }, value.replaceAll("_", " "))))));
   const split = h("input", { type: "checkbox", onchange: apply });
-  const text = h("input", { class: "rl-input", type: "search", placeholder: "Words in the prompt", "aria-label": "Words in the prompt", onchange: apply });
+  const words = "Words in the prompt";
+  const text = h("input", { class: "rl-input", type: "search", placeholder: words, "aria-label": words, onchange: apply });
   const count = h("span", { class: "rl-count", role: "status" });
   const rows = h("div", { class: "rl-rows", role: "listbox", tabindex: "0", "aria-label": "Judged pairs" });
   const previous = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: () => turn(-1) }, "Previous");
@@ -23,14 +26,18 @@ function browser({ model, el }) {
     const body = h("div", { class: "rl-text", tabindex: "0", role: "region", dir: "auto" });
     return { name, body, node: h("section", { class: `rl-col rl-${side}` }, name, body) };
   });
-  const detail = h("div", { class: "rl-detail" }, h("div", { class: "rl-prompt" }, h("b", { class: "rl-label" }, "Prompt"), prompt), verdicts,
+  const detail = h("div", { class: "rl-detail" },
+    h("div", { class: "rl-prompt" }, h("b", { class: "rl-label" }, "Prompt"), prompt), verdicts,
     h("div", { class: "rl-cols" }, sides.map((side) => side.node)));
   const error = h("div", { class: "rl-banner", role: "alert", hidden: true });
   const root = h("div", { class: "rl rl-browser", role: "group", "aria-label": "Judgments", tabindex: "0" },
     h("div", { class: "rl-head" }, h("span", { class: "rl-title" }, "Judgments"), h("span", { class: "rl-grow" }), count),
-    h("div", { class: "rl-filters" }, selects, h("div", { class: "rl-field" }, h("span", { class: "rl-label" }, "Prompt"), text), h("label", { class: "rl-check" }, split, " Judges disagree")),
+    h("div", { class: "rl-filters" }, selects,
+      h("div", { class: "rl-field" }, h("span", { class: "rl-label" }, "Prompt"), text),
+      h("label", { class: "rl-check" }, split, " Judges disagree")),
     error,
-    h("div", { class: "rl-two" }, h("div", { class: "rl-list" }, rows, h("div", { class: "rl-row" }, previous, pages, next)), detail));
+    h("div", { class: "rl-two" },
+      h("div", { class: "rl-list" }, rows, h("div", { class: "rl-row" }, previous, pages, next)), detail));
   detail.style.setProperty("--rl-height", `min(${model.get("height")}px, 52vh)`);
   el.append(root);
 
@@ -55,15 +62,20 @@ function browser({ model, el }) {
     setText(pages, `${page + 1} of ${Math.max(1, n)}`);
     previous.disabled = page === 0;
     next.disabled = page + 1 >= n;
-    rows.replaceChildren(...items.map((item) => h("div", { class: "rl-item", role: "option", id: `${root.id}${item.id}`, "data-id": item.id, "aria-selected": "false", onclick: () => open(item.id) },
-      h("span", { class: "rl-item-prompt" }, item.prompt), h("span", { class: "rl-item-models" }, item.models, item.split ? h("em", { class: "rl-split" }, "split") : null))));
+    rows.replaceChildren(...items.map(row));
     showDetail();
+  }
+
+  function row({ id, prompt: text, models, split: apart }) {
+    const props = { class: "rl-item", role: "option", id: `${root.id}-${id}`, "data-id": id, "aria-selected": "false" };
+    return h("div", { ...props, onclick: () => open(id) }, h("span", { class: "rl-item-prompt" }, text),
+      h("span", { class: "rl-item-models" }, models, apart ? h("em", { class: "rl-split" }, "split") : null));
   }
 
   function showDetail() {
     const shown = model.get("detail");
     detail.hidden = !shown.id;
-    for (const row of rows.children) row.setAttribute("aria-selected", String(row.dataset.id === shown.id));
+    for (const item of rows.children) item.setAttribute("aria-selected", String(item.dataset.id === shown.id));
     const selected = rows.querySelector('[aria-selected="true"]');
     selected?.scrollIntoView({ block: "nearest" });
     if (selected) rows.setAttribute("aria-activedescendant", selected.id);
@@ -76,7 +88,8 @@ function browser({ model, el }) {
       const side = shown.sides[i];
       name.replaceChildren(h("b", {}, side.model), side.detail ? h("small", {}, ` ${side.detail}`) : "");
       body.setAttribute("aria-label", `Response of ${side.model}`);
-      if (side.body === null) body.replaceChildren(h("em", { class: "rl-muted" }, "The responses table does not hold this response."));
+      const missing = h("em", { class: "rl-muted" }, "The responses table does not hold this response.");
+      if (side.body === null) body.replaceChildren(missing);
       else body.innerHTML = side.body; // rendered and sanitised in Python
       body.scrollTop = 0;
     });
@@ -85,7 +98,8 @@ function browser({ model, el }) {
   function onKey(event) {
     event.stopPropagation();
     const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
-    if (!step || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input,select,.rl-text,.rl-prompt-text")) return;
+    if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input,select,.rl-text,.rl-prompt-text")) return;
     event.preventDefault();
     const ids = model.get("found").items.map((item) => item.id);
     const id = ids[Math.min(ids.length - 1, Math.max(0, ids.indexOf(wanted) + step))];

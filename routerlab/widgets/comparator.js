@@ -3,7 +3,7 @@
 function ratingsPanel(app) {
   const { model } = app;
   const list = h("div", { class: "rl-ratings" });
-  const toggle = app.button("ratings", { class: "rl-btn rl-quiet", "aria-expanded": "false" });
+  const toggle = app.button("ratings", { "aria-expanded": "false" });
   const body = h("div", { class: "rl-panel", hidden: true }, list);
 
   function draw() {
@@ -21,21 +21,30 @@ function ratingsPanel(app) {
         whisker.style.width = `${(100 * (row.high - row.low)) / span}%`;
         const dot = h("i", { class: "rl-dot" });
         dot.style.left = at(row.rating);
-        return h("div", { class: "rl-rating" }, h("span", { class: "rl-model", title: row.model }, row.model), h("span", { class: "rl-track", "aria-hidden": "true" }, whisker, dot),
-          h("span", { class: "rl-num" }, `${Math.round(row.rating)} `, h("small", {}, `${Math.round(row.low)} to ${Math.round(row.high)}, ${plural(row.n, "vote")}`)));
+        const interval = `${Math.round(row.low)} to ${Math.round(row.high)}, ${plural(row.n, "vote")}`;
+        return h("div", { class: "rl-rating" }, h("span", { class: "rl-model", title: row.model }, row.model),
+          h("span", { class: "rl-track", "aria-hidden": "true" }, whisker, dot),
+          h("span", { class: "rl-num" }, `${Math.round(row.rating)} `, h("small", {}, interval)));
       }),
       h("p", { class: "rl-muted" }, panel.text ?? ""),
     );
   }
   model.on("change:panel", draw);
   draw();
-  return { body, button: toggle, stop: () => model.off("change:panel", draw), toggle: () => model.send({ type: "panel", open: !model.get("panel").open }) };
+  return {
+    body,
+    button: toggle,
+    stop: () => model.off("change:panel", draw),
+    toggle: () => model.send({ type: "panel", open: !model.get("panel").open }),
+  };
 }
 
 function column(side, onscroll) {
-  const text = h("div", { class: "rl-text", tabindex: "0", role: "region", "aria-label": `Response ${side}`, dir: "auto", onscroll });
+  const label = `Response ${side}`;
+  const text = h("div", { class: "rl-text", tabindex: "0", role: "region", "aria-label": label, dir: "auto", onscroll });
   const more = h("div", { class: "rl-more", hidden: true });
-  const node = h("section", { class: `rl-col rl-${side.toLowerCase()}` }, h("div", { class: "rl-side", "aria-hidden": "true" }, side), text, more);
+  const badge = h("div", { class: "rl-side", "aria-hidden": "true" }, side);
+  const node = h("section", { class: `rl-col rl-${side.toLowerCase()}` }, badge, text, more);
   return { node, text, more };
 }
 
@@ -51,19 +60,21 @@ function buildComparator(app) {
   const both = Object.values(columns);
   const prompt = h("div", { class: "rl-prompt-text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Prompt" });
   const intent = h("span", { class: "rl-chip" });
-  const fold = app.button("fold", { class: "rl-btn rl-quiet", "aria-expanded": "true" });
-  const raw = app.button("raw", { class: "rl-btn rl-quiet", "aria-pressed": "false" });
-  const diff = app.button("diff", { class: "rl-btn rl-quiet", "aria-pressed": "false" });
-  const lock = app.button("lock", { class: "rl-btn rl-quiet", "aria-pressed": "true" });
-  const promptCard = h("div", { class: "rl-prompt" }, h("div", { class: "rl-row" }, h("b", { class: "rl-label" }, "Prompt"), intent, h("span", { class: "rl-grow" }), raw, diff, lock, fold), prompt);
+  const fold = app.button("fold", { "aria-expanded": "true" });
+  const raw = app.button("raw", { "aria-pressed": "false" });
+  const diff = app.button("diff", { "aria-pressed": "false" });
+  const lock = app.button("lock", { "aria-pressed": "true" });
+  const tools = h("div", { class: "rl-row" }, h("b", { class: "rl-label" }, "Prompt"), intent,
+    h("span", { class: "rl-grow" }), raw, diff, lock, fold);
+  const promptCard = h("div", { class: "rl-prompt" }, tools, prompt);
   const grid = h("div", { class: "rl-cols" }, columns.left.node, columns.right.node);
   const panel = ratingsPanel(app);
   grid.style.setProperty("--rl-height", `min(${model.get("height")}px, 52vh)`);
   const body = h("div", { class: "rl-body" }, promptCard,
     grid,
     h("div", { class: "rl-verdicts" },
-      app.button("left", { class: "rl-btn rl-vote rl-a" }), app.button("tie", { class: "rl-btn rl-vote" }),
-      app.button("both_bad", { class: "rl-btn rl-vote" }), app.button("right", { class: "rl-btn rl-vote rl-b" })));
+      app.button("left", { kind: "rl-vote rl-a" }), app.button("tie", { kind: "rl-vote" }),
+      app.button("both_bad", { kind: "rl-vote" }), app.button("right", { kind: "rl-vote rl-b" })));
 
   function follow(from, to) {
     if (ghost === from) {
@@ -88,12 +99,18 @@ function buildComparator(app) {
       text.classList.toggle("rl-mono", content.mode === "raw");
       if (!value.body) text.replaceChildren(h("em", { class: "rl-muted" }, "The response is empty."));
       more.hidden = !value.note;
-      more.replaceChildren(h("span", {}, value.note ?? ""), value.cut && !full
-        ? h("button", { type: "button", class: "rl-btn rl-quiet", onclick: () => { full = true; ask("raw"); app.focus(); } }, "Show all as plain text") : "");
+      const all = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: showAll }, "Show all as plain text");
+      more.replaceChildren(h("span", {}, value.note ?? ""), value.cut && !full ? all : "");
     }
     // Grow with the content but do not shrink again: the buttons should stay where the hand expects them.
     least = Math.max(least, ...both.map(({ text }) => text.offsetHeight));
     grid.style.setProperty("--rl-least", `${least}px`);
+  }
+
+  function showAll() {
+    full = true;
+    ask("raw");
+    app.focus(); // the button is about to go
   }
 
   function ask(wanted) {
@@ -133,7 +150,8 @@ function buildComparator(app) {
     },
     key(event, root) {
       const page = columns.left.text.clientHeight * 0.9;
-      const step = { ArrowDown: 60, ArrowUp: -60, PageDown: page, PageUp: -page, " ": event.shiftKey ? -page : page, Home: -1e9, End: 1e9 }[event.key];
+      const steps = { ArrowDown: 60, ArrowUp: -60, PageDown: page, PageUp: -page, Home: -1e9, End: 1e9 };
+      const step = event.key === " " ? (event.shiftKey ? -page : page) : steps[event.key];
       if (!step || event.target !== root) return;
       event.preventDefault();
       columns.left.text.scrollTop += step;

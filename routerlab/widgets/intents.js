@@ -9,9 +9,10 @@ function buildIntents(app) {
     class: "rl-input", type: "text", list: names.id, maxlength: 200, "aria-label": "Another intent", onkeydown: onSearchKey,
   });
   const hint = h("div", { class: "rl-muted rl-small" });
-  const all = app.button("search", { class: "rl-btn rl-quiet" });
-  const body = h("div", { class: "rl-body" }, h("div", { class: "rl-prompt rl-large" }, h("b", { class: "rl-label" }, "Prompt"), prompt),
-    choices, h("div", { class: "rl-row rl-search" }, all, h("div", { class: "rl-grow" }, search)), names, hint);
+  const all = app.button("search");
+  const card = h("div", { class: "rl-prompt rl-large" }, h("b", { class: "rl-label" }, "Prompt"), prompt);
+  const body = h("div", { class: "rl-body" }, card, choices,
+    h("div", { class: "rl-row rl-search" }, all, h("div", { class: "rl-grow" }, search)), names, hint);
 
   function choose(intent) {
     if (intent) app.decide(intent);
@@ -35,12 +36,13 @@ function buildIntents(app) {
       const key = model.get("bindings")[`pick${i + 1}`];
       const fill = h("i", { class: "rl-share" });
       fill.style.width = `${100 * share}%`;
-      return h("button", { type: "button", class: "rl-btn rl-choice", "aria-keyshortcuts": key, onclick: () => choose(intent) },
-        fill, key ? h("kbd", { "aria-hidden": "true" }, key) : null, h("span", { class: "rl-name" }, intent.replaceAll("_", " ")),
+      const props = { type: "button", class: "rl-btn rl-choice", "aria-keyshortcuts": key, onclick: () => choose(intent) };
+      const cap = key ? h("kbd", { "aria-hidden": "true" }, key) : null;
+      return h("button", props, fill, cap, h("span", { class: "rl-name" }, intent.replaceAll("_", " ")),
         share ? h("small", {}, `${Math.round(100 * share)}%`) : null);
     }));
     names.replaceChildren(...intents.map((intent) => h("option", { value: intent })));
-    search.placeholder = model.get("state").open ? "Another intent, or a new one; Enter to give it" : "Another intent; Enter to give it";
+    search.placeholder = `Another intent${model.get("state").open ? ", or a new one" : ""}; Enter to give it`;
     setText(hint, model.get("state").hint ?? "");
   }
 
@@ -48,8 +50,8 @@ function buildIntents(app) {
     body,
     pick: (i) => choose(model.get("state").suggestions[i]?.intent),
     search: () => search.focus(),
-    show(card) {
-      setText(prompt, card.prompt);
+    show(next) {
+      setText(prompt, next.prompt);
       prompt.scrollTop = 0;
       showChoices();
     },

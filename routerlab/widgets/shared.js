@@ -89,13 +89,13 @@ class Outbox {
 // (`actions`: name -> {label, run}) and `build(app)`, which returns {body, show(card, id), message?(content)}.
 function labeler({ model, el }, spec) {
   const outbox = new Outbox(model);
-  const app = { model, outbox, decide, act, focus, button, shownId: null, note: "" };
+  const app = { model, decide, focus, button, shownId: null };
   let shownAt = 0;
   let silent = false; // the kernel is gone, or did not answer in time
   let heardAt = performance.now();
   let waiting = null; // nonce of an undo on its way
   let probing = false; // asked whether the kernel is there
-  let timer = null;
+  let timer = null; // runs while an answer is due
   let keysOn = true;
 
   const live = h("div", { class: "rl-hidden", "aria-live": "polite" });
@@ -105,24 +105,24 @@ function labeler({ model, el }, spec) {
   const fill = h("div", { class: "rl-fill" });
   const bar = h("div", { class: "rl-bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0 }, fill);
   const last = h("div", { class: "rl-last" });
-  const help = h("div", { class: "rl-help", id: `rl-help-${makeNonce()}`, role: "region", "aria-label": "Keys", hidden: true });
-  const helpButton = button("help", { class: "rl-btn rl-quiet", "aria-expanded": "false", "aria-controls": help.id });
+  const help = h("div", { class: "rl-help", id: `rl-${makeNonce()}`, role: "region", "aria-label": "Keys", hidden: true });
+  const helpButton = button("help", { "aria-expanded": "false", "aria-controls": help.id });
   const noteInput = h("input", {
-    class: "rl-input", type: "text", maxlength: 2000, "aria-label": "Note", placeholder: "Why? Saved with your next vote. Enter to keep, Esc to discard.",
+    class: "rl-input", type: "text", maxlength: 2000, "aria-label": "Note",
+    placeholder: "Why? Saved with your next vote. Enter to keep, Esc to discard.",
   });
   const noteRow = h("div", { class: "rl-note", hidden: true }, noteInput);
-  const noteButton = button("note", { class: "rl-btn rl-quiet" });
-  const undoButton = button("undo", { class: "rl-btn rl-quiet" });
+  const noteButton = button("note");
+  const undoButton = button("undo");
   const view = spec.build(app);
   const finished = h("div", { class: "rl-finished", hidden: true });
   const root = h(
     "div",
     { class: `rl ${spec.name}`, tabindex: "0", role: "group", "aria-label": spec.title },
-    h("div", { class: "rl-head" }, h("span", { class: "rl-title" }, spec.title), h("span", { class: "rl-hint" }, "Click here to use the keys"),
-      h("span", { class: "rl-grow" }), count, bar, helpButton),
+    h("div", { class: "rl-head" }, h("span", { class: "rl-title" }, spec.title),
+      h("span", { class: "rl-hint" }, "Click here to use the keys"), h("span", { class: "rl-grow" }), count, bar, helpButton),
     help, banner, notice, view.body, finished, noteRow,
-    h("div", { class: "rl-foot" }, last, h("span", { class: "rl-grow" }), button("skip", { class: "rl-btn rl-quiet" }), noteButton, undoButton,
-      view.tool),
+    h("div", { class: "rl-foot" }, last, h("span", { class: "rl-grow" }), button("skip"), noteButton, undoButton, view.tool),
     view.after, live,
   );
   el.append(root);
@@ -131,17 +131,17 @@ function labeler({ model, el }, spec) {
     return keysOn ? model.get("bindings")[name] : undefined;
   }
 
-  function button(name, props, text) {
+  function button(name, { kind = "rl-quiet", ...props } = {}) {
     const key = model.get("bindings")[name];
-    const label = text ?? actions()[name].label;
-    return h("button", { type: "button", "data-action": name, "aria-keyshortcuts": key, onclick: () => act(name), ...props },
-      label, key ? h("kbd", { "aria-hidden": "true" }, key) : null);
+    const fixed = { type: "button", class: `rl-btn ${kind}`, "data-action": name, "aria-keyshortcuts": key };
+    return h("button", { ...fixed, onclick: () => act(name), ...props },
+      actions()[name].label, key ? h("kbd", { "aria-hidden": "true" }, key) : null);
   }
 
   function actions() {
     return {
       ...spec.actions(app),
-      skip: { label: "Skip", run: () => decide("skip") },
+      skip: { label: "Skip", run: () => decide(null) },
       undo: { label: "Undo", run: undo },
       note: { label: "Note", run: openNote },
       help: { label: "Keys", run: toggleHelp },
@@ -168,9 +168,13 @@ function labeler({ model, el }, spec) {
     const id = app.shownId;
     const seconds = (performance.now() - shownAt) / 1000;
     if (!id || waiting || seconds * 1000 < GUARD_MS) return;
-    if (outbox.items.length && !silent && !(failed() && outbox.has(id))) return;
-    const type = choice === "skip" ? "skip" : "vote";
-    outbox.put({ type, nonce: makeNonce(), id, choice, note: noteInput.value.trim() || null, seconds: Math.round(seconds * 100) / 100 });
+    if (outbox.items.length && !silent && !(failed() && outbox.has(id))) {
+      if (timer === null) resend(); // left behind by another page on the same log
+      return;
+    }
+    const note = noteInput.value.trim() || null;
+    const type = choice === null ? "skip" : "vote";
+    outbox.put({ type, nonce: makeNonce(), id, choice, note, seconds: Math.round(seconds * 100) / 100 });
     noteInput.value = "";
     noteRow.hidden = true;
     expectAnswer();
@@ -189,6 +193,7 @@ function labeler({ model, el }, spec) {
   function expectAnswer() {
     clearTimeout(timer);
     timer = setTimeout(() => {
+      timer = null;
       silent = Boolean(outbox.items.length || waiting || probing);
       waiting = null;
       update();
@@ -211,10 +216,21 @@ function labeler({ model, el }, spec) {
   }
 
   function heard() {
+    const wasSilent = silent;
     heardAt = performance.now();
     silent = probing = false;
     waiting = null;
-    if (!outbox.items.length) clearTimeout(timer);
+    if (!outbox.items.length || failed()) {
+      clearTimeout(timer);
+      timer = null;
+    } else if (wasSilent) resend();
+    update();
+  }
+
+  function resend() {
+    silent = false;
+    outbox.resend();
+    expectAnswer();
     update();
   }
 
@@ -227,11 +243,16 @@ function labeler({ model, el }, spec) {
   function toggleHelp() {
     help.hidden = !help.hidden;
     helpButton.setAttribute("aria-expanded", String(!help.hidden));
-    const rows = Object.entries(actions()).filter(([name, action]) => model.get("bindings")[name] && (action.help ?? action.label));
-    const box = h("input", { type: "checkbox", onchange: () => { keysOn = box.checked; root.classList.toggle("rl-nokeys", !keysOn); } });
+    const keys = model.get("bindings");
+    const rows = Object.entries(actions()).map(([name, { label, help: text = label }]) => [keys[name], text]);
+    const shown = rows.filter(([key, text]) => key && text);
+    const box = h("input", { type: "checkbox", onchange: () => {
+      keysOn = box.checked;
+      root.classList.toggle("rl-nokeys", !keysOn);
+    } });
     box.checked = keysOn;
     help.replaceChildren(
-      h("dl", {}, rows.map(([name, action]) => h("div", {}, h("dt", {}, h("kbd", {}, model.get("bindings")[name])), h("dd", {}, action.help ?? action.label)))),
+      h("dl", {}, shown.map(([key, text]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)))),
       h("label", {}, box, " Single keys act while this box has the focus"),
     );
   }
@@ -240,30 +261,22 @@ function labeler({ model, el }, spec) {
     root.focus({ preventScroll: true });
   }
 
-  function resend() {
-    silent = false;
-    outbox.resend();
-    expectAnswer();
-    update();
-  }
-
   function showBanner() {
     const n = outbox.items.length;
-    const waitingVotes = n ? `${plural(n, "decision")} not saved yet, kept in this page. ` : "";
+    const kept = n ? ` ${plural(n, "decision")} not saved yet, kept in this page.` : "";
     let text = "";
-    if (silent) text = `The kernel does not answer: it stopped, restarted or is busy. ${waitingVotes}Run this cell again to go on; what waits is then saved, once.`;
-    else if (failed()) text = `${failed()} ${waitingVotes}`;
-    if (text) setTextAndRetry(text.trim(), n > 0);
+    if (silent) {
+      text = `The kernel does not answer: it stopped, restarted or is busy.${kept} `
+        + "Run this cell again to go on; what waits is then saved, once.";
+    } else if (failed()) text = `${failed()}${kept}`;
+    if (text && banner.dataset.text !== text) { // an alert that is set again is read out again
+      const retry = n ? h("button", { type: "button", class: "rl-btn", onclick: resend }, "Try again") : "";
+      banner.replaceChildren(h("span", {}, text), retry);
+    }
+    banner.dataset.text = text;
     banner.hidden = !text;
-    root.classList.toggle("rl-offline", silent);
     setText(notice, model.get("state").notice ?? "");
     notice.hidden = !notice.textContent;
-  }
-
-  function setTextAndRetry(text, retry) {
-    if (banner.dataset.text === text) return; // an alert that is set again is read out again
-    banner.dataset.text = text;
-    banner.replaceChildren(h("span", {}, text), retry ? h("button", { type: "button", class: "rl-btn", onclick: resend }, "Try again") : "");
   }
 
   function showProgress() {
@@ -275,13 +288,17 @@ function labeler({ model, el }, spec) {
     bar.setAttribute("aria-valuenow", shown);
     fill.style.width = `${total ? (100 * shown) / total : 0}%`;
     if (waits) last.replaceChildren(h("span", { class: "rl-waits" }, `${waits} not saved yet`));
-    else last.replaceChildren(...(latest ? [h("span", { class: "rl-tick", "aria-hidden": "true" }, "✓"), h("span", {}, latest.text), ...(latest.reveal ?? []).map(revealed)] : [" "]));
+    else if (latest) {
+      const tick = h("span", { class: "rl-tick", "aria-hidden": "true" }, "✓");
+      last.replaceChildren(tick, h("span", {}, latest.text), ...(latest.reveal ?? []).map(revealed));
+    }
     undoButton.setAttribute("aria-disabled", String(!model.get("state").can_undo));
     noteButton.classList.toggle("rl-on", Boolean(noteInput.value.trim()));
   }
 
   function revealed({ side, model: name, detail }) {
-    return h("span", { class: `rl-reveal rl-${side.toLowerCase()}` }, h("b", {}, side), ` ${name}`, detail ? h("small", {}, ` ${detail}`) : "");
+    const text = [h("b", {}, side), ` ${name}`, detail ? h("small", {}, ` ${detail}`) : null];
+    return h("span", { class: `rl-reveal rl-${side.toLowerCase()}` }, text);
   }
 
   function update() {
@@ -296,7 +313,9 @@ function labeler({ model, el }, spec) {
     view.body.hidden = !card;
     if (!card) {
       app.shownId = null;
-      finished.replaceChildren(h("b", {}, state.finished?.title ?? "Waiting for the kernel"), h("p", {}, state.finished?.text ?? "All that this page holds is labelled."));
+      const later = { title: "Waiting for the kernel", text: "All that this page holds is decided." };
+      const { title, text } = state.item ? later : state.finished;
+      finished.replaceChildren(h("b", {}, title), h("p", {}, text));
     } else if (app.shownId !== id) {
       app.shownId = id;
       view.show(card, id);
@@ -320,10 +339,10 @@ function labeler({ model, el }, spec) {
       showProgress();
       event.preventDefault();
     }
-    event.stopPropagation();
-    if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey)) event.preventDefault(); // would press the button
+    if (!isSave(event)) event.stopPropagation();
+    if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey)) event.preventDefault(); // no press
     if (typing || event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const name = Object.keys(actions()).find((action) => keyOf(action) === event.key || keyOf(action) === event.key.toLowerCase());
+    const name = Object.keys(actions()).find((action) => [event.key, event.key.toLowerCase()].includes(keyOf(action)));
     if (name) {
       event.preventDefault();
       if (!event.repeat) act(name);
@@ -331,9 +350,13 @@ function labeler({ model, el }, spec) {
   }
 
   // Saving the notebook is the one shortcut of Jupyter that should go on working from here.
+  function isSave(event) {
+    return event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey);
+  }
+
   function onSave(event) {
     const target = event.target;
-    if (!root.contains(target) || event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey)) return;
+    if (!root.contains(target) || !isSave(event)) return;
     delete target.dataset.lmSuppressShortcuts;
     setTimeout(() => { target.dataset.lmSuppressShortcuts = "true"; });
   }

@@ -52,6 +52,9 @@ def test_keys_stay_in_the_widget(book: Book):
     page.keyboard.press("Shift+Enter")
     assert book.cells() == before
     assert page.evaluate("document.activeElement.matches('.rl')")
+    page.keyboard.press("Control+s")  # the one shortcut that should get through
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
+    assert page.evaluate("document.activeElement.dataset.lmSuppressShortcuts") == "true"
 
 
 def test_one_press_one_label(book: Book):

@@ -81,15 +81,16 @@ def test_hostile_responses_are_inert(hostile: Book):
     watch.check()
 
 
-def test_hostile_prompts_and_judgments_are_inert(hostile: Book):
-    page, watch = hostile.page, Watch(hostile.page)
-    hostile.show("l = IntentLabeler(prompts, PAYLOADS, log='hostile/labels.jsonl', rater='ana')\nl")
+def test_hostile_prompts_and_judgments_are_inert(lab: Book):
+    page, watch = lab.page, Watch(lab.page)
+    lab.run(SETUP)
+    lab.show("l = IntentLabeler(prompts, PAYLOADS, log='hostile/labels.jsonl', rater='ana')\nl")
     page.focus(".rl")
     for _ in range(5):
         page.wait_for_timeout(300)
         page.keyboard.press("1")
     watch.check()
-    hostile.show("b = JudgmentBrowser(votes, responses, prompts, by='intent')\nb", ".rl-browser")
+    lab.show("b = JudgmentBrowser(votes, responses, prompts, by='intent')\nb", ".rl-browser")
     selected = "document.querySelectorAll('.rl-item')[{}].getAttribute('aria-selected') === 'true'"
     for n_rows in (50, len(PAYLOADS) - 50):
         page.focus(".rl-rows")
@@ -109,8 +110,13 @@ b = JudgmentBrowser(votes, responses, prompts, by="intent")
 b.to_html("report.html")
 c = PairComparator(responses, prompts, log="hostile/<b>.jsonl", rater=names[0])
 l = IntentLabeler(prompts, PAYLOADS, log="hostile/l.jsonl", rater=names[1])
-html = "".join(w._repr_mimebundle_()[0]["text/html"] for w in (b, c, l))
-pathlib.Path("saved.html").write_text("<meta charset=utf-8>" + html)""")
+bundles = [w._repr_mimebundle_()[0] for w in (b, c, l)]
+pathlib.Path("saved.html").write_text("<meta charset=utf-8>" + "".join(d["text/html"] for d in bundles))
+outputs = [{"output_type": "display_data", "data": data, "metadata": {}} for data in bundles]
+cell = {"cell_type": "code", "id": "c", "source": "", "metadata": {}, "outputs": outputs, "execution_count": 1}
+spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+book = {"cells": [cell], "metadata": spec, "nbformat": 4, "nbformat_minor": 5}
+import json; pathlib.Path("saved.ipynb").write_text(json.dumps(book))""")
     page = chrome.new_page()
     for name in ("report.html", "saved.html"):
         asked: list[str] = []
@@ -122,4 +128,10 @@ pathlib.Path("saved.html").write_text("<meta charset=utf-8>" + html)""")
     page.goto(f"file://{lab.path.parent}/report.html")
     page.fill("input[type=search]", "vbscript")
     assert page.locator("details:visible").count() == 1
+    # A saved notebook whose kernel is gone shows the summary, not the address of an object.
+    page.goto(lab.url + "/doc/tree/saved.ipynb")
+    page.wait_for_selector("text=Run this cell to browse them")
+    page.wait_for_selector("text=Run this cell to label >> nth=1")
+    assert "object at 0x" not in page.inner_text(".jp-Cell-outputArea")
+    assert page.evaluate("window.pwned") is None
     page.close()
