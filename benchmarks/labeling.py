@@ -1,0 +1,175 @@
+"""What choosing pairs by information is worth: ranking error, interval coverage, time for each step.
+
+Simulated raters label real queues. Models' strengths are normal; a rater prefers the stronger with the Bradley-Terry
+probability, ties one close pair in five, and repeats a verdict on a swapped pair four times out of five.
+
+python benchmarks/labeling.py [n_simulations]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from routerlab.labeling import Pair, PairQueue, Standings, VoteLog, standings
+
+
+@cache
+def make_responses(n_prompts: int, n_models: int) -> pd.DataFrame:
+    """Different texts by `n_models` models to `n_prompts` prompts."""
+    rows = [(f"p{k}", f"m{j:02d}", f"{j} on {k}") for k in range(n_prompts) for j in range(n_models)]
+    return pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
+
+
+def make_rater(strength: dict[str, float], rng: np.random.Generator) -> Callable[[Pair], str]:
+    """Return a simulated rater: pair -> 'left', 'right' or 'tie'."""
+    verdicts: dict[str, str | None] = {}  # pair_id -> model preferred, None for a tie
+
+    def rate_pair(pair: Pair) -> str:
+        sides = {pair.model_left: "left", pair.model_right: "right", None: "tie"}
+        if pair.repeat_of and rng.random() < 0.8:
+            return sides[verdicts[pair.repeat_of]]
+        p = 1 / (1 + np.exp(strength[pair.model_right] - strength[pair.model_left]))
+        tie = 0.2 * 4 * p * (1 - p)
+        draw = rng.random()
+        left, right = p - tie / 2, p + tie / 2
+        verdicts[pair.pair_id] = pair.model_left if draw < left else None if draw < right else pair.model_right
+        return sides[verdicts[pair.pair_id]]
+
+    return rate_pair
+
+
+def label(
+    strategy: str, n_votes: int, seed: int, *, n_models: int = 10, spread: float = 1.0, stops: tuple[int, ...] = ()
+) -> tuple[dict[str, float], dict[int, tuple[Standings, pd.DataFrame]]]:
+    """Simulate one rater.
+
+    Parameters
+    ----------
+    strategy : str
+        Of `PairQueue`.
+    n_votes : int
+        Votes to cast.
+    seed : int
+        Seeds strengths, verdicts and queue. Strengths do not depend on the strategy.
+    n_models : int, default 10
+        Models.
+    spread : float, default 1
+        Standard deviation of strengths, in log-odds: 1 is 174 arena points.
+    stops : tuple of int
+        Numbers of votes after which to take stock; `n_votes` by default.
+
+    Returns
+    -------
+    strength : dict
+        The truth.
+    results : dict
+        Number of votes -> standings, and the votes.
+    """
+    responses = make_responses(200, n_models)
+    models = responses["model"].unique()
+    strength = dict(zip(models, np.random.default_rng(seed).normal(0, spread, n_models), strict=True))
+    rate_pair = make_rater(strength, np.random.default_rng([seed, 1]))
+    queue = PairQueue(responses, strategy=strategy, random_state=seed)
+    votes, results = [], {}
+    for k in range(1, n_votes + 1):
+        pair = queue.next_pair()
+        record = pair.vote(rate_pair(pair), nonce=str(k))
+        queue.observe(record)
+        votes.append(record)
+        if k in (stops or (n_votes,)):
+            table = pd.DataFrame(votes)
+            results[k] = standings(table), table
+    return strength, results
+
+
+def ranking_error(strength: dict[str, float], result: Standings) -> float:
+    """Share of pairs of models in the wrong order."""
+    true = np.array([strength[model] for model in result.models])
+    upper = np.triu_indices(len(true), 1)
+    return float((true[:, None] < true)[upper].mean())
+
+
+def held(strength: dict[str, float], result: Standings) -> float:
+    """Share of the intervals that hold the truth (strengths are centred, as ratings are)."""
+    table = result.table().set_index("model")
+    true = pd.Series(strength)
+    points = 1000 + 400 / np.log(10) * (true - true.mean()).loc[table.index]
+    return float(((table["ci_low"] <= points) & (points <= table["ci_high"])).mean())
+
+
+def compare(n_simulations: int, stops: tuple[int, ...] = (300, 400), **world: float) -> pd.DataFrame:
+    """Errors of random votes at 600 and of chosen ones at `stops`: one row for each simulation."""
+    rows = []
+    for seed in range(n_simulations):
+        strength, chance = label("random", 600, seed, **world)
+        result, _ = chance[600]
+        row = {"random 600": ranking_error(strength, result), "held, random 600": held(strength, result)}
+        strength, chosen = label("information", max(stops), seed, stops=stops, **world)
+        for n, (result, _) in chosen.items():
+            row[f"chosen {n}"] = ranking_error(strength, result)
+            row[f"held, chosen {n}"] = held(strength, result)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_with_interval(values: pd.Series) -> str:
+    """Mean with its 95% interval, in percent."""
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    return f"{values.mean():.1%} ± {half:.1%}"
+
+
+def step_times(n_pairs: int, n_models: int, n_intents: int = 1) -> tuple[float, float]:
+    """Median milliseconds for the next pair, and for a vote on the disk."""
+    n_prompts = n_pairs // (n_models * (n_models - 1) // 2) + 1
+    responses = make_responses(n_prompts, n_models)
+    intents = pd.Series({f"p{k}": k % n_intents for k in range(n_prompts)})
+    queue = PairQueue(responses, by=intents, random_state=0)
+    choosing, writing = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        log = VoteLog(Path(folder), rater="ana", dataset_id=queue.dataset_id)
+        for k in range(100):
+            start = time.perf_counter()
+            pair = queue.next_pair()
+            chosen = time.perf_counter()
+            log.append(pair.vote("left" if pair.model_left < pair.model_right else "right", nonce=str(k)))
+            writing.append(time.perf_counter() - chosen)
+            queue.sync(log)
+            choosing.append(chosen - start)
+    return 1000 * float(np.median(choosing)), 1000 * float(np.median(writing))
+
+
+def main() -> None:
+    """Print the tables."""
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    print(f"Share of model pairs in the wrong order, mean and 95% interval over {n} simulations")
+    for world in ({"n_models": 6}, {"n_models": 10}, {"n_models": 10, "spread": 0.5}, {"n_models": 20}):
+        table = compare(n, **world)
+        name = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in world.items())
+        for column in table.columns[::2]:
+            gain = mean_with_interval(table[column] - table["random 600"])
+            print(
+                f"{name:28s} {column:12s} {mean_with_interval(table[column])}; less random 600: {gain}; "
+                f"intervals hold {mean_with_interval(table['held, ' + column])}"
+            )
+    print("Median milliseconds: next pair, vote on the disk")
+    for n_pairs, n_models, n_intents in (
+        (1_000, 6, 1),
+        (10_000, 6, 1),
+        (100_000, 6, 1),
+        (100_000, 21, 1),
+        (100_000, 6, 24),
+    ):
+        choosing, writing = step_times(n_pairs, n_models, n_intents)
+        print(f"{n_pairs:7,} pairs, {n_models:2d} models, {n_intents:2d} intents: {choosing:.2f}, {writing:.2f}")
+
+
+if __name__ == "__main__":
+    main()

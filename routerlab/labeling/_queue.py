@@ -1,0 +1,310 @@
+"""Which pair next: a queue over all pairs of responses, with no browser in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from routerlab.labeling._candidates import build_candidates
+from routerlab.labeling._choice import Chooser, checked_share, entropy
+from routerlab.labeling._pairs import Pair, Progress
+from routerlab.labeling._records import Record
+from routerlab.labeling._showing import Drawn, drawn_before, pair_of, swapped
+from routerlab.schema import check_judgments
+
+if TYPE_CHECKING:
+    from routerlab.labeling._log import VoteLog
+
+Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
+_REPEAT_GAP = 5  # votes between a pair and its swapped repeat
+
+
+class PairQueue:
+    """Pairs of responses in the order in which votes on them tell most.
+
+    Parameters
+    ----------
+    responses : DataFrame
+        ``prompt_id``, ``model``, ``response``: see `routerlab.schema.check_responses`. Pairs that lack a response,
+        or whose two responses are the same text, are left out and counted in `progress`.
+    prompts : DataFrame, optional
+        ``prompt_id``, ``prompt``: the texts that `Pair.prompt` shows.
+    judgments : DataFrame or VoteLog, optional
+        What has been judged already: it informs the choice, and pairs judged by `rater` are not shown again.
+    by : str or Series, optional
+        Intent of each prompt (a column of `prompts`, or a Series indexed by ``prompt_id``). With
+        'information', every intent has ratings of its own; with 'by_intent', intents take turns.
+    strategy : {'information', 'random', 'by_intent'}, default 'information'
+        What picks the next pair.
+    random_share : float, default 0.2
+        Share of pairs drawn uniformly, whatever the strategy, so that every pair can come and its probability is known.
+    repeat_share : float, default 0.1
+        Share of showings that repeat an earlier pair with its sides swapped.
+    pairs : DataFrame, optional
+        Only these ``prompt_id, model_a, model_b``: for example `disagreements`.
+    rater : str, optional
+        Whose votes in `judgments` (column ``judge``) count as done; None: everybody's. Raters with the same
+        `random_state` get draws of their own.
+    overlap : bool, default True
+        Whether pairs drawn at random come in one order for all raters. They then share some, which `agreement` needs.
+    random_state : int, Generator or None, default None
+        Seed of sides, draws and repeats.
+
+    Attributes
+    ----------
+    dataset_id : str
+        Names the responses; give it to `VoteLog`.
+
+    Raises
+    ------
+    TableError
+        No pair to compare; responses that are not text; prompts or intents missing.
+
+    Examples
+    --------
+    >>> rows = [("p1", "big", "Paris."), ("p1", "small", "Lyon."), ("p2", "big", "4"), ("p2", "small", "5")]
+    >>> responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
+    >>> queue = PairQueue(responses, random_state=0)
+    >>> len(queue)
+    2
+    >>> pair = queue.next_pair()
+    >>> queue.observe(pair.vote("left", nonce="n1"))
+    >>> queue.progress().n_votes
+    1
+    """
+
+    def __init__(
+        self,
+        responses: pd.DataFrame,
+        prompts: pd.DataFrame | None = None,
+        *,
+        judgments: pd.DataFrame | VoteLog | None = None,
+        by: str | pd.Series | None = None,
+        strategy: Literal["information", "random", "by_intent"] = "information",
+        random_share: float = 0.2,
+        repeat_share: float = 0.1,
+        pairs: pd.DataFrame | None = None,
+        rater: str | None = None,
+        overlap: bool = True,
+        random_state: int | np.random.Generator | None = None,
+    ) -> None:
+        self._candidates = build_candidates(responses, prompts, by, pairs)
+        self._chooser = Chooser(self._candidates, strategy, random_share, overlap)
+        self._repeat_share = checked_share(repeat_share, "repeat_share")
+        self._seed = [entropy(random_state), *(rater or "").encode()]
+        self._buffer: list[Pair] = []
+        self._issued: dict[Key, Pair] = {}  # on its way to the rater, those in the buffer among them
+        self._decided: dict[Key, Record] = {}  # the vote or skip that counts
+        self._by_nonce: dict[str, Key] = {}
+        self._n_synced = 0
+        self._n_foreign = 0
+        if isinstance(judgments, pd.DataFrame):
+            self._take(judgments, rater)
+        elif judgments is not None:
+            self.sync(judgments)
+
+    @property
+    def dataset_id(self) -> str:
+        """Name of the responses."""
+        return self._candidates.dataset_id
+
+    def __len__(self) -> int:
+        """Pairs not yet decided (swapped repeats not counted)."""
+        return self._chooser.remaining.total + sum(not repeat for _, repeat in self._issued)
+
+    def __iter__(self) -> Iterator[Pair]:
+        """Yield pairs until none is left."""
+        return iter(self.next_pair, None)
+
+    def next_pair(self) -> Pair | None:
+        """Return the next pair to show; it does not come again unless it is undone or put back.
+
+        Returns
+        -------
+        Pair or None
+            None when every pair is decided or handed out.
+        """
+        self._fill(1)
+        return self._buffer.pop(0) if self._buffer else None
+
+    def peek(self, n: int = 2) -> list[Pair]:
+        """Return the pairs that `next_pair` will give, without taking them: for prefetching.
+
+        Parameters
+        ----------
+        n : int, default 2
+            How many.
+
+        Returns
+        -------
+        list of Pair
+            Fewer than `n` at the end. They are settled now, counting on votes for those before them.
+        """
+        self._fill(n)
+        return self._buffer[:n]
+
+    def put_back(self, pair: Pair) -> None:
+        """Make a pair that was handed out and not decided the next one again.
+
+        Parameters
+        ----------
+        pair : Pair
+            From `next_pair`.
+        """
+        if pair in self._issued.values() and pair not in self._buffer:
+            self._buffer.insert(0, pair)
+
+    def find(self, pair_id: str) -> Pair | None:
+        """Return the pair with this id, sides included, whether or not it was drawn: for a vote that comes late.
+
+        Parameters
+        ----------
+        pair_id : str
+            From a `Pair` of a queue over the same responses, with whatever seed.
+
+        Returns
+        -------
+        Pair or None
+            None if these responses have no such pair.
+        """
+        known = next((pair for pair in self._issued.values() if pair.pair_id == pair_id), None)
+        if known is not None:
+            return known
+        for (k, _), record in self._decided.items():
+            if record["pair_id"] == pair_id:
+                return pair_of(self._candidates, drawn_before(self._candidates, k, record))
+        if pair_id not in self._candidates.by_pair_id:
+            return None
+        k, first_on_left = self._candidates.by_pair_id[pair_id]
+        original = self._decided.get((k, False))
+        repeat_of = original["pair_id"] if original else None
+        return pair_of(self._candidates, Drawn(k, first_on_left, int(not first_on_left), None, "asked", repeat_of))
+
+    def observe(self, record: Mapping[str, Any]) -> None:
+        """Take note of a vote, skip or undo: from `Pair.vote`, or as it stands in a log.
+
+        Parameters
+        ----------
+        record : mapping
+            What is decided already, or about other responses, is passed over. An undone pair comes back as the next.
+        """
+        kind = record["type"]
+        if kind in ("vote", "skip"):
+            self._decide(dict(record))
+        elif kind == "undo" and record["undoes"] in self._by_nonce:
+            self._reopen(self._by_nonce.pop(record["undoes"]))
+
+    def sync(self, log: VoteLog) -> None:
+        """Take note of everything that a log holds and this queue has not seen: after each append or undo.
+
+        Parameters
+        ----------
+        log : VoteLog
+            Always the same one: the rater's own.
+        """
+        records = log.records(self._n_synced)
+        self._n_synced += len(records)
+        for record in records:
+            self.observe(record)
+
+    def progress(self) -> Progress:
+        """Return how far the rater is.
+
+        Returns
+        -------
+        Progress
+            Counts.
+        """
+        votes = [record for record in self._decided.values() if record["type"] == "vote"]
+        groups = zip(self._candidates.groups, self._chooser.votes_by_group.tolist(), strict=True)
+        return Progress(
+            n_votes=len(votes),
+            n_skipped=len(self._decided) - len(votes),
+            n_repeats=sum(record.get("repeat_of") is not None for record in votes),
+            n_pairs=len(self._candidates),
+            n_left=len(self),
+            n_missing=self._candidates.n_missing,
+            n_identical=self._candidates.n_identical,
+            n_foreign=self._n_foreign,
+            by_intent=dict(groups),
+        )
+
+    def _fill(self, n: int) -> None:
+        while len(self._buffer) < n and self._chooser.remaining.total:
+            self._buffer.append(self._issue(self._draw()))
+
+    def _draw(self) -> Drawn:
+        rng = np.random.default_rng([*self._seed, len(self._decided) + len(self._issued)])
+        repeatable = self._repeatable()
+        share = self._repeat_share if repeatable else 0.0
+        if rng.random() < share:
+            k, record = repeatable[int(rng.integers(len(repeatable)))]
+            return swapped(self._candidates, k, record, share / len(repeatable))
+        return self._chooser.draw(rng, 1.0 - share)
+
+    def _repeatable(self) -> list[tuple[int, Record]]:
+        """Votes that could come again with sides swapped: not repeated yet, and not among the latest."""
+        if not self._repeat_share:
+            return []
+        first = [(k, r) for (k, repeat), r in self._decided.items() if not repeat and r["type"] == "vote"]
+        old = first[: max(0, len(first) - _REPEAT_GAP)]
+        return [(k, r) for k, r in old if (k, True) not in self._decided and (k, True) not in self._issued]
+
+    def _issue(self, drawn: Drawn) -> Pair:
+        """Note that a pair is on its way to the rater."""
+        pair = pair_of(self._candidates, drawn)
+        self._issued[drawn.candidate, drawn.repeat_of is not None] = pair
+        if drawn.repeat_of is None:
+            self._chooser.take(drawn.candidate)
+        return pair
+
+    def _withdraw(self, key: Key) -> None:
+        """Note that a pair is no longer on its way."""
+        pair = self._issued.pop(key, None)
+        if pair is None:
+            return
+        self._buffer = [other for other in self._buffer if other.pair_id != pair.pair_id]
+        if pair.repeat_of is None:
+            self._chooser.expect(key[0], -1.0)
+
+    def _decide(self, record: Record) -> None:
+        k = self._candidates.find(record["prompt_id"], record.get("model_a"), record.get("model_b"))
+        if k is None:
+            self._n_foreign += 1
+            return
+        key = (k, record.get("repeat_of") is not None)
+        if key in self._decided:
+            return
+        self._withdraw(key)
+        self._decided[key] = record
+        self._by_nonce[record["nonce"]] = key
+        if record.get("repeat_of") is None:
+            self._chooser.remaining.remove(k)
+            self._count(k, record)
+
+    def _reopen(self, key: Key) -> None:
+        record = self._decided.pop(key)
+        if record.get("repeat_of") is None:
+            self._count(key[0], record, weight=-1.0)
+            self._withdraw((key[0], True))
+        self._buffer.insert(0, self._issue(drawn_before(self._candidates, key[0], record)))
+
+    def _count(self, k: int, record: Mapping[str, Any], weight: float = 1.0) -> None:
+        if record.get("type", "vote") == "vote":
+            first_on_left = self._candidates.first_on_left(k, record["model_a"])
+            self._chooser.count(k, first_on_left, record["winner"], weight)
+
+    def _take(self, judgments: pd.DataFrame, rater: str | None) -> None:
+        table = check_judgments(judgments)
+        own = [True] * len(table) if rater is None or "judge" not in table else (table["judge"] == rater).tolist()
+        for row, mine in zip(table.to_dict("records"), own, strict=True):
+            k = self._candidates.find(row["prompt_id"], row["model_a"], row["model_b"])
+            if k is None:
+                self._n_foreign += 1
+                continue
+            self._count(k, row)
+            if mine:
+                self._chooser.remaining.remove(k)

@@ -1,0 +1,189 @@
+// PairComparator: two responses side by side, and a verdict.
+
+function ratingsPanel(app) {
+  const { model } = app;
+  const list = h("div", { class: "rl-ratings" });
+  const toggle = app.button("ratings", { "aria-expanded": "false" });
+  const body = h("div", { class: "rl-panel", hidden: true }, list);
+
+  function draw() {
+    const panel = model.get("panel");
+    body.hidden = !panel.open;
+    toggle.setAttribute("aria-expanded", String(Boolean(panel.open)));
+    const rows = panel.rows ?? [];
+    const low = Math.min(...rows.map((row) => row.low));
+    const span = Math.max(...rows.map((row) => row.high)) - low || 1;
+    const at = (value) => `${(100 * (value - low)) / span}%`;
+    list.replaceChildren(
+      ...rows.map((row) => {
+        const whisker = h("i", { class: "rl-whisker" });
+        whisker.style.left = at(row.low);
+        whisker.style.width = `${(100 * (row.high - row.low)) / span}%`;
+        const dot = h("i", { class: "rl-dot" });
+        dot.style.left = at(row.rating);
+        const interval = `${Math.round(row.low)} to ${Math.round(row.high)}, ${plural(row.n, "vote")}`;
+        return h("div", { class: "rl-rating" }, h("span", { class: "rl-model", title: row.model }, row.model),
+          h("span", { class: "rl-track", "aria-hidden": "true" }, whisker, dot),
+          h("span", { class: "rl-num" }, `${Math.round(row.rating)} `, h("small", {}, interval)));
+      }),
+      h("p", { class: "rl-muted" }, panel.text ?? ""),
+    );
+  }
+  model.on("change:panel", draw);
+  draw();
+  return {
+    body,
+    button: toggle,
+    stop: () => model.off("change:panel", draw),
+    toggle: () => model.send({ type: "panel", open: !model.get("panel").open }),
+  };
+}
+
+function column(side, onscroll) {
+  const label = `Response ${side}`;
+  const text = h("div", { class: "rl-text", tabindex: "0", role: "region", "aria-label": label, dir: "auto", onscroll });
+  const more = h("div", { class: "rl-more", hidden: true });
+  const badge = h("div", { class: "rl-side", "aria-hidden": "true" }, side);
+  const node = h("section", { class: `rl-col rl-${side.toLowerCase()}` }, badge, text, more);
+  return { node, text, more };
+}
+
+function buildComparator(app) {
+  const { model } = app;
+  let card = null;
+  let mode = "markdown";
+  let locked = true; // scroll together
+  let full = false;
+  let least = 0;
+  let ghost = null; // the column that the other one has just moved
+  const columns = { left: column("A", () => follow("left", "right")), right: column("B", () => follow("right", "left")) };
+  const both = Object.values(columns);
+  const prompt = h("div", { class: "rl-prompt-text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Prompt" });
+  const intent = h("span", { class: "rl-chip" });
+  const fold = app.button("fold", { "aria-expanded": "true" });
+  const raw = app.button("raw", { "aria-pressed": "false" });
+  const diff = app.button("diff", { "aria-pressed": "false" });
+  const lock = app.button("lock", { "aria-pressed": "true" });
+  const tools = h("div", { class: "rl-row" }, h("b", { class: "rl-label" }, "Prompt"), intent,
+    h("span", { class: "rl-grow" }), raw, diff, lock, fold);
+  const promptCard = h("div", { class: "rl-prompt" }, tools, prompt);
+  const grid = h("div", { class: "rl-cols" }, columns.left.node, columns.right.node);
+  const panel = ratingsPanel(app);
+  grid.style.setProperty("--rl-height", `min(${model.get("height")}px, 52vh)`);
+  const body = h("div", { class: "rl-body" }, promptCard,
+    grid,
+    h("div", { class: "rl-verdicts" },
+      app.button("left", { kind: "rl-vote rl-a" }), app.button("tie", { kind: "rl-vote" }),
+      app.button("both_bad", { kind: "rl-vote" }), app.button("right", { kind: "rl-vote rl-b" })));
+
+  function follow(from, to) {
+    if (ghost === from) {
+      ghost = null;
+      return;
+    }
+    if (!locked) return;
+    const [a, b] = [columns[from].text, columns[to].text];
+    const top = (a.scrollTop / Math.max(1, a.scrollHeight - a.clientHeight)) * (b.scrollHeight - b.clientHeight);
+    if (Math.abs(b.scrollTop - top) > 1) {
+      ghost = to;
+      b.scrollTop = top;
+    }
+  }
+
+  function fill(content) {
+    for (const [side, { text, more }] of Object.entries(columns)) {
+      const value = content[side];
+      if (content.html) text.innerHTML = value.body; // rendered and sanitised in Python
+      else text.textContent = value.body;
+      text.classList.toggle("rl-plain", content.mode !== "markdown");
+      text.classList.toggle("rl-mono", content.mode === "raw");
+      if (!value.body) text.replaceChildren(h("em", { class: "rl-muted" }, "The response is empty."));
+      more.hidden = !value.note;
+      const all = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: showAll }, "Show all as plain text");
+      more.replaceChildren(h("span", {}, value.note ?? ""), value.cut && !full ? all : "");
+    }
+    // Grow with the content but do not shrink again: the buttons should stay where the hand expects them.
+    least = Math.max(least, ...both.map(({ text }) => text.offsetHeight));
+    grid.style.setProperty("--rl-least", `${least}px`);
+  }
+
+  function showAll() {
+    full = true;
+    ask("raw");
+    app.focus(); // the button is about to go
+  }
+
+  function ask(wanted) {
+    mode = wanted;
+    raw.setAttribute("aria-pressed", String(mode === "raw"));
+    diff.setAttribute("aria-pressed", String(mode === "diff"));
+    if (mode === "markdown" && !full) fill({ html: true, mode, left: card.left, right: card.right });
+    else model.send({ type: "view", id: app.shownId, mode, full });
+  }
+
+  return {
+    body,
+    after: panel.body,
+    tool: panel.button,
+    stop: panel.stop,
+    toggles: {
+      raw: () => { full = false; ask(mode === "raw" ? "markdown" : "raw"); },
+      diff: () => { full = false; ask(mode === "diff" ? "markdown" : "diff"); },
+      lock: () => { locked = !locked; lock.setAttribute("aria-pressed", String(locked)); },
+      fold: () => fold.setAttribute("aria-expanded", String(!promptCard.classList.toggle("rl-folded"))),
+      ratings: panel.toggle,
+    },
+    show(next) {
+      card = next;
+      full = false;
+      setText(prompt, card.prompt);
+      prompt.hidden = !card.prompt;
+      setText(intent, card.intent ?? "");
+      intent.hidden = !card.intent;
+      fill({ html: true, mode: "markdown", left: card.left, right: card.right });
+      for (const { text } of both) text.scrollTop = 0;
+      prompt.scrollTop = 0;
+      if (mode !== "markdown") ask(mode);
+    },
+    message(content) {
+      if (content.type === "view" && content.id === app.shownId && content.mode === mode) fill(content);
+    },
+    key(event, root) {
+      const page = columns.left.text.clientHeight * 0.9;
+      const steps = { ArrowDown: 60, ArrowUp: -60, PageDown: page, PageUp: -page, Home: -1e9, End: 1e9 };
+      const step = event.key === " " ? (event.shiftKey ? -page : page) : steps[event.key];
+      if (!step || event.target !== root) return;
+      event.preventDefault();
+      columns.left.text.scrollTop += step;
+      if (!locked || columns.left.text.scrollHeight <= columns.left.text.clientHeight) columns.right.text.scrollTop += step;
+    },
+  };
+}
+
+export default {
+  render(context) {
+    let view = null;
+    const spec = {
+      name: "rl-comparator",
+      title: "Which response is better?",
+      noun: "Pair",
+      actions: (app) => ({
+        left: { label: "A is better", run: () => app.decide("left") },
+        right: { label: "B is better", run: () => app.decide("right") },
+        tie: { label: "Tie", run: () => app.decide("tie") },
+        both_bad: { label: "Both bad", run: () => app.decide("both_bad") },
+        raw: { label: "Plain text", run: () => view.toggles.raw() },
+        diff: { label: "Differences", run: () => view.toggles.diff() },
+        lock: { label: "Scroll together", run: () => view.toggles.lock() },
+        fold: { label: "Fold", help: "Fold the prompt", run: () => view.toggles.fold() },
+        ratings: { label: "Ratings so far", run: () => view.toggles.ratings() },
+      }),
+      build: (app) => (view = buildComparator(app)),
+    };
+    const stop = labeler(context, spec);
+    return () => {
+      stop();
+      view.stop();
+    };
+  },
+};

@@ -1,0 +1,99 @@
+"""Readable in every theme and width, usable without a mouse: axe-core finds nothing serious."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from apps import Book
+
+SETUP = """
+shutil.rmtree("looks", ignore_errors=True)
+text = '''# Title {i}
+
+Some **bold** `code`, [a link](http://x.invalid), ![an image](y)
+
+> quote
+
+```python
+def f(x): return 'a' + 1  # {m}
+```
+
+| a | b |
+|-|-|
+| 1 | 2 |
+
+- one
+- two
+'''
+responses, prompts = table(8, text=text + "more words " * 150)
+prompts["intent"] = ["cooking", "code"] * 4
+verdicts = [("ana", "model_a"), ("ben", "tie")]
+rows = [(p, "akkouq", "tabmow", w, j, "because") for p in prompts.prompt_id[:4] for j, w in verdicts]
+votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge", "note"])
+known = prompts.set_index("prompt_id").intent[:4]
+"""
+WIDGETS = {
+    "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes)",
+    "intents": "IntentLabeler(prompts, ['cooking', 'code', 'chat'], log='looks/i.jsonl', rater='ana', labels=known)",
+    "browser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
+}
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+
+
+@pytest.fixture
+def themed(lab: Book):
+    def switch(theme: str) -> None:
+        lab.page.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", THEMES[theme]
+        )
+        lab.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{json.dumps(theme == 'light')}'")
+
+    yield switch
+    switch("light")
+    lab.page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_axe_finds_nothing_serious(lab: Book, axe: str, themed, name: str):
+    page = lab.page
+    lab.run(SETUP)
+    lab.show(f"w = {WIDGETS[name]}\nw")
+    if not page.evaluate("typeof window.axe === 'object'"):
+        page.evaluate(axe)
+    for theme, width in (("light", 1280), ("dark", 1280), ("dark", 600), ("light", 600)):
+        themed(theme)
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.focus(".rl")
+        if name == "comparator" and theme == "light" and width == 1280:
+            for key in "1dg?n":
+                page.wait_for_timeout(350)
+                page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        result = page.evaluate("window.axe.run('.rl', {resultTypes: ['violations']})")
+        serious = [
+            (v["id"], [(n["html"][:120], n["failureSummary"][:300]) for n in v["nodes"][:3]])
+            for v in result["violations"] if v["impact"] in ("serious", "critical")
+        ]  # fmt: skip
+        assert not serious, (theme, width, serious)
+        wide = "[...document.querySelectorAll('.rl')].filter((e) => e.scrollWidth > e.clientWidth + 1).length"
+        assert page.evaluate(wide) == 0, (theme, width)
+
+
+def test_columns_stand_side_by_side_or_stacked(lab: Book, themed):
+    lab.run(SETUP)
+    lab.show(f"w = {WIDGETS['comparator']}\nw")
+
+    def tops() -> list[float]:
+        return lab.page.evaluate(
+            "[...document.querySelectorAll('.rl-col')].map((e) => Math.round(e.getBoundingClientRect().top))"
+        )
+
+    assert tops()[0] == tops()[1]
+    heights = lab.page.evaluate("[...document.querySelectorAll('.rl-col')].map((e) => e.offsetHeight)")
+    assert heights[0] == heights[1]
+    lab.page.evaluate("document.querySelector('.rl-text').scrollTop = 1e6")
+    lab.page.wait_for_function("document.querySelectorAll('.rl-text')[1].scrollTop > 0")
+    lab.page.set_viewport_size({"width": 600, "height": 1000})
+    lab.page.wait_for_timeout(200)
+    assert tops()[0] < tops()[1]

@@ -1,0 +1,71 @@
+"""The next pair is there in an instant, whatever the size of the data."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+from apps import Book
+
+# From the press of a key to the frame in which the next pair is painted.
+PRESS = """() => new Promise((done) => {
+  const count = document.querySelector('.rl-count'), before = count.textContent, start = performance.now();
+  const watch = new MutationObserver(() => {
+    if (count.textContent === before) return;
+    watch.disconnect();
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
+  });
+  watch.observe(count, {childList: true, characterData: true, subtree: true});
+  document.querySelector('.rl').dispatchEvent(new KeyboardEvent('keydown', {key: '1', bubbles: true}));
+})"""
+
+
+@pytest.mark.parametrize("n_pairs", [1_000, 10_000, 100_000])
+def test_next_pair_in_under_100_ms_and_100_kb(lab: Book, n_pairs: int, record_property):
+    lab.show(
+        "shutil.rmtree('speed', ignore_errors=True)\n"
+        f"responses, prompts = table({n_pairs // 10}, models=list('abcde'))\n"
+        f"c = PairComparator(responses, prompts, log='speed', rater='ana')\nc"
+    )
+    lab.page.focus(".rl")
+    times, sizes = [], []
+    for _ in range(8):
+        lab.page.wait_for_timeout(300)
+        lab.frames = []
+        times.append(lab.page.evaluate(PRESS))
+        lab.page.wait_for_timeout(150)
+        sizes.append(sum(map(len, lab.frames)))
+    lab.frames = None
+    record_property("ms", f"{n_pairs} pairs: median {median(times):.0f} ms, most {max(times):.0f} ms")
+    record_property("bytes", f"{n_pairs} pairs: median {median(sizes):.0f} bytes a step, most {max(sizes)}")
+    assert median(times[2:]) < 100
+    assert max(sizes) < 100_000
+
+
+def test_a_megabyte_is_shown_in_parts(lab: Book):
+    lab.frames = []
+    lab.show("""
+shutil.rmtree("large", ignore_errors=True)
+texts = ["", "# " + "word " * 200_000, chr(0) * 9_000 + chr(27), "שלום עולם " * 500]
+rows = [(f"p{i}", m, t + m) for i, t in enumerate(texts) for m in "ab"]
+responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
+responses.loc[0, "response"] = ""
+c = PairComparator(responses, log="large", rater="ana", repeat_share=0)
+c""")
+    page = lab.page
+    page.focus(".rl")
+    notes = []
+    for i in range(4):
+        page.wait_for_function(f"document.querySelector('.rl-count').textContent === '{i} of 4'")
+        page.wait_for_timeout(300)
+        notes.append(page.inner_text(".rl-cols"))
+        if "Only the first" in notes[-1]:
+            sent = sum(map(len, lab.frames))
+            page.click("text=Show all as plain text >> nth=0")
+            page.wait_for_function("document.querySelector('.rl-text').textContent.length > 1e6")
+        page.keyboard.press("1")
+    lab.frames = None
+    assert sent < 300_000  # three steps
+    assert any("The response is empty" in note for note in notes)
+    assert any("Only the first" in note for note in notes)
+    assert any("control characters" in note for note in notes)
