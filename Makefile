@@ -1,16 +1,18 @@
 # make demo    make .venv, install, run the quickstart, print its headline and where it lies
 # make test    make .venv, install, run every test but those that need a browser or the internet
 # make lab     open JupyterLab on the quickstart
+# make label   serve the side-by-side comparator to raters (Voila, 127.0.0.1)
+# make test-browser  install a browser where there is none, and run the tests that need one
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/case_studies/*.ipynb))
+NOTEBOOKS := $(filter-out notebooks/label.ipynb,$(sort $(wildcard notebooks/*.ipynb notebooks/case_studies/*.ipynb)))
 
 # Threads that spin while they wait slow torch down by up to 10x on small machines.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo lab test lint format notebooks benchmarks clean
+.PHONY: help install demo lab label test test-browser lint format notebooks benchmarks clean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -26,6 +28,19 @@ demo: $(INSTALLED)
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks/00_quickstart.ipynb
+
+BROWSER := $(VENV)/.installed-browser
+$(BROWSER): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,test,dev,browser]"
+	@touch $@
+
+label: $(BROWSER)
+	$(BIN)/voila --Voila.ip=127.0.0.1 notebooks/label.ipynb
+
+test-browser: $(BROWSER)
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null)
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix .cache axe-core
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser"

@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "datasets": {"schema", "pricing"},
     "routers": {"schema", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision"},
+    "labeling": {"schema", "ratings"},
+    "widgets": {"schema", "labeling", "evaluation", "ratings", "neighbors", "embedding"},
 }
 
 
