@@ -86,9 +86,10 @@ def standings(judgments: pd.DataFrame, *, confidence: float = 0.95) -> Standings
     """Rate models from votes whose pairs were chosen actively, as they come in.
 
     Where earlier votes decide which pairs come next, maximum likelihood exaggerates differences, and its intervals
-    hold the truth too seldom (85% instead of 95% with 20 models and 400 votes). A posterior does not depend on how
-    pairs were chosen, if its prior is right. Here ratings have a normal prior whose standard deviation is averaged
-    over, given the votes.
+    hold the truth too seldom: in simulations with 400 votes on 10 or 20 models, 88 or 89% of the time, not 95%. A
+    posterior does not depend on how pairs were chosen, if its prior is right. Here ratings have a normal prior whose
+    standard deviation is averaged over, given the votes: in the same simulations, intervals held the truth 94% of
+    the time, and errors were a third smaller.
 
     Parameters
     ----------
