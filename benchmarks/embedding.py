@@ -2,7 +2,7 @@
 
 python benchmarks/embedding.py    needs the published files: ROUTERLAB_DATA, or a download of 3 MB
 
-Settings were chosen on the first two folds shuffled by seed 1; the table uses seed 0.
+Settings were chosen with folds shuffled by seed 1; the table uses seed 0.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""What the routers reach on published data, out of fold: the claims of benchmarks/README.md."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.model_selection import KFold
+
+import routerlab as rl
+from routerlab.embedding import join_embeddings
+from routerlab.schema import DroppedRowsWarning
+
+pytestmark = [pytest.mark.slow, pytest.mark.realdata]
+
+
+@pytest.mark.timeout(1500)  # a machine that has not embedded these 14,042 prompts before needs minutes
+def test_mmlu_apgr_and_cpt(published_data):
+    data = rl.fetch_routellm("mmlu")
+    quality, cost = rl.pivot_outcomes(data.outcomes)
+    strong, weak = "gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1"
+    prompts = data.prompts.loc[quality.index, "prompt"]
+    X = join_embeddings(
+        rl.SentenceEmbedder().fit_transform(prompts), rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5]
+    )
+    folds = KFold(5, shuffle=True, random_state=0).split(X)
+    estimate = rl.cross_estimates(rl.KNNRouter(120, weights="similarity"), X, quality, cost, cv=folds).quality
+    curve = rl.call_curve(estimate[strong] - estimate[weak], quality, strong=strong, weak=weak)
+    assert rl.apgr(curve) >= 0.69
+    assert rl.cpt(curve, 0.5) <= 0.28
+
+
+def test_routerbench_intent_routing_beats_the_zero_router_and_plain_knn(published_data):
+    data = rl.fetch_routerbench()
+    with pytest.warns(DroppedRowsWarning, match="left out 20 of 2225"):
+        quality, cost = rl.pivot_outcomes(data.outcomes)
+    prompts = data.prompts.loc[quality.index]
+    X = join_embeddings(
+        rl.SentenceEmbedder().fit_transform(prompts["question"]),
+        rl.SurfaceFeatures().fit_transform(prompts["question"]),
+    )
+    folds = list(KFold(5, shuffle=True, random_state=0).split(X))
+    ours = rl.cross_sweep(rl.IntentRouter(15), X, quality, cost, intents=prompts["dataset"], cv=folds)
+    plain = rl.cross_sweep(rl.KNNRouter(40, cost_estimate="mean"), X, quality, cost, cv=folds)
+    baseline = "gpt-4-1106-preview"
+    saving = rl.saving_at_parity(ours, quality, cost, baseline=baseline, margin=0.01)
+    assert saving.estimate >= 0.2 and saving.low > 0
+    assert rl.aiq_difference(ours, "zero_router", quality, cost).low > 0
+    assert rl.aiq_difference(ours, plain, quality, cost).low > 0
