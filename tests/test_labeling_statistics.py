@@ -289,6 +289,17 @@ def test_standings_are_the_posterior():
     assert spread == pytest.approx(variance, rel=0.2)
 
 
+def test_standings_say_how_they_were_made():
+    votes, _ = random_votes(50, m=2)
+    votes["model_a"] = votes["model_a"].replace("m0", "<m>")
+    votes["model_b"] = votes["model_b"].replace("m0", "<m>")
+    votes.attrs["provenance"] = "simulated: seed 0"
+    result = standings(votes)
+    assert repr(result).count("\n") == 2 and repr(result).endswith("95%, 50 votes; simulated: seed 0")
+    assert "&lt;m&gt;" in result._repr_html_() and "<m>" not in result._repr_html_()
+    assert result.table().attrs["provenance"] == "simulated: seed 0"
+
+
 def test_standings_do_not_depend_on_sides_order_or_names():
     votes, _ = random_votes(100, n_prompts=40)
     result = standings(votes)

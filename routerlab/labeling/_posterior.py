@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ POINTS = 400.0 / np.log(10.0)  # arena points of one log-odds
 _SDS = np.geomspace(0.05, 5.0, 16)  # standard deviations of ratings that are averaged over, in log-odds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Standings:
     """Posterior of the models' ratings.
 
@@ -76,10 +77,15 @@ class Standings:
         frame.attrs["provenance"] = self.provenance
         return frame
 
-    def __str__(self) -> str:
-        """Return a line for each model."""
+    def __repr__(self) -> str:
+        """Return a line for each model, and one that says how they were made."""
         rows = self.table().itertuples(index=False)
-        return "\n".join(f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n} votes" for r in rows)
+        lines = [f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n} votes" for r in rows]
+        made = f"{self.method}; {self.confidence:.0%}, {self.n_judgments} votes"
+        return "\n".join([*lines, f"{made}; {self.provenance}" if self.provenance else made])
+
+    def _repr_html_(self) -> str:
+        return f"{self.table().round().to_html(index=False, escape=True)}<p>{escape(repr(self).splitlines()[-1])}</p>"
 
 
 def standings(judgments: pd.DataFrame, *, confidence: float = 0.95) -> Standings:
