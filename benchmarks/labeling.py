@@ -105,17 +105,29 @@ def held(strength: dict[str, float], result: Standings) -> float:
     return float(((table["ci_low"] <= points) & (points <= table["ci_high"])).mean())
 
 
-def compare(n_simulations: int, stops: tuple[int, ...] = (300, 400), **world: float) -> pd.DataFrame:
-    """Errors of random votes at 600 and of chosen ones at `stops`: one row for each simulation."""
+def compare(n_simulations: int, **world: float) -> pd.DataFrame:
+    """Ranking errors, and shares of intervals that hold the truth, after 300, 400 and 600 votes of either kind.
+
+    Parameters
+    ----------
+    n_simulations : int
+        Raters of each kind; one of each kind judges the same models.
+    **world
+        ``n_models`` and ``spread``, as in `label`.
+
+    Returns
+    -------
+    DataFrame of shape (n_simulations, 10)
+        Columns such as 'chosen 400' (error) and 'held, chosen 400'.
+    """
     rows = []
     for seed in range(n_simulations):
-        strength, chance = label("random", 600, seed, **world)
-        result, _ = chance[600]
-        row = {"random 600": ranking_error(strength, result), "held, random 600": held(strength, result)}
-        strength, chosen = label("information", max(stops), seed, stops=stops, **world)
-        for n, (result, _) in chosen.items():
-            row[f"chosen {n}"] = ranking_error(strength, result)
-            row[f"held, chosen {n}"] = held(strength, result)
+        row = {}
+        for name, strategy, stops in (("random", "random", (400, 600)), ("chosen", "information", (300, 400))):
+            strength, results = label(strategy, max(stops), seed, stops=stops, **world)
+            for n, (result, _) in results.items():
+                row[f"{name} {n}"] = ranking_error(strength, result)
+                row[f"held, {name} {n}"] = held(strength, result)
         rows.append(row)
     return pd.DataFrame(rows)
 

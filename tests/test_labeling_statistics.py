@@ -289,6 +289,17 @@ def test_standings_are_the_posterior():
     assert spread == pytest.approx(variance, rel=0.2)
 
 
+def test_standings_say_how_they_were_made():
+    votes, _ = random_votes(50, m=2)
+    votes["model_a"] = votes["model_a"].replace("m0", "<m>")
+    votes["model_b"] = votes["model_b"].replace("m0", "<m>")
+    votes.attrs["provenance"] = "simulated: seed 0"
+    result = standings(votes)
+    assert repr(result).count("\n") == 2 and repr(result).endswith("95%, 50 votes; simulated: seed 0")
+    assert "&lt;m&gt;" in result._repr_html_() and "<m>" not in result._repr_html_()
+    assert result.table().attrs["provenance"] == "simulated: seed 0"
+
+
 def test_standings_do_not_depend_on_sides_order_or_names():
     votes, _ = random_votes(100, n_prompts=40)
     result = standings(votes)
@@ -376,20 +387,19 @@ def test_maximum_likelihood_exaggerates_where_standings_do_not():
 
 @pytest.fixture(scope="module")
 def sessions():
-    """Sixty raters of ten models: 600 votes at random, and 400 on chosen pairs."""
-    return compare(60, stops=(400,), n_models=10)
+    """Eighty raters of ten models: votes at random, and votes on chosen pairs."""
+    return compare(80, n_models=10)
 
 
 @pytest.mark.slow
 def test_400_chosen_votes_rank_as_well_as_600_random_ones(sessions):
-    """The interval of the difference lies below +0.5 points; benchmarks/labeling.py measures it with more raters."""
-    difference = sessions["chosen 400"] - sessions["random 600"]
-    upper = difference.mean() + 1.645 * difference.std() / np.sqrt(len(difference))
-    assert difference.mean() <= 0
-    assert upper < 0.005
+    """No worse than 600, and surely better than 400. benchmarks/labeling.py measures it with more raters."""
+    assert sessions["chosen 400"].mean() <= sessions["random 600"].mean()
+    better = sessions["random 400"] - sessions["chosen 400"]
+    assert better.mean() - 1.96 * better.std() / np.sqrt(len(better)) > 0
 
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_although_pairs_were_chosen(sessions):
-    assert 0.93 <= sessions["held, chosen 400"].mean() <= 0.97
-    assert 0.93 <= sessions["held, random 600"].mean() <= 0.97
+    for votes in ("chosen 300", "chosen 400", "random 400", "random 600"):
+        assert 0.93 <= sessions[f"held, {votes}"].mean() <= 0.97

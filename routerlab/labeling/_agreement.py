@@ -201,7 +201,7 @@ def _comparable(judgments: pd.DataFrame) -> pd.DataFrame:
         reject(
             "judgments table",
             "holds no pair of responses that two raters judged.",
-            "Let raters share some pairs, e.g. PairQueue(pairs=...) with the same pairs for each.",
+            "Let raters share pairs: PairQueue(overlap=True, random_share=...), or the same pairs=... for each.",
         )
     return frame
 

@@ -214,7 +214,8 @@ def _groups(prompt_ids: Any, prompts: pd.DataFrame | None, by: str | pd.Series |
             "Give every prompt_id of the responses a group, or keep only responses to labelled prompts.",
         )
     codes, values = pd.factorize(labels)
-    return codes, [v.item() if isinstance(v, np.generic) else v for v in values]
+    plain = (v.item() if isinstance(v, np.generic) else v for v in values)
+    return codes, [v if isinstance(v, str | int | float) else str(v) for v in plain]  # a record holds it as JSON
 
 
 def _prompt_texts(prompt_ids: Any, prompts: pd.DataFrame | None) -> list[str]:

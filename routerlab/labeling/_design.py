@@ -9,7 +9,6 @@ from scipy.special import ndtr
 from routerlab.ratings import solve_bradley_terry
 
 Floats = NDArray[np.float64]
-_EVEN = 0.02  # weight of differences whose order is beyond doubt, relative to a typical one
 
 
 class RatingState:
@@ -75,12 +74,12 @@ def difference_variance(covariance: Floats) -> Floats:
 
 
 def ranking_gain(ratings: Floats, covariance: Floats) -> Floats:
-    """Relative reduction of the variance of rating differences that one vote on each pair of models is worth.
+    """Return how much one vote on each pair of models is expected to sharpen the ranking.
 
-    Differences are weighted by the probability that their sign is wrong, so that votes go where the ranking is in
-    doubt, with a small even share for all. A vote on (i, j) lowers the variance of every difference (a, b) by
-    ``w c**2 / (1 + w s)``: c the covariance of the two differences, s the variance of (i, j), w = p (1 - p). Summed
-    over all (a, b) that is a quadratic form, which costs O(n_models**3) for all pairs together.
+    Sums, over all pairs (a, b), the reduction of the standard error of their difference, times the probability that
+    the difference has the wrong sign: votes go where the ranking is in doubt. A vote on (i, j) lowers the variance of
+    every difference (a, b) by ``w c**2 / (1 + w s)``: c the covariance of the two differences, s the variance of (i,
+    j), w = p (1 - p). The sum is a quadratic form, which costs O(n_models**3) for all (i, j) together.
 
     Parameters
     ----------
@@ -96,10 +95,10 @@ def ranking_gain(ratings: Floats, covariance: Floats) -> Floats:
     """
     m = ratings.shape[-1]
     spread = difference_variance(covariance)
-    typical = spread.sum(axis=(1, 2), keepdims=True) / (m * (m - 1))
     spread[:, range(m), range(m)] = 1.0
+    error = np.sqrt(spread)
     difference = ratings[:, :, None] - ratings[:, None, :]
-    weight = ndtr(-np.abs(difference) / np.sqrt(spread)) / spread + _EVEN / typical
+    weight = ndtr(-np.abs(difference) / error) / (2.0 * error)
     weight[:, range(m), range(m)] = 0.0
     laplacian = np.eye(m) * weight.sum(axis=2, keepdims=True) - weight
     reach = difference_variance(covariance @ laplacian @ covariance)

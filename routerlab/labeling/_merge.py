@@ -30,8 +30,8 @@ def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_votes, n_columns)
-        As from `VoteLog.votes`, sorted by ``judged_at``. ``attrs``: dataset_id, reports (a `LogReport` for each
-        log), n_conflicts.
+        As from `VoteLog.votes`, sorted by ``judged_at``. ``attrs``: dataset_id, reports (for each
+        log, what reading it found), n_conflicts.
 
     Raises
     ------
@@ -69,8 +69,15 @@ def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
         raise LogOwnerError(msg)
     votes, n_conflicts = _union(zip((header["rater"] for header in headers), readers, strict=True))
     frame = votes_frame(votes, next(iter(ids)))
-    frame.attrs |= {"reports": tuple(reader.report() for reader in readers), "n_conflicts": n_conflicts}
-    _warn(frame)
+    reports = [reader.report() for reader in readers]
+    frame.attrs |= {"reports": [str(report) for report in reports], "n_conflicts": n_conflicts}
+    problems = [str(report) for report in reports if not report.clean]
+    if n_conflicts:
+        problems.append(
+            f"{n_conflicts} votes are on pairs that the same rater had decided in another file; the earlier ones count."
+        )
+    if problems:
+        warnings.warn(" ".join(problems), LogWarning, stacklevel=2)
     return frame
 
 
@@ -181,17 +188,6 @@ def _union(logs: Iterable[tuple[str, Reader]]) -> tuple[list[Record], int]:
     first = {(r["judge"], *showing(r)): r["nonce"] for r in reversed(votes)}
     counting = [r for r in votes if first[r["judge"], *showing(r)] == r["nonce"]]
     return counting, len(votes) - len(counting)
-
-
-def _warn(frame: pd.DataFrame) -> None:
-    problems = [str(report) for report in frame.attrs["reports"] if not report.clean]
-    if frame.attrs["n_conflicts"]:
-        problems.append(
-            f"{frame.attrs['n_conflicts']} votes are on pairs that the same rater had decided in another file; the "
-            "earlier ones count."
-        )
-    if problems:
-        warnings.warn(" ".join(problems), LogWarning, stacklevel=3)
 
 
 def _votes(votes: Any) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ POINTS = 400.0 / np.log(10.0)  # arena points of one log-odds
 _SDS = np.geomspace(0.05, 5.0, 16)  # standard deviations of ratings that are averaged over, in log-odds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Standings:
     """Posterior of the models' ratings.
 
@@ -76,19 +77,25 @@ class Standings:
         frame.attrs["provenance"] = self.provenance
         return frame
 
-    def __str__(self) -> str:
-        """Return a line for each model."""
+    def __repr__(self) -> str:
+        """Return a line for each model, and one that says how they were made."""
         rows = self.table().itertuples(index=False)
-        return "\n".join(f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n} votes" for r in rows)
+        lines = [f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n} votes" for r in rows]
+        made = f"{self.method}; {self.confidence:.0%}, {self.n_judgments} votes"
+        return "\n".join([*lines, f"{made}; {self.provenance}" if self.provenance else made])
+
+    def _repr_html_(self) -> str:
+        return f"{self.table().round().to_html(index=False, escape=True)}<p>{escape(repr(self).splitlines()[-1])}</p>"
 
 
 def standings(judgments: pd.DataFrame, *, confidence: float = 0.95) -> Standings:
     """Rate models from votes whose pairs were chosen actively, as they come in.
 
     Where earlier votes decide which pairs come next, maximum likelihood exaggerates differences, and its intervals
-    hold the truth too seldom (85% instead of 95% with 20 models and 400 votes). A posterior does not depend on how
-    pairs were chosen, if its prior is right. Here ratings have a normal prior whose standard deviation is averaged
-    over, given the votes.
+    hold the truth too seldom: in simulations with 400 votes on 10 or 20 models, 88 or 89% of the time, not 95%. A
+    posterior does not depend on how pairs were chosen, if its prior is right. Here ratings have a normal prior whose
+    standard deviation is averaged over, given the votes: in the same simulations, intervals held the truth 94% of
+    the time, and errors were a third smaller.
 
     Parameters
     ----------

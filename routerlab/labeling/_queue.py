@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from routerlab.labeling._log import VoteLog
 
 Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
-_REPEAT_GAP = 5  # votes between a pair and its swapped repeat
+_REPEAT_GAP = 5  # votes between a pair and its repeat
 
 
 class PairQueue:
@@ -53,11 +53,6 @@ class PairQueue:
     random_state : int, Generator or None, default None
         Seed of sides, draws and repeats.
 
-    Attributes
-    ----------
-    dataset_id : str
-        Names the responses; give it to `VoteLog`.
-
     Raises
     ------
     TableError
@@ -68,8 +63,6 @@ class PairQueue:
     >>> rows = [("p1", "big", "Paris."), ("p1", "small", "Lyon."), ("p2", "big", "4"), ("p2", "small", "5")]
     >>> responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
     >>> queue = PairQueue(responses, random_state=0)
-    >>> len(queue)
-    2
     >>> pair = queue.next_pair()
     >>> queue.observe(pair.vote("left", nonce="n1"))
     >>> queue.progress().n_votes
@@ -102,13 +95,13 @@ class PairQueue:
         self._n_synced = 0
         self._n_foreign = 0
         if isinstance(judgments, pd.DataFrame):
-            self._take(judgments, rater)
+            self._take(check_judgments(judgments), rater)
         elif judgments is not None:
             self.sync(judgments)
 
     @property
     def dataset_id(self) -> str:
-        """Name of the responses."""
+        """Name of the responses, which `VoteLog` needs."""
         return self._candidates.dataset_id
 
     def __len__(self) -> int:
@@ -298,13 +291,11 @@ class PairQueue:
             self._chooser.count(k, first_on_left, record["winner"], weight)
 
     def _take(self, judgments: pd.DataFrame, rater: str | None) -> None:
-        table = check_judgments(judgments)
-        own = [True] * len(table) if rater is None or "judge" not in table else (table["judge"] == rater).tolist()
-        for row, mine in zip(table.to_dict("records"), own, strict=True):
+        for row in judgments.to_dict("records"):
             k = self._candidates.find(row["prompt_id"], row["model_a"], row["model_b"])
             if k is None:
                 self._n_foreign += 1
                 continue
             self._count(k, row)
-            if mine:
+            if rater is None or row.get("judge", rater) == rater:
                 self._chooser.remaining.remove(k)
