@@ -10,13 +10,13 @@ import anywidget
 import pandas as pd
 import traitlets
 
-from routerlab.schema import check_judgments, check_prompts, check_responses, provenance_of, reject
+from routerlab.schema import check_judgments, check_prompts, provenance_of
 from routerlab.widgets._base import source, style, with_summary
+from routerlab.widgets._judged import OWN, choices_of, entries, intents_of, texts_of
 from routerlab.widgets._render import show_markdown, visible
 
 _PER_PAGE = 50
 _SNIPPET = 110
-_FLIPPED = {"model_a": "model_b", "model_b": "model_a"}
 
 
 class JudgmentBrowser(anywidget.AnyWidget):
@@ -74,13 +74,13 @@ class JudgmentBrowser(anywidget.AnyWidget):
         by: str | pd.Series | None = None,
         height: int = 400,
     ) -> None:
-        self._votes = _entries(check_judgments(judgments), _intents(by, prompts))
+        self._votes = entries(check_judgments(judgments), intents_of(by, prompts))
         self._provenance = provenance_of(judgments, responses)
-        self._texts = _texts(responses)
+        self._texts = texts_of(responses)
         self._prompts = None if prompts is None else check_prompts(prompts)["prompt"].to_dict()
-        self._entries = self._votes.groupby("entry", sort=False).first()
+        self._entries = self._votes.drop_duplicates("_entry").set_index("_entry")
         self._filters: dict[str, Any] = {}
-        self._choices = _choices(self._votes)
+        self._choices = choices_of(self._votes)
         labels = {"intent": "Intent", "pair": "Models", "judge": "Judge"}
         options = {
             name: {"label": labels[name], "values": [str(v) for v in values]} for name, values in self._choices.items()
@@ -96,9 +96,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
     @property
     def selection(self) -> pd.DataFrame:
         """The judgments that the filters leave, as they came."""
-        return self._votes.loc[self._kept()].drop(
-            columns=["entry", "pair", "first", "second", "verdict", "split", "_intent"]
-        )
+        return self._votes.loc[self._kept()].drop(columns=OWN)
 
     def filter(
         self,
@@ -129,6 +127,12 @@ class JudgmentBrowser(anywidget.AnyWidget):
         -------
         JudgmentBrowser
             Itself.
+
+        Examples
+        --------
+        >>> votes = pd.DataFrame({"prompt_id": ["p1", "p2"], "model_a": "x", "model_b": "y", "winner": "tie"})
+        >>> JudgmentBrowser(votes).filter(prompt_ids=["p2"])
+        JudgmentBrowser(2 judgments of 2 pairs, 1 selected)
         """
         pair = None if models is None else " · ".join(sorted(map(str, models)))
         given = {"intent": intent, "pair": pair, "judge": judge, "split": disagreement or None, "text": text or None}
@@ -152,6 +156,12 @@ class JudgmentBrowser(anywidget.AnyWidget):
         -------
         str
             The document.
+
+        Examples
+        --------
+        >>> votes = pd.DataFrame({"prompt_id": ["p1"], "model_a": "x", "model_b": "y", "winner": "tie"})
+        >>> JudgmentBrowser(votes).to_html().splitlines()[0]
+        '<!DOCTYPE html>'
         """
         from routerlab.widgets._report import browser_report
 
@@ -166,11 +176,11 @@ class JudgmentBrowser(anywidget.AnyWidget):
         if "intent" in filters:
             keep &= votes["_intent"] == filters["intent"]
         if "pair" in filters:
-            keep &= votes["pair"] == filters["pair"]
+            keep &= votes["_pair"] == filters["pair"]
         if "judge" in filters and "judge" in votes:
-            keep &= votes["entry"].isin(votes.loc[votes["judge"] == filters["judge"], "entry"])
+            keep &= votes["_entry"].isin(votes.loc[votes["judge"] == filters["judge"], "_entry"])
         if "split" in filters:
-            keep &= votes["split"]
+            keep &= votes["_split"]
         if "prompt_ids" in filters:
             keep &= votes["prompt_id"].isin(filters["prompt_ids"])
         if "text" in filters:
@@ -202,7 +212,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
 
     def _show(self, page: int) -> None:
         kept = self._votes.loc[self._kept()]
-        entries = kept["entry"].drop_duplicates().to_list()
+        entries = kept["_entry"].drop_duplicates().to_list()
         n_pages = -(-len(entries) // _PER_PAGE)
         page = max(0, min(page, n_pages - 1))
         items = [self._item(entry) for entry in entries[page * _PER_PAGE : (page + 1) * _PER_PAGE]]
@@ -217,14 +227,14 @@ class JudgmentBrowser(anywidget.AnyWidget):
         return {
             "id": str(entry),
             "prompt": snippet,
-            "models": f"{row['first']} · {row['second']}",
-            "split": bool(row["split"]),
+            "models": f"{row['_first']} · {row['_second']}",
+            "split": bool(row["_split"]),
         }
 
     def _open(self, entry: int) -> dict[str, Any]:
         row = self._entries.loc[entry]
         sides = []
-        for model in (row["first"], row["second"]):
+        for model in (row["_first"], row["_second"]):
             text = self._texts.get((row["prompt_id"], model))
             shown = None if text is None else show_markdown(text)
             body = None if shown is None else shown.body or "<p><em>The response is empty.</em></p>"
@@ -234,8 +244,8 @@ class JudgmentBrowser(anywidget.AnyWidget):
 
     def _verdicts(self, entry: int, row: pd.Series) -> list[dict[str, Any]]:
         said = {
-            "model_a": f"{row['first']} is better",
-            "model_b": f"{row['second']} is better",
+            "model_a": f"{row['_first']} is better",
+            "model_b": f"{row['_second']} is better",
             "tie": "tie",
             "both_bad": "both bad",
         }
@@ -243,11 +253,11 @@ class JudgmentBrowser(anywidget.AnyWidget):
         return [
             {
                 "judge": str(vote["judge"]) if pd.notna(vote.get("judge")) else None,
-                "said": said[vote["verdict"]],
-                "side": side[vote["verdict"]],
+                "said": said[vote["_verdict"]],
+                "side": side[vote["_verdict"]],
                 "note": visible(str(vote["note"]))[0] if pd.notna(vote.get("note")) else None,
             }
-            for vote in self._votes[self._votes["entry"] == entry].to_dict("records")
+            for vote in self._votes[self._votes["_entry"] == entry].to_dict("records")
         ]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -255,42 +265,3 @@ class JudgmentBrowser(anywidget.AnyWidget):
         from routerlab.widgets._report import browser_summary
 
         return with_summary(super()._repr_mimebundle_(**kwargs), browser_summary(self), repr(self))
-
-
-def _entries(votes: pd.DataFrame, intents: pd.Series | None) -> pd.DataFrame:
-    """Add to each judgment its entry (prompt and two models, in either order), seen from one side."""
-    frame = votes.reset_index(drop=True)
-    a, b = frame["model_a"].astype(str), frame["model_b"].astype(str)
-    swapped = a > b
-    frame["first"], frame["second"] = a.where(~swapped, b), b.where(~swapped, a)
-    frame["pair"] = frame["first"] + " · " + frame["second"]
-    frame["verdict"] = frame["winner"].where(~swapped, frame["winner"].replace(_FLIPPED))
-    frame["entry"] = frame.groupby(["prompt_id", "pair"], sort=False).ngroup()
-    frame["split"] = frame.groupby("entry")["verdict"].transform("nunique") > 1
-    own = frame["intent"] if "intent" in frame else pd.Series(None, index=frame.index, dtype=object)
-    frame["_intent"] = own if intents is None else frame["prompt_id"].map(intents)
-    return frame
-
-
-def _intents(by: str | pd.Series | None, prompts: pd.DataFrame | None) -> pd.Series | None:
-    if by is None or isinstance(by, pd.Series):
-        return by
-    table = None if prompts is None else check_prompts(prompts)
-    if table is None or by not in table:
-        reject("'by'", f"{by!r} is no column of the prompts table.", "Pass prompts that have it, or a Series.")
-    return table[by]
-
-
-def _texts(responses: pd.DataFrame | None) -> dict[tuple[Any, str], str]:
-    if responses is None:
-        return {}
-    table = check_responses(responses)
-    keys = zip(table["prompt_id"], table["model"].astype(str), strict=True)
-    return {key: text for key, text in zip(keys, table["response"], strict=True) if isinstance(text, str)}
-
-
-def _choices(votes: pd.DataFrame) -> dict[str, list[Any]]:
-    """Values of each filter that has more than one."""
-    columns = {"intent": "_intent", "pair": "pair", "judge": "judge"}
-    found = {name: sorted(votes[c].dropna().unique(), key=str) for name, c in columns.items() if c in votes}
-    return {name: values for name, values in found.items() if len(values) > 1}

@@ -125,6 +125,16 @@ class IntentLabeler(Labeler):
         -------
         Series of shape (n_intents,)
             Shares, weighted by similarity; all zero as long as nothing is labelled.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> prompts = pd.DataFrame({"prompt_id": ["p1", "p2"], "prompt": ["Poach an egg?", "Fix my SQL"]})
+        >>> X, known = pd.DataFrame([[1, 0], [1, 1]], index=["p1", "p2"]), pd.Series({"p1": "cooking"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     labeler = IntentLabeler(prompts, ["code"], log=folder, rater="ana", labels=known, X=X)
+        >>> labeler.suggest("p2").to_dict()
+        {'cooking': 1.0, 'code': 0.0}
         """
         shares = self._shares(np.array([self._prompts.index.get_loc(prompt_id)]))[0]
         return pd.Series(shares, index=self._intents, name="share").sort_values(ascending=False, kind="stable")

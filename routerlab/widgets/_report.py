@@ -75,7 +75,7 @@ def _plain(verdict: dict[str, Any]) -> str:
 
 def browser_report(widget: JudgmentBrowser, max_pairs: int) -> str:
     """Return a whole HTML document of the selected pairs, which its own policy forbids to load anything."""
-    entries = widget._votes.loc[widget._kept(), "entry"].drop_duplicates().to_list()
+    entries = widget._votes.loc[widget._kept(), "_entry"].drop_duplicates().to_list()
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     shown = entries[:max_pairs]
