@@ -12,6 +12,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
+collect_ignore_glob = ["*conftest.py"]  # loaded by pytest itself, not to be collected for doctests as well
+
+
 @pytest.fixture(scope="session")
 def published_data() -> Path:
     """Folder of the published files, or a skip that says how to get them."""
