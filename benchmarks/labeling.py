@@ -3,6 +3,9 @@
 Simulated raters label real queues. Models' strengths are normal; a rater prefers the stronger with the Bradley-Terry
 probability, ties one close pair in five, and repeats a verdict on a swapped pair four times out of five.
 
+With 200 simulations, 400 chosen votes rank 6 or 10 models at least as well as 600 random ones do; with 20 models they
+fall just short (8.9% of model pairs in the wrong order, not 8.6%).
+
 python benchmarks/labeling.py [n_simulations]
 """
 

@@ -225,6 +225,4 @@ TestLabelling.settings = settings(
 
 @pytest.mark.slow
 class TestLabellingForLonger(Labelling.TestCase):
-    settings = settings(
-        max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    settings = settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))

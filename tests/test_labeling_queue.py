@@ -168,13 +168,14 @@ def test_repeats_come_swapped_later_and_as_often_as_asked():
         assert (pair.left, pair.right) == (first.right, first.left)
         assert position[pair.pair_id] - position[first.pair_id] > 5
         assert first.repeat_of is None
+        assert pair.side_seed ^ first.side_seed == 1
     assert queue.progress().n_repeats == len(repeats)
 
 
 def test_undo_brings_the_same_pair_back_and_withdraws_its_repeat():
     queue = PairQueue(make_responses(3), repeat_share=0.9, random_state=0)
     pairs = answer(queue, 6)
-    coming = queue.next_pair()
+    coming = queue.peek(1)[0]
     assert coming.repeat_of == pairs[0].pair_id
     for k in range(5, -1, -1):
         queue.observe({"type": "undo", "nonce": f"u{k}", "undoes": f"n{k}"})

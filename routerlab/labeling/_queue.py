@@ -256,8 +256,7 @@ class PairQueue:
 
     def _withdraw(self, key: Key) -> None:
         """Note that a pair is no longer on its way."""
-        pair = self._issued.pop(key, None)
-        if pair is None:
+        if (pair := self._issued.pop(key, None)) is None:
             return
         self._buffer = [other for other in self._buffer if other.pair_id != pair.pair_id]
         if pair.repeat_of is None:
