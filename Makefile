@@ -39,7 +39,7 @@ label: $(BROWSER)
 
 test-browser: $(BROWSER)
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null)
-	npm install --silent --no-audit --no-fund --no-package-lock --prefix .cache axe-core
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .cache axe-core@4
 	$(BIN)/python -m pytest -m browser tests/browser
 
 test: $(INSTALLED)
