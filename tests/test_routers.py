@@ -163,6 +163,15 @@ def test_tiers_are_the_best_contiguous_groups():
         assert cost == pytest.approx(best)
 
 
+def test_a_model_that_lost_everything_needs_alpha():
+    X, _, cost, _ = problem(m=2)
+    votes = votes_on(X, ["m0", "m1"]).assign(model_a="m0", model_b="m1", winner="model_a")
+    with pytest.raises(TableError, match="Pass a small alpha"):
+        SimilarityWeightedRouter().fit(X, votes, cost=cost).predict(X)
+    rate = SimilarityWeightedRouter(alpha=0.01).fit(X, votes, cost=cost).win_rate(X, "m0", "m1")
+    assert (rate > 0.9).all() and (rate < 1).all()
+
+
 def test_votes_off_the_embedded_prompts_are_left_out_and_counted():
     X, _, cost, _ = problem(m=2)
     votes = votes_on(X, ["m0", "m1"])

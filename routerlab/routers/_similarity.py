@@ -33,6 +33,9 @@ class SimilarityWeightedRouter(BaseRouter):
     n_tiers : int or None, default 10
         Models of similar rating share a tier, and the tiers are rated: contiguous groups that
         minimise the sum of variances. None, or at most this many models: one tier for each model.
+    alpha : float, default 0
+        L2 penalty on ratings in natural-log units, as in `BradleyTerry`. 0 is RouteLLM's; a model (or tier)
+        that won or lost everything needs a little, e.g. 0.01.
     willingness_to_pay : float, default infinity
         USD that one unit of quality is worth on one request.
     min_similarity : float, optional
@@ -74,11 +77,13 @@ class SimilarityWeightedRouter(BaseRouter):
         self,
         n_tiers: int | None = 10,
         *,
+        alpha: float = 0.0,
         willingness_to_pay: float = float("inf"),
         min_similarity: float | None = None,
         fallback: str | None = None,
     ) -> None:
         self.n_tiers = n_tiers
+        self.alpha = alpha
         self.willingness_to_pay = willingness_to_pay
         self.min_similarity = min_similarity
         self.fallback = fallback
@@ -134,7 +139,7 @@ class SimilarityWeightedRouter(BaseRouter):
         wins = np.zeros((len(names), len(names)))
         np.add.at(wins, (a, b), _credit(votes["winner"], "model_a"))
         np.add.at(wins, (b, a), _credit(votes["winner"], "model_b"))
-        strength = solve_bradley_terry(wins)
+        strength = solve_bradley_terry(wins, alpha=self.alpha)
         order = np.argsort(-strength, kind="stable")
         return pd.Series(split_tiers(strength[order], self.n_tiers), index=names[order], name="tier")
 
@@ -187,8 +192,8 @@ class SimilarityWeightedRouter(BaseRouter):
             wins = (table @ weight).T.reshape(-1, n_tiers, n_tiers)[:, seen[:, None], seen]
             solved = np.zeros((len(wins), n_tiers))
             if start is None:
-                start = solve_bradley_terry(wins[:1].astype(float))[0]
-            solved[:, seen] = solve_bradley_terry(wins.astype(float), start=start)
+                start = solve_bradley_terry(wins[:1].astype(float), alpha=self.alpha)[0]
+            solved[:, seen] = solve_bradley_terry(wins.astype(float), alpha=self.alpha, start=start)
             strength[rows] = solved[:, tier]
         return strength, closest
 
