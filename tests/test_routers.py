@@ -235,8 +235,13 @@ def test_explain_shows_neighbours_estimates_and_a_reason():
         assert told.chosen == router.predict(X.iloc[[0]]).iloc[0] == told.models.index[0]
         assert told.chosen in told.why and "Intents:" in repr(told)
         assert "<b>" not in told._repr_html_() and "&lt;b&gt;" in told._repr_html_()
+    by_votes = SimilarityWeightedRouter().fit(X, votes_on(X, list(quality)), cost=cost)
+    told = by_votes.explain(X.iloc[[0]], prompts)
+    assert told.neighbors["weight"].iloc[0] == pytest.approx(100) and told.chosen == told.models.index[0]
     with pytest.raises(TableError, match="explain takes one"):
         router.explain(X)
+    with pytest.raises(TypeError, match="keeps no training prompts"):
+        Router(Ridge()).fit(X, quality, cost=cost).explain(X.iloc[[0]])
 
 
 def test_similar_weights_and_functions_of_similarity():

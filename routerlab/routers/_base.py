@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
     check_aligned,
@@ -134,6 +135,27 @@ class BaseRouter(BaseEstimator):
             fallback=self.fallback,
             provenance=self.provenance_,
         )
+
+    def _neighbors(self, X: NDArray[np.float32]) -> pd.DataFrame:
+        msg = f"{type(self).__name__} keeps no training prompts to explain by. Use a router that looks at neighbours."
+        raise TypeError(msg)
+
+    def explain(self, X: Any, prompts: pd.DataFrame | None = None) -> Explanation:
+        """Say why one prompt goes where it goes.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (1, n_features)
+            The prompt's embedding.
+        prompts : DataFrame, optional
+            Prompts table; its ``prompt`` and ``intent`` are shown beside each neighbour.
+
+        Returns
+        -------
+        Explanation
+            Neighbours (with similarity, weight, intent), each model's estimates, and a sentence.
+        """
+        return explain_choice(self, X, prompts)
 
     def score(self, X: Any, quality: pd.DataFrame) -> float:
         """Negative mean squared error of the predicted quality, so that larger is better.

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from routerlab.schema import reject
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,25 @@ class Explanation:
         models = self.models.to_html(formatters=formats, escape=True)
         neighbors = self._nearest().to_html(float_format="{:.3f}".format, escape=True)
         return f"<p><strong>{escape(self.why)}</strong></p>{note}{models}{neighbors}"
+
+
+def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explanation:
+    """Lay open what `router` does with the one row of X."""
+    values, index = router._checked(X)
+    if len(index) != 1:
+        reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
+    table = router._neighbors(values)
+    if prompts is not None:
+        if "intent" in prompts and "intent" not in table:
+            table["intent"] = prompts["intent"].reindex(table.index)
+        table["prompt"] = prompts["prompt"].reindex(table.index)
+    estimates, _ = router._estimates_of(X)
+    return Explanation(
+        chosen=router.predict(X).iloc[0],
+        abstained=bool(estimates.abstained[0]),
+        min_similarity=router.min_similarity,
+        willingness_to_pay=float(router.willingness_to_pay),
+        models=pd.DataFrame({"quality": estimates.quality[0], "cost_usd": estimates.cost[0]}, index=router.models_),
+        neighbors=table,
+        provenance=router.provenance_,
+    )

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from routerlab.neighbors import nearest, unit_rows
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
-from routerlab.routers._explain import Explanation
-from routerlab.schema import check_embeddings, reject
 
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
@@ -67,45 +65,13 @@ class NeighborRouter(BaseRouter):
         far = similarity[:, 0] < (-np.inf if self.min_similarity is None else self.min_similarity)
         return Estimates(quality, cost, far)
 
-    def explain(self, X: Any, prompts: pd.DataFrame | None = None) -> Explanation:
-        """Say why one prompt goes where it goes.
-
-        Parameters
-        ----------
-        X : DataFrame or array of shape (1, n_features)
-            The prompt's embedding.
-        prompts : DataFrame, optional
-            Prompts table; its ``prompt`` and ``intent`` are shown beside each neighbour.
-
-        Returns
-        -------
-        Explanation
-            Neighbours (with similarity, weight, intent), each model's estimates, and a sentence.
-        """
-        estimates, index = self._estimates_of(X)
-        if len(index) != 1:
-            reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
-        values = unit_rows(check_embeddings(X))
-        similarity, neighbor = nearest(values, self.embeddings_, self.n_neighbors)
+    def _neighbors(self, X: NDArray[np.float32]) -> pd.DataFrame:
+        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self.n_neighbors)
         table = pd.DataFrame({"similarity": similarity[0], "weight": self._weigh(similarity)[0]})
         table.index = self.index_[neighbor[0]]
         if hasattr(self, "intents_"):
             table["intent"] = self.intents_[neighbor[0]]
-        elif prompts is not None and "intent" in prompts:
-            table["intent"] = prompts["intent"].reindex(table.index)
-        if prompts is not None:
-            table["prompt"] = prompts["prompt"].reindex(table.index)
-        models = pd.DataFrame({"quality": estimates.quality[0], "cost_usd": estimates.cost[0]}, index=self.models_)
-        chosen = self.predict(X).iloc[0]
-        return Explanation(
-            chosen=chosen,
-            abstained=bool(estimates.abstained[0]),
-            min_similarity=self.min_similarity,
-            willingness_to_pay=float(self.willingness_to_pay),
-            models=models,
-            neighbors=table,
-            provenance=self.provenance_,
-        )
+        return table
 
 
 def average(

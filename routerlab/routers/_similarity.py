@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
-from routerlab.neighbors import unit_rows
+from routerlab.neighbors import nearest, unit_rows
 from routerlab.ratings import solve_bradley_terry
 from routerlab.routers._base import BaseRouter, Estimates
 from routerlab.routers._winrates import mean_win_rates
@@ -127,7 +127,8 @@ class SimilarityWeightedRouter(BaseRouter):
         if len(absent):
             reject("judgments table", f"has no vote on model {shown(absent)}.", "Judge it, or route without it.")
         self._check_fallback()
-        self.embeddings_ = unit_rows(values[self._count(votes, X.index)])
+        voted = self._count(votes, X.index)
+        self.embeddings_, self.index_ = unit_rows(values[voted]), X.index[voted]
         return self
 
     def _tier(self, votes: pd.DataFrame) -> pd.Series:
@@ -196,6 +197,12 @@ class SimilarityWeightedRouter(BaseRouter):
             solved[:, seen] = solve_bradley_terry(wins.astype(float), alpha=self.alpha, start=start)
             strength[rows] = solved[:, tier]
         return strength, closest
+
+    def _neighbors(self, X: NDArray[np.float32], n: int = 10) -> pd.DataFrame:
+        """Return the voted prompts that count most, with what one vote on them weighs."""
+        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, min(n, len(self.embeddings_)))
+        weight = 10 * 10 ** (similarity[0] / (similarity[0, 0] or 1))
+        return pd.DataFrame({"similarity": similarity[0], "weight": weight}, index=self.index_[neighbor[0]])
 
     def win_rate(self, X: Any, model: str, opponent: str) -> pd.Series:
         """Probability that one model's response beats the other's (RouteLLM's strong win rate).
