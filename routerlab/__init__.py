@@ -218,4 +218,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List public names, loaded or not."""
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

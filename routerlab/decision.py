@@ -92,6 +92,47 @@ class Sweep:
         return as_choices(position, self.index, self.models, self.abstained, self.provenance)
 
 
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A willingness to pay, and what it gave on the prompts that it was chosen on.
+
+    Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were
+    selected. Make claims with `savings` on prompts that were not used here.
+
+    Attributes
+    ----------
+    willingness_to_pay : float
+        USD per unit of quality and request.
+    cost_usd, baseline_cost_usd : float
+        Mean USD per request on the tuning prompts.
+    quality_difference : float
+        Mean quality minus the baseline's on the tuning prompts.
+    """
+
+    willingness_to_pay: float
+    baseline: str
+    max_quality_loss: float
+    assurance: float | None
+    n: int
+    cost_usd: float
+    baseline_cost_usd: float
+    quality_difference: float
+    provenance: str | None = None
+
+    def __repr__(self) -> str:
+        """Say what was chosen, on how many prompts, and that the figures are tuning figures."""
+        asked = f"a quality loss of at most {self.max_quality_loss:g}"
+        if self.assurance is not None:
+            asked += f" with {self.assurance:.0%} assurance"
+        note = f"\n[{self.provenance}]" if self.provenance else ""
+        return (
+            f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality: the cheapest point for {asked} "
+            f"against {self.baseline}\non {self.n:,} tuning prompts: {1000 * self.cost_usd:.3g} instead of "
+            f"{1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests, quality {100 * self.quality_difference:+.1f} "
+            f"points (selected, so optimistic: make claims on other prompts){note}"
+        )
+
+
 def check_wtp(willingness_to_pay: float) -> float:
     """Check that a willingness to pay is a number of at least 0 (infinity allowed)."""
     if not isinstance(willingness_to_pay, (int, float, np.number)) or not willingness_to_pay >= 0:

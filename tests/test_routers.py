@@ -16,6 +16,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
+from routerlab.evaluation import set_operating_point
 from routerlab.neighbors import nearest, unit_rows
 from routerlab.routers import (
     IntentRouter,
@@ -298,6 +299,16 @@ def test_a_saved_router_predicts_the_same(router, tmp_path):
     again = load_router(router.save(tmp_path / "my router"))
     assert type(again) is type(router) and again.get_params() == router.get_params()
     pd.testing.assert_frame_equal(again.predict_quality(X), router.predict_quality(X))
+    pd.testing.assert_series_equal(again.predict(X), router.predict(X))
+
+
+def test_an_operating_point_is_saved_with_its_router(tmp_path):
+    X, quality, cost, _ = problem()
+    router = KNNRouter(7).fit(X, quality, cost=cost)
+    router = set_operating_point(router, X, quality, cost, baseline="m0", max_quality_loss=0.2)
+    router.save(tmp_path / "chosen")
+    again = load_router(tmp_path / "chosen")
+    assert again.operating_point_ == router.operating_point_
     pd.testing.assert_series_equal(again.predict(X), router.predict(X))
 
 

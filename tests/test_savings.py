@@ -74,7 +74,9 @@ def test_what_is_printed_has_the_quality_difference_both_intervals_and_n():
     text = repr(result)
     for part in ("saves 9", "points [", "n = 400 prompts", "gpt-4", "simulated", "95% intervals", "resamples"):
         assert part in text
-    assert "&lt;seed 0&gt;" in result._repr_html_()
+    assert "&lt;seed 0&gt;" in result._repr_html_() and "too narrow" not in text
+    few = quality.index[:50]
+    assert "too narrow" in repr(ev.savings(ev.always("small", few), quality.loc[few], cost.loc[few], baseline="gpt-4"))
     assert result.verdict.startswith("inferior")
 
 

@@ -3,12 +3,13 @@
 It never imports routers: an oracle, a person, a constant and a cascade are judged by the same code.
 """
 
+from routerlab.decision import OperatingPoint
 from routerlab.evaluation._baselines import always, baselines, model_share, oracle, random_mix, zero_router
 from routerlab.evaluation._compare import Comparison, compare
 from routerlab.evaluation._curves import Interval, aiq_difference, saving_at_parity
 from routerlab.evaluation._frontier import frontier, hull
 from routerlab.evaluation._metrics import aiq, apgr, arena_score, call_curve, cpt, gap_to_oracle, pgr
-from routerlab.evaluation._operating import OperatingPoint, choose_operating_point, set_operating_point
+from routerlab.evaluation._operating import choose_operating_point, set_operating_point
 from routerlab.evaluation._savings import Savings, savings
 from routerlab.evaluation._scoring import score_choices
 

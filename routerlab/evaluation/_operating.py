@@ -3,57 +3,15 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from routerlab.decision import Sweep
+from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation._scoring import align, check_confidence, last_of_equal, running
 from routerlab.schema import check_model, provenance_of
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A willingness to pay, and what it gave on the prompts that it was chosen on.
-
-    Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were
-    selected. Make claims with `savings` on prompts that were not used here.
-
-    Attributes
-    ----------
-    willingness_to_pay : float
-        USD per unit of quality and request.
-    cost_usd, baseline_cost_usd : float
-        Mean USD per request on the tuning prompts.
-    quality_difference : float
-        Mean quality minus the baseline's on the tuning prompts.
-    """
-
-    willingness_to_pay: float
-    baseline: str
-    max_quality_loss: float
-    assurance: float | None
-    n: int
-    cost_usd: float
-    baseline_cost_usd: float
-    quality_difference: float
-    provenance: str | None = None
-
-    def __repr__(self) -> str:
-        """Say what was chosen, on how many prompts, and that the figures are tuning figures."""
-        asked = f"a loss of at most {100 * self.max_quality_loss:g} points"
-        if self.assurance is not None:
-            asked += f" with {self.assurance:.0%} assurance"
-        note = f"\n[{self.provenance}]" if self.provenance else ""
-        return (
-            f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality: the cheapest point for {asked} "
-            f"against {self.baseline}\non {self.n:,} tuning prompts: {1000 * self.cost_usd:.3g} instead of "
-            f"{1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests, quality {100 * self.quality_difference:+.1f} "
-            f"points (selected, so optimistic: make claims on other prompts){note}"
-        )
 
 
 def choose_operating_point(

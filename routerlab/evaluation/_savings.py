@@ -14,6 +14,8 @@ from routerlab.evaluation._resample import percentile_interval, resampled_sums
 from routerlab.evaluation._scoring import check_confidence, score_choices
 from routerlab.schema import check_model, provenance_of, reject
 
+FEW = 200  # prompts below which the saving's interval was seen to be too narrow (benchmarks/coverage.py)
+
 
 @dataclass(frozen=True)
 class Savings:
@@ -63,11 +65,12 @@ class Savings:
     @property
     def verdict(self) -> str:
         """The non-inferiority verdict in words."""
-        loss = f"a loss of more than {100 * self.margin:g} points"
+        points = f"{100 * self.margin:g} point" + ("" if 100 * self.margin == 1 else "s")
+        loss = f"a loss of more than {points}"
         if self.non_inferior:
             return f"non-inferior: the interval rules out {loss}"
         if self.quality_high < -self.margin:
-            return f"inferior: the interval lies wholly below a loss of {100 * self.margin:g} points"
+            return f"inferior: the interval lies wholly below a loss of {points}"
         return f"not shown to be non-inferior: the interval does not rule out {loss}"
 
     def to_frame(self) -> pd.DataFrame:
@@ -94,6 +97,8 @@ class Savings:
             f"calls: {share}" + (f"; {self.n_abstained} prompts abstained to the fallback" if self.n_abstained else ""),
             f"{self.confidence:.0%} intervals: {self.method}, {self.n_resamples:,} resamples",
         ]
+        if self.n < FEW:
+            lines.append(f"fewer than {FEW} prompts: read the interval of the saving as somewhat too narrow")
         return [*lines, f"[{self.provenance}]"] if self.provenance else lines
 
     def __repr__(self) -> str:

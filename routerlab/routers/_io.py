@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from routerlab.decision import OperatingPoint
 
 FORMAT = 1
 
@@ -31,8 +34,7 @@ def save_router(router: Any, path: str | Path) -> Path:
         "learned": {k: _put(v, k, arrays, router) for k, v in learned.items()},
     }
     arrays["header"] = np.array(json.dumps(header))
-    target = Path(path)
-    target = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+    target = _with_suffix(path)
     with target.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return target
@@ -44,7 +46,7 @@ def load_router(path: str | Path) -> Any:
     Parameters
     ----------
     path : str or Path
-        The ``.npz`` file.
+        The ``.npz`` file, with or without its suffix.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def load_router(path: str | Path) -> Any:
     from routerlab import routers
 
     try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with _with_suffix(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays["header"]))
         kind = getattr(routers, header["class"])
@@ -84,6 +86,12 @@ def load_router(path: str | Path) -> Any:
     for name, spec in header["learned"].items():
         setattr(router, name, _get(spec, arrays))
     return router
+
+
+def _with_suffix(path: str | Path) -> Path:
+    """Add ``.npz`` where it is missing, in saving as in loading."""
+    target = Path(path)
+    return target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
 
 
 def _plain(value: Any, what: str, router: Any) -> Any:
@@ -112,6 +120,8 @@ def _put(value: Any, key: str, arrays: dict[str, Any], router: Any) -> Any:
             "index": _put(value.index, f"{key}.index", arrays, router),
             "columns": _put(value.columns, f"{key}.columns", arrays, router),
         }
+    if isinstance(value, OperatingPoint):
+        return {"point": {k: _plain(v, f"'{key}'", router) for k, v in asdict(value).items()}}
     if isinstance(value, pd.Series):
         return {"series": _put(value.to_frame(), key, arrays, router)}
     if isinstance(value, pd.Index):
@@ -125,6 +135,8 @@ def _put(value: Any, key: str, arrays: dict[str, Any], router: Any) -> Any:
 
 
 def _get(spec: Any, arrays: dict[str, Any]) -> Any:
+    if "point" in spec:
+        return OperatingPoint(**{k: _number(v) for k, v in spec["point"].items()})
     if "series" in spec:
         return _get(spec["series"], arrays).iloc[:, 0]
     if "frame" in spec:

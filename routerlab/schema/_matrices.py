@@ -168,7 +168,11 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
     except (TypeError, ValueError) as error:
         reject(f"'{name}'", f"expected numbers: {error}.", "Embed prompts first, e.g. SentenceEmbedder().")
     if values.ndim != 2 or not values.shape[0]:
-        reject(f"'{name}'", f"expected shape (n_prompts, n_features), got {values.shape}.", "Pass at least one row.")
+        reject(
+            f"'{name}'",
+            f"expected shape (n_prompts, n_features), got {values.shape}.",
+            "Pass rows, e.g. X.loc[[prompt_id]] for one.",
+        )
     if n_features is not None and values.shape[1] != n_features:
         reject(
             f"'{name}'",
