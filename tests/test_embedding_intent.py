@@ -1,16 +1,20 @@
-"""IntentEmbedder: what it must beat, and what it refuses."""
+"""IntentEmbedder: what it must beat, what it equals, and what it refuses."""
 
 from __future__ import annotations
+
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from routerlab.embedding import IntentEmbedder, LsaEmbedder, SentenceEmbedder
+from routerlab.embedding import IntentEmbedder, LsaEmbedder, SentenceEmbedder, _intent
 from routerlab.schema import TableError
 
 PROMPTS = pd.Series(
@@ -18,23 +22,46 @@ PROMPTS = pd.Series(
     index=[f"p{k}" for k in range(24)],
 )
 INTENTS = pd.Series((["code"] * 3 + ["cooking"] * 3) * 4, index=PROMPTS.index)
+EMBEDDINGS = LsaEmbedder().fit_transform(PROMPTS)
 
 
 def small() -> IntentEmbedder:
-    return IntentEmbedder(LsaEmbedder(), surface_weight=0)
+    return IntentEmbedder(LsaEmbedder())
 
 
-def test_rows_are_unit_float32_and_keep_their_labels():
-    X = small().fit_transform(PROMPTS, INTENTS)
-    assert X.shape == (24, 1) and (X.dtypes == np.float32).all() and X.index.equals(PROMPTS.index)
-    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, atol=1e-6)
+@pytest.mark.parametrize("X", [PROMPTS, EMBEDDINGS], ids=["texts", "embeddings"])
+def test_rows_are_unit_float32_and_keep_their_labels(X):
+    embedder = small().fit(X, INTENTS)
+    rows = embedder.transform(X)
+    assert rows.shape == (24, 2) and (rows.dtypes == np.float32).all() and rows.index.equals(PROMPTS.index)
+    assert rows.columns.tolist() == embedder.get_feature_names_out().tolist() == ["intent_code", "intent_cooking"]
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(rows.idxmax(axis=1).str.removeprefix("intent_"), INTENTS)
+    pd.testing.assert_frame_equal(small().fit_transform(X, INTENTS), rows)
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(embedder)).transform(X), rows)
+    np.testing.assert_allclose(embedder.transform(X.iloc[::-1]).iloc[::-1], rows, atol=1e-5)
 
 
-def test_it_separates_intents_in_a_pipeline_and_clones():
-    model = make_pipeline(clone(small()), KNeighborsClassifier(3)).fit(PROMPTS, INTENTS)
+def test_it_separates_intents_in_a_pipeline_and_a_grid_search():
+    model = make_pipeline(clone(small()), KNeighborsClassifier(3, metric="cosine")).fit(PROMPTS, INTENTS)
     assert model.predict(["Fix the SQL", "Poach two eggs"]).tolist() == ["code", "cooking"]
-    again = small().fit(PROMPTS, INTENTS).transform(PROMPTS)
-    pd.testing.assert_frame_equal(again, small().fit_transform(PROMPTS, INTENTS))
+    search = GridSearchCV(
+        model, {"intentembedder__shrinkage": [0.2, 0.8], "intentembedder__opening_weight": [0, 1]}, cv=2
+    )
+    assert search.fit(PROMPTS, INTENTS).best_score_ > 0.9
+
+
+def test_intents_in_a_script_without_spaces():
+    prompts = ["翻译这句话", "翻译那篇文章", "请翻译", "修复代码", "修复这段代码", "代码有错"] * 4
+    model = make_pipeline(small(), KNeighborsClassifier(1, metric="cosine"))
+    model.fit(prompts, (["translation"] * 3 + ["code"] * 3) * 4)
+    assert model.predict(["翻译文字", "坏代码"]).tolist() == ["translation", "code"]
+
+
+@pytest.mark.parametrize("weight", ["semantic_weight", "lexical_weight", "opening_weight", "surface_weight"])
+def test_a_kind_of_features_is_left_out_by_weight_0(weight):
+    part = {"lexical_weight": "words"}.get(weight, weight.removesuffix("_weight"))
+    assert part not in small().set_params(**{weight: 0}).fit(PROMPTS, INTENTS).parts_
 
 
 def test_intents_are_joined_on_the_index():
@@ -42,23 +69,54 @@ def test_intents_are_joined_on_the_index():
     pd.testing.assert_frame_equal(small().fit_transform(PROMPTS, shuffled), small().fit_transform(PROMPTS, INTENTS))
 
 
+@pytest.mark.parametrize("n_features", [10, 60])  # fewer and more than prompts: the primal and the dual solution
+def test_the_regression_is_scikit_learns(n_features):
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(2, 1, size=(40, n_features)), rng.normal(size=(40, 3))
+    spread = ((features - features.mean(axis=0)) ** 2).sum(axis=1).mean()
+    expected = Ridge(alpha=spread * 0.2 / 0.8).fit(features, targets).coef_.T
+    np.testing.assert_allclose(_intent._ridge(sp.csr_array(features), targets, 0.2), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("intents", "message"),
     [
         (None, "intents: are missing"),
-        (INTENTS.iloc[1:].tolist(), "shape .23,. for 24 prompts"),
+        (INTENTS.iloc[1:].tolist(), "got 23 for 24 prompts"),
+        (INTENTS.iloc[1:], "differ or appear twice: 'p0'"),
         (INTENTS.where(INTENTS.index != "p3"), "empty for 'p3'"),
         (["code"] * 24, "at least two intents"),
     ],
 )
-def test_bad_intents_are_named(intents, message):
+@pytest.mark.parametrize("X", [PROMPTS, EMBEDDINGS], ids=["texts", "embeddings"])
+def test_bad_intents_are_named(X, intents, message):
     with pytest.raises(TableError, match=message):
-        small().fit(PROMPTS, intents)
+        small().fit(X, intents)
 
 
-def test_shrinkage_out_of_range():
-    with pytest.raises(ValueError, match="'shrinkage' parameter"):
-        IntentEmbedder(LsaEmbedder(), shrinkage=2).fit(PROMPTS, INTENTS)
+@pytest.mark.parametrize(
+    "parameters",
+    [{"shrinkage": 0}, {"shrinkage": 2}, {"semantic_weight": -1}, {"opening_chars": 0}, {"max_chars": 1.5}],
+)
+def test_bad_parameters_are_named(parameters):
+    with pytest.raises(ValueError, match=f"'{next(iter(parameters))}' parameter of IntentEmbedder must be"):
+        small().set_params(**parameters).fit(PROMPTS, INTENTS)
+
+
+def test_it_must_be_given_what_it_was_fitted_on():
+    with pytest.raises(TableError, match="fitted on texts"):
+        small().fit(PROMPTS, INTENTS).transform(EMBEDDINGS)
+    on_embeddings = small().fit(EMBEDDINGS, INTENTS)
+    with pytest.raises(TableError, match="fitted on embeddings"):
+        on_embeddings.transform(PROMPTS)
+    with pytest.raises(TableError, match="fit saw"):
+        on_embeddings.transform(EMBEDDINGS.iloc[:, 1:])
+
+
+def test_more_prompts_than_it_can_solve_for(monkeypatch):
+    monkeypatch.setattr(_intent, "_LARGEST", 20)
+    with pytest.raises(TableError, match=r"at most 20.*prompts.sample\(20"):
+        small().fit(PROMPTS, INTENTS)
 
 
 @pytest.mark.slow

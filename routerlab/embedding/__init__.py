@@ -3,6 +3,7 @@
 from routerlab.embedding._intent import IntentEmbedder
 from routerlab.embedding._lsa import LsaEmbedder
 from routerlab.embedding._models import ModelNotFoundError
+from routerlab.embedding._outcome import OutcomeEmbedder
 from routerlab.embedding._prompts import join_embeddings
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._surface import SurfaceFeatures
@@ -11,6 +12,7 @@ __all__ = [
     "IntentEmbedder",
     "LsaEmbedder",
     "ModelNotFoundError",
+    "OutcomeEmbedder",
     "SentenceEmbedder",
     "SurfaceFeatures",
     "join_embeddings",

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._prompts import as_frame, check_texts, reads_text, unit_rows
+from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text, unit_rows
 from routerlab.schema import reject
 
 
@@ -92,8 +93,11 @@ class LsaEmbedder(TransformerMixin, BaseEstimator):
         texts = check_texts(X)
         if len(texts) < 2:
             reject("prompts", f"LsaEmbedder cannot be fitted on {len(texts)}.", "Pass at least 2, better hundreds.")
-        self.vectorizer_ = self._vectorizer(len(texts))
-        counts = self.vectorizer_.fit_transform(self._excerpts(texts))
+        rare = self.min_df if len(texts) >= 10 * self.min_df else 1
+        excerpts = [excerpt(text, self.max_chars) for text in texts]
+        self.words_ = fit_tfidf(excerpts, min_df=rare, token_pattern=TOKEN, ngram_range=(1, 2))
+        self.characters_ = fit_tfidf(excerpts, min_df=rare, analyzer="char_wb", ngram_range=(2, 4))
+        counts = self._counts(texts)
         self.n_components_ = max(1, min(self.n_components, len(texts) - 1, counts.shape[1] - 1))
         self.svd_ = TruncatedSVD(self.n_components_, random_state=self.random_state)
         with np.errstate(invalid="ignore"):  # the share of variance, not used here, when all prompts are the same
@@ -115,29 +119,16 @@ class LsaEmbedder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         texts = check_texts(X)
-        return self._frame(self.svd_.transform(self.vectorizer_.transform(self._excerpts(texts))), texts)
+        return self._frame(self.svd_.transform(self._counts(texts)), texts)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns."""
         check_is_fitted(self)
         return np.array([f"lexical_{i}" for i in range(self.n_components_)], dtype=object)
 
-    def _vectorizer(self, n_prompts: int) -> Any:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import make_union
-
-        rare = self.min_df if n_prompts >= 10 * self.min_df else 1
-        words = TfidfVectorizer(
-            token_pattern=r"(?u)\w+", ngram_range=(1, 2), sublinear_tf=True, min_df=rare, dtype=np.float32
-        )
-        characters = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=rare, dtype=np.float32
-        )
-        return make_union(words, characters)
-
-    def _excerpts(self, texts: pd.Series) -> list[str]:
-        half = self.max_chars // 2
-        return [text if len(text) <= self.max_chars else f"{text[:half]} {text[-half:]}" for text in texts]
+    def _counts(self, texts: pd.Series) -> Any:
+        excerpts = [excerpt(text, self.max_chars) for text in texts]
+        return sp.hstack([part.transform(excerpts) for part in (self.words_, self.characters_)], format="csr")
 
     def _frame(self, values: NDArray[Any], texts: pd.Series) -> pd.DataFrame:
         return as_frame(unit_rows(values), texts, self.get_feature_names_out(), "LsaEmbedder")

