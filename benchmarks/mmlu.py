@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
 
 import routerlab as rl
 from routerlab.embedding import join_embeddings
@@ -45,6 +46,10 @@ def main() -> None:
         "kNN, MiniLM + looks (SurfaceFeatures at 0.5), k = 120, weighted by similarity": (
             rl.KNNRouter(120, weights="similarity"),
             joined,
+        ),
+        "kNN, layer 3 of MiniLM + OutcomeEmbedder, k = 240": (
+            make_pipeline(rl.OutcomeEmbedder(), rl.KNNRouter(240)),
+            rl.SentenceEmbedder(layer=3).fit_transform(prompts),
         ),
     }
     print(f"n = {len(quality):,} prompts; 5 folds, each prompt scored by a router that never saw it\n")

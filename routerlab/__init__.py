@@ -18,7 +18,14 @@ if TYPE_CHECKING:
         load_demo,
         make_routing_problem,
     )
-    from routerlab.embedding import IntentEmbedder, LsaEmbedder, SentenceEmbedder, SurfaceFeatures
+    from routerlab.embedding import (
+        IntentEmbedder,
+        LsaEmbedder,
+        OutcomeEmbedder,
+        SentenceEmbedder,
+        SurfaceFeatures,
+        join_embeddings,
+    )
     from routerlab.evaluation import (
         aiq,
         aiq_difference,
@@ -85,8 +92,10 @@ _NAMES = {
     "embedding": (
         "IntentEmbedder",
         "LsaEmbedder",
+        "OutcomeEmbedder",
         "SentenceEmbedder",
         "SurfaceFeatures",
+        "join_embeddings",
     ),
     "evaluation": (
         "aiq",
@@ -153,6 +162,7 @@ __all__ = [
     "IntentRouter",
     "KNNRouter",
     "LsaEmbedder",
+    "OutcomeEmbedder",
     "Router",
     "SentenceEmbedder",
     "SimilarityWeightedRouter",
@@ -183,6 +193,7 @@ __all__ = [
     "frontier",
     "gap_to_oracle",
     "hull",
+    "join_embeddings",
     "load_demo",
     "load_router",
     "make_routing_problem",
