@@ -9,18 +9,6 @@ from numpy.typing import NDArray
 _BLOCK_BYTES = 64 * 2**20
 
 
-def unit_rows(X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to unit length; a zero row stays zero, and so is similar to nothing.
-
-    Examples
-    --------
-    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32)).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
-    """
-    norm = np.linalg.norm(X, axis=1, keepdims=True)
-    return (X / np.where(norm > 0, norm, 1)).astype(np.float32, copy=False)
-
-
 def nearest(
     queries: NDArray[np.float32], train: NDArray[np.float32], n_neighbors: int
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:

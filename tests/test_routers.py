@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from routerlab.evaluation import set_operating_point
-from routerlab.neighbors import nearest, unit_rows
+from routerlab.neighbors import nearest
 from routerlab.routers import (
     IntentRouter,
     KNNRouter,
@@ -27,7 +27,7 @@ from routerlab.routers import (
     load_router,
 )
 from routerlab.routers._similarity import split_tiers
-from routerlab.schema import TableError
+from routerlab.schema import TableError, unit_rows
 
 
 def problem(n=120, m=3, d=8, seed=0):

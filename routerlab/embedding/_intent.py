@@ -12,10 +12,10 @@ from scipy.linalg import solve
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text, unit_rows
+from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._surface import SurfaceFeatures
-from routerlab.schema import check_embeddings, reject, shown
+from routerlab.schema import check_embeddings, reject, shown, unit_rows
 
 _LARGEST = 10_000  # the solver holds the square of this many numbers
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text, unit_rows
-from routerlab.schema import reject
+from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
+from routerlab.schema import reject, unit_rows
 
 
 class LsaEmbedder(TransformerMixin, BaseEstimator):

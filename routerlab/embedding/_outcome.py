@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._prompts import unit_rows
-from routerlab.schema import check_embeddings, check_matrix, reject, shown
+from routerlab.schema import check_embeddings, check_matrix, reject, shown, unit_rows
 
 _LIMIT = 3.0  # standard deviations that lie a quarter turn from the mean
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_embeddings, check_prompts, provenance_of, reject, shown
+from routerlab.schema import check_embeddings, check_prompts, provenance_of, reject, shown, unit_rows
 
 
 def check_texts(X: Any) -> pd.Series:
@@ -108,19 +108,6 @@ def fit_tfidf(texts: list[str], *, min_df: int, **parameters: Any) -> Any:
         return TfidfVectorizer(min_df=min_df, **parameters).fit(texts)
     except ValueError:  # "no terms remain"
         return TfidfVectorizer(min_df=1, **parameters).fit(texts)
-
-
-def unit_rows(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale rows to length 1 in float32; a row of zeros stays as it is.
-
-    Examples
-    --------
-    >>> unit_rows(np.array([[3.0, 4.0]]))
-    array([[0.6, 0.8]], dtype=float32)
-    """
-    values = np.asarray(values, dtype=np.float64)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def as_frame(values: NDArray[Any], texts: pd.Series, columns: Iterable[Hashable], embedder: str) -> pd.DataFrame:

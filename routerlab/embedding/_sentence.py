@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._cache import VectorCache, default_folder, text_key
 from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
-from routerlab.embedding._prompts import as_frame, check_texts, reads_text, unit_rows
+from routerlab.embedding._prompts import as_frame, check_texts, reads_text
+from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.neighbors import nearest, unit_rows
+from routerlab.neighbors import nearest
 from routerlab.routers._base import rows_like
 from routerlab.routers._knn import NeighborRouter, Weights, average
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import check_aligned, check_matrix, reject, shown
+from routerlab.schema import check_aligned, check_matrix, reject, shown, unit_rows
 
 
 class IntentRouter(NeighborRouter):

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.neighbors import nearest, unit_rows
+from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
+from routerlab.schema import unit_rows
 
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
-from routerlab.neighbors import nearest, unit_rows
+from routerlab.neighbors import nearest
 from routerlab.ratings import solve_bradley_terry
 from routerlab.routers._base import BaseRouter, Estimates
 from routerlab.routers._winrates import mean_win_rates
-from routerlab.schema import check_judgments, check_matrix, check_model, reject, shown
+from routerlab.schema import check_judgments, check_matrix, check_model, reject, shown, unit_rows
 
 # Queries solved at once: their weights over all voted prompts are the largest array.
 _BATCH_BYTES = 64 * 2**20

@@ -13,6 +13,7 @@ from routerlab.schema._matrices import (
     check_matrix,
     check_model,
     pivot_outcomes,
+    unit_rows,
 )
 from routerlab.schema._tables import WINNERS, check_judgments, check_outcomes, check_prompts, check_responses
 
@@ -33,4 +34,5 @@ __all__ = [
     "provenance_of",
     "reject",
     "shown",
+    "unit_rows",
 ]

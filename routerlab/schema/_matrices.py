@@ -183,3 +183,17 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
         bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
         reject(f"'{name}'", f"holds NaN or infinity in row {shown(bad)}.", "Embed those prompts again or drop them.")
     return values
+
+
+def unit_rows(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale rows to length 1 in float32; a row of zeros stays as it is, and so is similar to nothing.
+
+    Examples
+    --------
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
-from routerlab.neighbors import nearest, unit_rows
-from routerlab.schema import check_embeddings, check_prompts, reject, shown
+from routerlab.neighbors import nearest
+from routerlab.schema import check_embeddings, check_prompts, reject, shown, unit_rows
 from routerlab.widgets._base import Labeler, open_log, source
 from routerlab.widgets._render import visible
 
