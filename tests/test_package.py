@@ -21,6 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may import of the others.
 MAY_IMPORT = {
     "schema": set(),
+    "disk": set(),
     "neighbors": set(),
     "decision": {"schema"},
     "pricing": {"schema"},
@@ -30,8 +31,11 @@ MAY_IMPORT = {
     "datasets": {"schema", "pricing"},
     "routers": {"schema", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision"},
-    "labeling": {"schema", "ratings"},
+    "labeling": {"schema", "ratings", "disk"},
     "widgets": {"schema", "labeling", "evaluation", "ratings", "neighbors", "embedding"},
+    "completions": {"schema", "pricing", "disk"},
+    "judging": {"schema", "completions", "ratings", "disk"},
+    "serving": {"schema", "decision", "pricing", "disk", "completions"},
 }
 
 

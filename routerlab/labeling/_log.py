@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.labeling._disk import append_durably, cannot_write, file_lock, holding
+from routerlab.disk import file_lock
+from routerlab.labeling._disk import append_durably, cannot_write, holding
 from routerlab.labeling._errors import LogOwnerError, NothingToUndo
 from routerlab.labeling._reader import FORMAT, VERSION, LogReport, Reader
 from routerlab.labeling._records import Record, check_record, votes_frame
