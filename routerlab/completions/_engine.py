@@ -74,15 +74,16 @@ class Engine:
         self._dropping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots: list[asyncio.Task[None]] = []
+        self._clients: dict[int, Any] = {}
 
     async def go(self) -> None:
         """Send everything; returns when nothing is in flight any more and all records are written."""
         self._loop = asyncio.get_running_loop()
-        clients = self._open_clients()
         queue = iter(self._todo)
-        n_slots = min(self._settings.concurrency, len(self._todo))
-        self._slots = [asyncio.create_task(self._slot(queue)) for _ in range(n_slots)]
         try:
+            self._open_clients()
+            n_slots = min(self._settings.concurrency, len(self._todo))
+            self._slots = [asyncio.create_task(self._slot(queue)) for _ in range(n_slots)]
             if self._dropping:
                 self._stop(drop=True)
             ended = await asyncio.gather(*self._slots, return_exceptions=True)
@@ -92,7 +93,7 @@ class Engine:
             raise
         finally:
             await self.writer.finish()
-            for client in clients:
+            for client in self._clients.values():
                 await client.close()
         for error in ended:
             if isinstance(error, Exception):
@@ -125,19 +126,18 @@ class Engine:
         for slot in self._slots if drop else ():
             slot.cancel()
 
-    def _open_clients(self) -> list[Any]:
-        opened: dict[int, Any] = {}
+    def _open_clients(self) -> None:
+        settings = self._settings
         for name, endpoints in self._endpoints.items():
             self.served[name] = []
             for endpoint in endpoints:
-                source, settings = endpoint.client, self._settings
-                if id(source) not in opened:
-                    opened[id(source)] = async_client(
+                source = endpoint.client
+                if id(source) not in self._clients:
+                    self._clients[id(source)] = async_client(
                         source, timeout_s=settings.timeout_s, concurrency=settings.concurrency
                     )
-                client = opened[id(source)]
+                client = self._clients[id(source)]
                 self.served[name].append(Served(endpoint, client, [*secrets_of(source), *secrets_of(client)]))
-        return list(opened.values())
 
     async def _slot(self, queue: Iterator[Request]) -> None:
         for request in queue:

@@ -20,6 +20,7 @@ Record = dict[str, Any]
 FORMAT, VERSION = "routerlab-completions", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every header begins
 _NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
+_ALL_NUMBERS = (*_NUMBERS, "latency_s", "spent_usd", "unsure_usd", "in_flight_usd")
 
 
 @dataclass
@@ -155,20 +156,21 @@ class Journal:
 
     def _read_line(self, number: int, line: bytes, open_runs: dict[str, float]) -> None:
         record = _parse(line)
-        kind = record.get("type") if isinstance(record, dict) else None
+        record = record if isinstance(record, dict) and _sound(record) else {}
+        kind = record.get("type")
         if kind == "run":
-            open_runs[str(record.get("run"))] = float(record.get("in_flight_usd") or 0.0)
+            open_runs[str(record.get("run"))] = record.get("in_flight_usd") or 0.0
         elif kind == "end":
             open_runs.pop(str(record.get("run")), None)
-            self.unsure_usd += float(record.get("unsure_usd") or 0.0)
-        elif kind == "record" and isinstance(record.get("key"), str):
+            self.unsure_usd += record.get("unsure_usd") or 0.0
+        elif kind == "record" and isinstance(record.get("key"), str) and isinstance(record.get("text"), str):
             self._keep(record)
         elif line.strip():
             self.bad_lines.append(f"line {number} cannot be read")
 
     def _keep(self, record: Record) -> None:
-        self.spent_usd += float(record.get("spent_usd") or 0.0)
-        self.unsure_usd += float(record.get("unsure_usd") or 0.0)
+        self.spent_usd += record.get("spent_usd") or 0.0
+        self.unsure_usd += record.get("unsure_usd") or 0.0
         if record.get("error") is None:
             for name in _NUMBERS:
                 record[name] = math.nan if record.get(name) is None else record[name]
@@ -188,6 +190,12 @@ def _parse(line: bytes) -> Any:
         return json.loads(line)
     except ValueError:
         return None
+
+
+def _sound(record: Record) -> bool:
+    """Tell whether what should be numbers of at least 0 are; a file that was edited may hold anything."""
+    given = [record[name] for name in _ALL_NUMBERS if record.get(name) is not None]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf for v in given)
 
 
 def _line(record: Record) -> bytes:
