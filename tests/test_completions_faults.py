@@ -99,9 +99,11 @@ def test_two_thousand_requests_with_twenty_percent_faults(tmp_path):
     assert report.spent_usd == pytest.approx(sum(r["spent_usd"] for r in result.records), rel=1e-12)
     # What was billed and lost on the way is counted, and bounded.
     lost = [ask for ask in server.asked if ask.shifted or ask.fault in (*LOST, "cut_before")]
-    assert report.n_unsure == len(lost)
+    # A connection that is given up may take a request with it that had not reached the server.
+    spare = met["duplicate"]
+    assert len(lost) <= report.n_unsure <= len(lost) + spare
     assert server.billed_usd - server.delivered_usd <= report.unsure_usd
-    assert report.n_attempts == n_asked
+    assert n_asked <= report.n_attempts <= n_asked + spare
     assert server.most_in_flight <= 32
 
 
@@ -158,14 +160,14 @@ def test_a_refused_request_is_not_repeated_and_stops_nothing(tmp_path, fault):
 def test_a_refused_account_stops_the_run_early(tmp_path, fault, advice):
     with LLMServer(script=lambda ask: fault if ask.number > 20 else None, prices=PRICE) as server:
         with pytest.raises(
-            EndpointRefused, match=rf"{advice}.* The run stopped: \d+ of 500 replies are in .*run again"
+            EndpointRefused, match=rf"{advice}.* The run stopped: \d+ of 120 replies are in .*run again"
         ):
-            run(server, requests(500), tmp_path, concurrency=4)
+            run(server, requests(120), tmp_path, concurrency=4)
         n_asked = len(server.asked)
         assert 20 < n_asked <= 20 + 4
         server.script = None
-        result = run(server, requests(500), tmp_path, concurrency=16)
-    assert len(server.asked) - n_asked == 500 - 20
+        result = run(server, requests(120), tmp_path, concurrency=16)
+    assert len(server.asked) - n_asked == 120 - 20
     assert all(map(right_text, result.records))
 
 
@@ -173,7 +175,8 @@ def test_a_wrong_key_at_one_provider_is_no_matter_if_another_serves_the_model(tm
     with LLMServer(api_key="sk-right-0123456789", prices=PRICE) as server:
         wrong = server.client(api_key="sk-wrong-0123456789")
         models = {"m": [Endpoint("m", wrong, price=PRICE), Endpoint("m", server.client(), price=PRICE)]}
-        result = run_requests(requests(30), models, path=tmp_path / "r", progress=False, concurrency=2)
+        with pytest.warns(CollectionWarning, match=r"Nothing more was sent to m at .*HTTP 401 .*Check the key"):
+            result = run_requests(requests(30), models, path=tmp_path / "r", progress=False, concurrency=2)
     assert all(map(right_text, result.records))
     assert len(server.asks(fault="401")) <= 2
 

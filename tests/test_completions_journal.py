@@ -63,11 +63,19 @@ def wait_for_records(path, n, child):
     raise AssertionError(f"the child ended or hung: {child.poll()}")  # noqa: EM102
 
 
+def wait_until(reached):
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline, "hung"
+        time.sleep(0.01)
+
+
 def steady(table):
     """What does not depend on the clock, or on which attempts the chance of a fault took."""
     return table.drop(columns=["latency_s", "attempts"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_run_resumes_to_the_table_of_an_uninterrupted_one(tmp_path, seed):
@@ -105,15 +113,20 @@ def test_a_killed_run_resumes_to_the_table_of_an_uninterrupted_one(tmp_path, see
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupt_leaves_everything_resumable(tmp_path, times):
     path = tmp_path / "r.jsonl"
-    with LLMServer(prices=PRICES, latency_s=0.05 if times == 1 else 0.3) as server:
+    with LLMServer(prices=PRICES, latency_s=0.05) as server:
         child = start_child(server, path)
         wait_for_records(path, 12, child)
-        for _ in range(times):
+        if times == 2:
+            server.latency_s = 30.0
+            wait_until(lambda: server.in_flight == 4 and path.read_bytes().count(b"\n") == len(server.asked) - 4 + 2)
+        child.send_signal(signal.SIGINT)
+        while times == 2 and child.poll() is None:
+            time.sleep(0.5)
             child.send_signal(signal.SIGINT)
-            time.sleep(0.1)
-        _, err = child.communicate(timeout=30)
+        _, err = child.communicate(timeout=60)
         assert "KeyboardInterrupt" in err and "Interrupted: waiting for requests in flight" in err
         assert ("Dropping requests in flight" in err) == (times == 2)
+        server.latency_s = 0.0
         n_before = len(server.asked)
         table = collect(server, path)
     report = table.attrs["collection"]

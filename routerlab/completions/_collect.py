@@ -98,8 +98,8 @@ def collect_responses(
     DataFrame of shape (n_prompts * n_models, 12), or CostEstimate
         One row for each (prompt_id, model), in the order given: ``prompt_id, model, response, input_tokens,
         output_tokens, cost_usd, latency_s, finish_reason, error, served_by, attempts, cost_source``. Where there is no
-        reply, ``response`` is empty and ``error`` says why; it is None otherwise. ``cost_usd`` is that of the reply
-        kept, NaN if not known. ``attrs["collection"]`` is the report: counts, USD spent, what was left out.
+        reply, ``response`` is empty and ``error`` says why; it is missing (None or NaN) otherwise. ``cost_usd`` is that
+        of the reply kept, NaN if not known. ``attrs["collection"]`` is the report: counts, USD, what was left out.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def prompts_table(prompts: Prompts) -> pd.Series:
 
 def _request(prompt_id: Any, text: str, model: str, system: str | None, params: Mapping[str, Any]) -> Request:
     messages = [{"role": "system", "content": system}] if system else []
-    prompt_id = int(prompt_id) if isinstance(prompt_id, np.integer) else prompt_id
+    prompt_id = str(prompt_id) if isinstance(prompt_id, str) else int(prompt_id)  # numpy's are no JSON
     return Request(
         model,
         [*messages, {"role": "user", "content": text}],

@@ -252,11 +252,14 @@ def _report(plan: Plan, engine: Engine, seconds: float) -> RunReport:
         seconds=seconds,
         unreadable=tuple(journal.bad_lines),
         n_killed_runs=journal.n_killed,
+        closed=tuple(
+            f"{s.endpoint.name}: {s.closed}" for group in engine.served.values() for s in group if s.closed is not None
+        ),
     )
 
 
 def _disk_refused(plan: Plan, engine: Engine) -> JournalError:
-    unwritten = engine.writer.unwritten
+    unwritten = [record for record in engine.writer.unwritten if record["type"] == "record"]
     why = why_not_written(engine.writer.error or OSError())
     msg = f"Journal {plan.journal.path}: {why} The run stopped; what was written is safe. "
     if unwritten:
