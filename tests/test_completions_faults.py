@@ -121,7 +121,7 @@ def test_a_reply_that_comes_twice_is_not_taken_for_the_next_requests(tmp_path):
 def test_servers_that_give_every_reply_the_same_id_are_believed():
     from routerlab.completions._served import Served
 
-    served = Served(Endpoint("m"), None, [])
+    served = Served(Endpoint("m"), None, set())
     body = b'{"id": "chatcmpl-1", "choices": [{"message": {"content": "A"}}]}'
     reply = read_reply(body)
     assert not any(served._came_before(reply, body) for _ in range(5))
@@ -386,6 +386,15 @@ def test_a_key_that_the_server_repeats_shows_nowhere(tmp_path, capsys, caplog, k
     shown += [captured.out, captured.err, caplog.text, (tmp_path / "r").read_text()]
     assert not [text for text in shown if key in text]
     assert any("[key]" in text for text in shown) or "{key}" not in REFUSALS[fault][2]
+
+
+def test_a_key_that_a_function_makes_shows_nowhere_either(tmp_path):
+    keys = iter(f"made-up-key-number-{k}" for k in range(99))
+    with LLMServer(script=lambda ask: "500", prices=PRICE) as server:
+        client = openai.OpenAI(base_url=server.base_url, api_key=lambda: next(keys))
+        result = quiet(server, requests(3), tmp_path, client=client, max_attempts=2)
+    assert len({ask.headers["authorization"] for ask in server.asked}) == 6
+    assert "made-up-key" not in repr(result.records) and "[key]" in repr(result.records)
 
 
 def test_keys_in_headers_addresses_and_half_masked_are_scrubbed():
