@@ -1,0 +1,6 @@
+"""Judge models: how far to trust one, and how to use it without trusting it."""
+
+from routerlab.judging._rate import ppi_rate
+from routerlab.judging._win_rate import ppi_win_rate
+
+__all__ = ["ppi_rate", "ppi_win_rate"]
