@@ -49,8 +49,8 @@ class Units:
 
     def take(self, rows: NDArray[np.bool_]) -> Units:
         """Keep some units."""
-        columns = (self.first, self.second, self.cluster, self.human, self.judge)
-        return Units(self.models, *(column[rows] for column in columns))
+        codes = (self.first[rows], self.second[rows], self.cluster[rows])
+        return Units(self.models, *codes, self.human[rows], self.judge[rows])
 
     def counts(self) -> dict[str, int]:
         """Pairs of responses that people judged, that the judge did, both, and people alone."""
