@@ -1,7 +1,7 @@
 """How much shorter a judge makes the intervals of human verdicts, and whether they still hold the truth.
 
-The judges that agree with people on a given share of pairs are *simulated*: they repeat the human verdict on that share,
-and give one of the other verdicts at random on the rest. The judge that prefers the longer response is real, and poor.
+The judges that agree with people on a given share of pairs are *simulated*: they repeat the human verdict on that
+share, and give one of the other verdicts at random on the rest. The judge that prefers the longer response is real.
 
 python benchmarks/judging.py [n_simulations]
 """
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 import routerlab as rl
-from routerlab.judging import judge_trust, ppi_rate, ppi_win_rate
+from routerlab.judging import ppi_rate, ppi_win_rate
 from routerlab.ratings import solve_bradley_terry
 
 VERDICTS = np.array(["model_a", "model_b", "tie"])
 
 
 def repeat(verdicts: NDArray, agreement: float, n_kinds: int, rng: np.random.Generator) -> NDArray:
-    """Simulated judge: the verdict (a code) with probability `agreement`, else one of the others."""
+    """Return the verdict (a code) with probability `agreement`, else one of the others: a simulated judge."""
     other = (verdicts + rng.integers(1, n_kinds, len(verdicts))) % n_kinds
     return np.where(rng.random(len(verdicts)) < agreement, verdicts, other)
 
@@ -59,7 +59,7 @@ def make_pairs(n: int, rate: float, ties: float, agreement: float, rng: np.rando
 
 
 def win_rate_run(n_human: int, n_judge: int, seed: int, *, ties: float, agreement: float, kindness: float = 0.0):
-    """Whether the interval holds x's win rate of 0.6, whether the judge's own does, and the width relative to people's."""
+    """Whether the interval holds x's win rate of 0.6, whether the judge's own does, and the relative width."""
     rng = np.random.default_rng([n_human, n_judge, seed])
     judge, human = make_pairs(n_judge, 0.6, ties, agreement, rng, kindness)
     row = ppi_win_rate(judge, human.head(n_human)).set_index("model").loc["x"]
@@ -149,12 +149,10 @@ def auto_j_run(data: rl.datasets.Dataset, judge: str, n_human: int, n_judge: int
 
 
 def length_verdicts(data: rl.datasets.Dataset) -> NDArray:
-    """A real judge, if a poor one: the longer response wins, unless they are within a quarter of each other."""
-    length = data.responses.assign(n=data.responses["response"].str.len()).pivot(
-        index="prompt_id", columns="model", values="n"
-    )
-    length = length.loc[data.judgments["prompt_id"]].clip(lower=1)
-    ratio = np.log(length["response_1"] / length["response_2"]).to_numpy()
+    """Prefer the longer response, unless they are within a quarter of each other: a real judge, if a poor one."""
+    length = data.responses.assign(n=data.responses["response"].str.len().clip(lower=1))
+    wide = length.pivot_table(index="prompt_id", columns="model", values="n").loc[data.judgments["prompt_id"]]
+    ratio = np.log(wide["response_1"] / wide["response_2"]).to_numpy()
     return np.where(np.abs(ratio) < np.log(1.25), 2, np.where(ratio > 0, 0, 1))
 
 
@@ -179,31 +177,61 @@ def limit(agreement: float, ties: float, n_human: int, n_judge: int) -> float:
     return float(np.sqrt(1 - r2 * (1 - n_human / n_judge)))
 
 
-def main() -> None:
-    """Print the tables."""
-    warnings.simplefilter("ignore", UserWarning)
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    head = "| coverage at nominal 95% | judge alone holds it | width relative to people alone |"
-    print(
-        f"Win rate of two models, simulated, {n:,} simulations; aim: 93 to 97%, width at most 0.75 at 80% agreement\n"
-    )
-    print(f"| verdicts | agreement | people | judge {head} least possible |\n{'| --- ' * 8}|")
+HEAD = "coverage at nominal 95% | judge alone holds the truth | width relative to people alone"
+
+
+def win_rates(n: int) -> None:
+    """Print the table of win rates of two models."""
+    print(f"Win rate of one model over another, simulated, {n:,} simulations\n")
+    print(f"| verdicts | agreement | people | judge | {HEAD} | least possible |\n{'| --- ' * 8}|")
     for ties, agreement, kindness in (
-        (0.0, 0.8, 0),
-        (0.26, 0.8, 0),
+        (0.0, 0.8, 0.0),
+        (0.26, 0.8, 0.0),
         (0.26, 0.8, 0.1),
-        (0.26, 0.6, 0),
-        (0.26, 1 / 3, 0),
+        (0.26, 0.6, 0.0),
+        (0.26, 1 / 3, 0.0),
     ):
         for n_human, n_judge in ((50, 1000), (100, 1000), (200, 2000), (200, 400)):
             world = {"ties": ties, "agreement": agreement, "kindness": kindness}
             runs = [win_rate_run(n_human, n_judge, seed, **world) for seed in range(n)]
             least = "" if kindness else f"{limit(agreement, ties, n_human, n_judge):.2f}"
-            name = "with ties" if ties else "two"
-            bias = ", then 10% to x" if kindness else ""
+            name = "26% ties" if ties else "no ties"
+            bias = ", then 10% turned to x" if kindness else ""
             print(
                 f"| {name} | {agreement:.0%}{bias} | {n_human} | {n_judge:,} | {summary(runs)} | {least} |", flush=True
             )
+
+
+def ratings(n: int) -> None:
+    """Print the table of ratings."""
+    print(f"\nRatings of 4 models, simulated, {n:,} simulations, a judge that likes m0; pooled over models\n")
+    print(f"| people | judge | {HEAD} |\n{'| --- ' * 5}|")
+    truth = league_truth(4)
+    for n_human, n_judge in ((100, 1200), (200, 2400), (400, 2400)):
+        runs = [league_run(truth, n_human, n_judge, seed) for seed in range(n)]
+        print(f"| {n_human} | {n_judge:,} | {summary(runs)} |", flush=True)
+
+
+def auto_j(n: int) -> None:
+    """Print the table of Auto-J."""
+    data = rl.fetch_auto_j("pairs")
+    agree = np.mean(VERDICTS[length_verdicts(data)] == data.judgments["winner"])
+    print(f"\nAuto-J: n = {len(data.judgments):,} human verdicts, taken as the truth and drawn with replacement;")
+    print(f"how often the first response wins; {n:,} draws. The longer response agrees with people on {agree:.0%}\n")
+    print(f"| judge | people | judge | {HEAD} |\n{'| --- ' * 6}|")
+    for judge, name in (("0.8", "simulated, agrees on 80%"), ("length", "real: the longer response")):
+        for n_human, n_judge in ((50, 1000), (100, 1000), (200, 2000)):
+            runs = [auto_j_run(data, judge, n_human, n_judge, seed) for seed in range(n)]
+            print(f"| {name} | {n_human} | {n_judge:,} | {summary(runs)} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    warnings.simplefilter("ignore", UserWarning)
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    win_rates(n)
+    ratings(n)
+    auto_j(n)
 
 
 if __name__ == "__main__":

@@ -198,8 +198,9 @@ def _solve(units: Units, weight: Floats, alpha: float, lam: float) -> tuple[Floa
     # Corrected wins may be negative, which the solver rightly refuses. All that is not in the totals is linear in the
     # ratings, and so is the pull of a prior: let the totals be even, and the prior carry the rest.
     margin = (wins - total / 2).sum(axis=1)
+    # A pair corrected beyond all wins or none is held by `alpha` alone, and far away: many steps.
     start = np.zeros(len(units.models))
-    return solve_bradley_terry(total / 2, alpha=alpha, prior=margin / alpha, start=start), wins
+    return solve_bradley_terry(total / 2, alpha=alpha, prior=margin / alpha, start=start, max_iter=2000), wins
 
 
 def _wins(units: Units, human: Floats, judge: Floats) -> Floats:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 from routerlab.judging._ppi import centred, influence, judge_weights, power
 from routerlab.judging._units import Units, read_units
-from routerlab.ratings import small_sample_factor
+from routerlab.ratings import small_sample_factor, wilson
 from routerlab.schema import check_model, provenance_of, reject
 
 Floats = NDArray[np.float64]
@@ -64,9 +64,9 @@ def ppi_win_rate(
     Notes
     -----
     A win is 1, a tie of either kind 1/2, a loss 0. A pair of responses counts once, however many votes it has. Human
-    verdicts with none of the judge, say because it could not be read, still count. Student's t with one
-    degree of freedom less than prompts; intervals are cut at 0 and 1, and too narrow where a win rate is close to
-    either and prompts are few.
+    verdicts with none of the judge, say as it could not be read, still count. Intervals are Wilson's, at the number
+    of verdicts that the estimate's variance (clustered by prompt) amounts to, with the quantile of Student's t with one
+    degree of freedom less than prompts.
 
     The best that a judge can do is a width of ``sqrt(1 - r**2)`` relative to people alone, with r the correlation of
     its scores with theirs. Without ties, agreement on 80% of balanced pairs is r = 0.6, hence at best 80% of the width.
@@ -124,11 +124,19 @@ class Mean:
     n: int  # units with a human score
     n_clusters: int  # prompts with one
 
-    def half_width(self, confidence: float, n_fitted: int) -> float:
-        """Half the width of the interval; `n_fitted` numbers were fitted to human scores."""
-        factor = small_sample_factor(self.n, self.n_clusters, n_fitted + 1)
-        variance = factor * float((self.influence**2).sum())
-        return float(stdtrit(self.n_clusters - 1, (1 + confidence) / 2) * np.sqrt(variance))
+    def interval(self, confidence: float, n_fitted: int) -> tuple[float, float]:
+        """Wilson's interval at the number of verdicts that the estimate is worth, with Student's quantile.
+
+        It is the usual one in the middle, and stays within [0, 1] and wider than nothing at the ends; where all agree,
+        the estimate is worth one verdict for each prompt. `n_fitted` numbers were fitted to human scores.
+        """
+        variance = small_sample_factor(self.n, self.n_clusters, n_fitted + 1) * float((self.influence**2).sum())
+        rate = float(np.clip(self.estimate, 0.0, 1.0))
+        spread = rate * (1 - rate)
+        worth = spread / variance if variance > 0 and spread > 0 else float(self.n_clusters)
+        quantile = stdtrit(self.n_clusters - 1, (1 + confidence) / 2)
+        low, high = wilson(np.array(rate), np.array(worth), 2 * ndtr(quantile) - 1)
+        return max(float(low), 0.0), min(float(high), 1.0)
 
 
 def ppi_mean(
@@ -171,17 +179,18 @@ def _row(
             f"has verdicts on {fit.n_clusters} prompts for {model!r}: too few to say how sure its win rate is.",
             "Collect more, or leave the model out.",
         )
-    half = fit.half_width(confidence, 1 + (lam is None))
+    low, high = fit.interval(confidence, 1 + (lam is None))
     alone = ppi_mean(human, judge, own.pair, own.cluster, 0.0)
+    alone_low, alone_high = alone.interval(confidence, 1)
     return {
         "model": model,
         "win_rate": float(np.clip(fit.estimate, 0.0, 1.0)),
-        "win_rate_low": max(fit.estimate - half, 0.0),
-        "win_rate_high": min(fit.estimate + half, 1.0),
+        "win_rate_low": low,
+        "win_rate_high": high,
         "n_human": fit.n,
         "n_judge": int(own.has_judge.sum()),
         "lam": fit.lam,
         "human_win_rate": alone.estimate,
         "judge_win_rate": float(np.nanmean(judge)) if own.has_judge.any() else float("nan"),
-        "width_ratio": half / width if (width := alone.half_width(confidence, 1)) > 0 else float("nan"),
+        "width_ratio": (high - low) / (alone_high - alone_low),
     }
