@@ -52,6 +52,7 @@ def price(
     on: date | None = None,
     provider: str | None = None,
     prices: Prices | None = None,
+    warn: bool = True,
 ) -> float:
     """Return the price of one request.
 
@@ -67,6 +68,8 @@ def price(
         Who serves the model, e.g. 'openai', 'mistral', 'together'. Default: guessed from the name by the price list.
     prices : mapping or DataFrame, optional
         Your own prices, which come before the list's; see `add_cost`.
+    warn : bool, default True
+        False if you look for NaN yourself.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def price(
     Warns
     -----
     UnknownPriceWarning
-        If the price is not known.
+        If the price is not known, unless ``warn=False``.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def price(
         )
     usd = _cost(model, tokens, on, provider, own_prices(prices))
     if usd is None or not np.isfinite(usd[0]):
-        _warn_unknown([model], 1, 0)
+        if warn:
+            _warn_unknown([model], 1, 0)
         return float("nan")
     return float(usd[0])
 

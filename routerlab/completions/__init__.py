@@ -1,0 +1,46 @@
+"""Responses from any OpenAI-compatible endpoint: paid for once, on disk before the next request goes out.
+
+OpenAI, OpenRouter, Azure, vLLM, Ollama or a llama.cpp server differ in the client's ``base_url`` and key,
+and in nothing else. `collect_responses` fills the responses table; `run_requests` is the engine under it and under
+the judges.
+"""
+
+from routerlab.completions._accounting import Account, account, most_cost, most_tokens, request_cost
+from routerlab.completions._attempt import Failure, Reply, read_error, read_reply, retry_after, wait_s
+from routerlab.completions._clients import async_client, check_client, secrets_of
+from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
+from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
+from routerlab.completions._report import Run, RunReport
+from routerlab.completions._run import arun_requests, run_requests
+from routerlab.completions._secrets import scrub
+
+__all__ = [
+    "Account",
+    "CollectionWarning",
+    "Endpoint",
+    "EndpointRefused",
+    "Failure",
+    "JournalError",
+    "Models",
+    "Reply",
+    "Request",
+    "Run",
+    "RunReport",
+    "account",
+    "arun_requests",
+    "async_client",
+    "check_client",
+    "check_params",
+    "host_of",
+    "most_cost",
+    "most_tokens",
+    "read_error",
+    "read_reply",
+    "request_cost",
+    "resolve_models",
+    "retry_after",
+    "run_requests",
+    "scrub",
+    "secrets_of",
+    "wait_s",
+]

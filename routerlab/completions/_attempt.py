@@ -1,0 +1,221 @@
+"""One attempt: what came back, or what went wrong and whether to try again."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+_TRY_AGAIN = {408, 409, 425, 429}
+# Every later request to this endpoint would end the same way: a wrong key, no credit, no such model.
+_NO_USE = {401, 402, 404}
+_NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_balance")
+_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError")
+_ADVICE = {
+    400: "The request itself is refused: check the parameters, and the prompt's length.",
+    401: "Check the key that the client was made with, and its base_url.",
+    402: "Add credit to the account.",
+    403: "The account may not do this, or the provider refuses this prompt.",
+    404: "Check the model's name at this provider, and the client's base_url.",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered.
+
+    Attributes
+    ----------
+    text : str
+        Empty if the model said nothing.
+    finish_reason : str or None
+        'stop', 'length' (cut off at max_tokens), 'content_filter', ...
+    usage : mapping or None
+        As it came.
+    reply_id : str or None
+        The provider's id of it.
+    """
+
+    text: str
+    finish_reason: str | None
+    usage: Any
+    reply_id: str | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt has no reply.
+
+    Attributes
+    ----------
+    message : str
+        May hold keys: scrub it.
+    again : bool
+        Whether a later attempt may go better.
+    closes : bool
+        Whether every other request to the endpoint would fail, too.
+    status : int or None
+        The HTTP status.
+    retry_after_s : float or None
+        How long the provider asks to wait.
+    maybe_billed : bool
+        The request was sent and its reply is lost: it may be on the bill, and nothing tells us.
+    usage : mapping or None
+        What a reply that cannot be used says that it took: billed.
+    """
+
+    message: str
+    again: bool
+    closes: bool = False
+    status: int | None = None
+    retry_after_s: float | None = None
+    maybe_billed: bool = False
+    usage: Any = None
+
+
+def read_reply(content: bytes) -> Reply | Failure:
+    """Read the body of an answer with status 200.
+
+    Examples
+    --------
+    >>> read_reply(b'{"choices": [{"message": {"content": "Yes."}, "finish_reason": "stop"}]}').text
+    'Yes.'
+    >>> read_reply(b'{"choices": []}').message
+    'the reply holds no choices'
+    """
+    try:
+        data = json.loads(content)
+    except ValueError:
+        return Failure(f"the reply is no JSON ({len(content)} bytes)", again=True, maybe_billed=True)
+    if not isinstance(data, dict):
+        return Failure("the reply is no JSON object", again=True, maybe_billed=True)
+    usage = data.get("usage") if isinstance(data.get("usage"), dict) else None
+    choices = data.get("choices")
+    if data.get("error") and not choices:
+        return _error_in_body(data["error"], usage)
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    message = choice.get("message") if choice else None
+    if choice is None or not isinstance(message, dict):
+        return Failure("the reply holds no choices", again=True, maybe_billed=usage is None, usage=usage)
+    if choice.get("error") or choice.get("finish_reason") == "error":
+        return _error_in_body(choice.get("error"), usage)
+    text = message.get("content") or message.get("refusal") or ""
+    if not isinstance(text, str):
+        return Failure("the reply's content is no text", again=True, maybe_billed=usage is None, usage=usage)
+    reason, reply_id = choice.get("finish_reason"), data.get("id")
+    return Reply(text, reason and str(reason), usage, reply_id if isinstance(reply_id, str) else None)
+
+
+def read_error(error: Exception) -> Failure:
+    """Say what an exception of the SDK, or a time-out, means.
+
+    Examples
+    --------
+    >>> read_error(TimeoutError()).maybe_billed
+    True
+    """
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return _bad_status(error)
+    cause = error.__cause__ or error
+    kind = type(cause).__name__
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return Failure("timed out", again=True, maybe_billed=kind not in _NEVER_SENT)
+    if isinstance(error, openai.APIConnectionError):
+        if kind in _NEVER_SENT:
+            return Failure(f"cannot connect ({kind}: {cause})", again=True)
+        return Failure(f"the connection broke ({kind}: {cause})", again=True, maybe_billed=True)
+    return Failure(f"{type(error).__name__}: {error}", again=False)
+
+
+def retry_after(headers: Any, now: datetime | None = None) -> float | None:
+    """Return the seconds that a provider asks to wait: ``retry-after-ms``, or ``Retry-After`` in seconds or as a date.
+
+    References
+    ----------
+    RFC 9110, section 10.2.3.
+
+    Examples
+    --------
+    >>> retry_after({"retry-after": "2"}), retry_after({"retry-after-ms": "500"}), retry_after({})
+    (2.0, 0.5, None)
+    >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    >>> retry_after({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, noon)
+    30.0
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            seconds = float(text) / unit
+        except ValueError:
+            try:
+                when = parsedate_to_datetime(text)
+            except ValueError:
+                continue
+            when = when if when.tzinfo else when.replace(tzinfo=UTC)
+            seconds = (when - (now or datetime.now(UTC))).total_seconds()
+        if seconds == seconds and seconds != float("inf"):
+            return max(seconds, 0.0)
+    return None
+
+
+def wait_s(
+    n_failed: int, retry_after_s: float | None, rng: random.Random, *, backoff_s: float, max_wait_s: float
+) -> float:
+    """Return how long to wait before the next attempt: full jitter, on top of what the provider asks for.
+
+    Parameters
+    ----------
+    n_failed : int
+        Attempts that failed, from 1.
+    retry_after_s : float or None
+        What the provider asks for.
+    rng : random.Random
+        Source of the jitter.
+    backoff_s, max_wait_s : float
+        The first wait is at most `backoff_s`, each later one at most twice the one before, and none beyond
+        `max_wait_s`.
+
+    References
+    ----------
+    M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Examples
+    --------
+    >>> 0 <= wait_s(3, None, random.Random(0), backoff_s=1, max_wait_s=60) <= 4
+    True
+    >>> wait_s(1, 500, random.Random(0), backoff_s=1, max_wait_s=60)
+    60
+    """
+    jitter = rng.uniform(0.0, min(max_wait_s, backoff_s * 2.0 ** min(n_failed - 1, 30)))
+    return min(max_wait_s, (retry_after_s or 0.0) + jitter)
+
+
+def _bad_status(error: Any) -> Failure:
+    status, body = error.status_code, error.body
+    detail = body.get("error", body) if isinstance(body, dict) else body
+    code = str(detail.get("code") or detail.get("type") or "") if isinstance(detail, dict) else ""
+    said = detail.get("message") if isinstance(detail, dict) else detail
+    no_credit = code in _NO_CREDIT
+    advice = _ADVICE[402] if no_credit else _ADVICE.get(status, "")
+    message = " ".join(f"HTTP {status}{f' ({code})' if code else ''}: {said or error.message} {advice}".split())
+    closes = no_credit or status in _NO_USE
+    again = not closes and (status in _TRY_AGAIN or status >= 500)
+    return Failure(message, again, closes, status, retry_after(error.response.headers))
+
+
+def _error_in_body(error: Any, usage: Any) -> Failure:
+    """Read an error that came with status 200, in the body."""
+    detail = error if isinstance(error, dict) else {"message": str(error or "the provider failed")}
+    code = detail.get("code")
+    refused = isinstance(code, int) and 400 <= code < 500 and code not in _TRY_AGAIN
+    message = f"error in the reply{f' ({code})' if code else ''}: {detail.get('message')}"
+    closes = code in _NO_USE
+    status = code if isinstance(code, int) else None
+    return Failure(message, again=not refused, closes=closes, status=status, usage=usage)

@@ -1,0 +1,215 @@
+"""Who serves a model, and what is asked of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from routerlab.pricing import Prices, own_prices
+from routerlab.schema import reject, shown
+
+# One model's name, or a mapping from the name that tables show to who serves it, in order of preference.
+Models: TypeAlias = "Iterable[str] | Mapping[str, str | Endpoint | Sequence[str | Endpoint]]"
+# Parameters that would change what a reply is, or how many are paid for.
+_REFUSED = {
+    "stream": "Streaming is for RoutedClient: a table needs the whole reply.",
+    "n": "Ask for one choice, and repeat the prompt under other ids: all choices are billed and one would be kept.",
+    "model": "Say it in 'models'.",
+    "messages": "Say it in 'prompts' and 'system'.",
+    "extra_headers": "Give them to the client: OpenAI(default_headers=...).",
+    "extra_query": "Give them to the client: OpenAI(default_query=...).",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Who serves a model: a provider's name for it, a client, a price.
+
+    Parameters
+    ----------
+    model : str
+        The name by which the provider knows the model.
+    client : openai.OpenAI or openai.AsyncOpenAI, optional
+        Differs between providers only in ``base_url`` and key. Or a function without arguments that returns an
+        ``AsyncOpenAI``, for one with an ``http_client`` of its own. Default: the call's ``client=``.
+    price : (float, float) or str, optional
+        (input, output) in USD per 1M tokens, or the name by which the price list knows the model. Default: ``prices=``
+        of the call, or else the price list under `model`.
+    params : mapping, optional
+        Request parameters for this endpoint alone, over those of the call; None takes one away.
+
+    Examples
+    --------
+    >>> Endpoint("llama3.2:1b", price=(0, 0), params={"max_tokens": None, "max_completion_tokens": 200})
+    Endpoint('llama3.2:1b', price=(0, 0), params={'max_tokens': None, 'max_completion_tokens': 200})
+    """
+
+    model: str
+    client: Any = None
+    price: tuple[float, float] | str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not self.model.strip():
+            reject("Endpoint, 'model'", f"got {self.model!r}, expected a name.", "Example: Endpoint('gpt-4.1-mini').")
+        if self.price is not None:
+            own_prices({self.model: self.price})
+        object.__setattr__(self, "params", check_params(self.params or {}, "Endpoint"))
+
+    def __repr__(self) -> str:
+        """Name, host and price; never a key."""
+        parts = [repr(self.model)]
+        parts += [f"at {host_of(self.client)}"] if self.client is not None else []
+        parts += [f"price={self.price!r}"] if self.price is not None else []
+        parts += [f"params={dict(self.params)!r}"] if self.params else []
+        return f"Endpoint({', '.join(parts)})"
+
+    @property
+    def name(self) -> str:
+        """What records say in ``served_by``: model and host."""
+        return f"{self.model} at {host_of(self.client)}"
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """Return what is sent for `request`: the call's parameters, with this endpoint's over them."""
+        params = {**request.params, **self.params}
+        given = {name: value for name, value in params.items() if value is not None}
+        return {"model": self.model, "messages": list(request.messages), **given}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One chat completion to ask for.
+
+    Parameters
+    ----------
+    model : str
+        A name in ``models=``.
+    messages : sequence of dict
+        ``role`` and ``content``, as the chat-completions protocol has them.
+    params : mapping, optional
+        ``max_tokens``, ``temperature``, ``response_format``, ... Whatever the endpoint knows.
+    about : mapping, optional
+        What the record says beside the reply (prompt_id, order, ...); must be JSON.
+    purpose : str, default 'response'
+        Sets apart requests that ask the same for different reasons: a prompt_id, a repeat.
+
+    Examples
+    --------
+    >>> request = Request("small", [{"role": "user", "content": "Poach an egg?"}], {"max_tokens": 50})
+    >>> request.key == Request("small", request.messages, {"max_tokens": 60}).key
+    False
+    """
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    purpose: str = "response"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", check_params(self.params or {}, "Request"))
+
+    @cached_property
+    def key(self) -> str:
+        """A sha256 of purpose, model, messages and parameters: what a later run recognises."""
+        return digest([self.purpose, self.model, list(self.messages), dict(self.params)])
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a JSON value, whatever the order of its keys.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        reject("request", f"holds something that JSON cannot say: {error}.", "Use text, numbers, lists and dicts.")
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_params(params: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return request parameters with ``extra_body`` merged in, or say which one cannot be used here."""
+    if not isinstance(params, Mapping):
+        reject(f"{where}, 'params'", f"got {type(params).__name__}, expected a mapping.", "{'temperature': 0}, say.")
+    merged = {**{k: v for k, v in params.items() if k != "extra_body"}, **(params.get("extra_body") or {})}
+    for name in _REFUSED.keys() & merged.keys():
+        if not (name == "n" and merged[name] == 1):
+            reject(f"{where}, 'params'", f"{name!r} cannot be given here.", _REFUSED[name])
+    return merged
+
+
+def resolve_models(models: Models, client: Any = None, prices: Prices | None = None) -> dict[str, tuple[Endpoint, ...]]:
+    """Return who serves each model, in order of preference, with clients and prices filled in.
+
+    Parameters
+    ----------
+    models : iterable of str, or mapping
+        Names, or name -> str, `Endpoint` or a list of these (the same model at several providers, then fallbacks).
+    client : openai.OpenAI or openai.AsyncOpenAI, optional
+        For endpoints without one of their own.
+    prices : mapping or DataFrame, optional
+        See `routerlab.add_cost`. Looked up by the provider's name for the model; then, for the first endpoint and
+        others with the same name, by the name in `models`.
+
+    Returns
+    -------
+    dict of str to tuple of Endpoint
+        In the order of `models`.
+
+    Raises
+    ------
+    TableError
+        No models, a name that comes twice, an entry that is no endpoint, prices that cannot be read.
+
+    Examples
+    --------
+    >>> resolve_models({"small": ["s-1b", "s-2b"]}, prices={"small": (1, 2), "s-2b": (3, 4)})
+    {'small': (Endpoint('s-1b', price=(1.0, 2.0)), Endpoint('s-2b', price=(3.0, 4.0)))}
+    """
+    if isinstance(models, str):
+        models = [models]
+    pairs = list(models.items() if isinstance(models, Mapping) else ((name, name) for name in models))
+    names = [name for name, _ in pairs]
+    if not pairs:
+        reject("'models'", "is empty.", "Name at least one, e.g. models=['gpt-4.1-mini'].")
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        reject("'models'", f"{shown(twice)} comes twice.", "Name each model once.")
+    own = own_prices(prices)
+    resolved = {}
+    for name, entry in pairs:
+        if not isinstance(name, str) or not name.strip():
+            reject("'models'", f"got {name!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
+        entries = [entry] if isinstance(entry, str | Endpoint) else list(entry or ())
+        wrong = [e for e in entries if not isinstance(e, str | Endpoint)]
+        if wrong or not entries:
+            what = f"got {type(wrong[0]).__name__}" if wrong else "has no endpoint"
+            reject(f"'models', {name!r}", f"{what}, expected a name, an Endpoint or a list of these.", "See Endpoint.")
+        endpoints = [Endpoint(e) if isinstance(e, str) else e for e in entries]
+        resolved[name] = tuple(_filled(name, e, endpoints[0].model, client, own) for e in endpoints)
+    return resolved
+
+
+def _filled(name: str, endpoint: Endpoint, first: str, client: Any, own: Mapping[str, Any]) -> Endpoint:
+    price = endpoint.price
+    if price is None:
+        price = own.get(endpoint.model, own.get(name) if endpoint.model == first else None)
+    return replace(endpoint, client=endpoint.client if endpoint.client is not None else client, price=price)
+
+
+def host_of(client: Any) -> str:
+    """Return the host that a client talks to, without user, password, path or query."""
+    url = getattr(client, "base_url", None)
+    if url is None:
+        return "an endpoint"
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(str(url))
+    return (parts.hostname or "an endpoint") + (f":{parts.port}" if parts.port else "")

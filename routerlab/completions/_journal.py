@@ -1,0 +1,199 @@
+"""The journal of a run: every record is on the disk before its slot sends the next request."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from routerlab.completions._errors import JournalError
+from routerlab.disk import append_durably, file_lock, why_not_written
+
+Record = dict[str, Any]
+FORMAT, VERSION = "routerlab-completions", 1
+_BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every header begins
+_NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
+
+
+@dataclass
+class Journal:
+    """Records of requests in a JSONL file that only grows; read once, then appended to under a lock.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if need be.
+
+    Attributes
+    ----------
+    done : dict
+        (key, sent) -> record of the reply.
+    spent_usd, unsure_usd : float
+        What the records say was paid, and the most that may have been billed without a reply that we could read.
+    bad_lines : list of str
+        Lines that could not be read, and why; they stay in the file.
+    n_killed : int
+        Earlier runs that did not come to their end.
+    """
+
+    path: Path
+    done: dict[tuple[str, str], Record] = field(default_factory=dict)
+    spent_usd: float = 0.0
+    unsure_usd: float = 0.0
+    bad_lines: list[str] = field(default_factory=list)
+    n_killed: int = 0
+    _run: str = ""
+    _torn: bool = False
+    _new: bool = True
+
+    def read(self) -> None:
+        """Read what is there, if anything is; never changes the file.
+
+        Raises
+        ------
+        JournalError
+            A folder, some other file, a newer format.
+        """
+        if self.path.is_dir():
+            raise JournalError(f"Journal {self.path}: is a folder. Name a file in it, e.g. responses.jsonl.")  # noqa: EM102
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            msg = f"Journal {self.path}: cannot be read ({error.strerror or error}). Check its permissions."
+            raise JournalError(msg) from error
+        lines = data.split(b"\n")
+        self._torn = bool(lines.pop())
+        if self._torn:
+            self.bad_lines.append(f"line {len(lines) + 1} is torn: its writer was stopped while it wrote")
+        # A crash while the file was made leaves the beginning of a header.
+        self._new = not lines and (_BIRTH.startswith(data) or data.startswith(_BIRTH))
+        if self._new:
+            return
+        self._check_header(lines[0] if lines else data)
+        open_runs: dict[str, float] = {}
+        for number, line in enumerate(lines[1:], start=2):
+            self._read_line(number, line, open_runs)
+        self.n_killed = len(open_runs)
+        self.unsure_usd += sum(open_runs.values())
+
+    @contextmanager
+    def locked(self) -> Iterator[Journal]:
+        """Keep other processes out, and read what is there.
+
+        Raises
+        ------
+        JournalError
+            Another process is writing; the disk refuses.
+        """
+        from filelock import Timeout
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = file_lock(self.path, 0)
+            lock.acquire()
+        except Timeout as error:
+            msg = f"Journal {self.path}: another run is writing to it. Wait for it, or give this one another path."
+            raise JournalError(msg) from error
+        except OSError as error:
+            raise self._refused(error) from error
+        try:
+            self.read()
+            yield self
+        finally:
+            lock.release()
+
+    def begin(self, in_flight_usd: float) -> None:
+        """Write the first line of a run.
+
+        Parameters
+        ----------
+        in_flight_usd : float
+            The most that requests in flight can cost: what counts as maybe billed if the process is killed.
+        """
+        self._run = uuid4().hex
+        header = {"format": FORMAT, "version": VERSION, "created_at": now()}
+        start = {"type": "run", "run": self._run, "at": now(), "in_flight_usd": _finite(in_flight_usd)}
+        data = (b"\n" if self._torn else b"") + (_line(header) if self._new else b"") + _line(start)
+        try:
+            if self._new and self._torn:  # the beginning of a header holds nothing: write it again
+                os.truncate(self.path, 0)
+                data = data[1:]
+            append_durably(self.path, data, create=self._new)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def append(self, lines: list[Record]) -> None:
+        """Write records and wait until they are on the disk; raises `OSError` with the file as it was."""
+        data = b"".join(_line(record) for record in lines)
+        append_durably(self.path, data)
+
+    def end(self, unsure_usd: float = 0.0) -> None:
+        """Say that the run came to its end, and what of the requests that it dropped may have been billed."""
+        self.append([{"type": "end", "run": self._run, "unsure_usd": unsure_usd}])
+
+    def _check_header(self, line: bytes) -> None:
+        header = _parse(line)
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            msg = f"{self.path}: is no journal of completions (its first line is no header). "
+            raise JournalError(msg + "Choose another path; the file is unchanged.")
+        version = header.get("version")
+        if not isinstance(version, int) or version > VERSION:
+            msg = (
+                f"Journal {self.path}: has format version {version}, and this routerlab reads up to {VERSION}. Update "
+                "routerlab (pip install -U routerlab), or choose another path; the file is unchanged."
+            )
+            raise JournalError(msg)
+
+    def _read_line(self, number: int, line: bytes, open_runs: dict[str, float]) -> None:
+        record = _parse(line)
+        kind = record.get("type") if isinstance(record, dict) else None
+        if kind == "run":
+            open_runs[str(record.get("run"))] = float(record.get("in_flight_usd") or 0.0)
+        elif kind == "end":
+            open_runs.pop(str(record.get("run")), None)
+            self.unsure_usd += float(record.get("unsure_usd") or 0.0)
+        elif kind == "record" and isinstance(record.get("key"), str):
+            self._keep(record)
+        elif line.strip():
+            self.bad_lines.append(f"line {number} cannot be read")
+
+    def _keep(self, record: Record) -> None:
+        self.spent_usd += float(record.get("spent_usd") or 0.0)
+        self.unsure_usd += float(record.get("unsure_usd") or 0.0)
+        if record.get("error") is None:
+            for name in _NUMBERS:
+                record[name] = math.nan if record.get(name) is None else record[name]
+            self.done[record["key"], str(record.get("sent"))] = record
+
+    def _refused(self, error: OSError) -> JournalError:
+        return JournalError(f"Journal {self.path}: {why_not_written(error)} No request was sent.")
+
+
+def now() -> str:
+    """Return the time in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _parse(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _line(record: Record) -> bytes:
+    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    return (json.dumps(clean, allow_nan=False) + "\n").encode("ascii")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,123 @@
+"""What a run of requests did, and what it cost."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from routerlab.completions._journal import Record
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run asked for, got and spent; ``str(report)`` says it in words.
+
+    Attributes
+    ----------
+    path : str
+        The journal's file name.
+    n_requests, n_answered, n_from_journal, n_failed, n_left_out : int
+        Requests; answered in this run; answered before; failed after all attempts; not asked at all.
+    why_left_out : tuple of str
+        Reasons for `n_left_out`.
+    n_attempts, n_unsure : int
+        Requests sent in this run, and those that may have been billed without a reply that could be read: time-outs
+        and broken connections.
+    spent_usd, unsure_usd : float
+        In this run: what the replies that came say or cost by their tokens; and at most for the `n_unsure`.
+    n_unpriced : int
+        Replies whose cost is not known; they are not in `spent_usd`.
+    spent_before_usd, unsure_before_usd : float
+        The same by earlier runs in this journal, in which a run that was killed counts with all it had in flight.
+    budget_usd : float or None
+        What all runs in this journal may cost.
+    seconds : float
+        How long it took.
+    n_killed_runs : int
+        Earlier runs that did not come to their end.
+    unreadable : tuple of str
+        Lines of the journal that could not be read.
+    """
+
+    path: str
+    n_requests: int = 0
+    n_answered: int = 0
+    n_from_journal: int = 0
+    n_failed: int = 0
+    n_left_out: int = 0
+    why_left_out: tuple[str, ...] = ()
+    n_attempts: int = 0
+    n_unsure: int = 0
+    spent_usd: float = 0.0
+    unsure_usd: float = 0.0
+    n_unpriced: int = 0
+    spent_before_usd: float = 0.0
+    unsure_before_usd: float = 0.0
+    budget_usd: float | None = None
+    seconds: float = 0.0
+    n_killed_runs: int = 0
+    unreadable: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as ``attrs`` of a table keep them."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def problems(self) -> list[str]:
+        """Return what a user should know, a sentence each; empty if all went well."""
+        found = []
+        if self.n_failed:
+            found.append(f"{self.n_failed:,} of {self.n_requests:,} requests failed (see 'error'); run again to retry.")
+        if self.n_left_out:
+            found.append(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}")
+        if self.n_unpriced:
+            found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices=.")
+        if self.budget_usd is not None and self.spent_before_usd + self.spent_usd > self.budget_usd:
+            found.append("A reply cost more than its price and max_tokens allow, and the budget was passed by that.")
+        if self.unreadable:
+            found.append(f"The journal {self.path} has {len(self.unreadable)} bad lines: {'; '.join(self.unreadable)}.")
+        return found
+
+    def __str__(self) -> str:
+        """Return what was done, what it cost, and what to know."""
+        text = (
+            f"{self.n_requests:,} requests: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
+            f"before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
+            f"Spent {self.spent_usd:.4f} USD now and {self.spent_before_usd:.4f} before"
+        )
+        text += f", budget {self.budget_usd:.4f}." if self.budget_usd is not None else "."
+        unsure = self.unsure_usd + self.unsure_before_usd
+        if self.n_unsure or unsure:
+            text += (
+                f" {self.n_unsure:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
+                f"at most {unsure:.4f} USD more, earlier runs included."
+            )
+        return " ".join([text, *self.problems()])
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The records of a run, in the order of its requests, and its report.
+
+    Attributes
+    ----------
+    records : list of dict
+        ``key, model, text, finish_reason, input_tokens, output_tokens, cost_usd, cost_source, latency_s, attempts,
+        served_by, error, at, spent_usd, unsure_usd`` and what the request's ``about`` holds. ``text`` is empty and
+        ``error`` says why where there is no reply; ``attempts`` is 0 where none was asked for.
+    report : RunReport
+        Counts and money.
+    """
+
+    records: list[Record]
+    report: RunReport
+
+    def __repr__(self) -> str:
+        """Return the report."""
+        return f"Run({self.report})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()

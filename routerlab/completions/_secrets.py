@@ -1,0 +1,48 @@
+"""Keys out of texts: providers repeat a key in their error messages, and those messages are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# What keys look like, also those that a provider has half masked ("sk-abc***xyz").
+_LIKE_A_KEY = re.compile(
+    r"""(?ix)
+    \b(?:bearer|basic)\s+[^\s"',;}]+
+    | \b(?:sk|rk|pk|gsk|hf|xai|nvapi|r8|AIza)[-_][^\s"',;}]{6,}
+    | \bAIza[^\s"',;}]{6,}
+    | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)
+    | (?<=[?&]key=)[^\s&"']+
+    | (?<=[?&]api[-_]key=)[^\s&"']+
+    """
+)
+
+
+def scrub(text: str, secrets: Iterable[str] = (), *, limit: int = 500) -> str:
+    """Replace keys by ``[key]`` and shorten the text.
+
+    Parameters
+    ----------
+    text : str
+        An error message.
+    secrets : iterable of str
+        The client's own key and other values that must not show.
+    limit : int, default 500
+        Longest text returned, in characters.
+
+    Returns
+    -------
+    str
+        The text without keys; `secrets` go first, then whatever looks like a key.
+
+    Examples
+    --------
+    >>> scrub("Incorrect API key provided: sk-abc***xyz.")
+    'Incorrect API key provided: [key]'
+    >>> scrub("no access for hunter2-hunter2", ["hunter2-hunter2"])
+    'no access for [key]'
+    """
+    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
+        text = text.replace(secret, "[key]")
+    text = _LIKE_A_KEY.sub("[key]", text)
+    return text if len(text) <= limit else text[: limit - 4] + " ..."

@@ -1,0 +1,100 @@
+"""An endpoint in use: it sends one request, and remembers whether there is any use in sending more."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from routerlab.completions._accounting import most_cost
+from routerlab.completions._attempt import Failure, Reply, read_error, read_reply
+from routerlab.completions._endpoint import Endpoint, Request
+from routerlab.completions._secrets import scrub
+
+_REAL_ID = 20  # characters from which on a reply's id is no placeholder
+
+
+@dataclass(eq=False)
+class Served:
+    """An endpoint, its client, and its state in this run.
+
+    Attributes
+    ----------
+    endpoint : Endpoint
+        Who serves.
+    client : openai.AsyncOpenAI
+        Of this run.
+    secrets : list of str
+        What must not show in error messages.
+    closed : str or None
+        Why nothing more is sent.
+    stops_run : bool
+        Whether a user must do something first: a wrong key, no credit.
+    not_before : float
+        The provider asked not to be asked again before this time of the event loop.
+    n_failed_in_a_row : int
+        Requests that failed, all their attempts, since the last reply.
+    """
+
+    endpoint: Endpoint
+    client: Any
+    secrets: list[str]
+    closed: str | None = None
+    stops_run: bool = False
+    not_before: float = 0.0
+    n_failed_in_a_row: int = 0
+    _seen: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    async def send(self, request: Request, timeout_s: float) -> Reply | Failure:
+        """Send one request and read what comes back; every error but a cancellation is a `Failure`."""
+        body = self.endpoint.body(request)
+        model, messages = body.pop("model"), body.pop("messages")
+        try:
+            async with asyncio.timeout(timeout_s):  # the client's own time-out starts again with every byte
+                raw = await self.client.chat.completions.with_raw_response.create(
+                    model=model, messages=messages, extra_body=body
+                )
+                content = raw.content
+        except Exception as error:
+            failure = read_error(error)
+            return self._without_keys(failure)
+        outcome = read_reply(content)
+        if isinstance(outcome, Failure):
+            return self._without_keys(outcome)
+        if self._came_before(outcome, content):
+            return Failure(f"reply {outcome.reply_id} came before, to another request", again=True, maybe_billed=True)
+        return outcome
+
+    def most_usd(self, request: Request) -> float:
+        """Return the most that one attempt can cost: inf or NaN if not known."""
+        return most_cost(self.endpoint, request)
+
+    def note(self, failure: Failure, now: float, max_wait_s: float) -> None:
+        """Remember what a failed attempt says about the next ones."""
+        if failure.retry_after_s:
+            self.not_before = max(self.not_before, now + min(failure.retry_after_s, max_wait_s))
+        if failure.closes:
+            self.closed = self.closed or failure.message
+            self.stops_run = self.stops_run or failure.status != 404
+
+    def note_failed_request(self, failure: Failure, patience: int) -> None:
+        """Close the endpoint if requests keep failing at it after all attempts: it is down."""
+        self.n_failed_in_a_row += failure.again
+        if self.n_failed_in_a_row >= patience and not self.closed:
+            self.closed = f"{self.n_failed_in_a_row} requests in a row failed, the last with: {failure.message}"
+
+    def _without_keys(self, failure: Failure) -> Failure:
+        return replace(failure, message=scrub(failure.message, self.secrets))
+
+    def _came_before(self, reply: Reply, content: bytes) -> bool:
+        """Whether this very reply answered another request: a server that answers twice shifts all that follow.
+
+        Servers that give each reply the same id exist; theirs are short, or differ in their bodies.
+        """
+        if reply.reply_id is None:
+            return False
+        body = hashlib.sha256(content).digest()
+        seen = self._seen.get(reply.reply_id)
+        self._seen[reply.reply_id] = body
+        return seen == body and (len(self._seen) > 1 or len(reply.reply_id) >= _REAL_ID)
