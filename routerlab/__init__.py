@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from routerlab.completions import Endpoint, collect_responses
     from routerlab.datasets import (
         fetch_alpaca_eval,
         fetch_auto_j,
@@ -81,6 +82,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "completions": (
+        "Endpoint",
+        "collect_responses",
+    ),
     "datasets": (
         "fetch_alpaca_eval",
         "fetch_auto_j",
@@ -165,6 +170,7 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 __all__ = [
     "AsyncRoutedClient",
     "BradleyTerry",
+    "Endpoint",
     "IntentEmbedder",
     "IntentRouter",
     "KNNRouter",
@@ -189,6 +195,7 @@ __all__ = [
     "check_prompts",
     "check_responses",
     "choose_operating_point",
+    "collect_responses",
     "compare",
     "cpt",
     "cross_estimates",

@@ -8,8 +8,10 @@ the judges.
 from routerlab.completions._accounting import Account, account, most_cost, most_tokens, request_cost
 from routerlab.completions._attempt import Failure, Reply, read_error, read_reply, retry_after, wait_s
 from routerlab.completions._clients import async_client, check_client, secrets_of
+from routerlab.completions._collect import collect_responses
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
 from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
+from routerlab.completions._estimate import CostEstimate
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._run import arun_requests, run_requests
 from routerlab.completions._secrets import scrub
@@ -17,6 +19,7 @@ from routerlab.completions._secrets import scrub
 __all__ = [
     "Account",
     "CollectionWarning",
+    "CostEstimate",
     "Endpoint",
     "EndpointRefused",
     "Failure",
@@ -31,6 +34,7 @@ __all__ = [
     "async_client",
     "check_client",
     "check_params",
+    "collect_responses",
     "host_of",
     "most_cost",
     "most_tokens",

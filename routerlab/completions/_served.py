@@ -45,6 +45,7 @@ class Served:
     not_before: float = 0.0
     n_failed_in_a_row: int = 0
     _seen: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _shifted: list[Any] = field(default_factory=list, repr=False)
 
     async def send(self, request: Request, timeout_s: float) -> Reply | Failure:
         """Send one request and read what comes back; every error but a cancellation is a `Failure`."""
@@ -62,8 +63,10 @@ class Served:
         outcome = read_reply(content)
         if isinstance(outcome, Failure):
             return self._without_keys(outcome)
-        if self._came_before(outcome, content):
-            return Failure(f"reply {outcome.reply_id} came before, to another request", again=True, maybe_billed=True)
+        stream = raw.http_response.extensions.get("network_stream")
+        if self._came_before(outcome, content) or any(stream is shifted for shifted in self._shifted):
+            await self._hang_up(stream)
+            return Failure("the reply to another request came again", again=True, maybe_billed=True)
         return outcome
 
     def most_usd(self, request: Request) -> float:
@@ -88,9 +91,11 @@ class Served:
         return replace(failure, message=scrub(failure.message, self.secrets))
 
     def _came_before(self, reply: Reply, content: bytes) -> bool:
-        """Whether this very reply answered another request: a server that answers twice shifts all that follow.
+        """Tell whether this very reply answered another request.
 
-        Servers that give each reply the same id exist; theirs are short, or differ in their bodies.
+        A server (or a proxy) that sends a reply twice leaves the second one in the connection's buffer, where the next
+        request takes it for its own, and so on: HTTP has nothing that says which request a reply is for. Servers that
+        give each reply the same id exist; theirs are short, or differ in their bodies.
         """
         if reply.reply_id is None:
             return False
@@ -98,3 +103,9 @@ class Served:
         seen = self._seen.get(reply.reply_id)
         self._seen[reply.reply_id] = body
         return seen == body and (len(self._seen) > 1 or len(reply.reply_id) >= _REAL_ID)
+
+    async def _hang_up(self, stream: Any) -> None:
+        """Close a connection, and believe nothing that still comes on it: it answers some other request."""
+        if stream is not None:
+            self._shifted.append(stream)
+            await stream.aclose()

@@ -1,0 +1,164 @@
+"""What a collection would cost, before anything is sent."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from routerlab.completions._accounting import most_cost, most_tokens, request_cost
+from routerlab.completions._endpoint import Request
+from routerlab.completions._plan import Plan
+from routerlab.pricing import estimate_tokens, price_list_info
+from routerlab.schema import reject
+
+ASSUMED_OUTPUT_TOKENS = 300
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a collection would cost; ``print(estimate)`` shows it with its assumptions.
+
+    Attributes
+    ----------
+    by_model : DataFrame of shape (n_models, 7)
+        Indexed by ``model``: ``n_requests`` to send, ``n_from_journal`` already there, and for those to send
+        ``input_tokens``, ``output_tokens`` and ``expected_usd`` as expected, ``most_output_tokens`` and ``most_usd`` at
+        most (inf without a limit on output). USD are NaN where no price is known.
+    assumptions : tuple of str
+        What the figures rest on.
+    budget_usd, spent_before_usd : float or None, float
+        The budget, and what the journal says was spent, maybe billed included.
+    """
+
+    by_model: pd.DataFrame
+    assumptions: tuple[str, ...]
+    budget_usd: float | None = None
+    spent_before_usd: float = 0.0
+
+    @property
+    def n_requests(self) -> int:
+        """Requests that would be sent."""
+        return int(self.by_model["n_requests"].sum())
+
+    @property
+    def expected_usd(self) -> float:
+        """Expected cost of all models in USD; NaN if the price of one is not known."""
+        return float(self.by_model["expected_usd"].sum(skipna=False))
+
+    @property
+    def most_usd(self) -> float:
+        """Most that one attempt at each request can cost, in USD."""
+        return float(self.by_model["most_usd"].sum(skipna=False))
+
+    def __str__(self) -> str:
+        """Return the table, the sums, and what they rest on."""
+        return "\n".join([self.by_model.to_string(float_format=_figure), self._summary(), *self.assumptions])
+
+    def __repr__(self) -> str:
+        """Return what ``print`` shows: in a notebook without HTML, this is the result."""
+        return str(self)
+
+    def _summary(self) -> str:
+        text = (
+            f"{self.n_requests:,} requests: expected {_figure(self.expected_usd)} USD, "
+            f"at most {_figure(self.most_usd)} USD."
+        )
+        if self.budget_usd is None:
+            return text
+        left = self.budget_usd - self.spent_before_usd
+        verdict = "enough" if self.most_usd <= left else "not enough for the worst case"
+        if self.expected_usd > left:
+            verdict = "not enough: the run would stop before its end"
+        return f"{text} Of the budget of {self.budget_usd:g} USD, {_figure(max(left, 0.0))} are left: {verdict}."
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(text)}</li>" for text in self.assumptions)
+        table = self.by_model.to_html(float_format=_figure, border=0)
+        return f"{table}<p>{html.escape(self._summary())}</p><ul>{notes}</ul>"
+
+
+def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEstimate:
+    """Return what the requests of a plan would cost that the journal does not answer.
+
+    Examples
+    --------
+    >>> from routerlab.completions import Endpoint
+    >>> from routerlab.completions._journal import Journal
+    >>> from routerlab.completions._settings import Settings
+    >>> from pathlib import Path
+    >>> request = Request("small", [{"role": "user", "content": "four" * 100}], {"max_tokens": 50})
+    >>> endpoints = {"small": (Endpoint("small", price=(1, 2)),)}
+    >>> cost = estimate(Plan([request], endpoints, Journal(Path("nowhere.jsonl")), Settings()))
+    >>> round(cost.expected_usd * 1e6)  # 100 tokens in, 50 out
+    200
+    """
+    if expected_output_tokens is not None and not (
+        isinstance(expected_output_tokens, int | float) and 0 <= expected_output_tokens < math.inf
+    ):
+        reject("'expected_output_tokens'", f"got {expected_output_tokens!r}.", "Pass a number of at least 0.")
+    plan.journal.read()
+    notes = [
+        "Input: characters / 4 (a rule of thumb for English) as expected, bytes sent as the most.",
+        "Each request is sent once, to its first endpoint; retries that were billed, and fallbacks, come on top.",
+    ]
+    if plan.settings.budget_usd is not None:
+        plan.most_in_flight_usd([r for r in plan.unique() if plan.found(r) is None])
+    rows = [_row(plan, model, expected_output_tokens, notes) for model in plan.endpoints]
+    if any(not isinstance(group[0].price, tuple) for group in plan.endpoints.values()):
+        notes.append(f"Prices of models without one of your own: {price_list_info()}.")
+    spent = plan.journal.spent_usd + plan.journal.unsure_usd
+    return CostEstimate(pd.DataFrame(rows).set_index("model"), tuple(notes), plan.settings.budget_usd, spent)
+
+
+def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: list[str]) -> dict[str, object]:
+    requests = [r for r in plan.unique() if r.model == model]
+    todo = [r for r in requests if plan.found(r) is None]
+    endpoint, group = plan.endpoints[model][0], plan.endpoints[model]
+    n_in = _input_tokens(todo)
+    n_most = np.array([max(most_tokens(e, r)[1] for e in group) for r in todo])
+    guess = _guess(plan, model, expected_output_tokens, notes)
+    n_out = np.minimum(guess, n_most)
+    expected = [request_cost(endpoint, a, b) for a, b in zip(n_in, n_out, strict=True)]
+    most = [np.max([most_cost(e, r) for e in group]) for r in todo]
+    return {
+        "model": model,
+        "n_requests": len(todo),
+        "n_from_journal": len(requests) - len(todo),
+        "input_tokens": n_in.sum(),
+        "output_tokens": n_out.sum(),
+        "most_output_tokens": n_most.sum(),
+        "expected_usd": math.fsum(expected),
+        "most_usd": math.fsum(most),
+    }
+
+
+def _guess(plan: Plan, model: str, expected_output_tokens: float | None, notes: list[str]) -> float:
+    """Return output tokens for each request: what the journal measured for the model, or else an assumption."""
+    measured = [r["output_tokens"] for r in plan.journal.done.values() if r.get("model") == model]
+    measured = [n for n in measured if not math.isnan(n)]
+    if measured:
+        mean = math.fsum(measured) / len(measured)
+        notes.append(f"Output of {model}: {mean:.0f} tokens, the mean of its {len(measured):,} replies in the journal.")
+        return mean
+    guess = ASSUMED_OUTPUT_TOKENS if expected_output_tokens is None else float(expected_output_tokens)
+    why = "an assumption; pass expected_output_tokens" if expected_output_tokens is None else "as given"
+    notes.append(f"Output of {model}: {guess:g} tokens ({why}), or max_tokens if less.")
+    return guess
+
+
+def _input_tokens(requests: Iterable[Request]) -> np.ndarray:
+    texts = ["".join(str(m.get("content") or "") for m in request.messages) for request in requests]
+    return estimate_tokens(pd.Series(texts, dtype=object)).to_numpy(float)
+
+
+def _figure(value: float) -> str:
+    if math.isnan(value):
+        return "unknown"
+    if math.isinf(value):
+        return "no limit"
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.4f}"
