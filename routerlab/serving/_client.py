@@ -68,8 +68,8 @@ class RoutedClient(BaseClient):
     answers unrouted, and is captured as such.
 
     *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Time-outs,
-    broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401, 402 and
-    404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at fault. In a
+    broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401, 402
+    and 404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at fault. In a
     stream the same holds up to the first token. Later errors are raised, since another model's text must not
     continue the first one's. If all fail, the first one's error is raised, with notes on the others.
 

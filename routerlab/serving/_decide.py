@@ -159,7 +159,7 @@ class Chooser:
         return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], abstained, explored, propensity)
 
     def _prompt_or_none(self, messages: Sequence[Any]) -> str | None:
-        """What would be routed by, for the captures: a caller who names a model needs no text."""
+        """Return what would be routed by, for the captures: a caller who names a model needs no text."""
         try:
             return check_text(self.prompt_from(messages), "'prompt_from'")
         except TableError:
