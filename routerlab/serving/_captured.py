@@ -18,7 +18,6 @@ from routerlab.schema import (
     check_prompts,
     check_responses,
     reject,
-    shown,
 )
 from routerlab.serving._capture import Record, check_header
 from routerlab.serving._errors import CaptureWarning
@@ -188,7 +187,10 @@ def read_captured(path: str | Path) -> Captured:
             feedback[record["request_id"]] = record
             n_feedback += 1
     if bad:
-        warnings.warn(f"Captures {path}: {shown(bad)}; the others are read.", CaptureWarning, stacklevel=2)
+        more = f" and {len(bad) - 5} more lines" if len(bad) > 5 else ""
+        warnings.warn(
+            f"Captures {path}: {', '.join(bad[:5])}{more}; the others are read.", CaptureWarning, stacklevel=2
+        )
     orphans = feedback.keys() - calls.keys()
     tables = _tables(calls, feedback)
     return Captured(**tables, path=path, bad_lines=tuple(bad), n_feedback=n_feedback, n_orphans=len(orphans))

@@ -38,8 +38,9 @@ class RoutedClient(BaseClient):
         JSONL file that every call and feedback is appended to, for `read_captured`. Any number of threads and
         processes may share one.
     redact : callable, optional
-        Gets each record (a dict) before it is written and returns what is written in its place, or None to write
-        nothing. If it fails, nothing is written.
+        Gets each record (a dict whose ``type`` is 'call' or 'feedback') before it is written, and returns what is
+        written in its place, or None to write nothing. If it fails, nothing is written. It sees ``prompt``,
+        ``response``, ``note`` and the ``message`` of each of ``failures``; it may add fields.
     store_text : bool, default True
         False leaves prompts, responses, notes and error messages out of the file.
     fsync : bool, default True
@@ -68,10 +69,10 @@ class RoutedClient(BaseClient):
     answers unrouted, and is captured as such.
 
     *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Time-outs,
-    broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401, 402
-    and 404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at fault. In a
-    stream the same holds up to the first token. Later errors are raised, since another model's text must not
-    continue the first one's. If all fail, the first one's error is raised, with notes on the others.
+    broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401,
+    402 and 404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at
+    fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
+    not continue the first one's. If all fail, the first one's error is raised, with notes on the others.
 
     *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures). Of several choices (``n=``) the
     first one's text is captured, and the cost of all. A stream's latency contains what its reader takes between chunks.
