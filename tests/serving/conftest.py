@@ -1,20 +1,14 @@
-"""A toy router over two models on a loopback server, for the tests of routerlab.serving."""
+"""A toy router over two models on a loopback server: the small one is good at cooking, and no good at code."""
 
 from __future__ import annotations
-
-import asyncio
 
 import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.serving import AsyncRoutedClient, RoutedClient
+from routerlab.serving import RoutedClient
 from tests.llm_server import LLMServer
-
-EASY = ["How do I poach an egg?", "How do I boil rice?", "How do I fry an egg?", "How do I steam rice?"]
-HARD = ["Fix my SQL query", "Fix my Python script", "Repair this SQL statement", "Fix this Python function"]
-MODELS = ("small", "large")
-PRICES = {"small": (1.0, 2.0), "large": (10.0, 30.0)}
+from tests.serving.toy import EASY, HARD, PRICES
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +46,3 @@ def make(router, embedder, local, tmp_path):
 
     client.path = tmp_path / "captured.jsonl"
     return client
-
-
-def run_async(make, server, scenario, **options):
-    """Run ``scenario(client)`` with an asynchronous client of the server's."""
-
-    async def main():
-        async with server.async_client() as local:
-            return await scenario(make(kind=AsyncRoutedClient, local=local, **options))
-
-    return asyncio.run(main())
-
-
-def ask(client, prompt, **options):
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": prompt}]
-    return client.chat.completions.create(**{"model": "routerlab", "messages": messages} | options)

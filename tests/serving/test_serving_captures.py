@@ -1,4 +1,4 @@
-"""What a RoutedClient writes down: redaction, damage, a full disk, several writers, and the tables that it reads back as."""
+"""What a RoutedClient writes down: redaction, damage, a full disk, several writers, and how it reads back."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ import routerlab as rl
 from routerlab.disk import file_lock
 from routerlab.schema import DroppedRowsWarning, TableError, check_outcomes, check_prompts, check_responses
 from routerlab.serving import CaptureWarning, RoutedClient, read_captured
-from tests.serving_fixtures import EASY, HARD, MODELS, ask, run_async
-
-pytest_plugins = ["tests.serving_fixtures"]
+from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
 
 def test_tables_pass_the_projects_checks_and_join(make, server):
@@ -255,7 +253,7 @@ while k < int(sys.argv[3]):
 def test_several_processes_write_one_file_and_one_is_killed(tmp_path):
     path = tmp_path / "captured.jsonl"
     command = [sys.executable, "-c", WRITER, str(path)]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     counts = {"a": 60, "b": 60, "killed": 10**9}
     writers = {name: subprocess.Popen([*command, name, str(n)], env=env) for name, n in counts.items()}
     assert writers["a"].wait(120) == writers["b"].wait(120) == 0

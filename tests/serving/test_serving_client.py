@@ -20,9 +20,7 @@ from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, read_captured
 from routerlab.serving._decide import ranked
 from tests.llm_server import LLMServer, default_reply
-from tests.serving_fixtures import EASY, HARD, MODELS, ask, run_async
-
-pytest_plugins = ["tests.serving_fixtures"]
+from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
 KEY = "planted-key-0123456789abcdef"
 
