@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 
@@ -36,9 +37,8 @@ class Progress:
         self._bar.update()
 
     def say(self, text: str) -> None:
-        """Show a line above the bar."""
-        if not self._bar.disable:
-            self._bar.write(text)
+        """Show a line above the bar, or without one."""
+        self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """End the bar where it stands."""

@@ -34,6 +34,8 @@ class RunReport:
         What all runs in this journal may cost.
     seconds : float
         How long it took.
+    closed : tuple of str
+        Endpoints to which nothing more was sent, and why.
     n_killed_runs : int
         Earlier runs that did not come to their end.
     unreadable : tuple of str
@@ -56,6 +58,7 @@ class RunReport:
     unsure_before_usd: float = 0.0
     budget_usd: float | None = None
     seconds: float = 0.0
+    closed: tuple[str, ...] = ()
     n_killed_runs: int = 0
     unreadable: tuple[str, ...] = ()
 
@@ -70,6 +73,9 @@ class RunReport:
             found.append(f"{self.n_failed:,} of {self.n_requests:,} requests failed (see 'error'); run again to retry.")
         if self.n_left_out:
             found.append(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}")
+        elsewhere = [text for text in self.closed if not any(text in why for why in self.why_left_out)]
+        if elsewhere:
+            found.append(f"Nothing more was sent to {' / '.join(elsewhere)}")
         if self.n_unpriced:
             found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices=.")
         if self.budget_usd is not None and self.spent_before_usd + self.spent_usd > self.budget_usd:

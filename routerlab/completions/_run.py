@@ -181,12 +181,15 @@ def _end(engine: Engine) -> None:
 
 def _go_in_thread(engine: Engine) -> None:
     failed: list[BaseException] = []
+    ended = threading.Event()  # Thread.join() takes a thread for dead when Ctrl-C comes (CPython before 3.13)
 
     def target() -> None:
         try:
             asyncio.run(engine.go())
         except BaseException as error:
             failed.append(error)
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=target, name="routerlab-completions", daemon=True)
     thread.start()
@@ -196,8 +199,7 @@ def _go_in_thread(engine: Engine) -> None:
             if n_interrupts > n_heard:
                 n_heard = n_interrupts
                 engine.interrupt(drop=n_heard > 1)
-            thread.join(0.5)
-            if not thread.is_alive():
+            if ended.wait(0.5):
                 break
         except KeyboardInterrupt:
             n_interrupts += 1
@@ -250,11 +252,14 @@ def _report(plan: Plan, engine: Engine, seconds: float) -> RunReport:
         seconds=seconds,
         unreadable=tuple(journal.bad_lines),
         n_killed_runs=journal.n_killed,
+        closed=tuple(
+            f"{s.endpoint.name}: {s.closed}" for group in engine.served.values() for s in group if s.closed is not None
+        ),
     )
 
 
 def _disk_refused(plan: Plan, engine: Engine) -> JournalError:
-    unwritten = engine.writer.unwritten
+    unwritten = [record for record in engine.writer.unwritten if record["type"] == "record"]
     why = why_not_written(engine.writer.error or OSError())
     msg = f"Journal {plan.journal.path}: {why} The run stopped; what was written is safe. "
     if unwritten:
