@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "labeling": {"schema", "ratings", "disk"},
     "widgets": {"schema", "labeling", "evaluation", "ratings", "neighbors", "embedding"},
     "completions": {"schema", "pricing", "disk"},
-    "judging": {"schema", "completions", "ratings", "disk"},
+    "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "disk"},
     "serving": {"schema", "decision", "pricing", "disk", "completions"},
 }
 

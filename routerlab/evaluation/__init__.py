@@ -10,6 +10,7 @@ from routerlab.evaluation._curves import Interval, aiq_difference, saving_at_par
 from routerlab.evaluation._frontier import frontier, hull
 from routerlab.evaluation._metrics import aiq, apgr, arena_score, call_curve, cpt, gap_to_oracle, pgr
 from routerlab.evaluation._operating import choose_operating_point, set_operating_point
+from routerlab.evaluation._resample import percentile_interval, resampled_sums
 from routerlab.evaluation._savings import Savings, savings
 from routerlab.evaluation._scoring import score_choices
 
@@ -33,8 +34,10 @@ __all__ = [
     "hull",
     "model_share",
     "oracle",
+    "percentile_interval",
     "pgr",
     "random_mix",
+    "resampled_sums",
     "saving_at_parity",
     "savings",
     "score_choices",

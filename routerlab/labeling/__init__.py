@@ -15,7 +15,7 @@ from routerlab.labeling._errors import (
 from routerlab.labeling._exchange import from_arena, from_evalica, read_jsonl, to_arena, to_evalica, write_jsonl
 from routerlab.labeling._llm_comparator import ComparatorTables, from_llm_comparator, to_llm_comparator
 from routerlab.labeling._log import Ack, VoteLog
-from routerlab.labeling._merge import merge_logs, to_judgments
+from routerlab.labeling._merge import merge_logs, oriented, to_judgments
 from routerlab.labeling._needed import VotesNeeded, votes_needed
 from routerlab.labeling._pairs import Pair, Progress
 from routerlab.labeling._posterior import Standings, standings
@@ -53,6 +53,7 @@ __all__ = [
     "from_llm_comparator",
     "label_record",
     "merge_logs",
+    "oriented",
     "position_bias",
     "read_jsonl",
     "self_consistency",

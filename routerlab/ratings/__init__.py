@@ -1,7 +1,20 @@
 """Ratings with intervals from pairwise judgments, overall and by intent."""
 
 from routerlab.ratings._bradley_terry import BradleyTerry
+from routerlab.ratings._checks import check_connected, check_separable
 from routerlab.ratings._rate import rate
 from routerlab.ratings._solver import solve_bradley_terry
+from routerlab.ratings._uncertainty import centred_inverse, contrasts, information, small_sample_factor, wilson
 
-__all__ = ["BradleyTerry", "rate", "solve_bradley_terry"]
+__all__ = [
+    "BradleyTerry",
+    "centred_inverse",
+    "check_connected",
+    "check_separable",
+    "contrasts",
+    "information",
+    "rate",
+    "small_sample_factor",
+    "solve_bradley_terry",
+    "wilson",
+]

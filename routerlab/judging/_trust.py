@@ -1,0 +1,300 @@
+"""How far to trust a judge: one report of what agreement, bias and consistency say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from routerlab.judging._measures import (
+    KINDS,
+    Estimate,
+    LengthBias,
+    clustered_share,
+    confusion,
+    consistency,
+    correlation,
+    human_agreement,
+    joined,
+    kappa_estimate,
+    length_bias,
+    position,
+    showings,
+)
+from routerlab.judging._units import read_votes
+from routerlab.labeling import PositionBias, SelfConsistency, Share
+from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class JudgeReport:
+    """What is known of a judge model beside people; ``print(report)`` says it in words.
+
+    Attributes
+    ----------
+    judge : str
+        Name of the judge.
+    n_pairs, n_prompts : int
+        Pairs of responses, and prompts, that both people and the judge judged.
+    agreement : Share
+        How often a verdict of the judge is a person's: first model, second model, or a tie of either kind.
+    decided : Share or None
+        The same where both prefer a side.
+    kappa : Estimate
+        Cohen's: 1 is perfect agreement, 0 what chance gives.
+    people : Share or None
+        How often two people agree, where two judged the same pair: what one can ask of a judge.
+    correlation : float
+        Of the judge's scores with people's (1, 1/2, 0).
+    confusion : DataFrame of shape (3, 3)
+        Pairs by people's verdict (rows) and the judge's, models of a pair in alphabetical order.
+    by : DataFrame or None
+        ``n``, ``agreement``, ``kappa`` with their intervals, for each intent.
+    position : PositionBias or None
+        Of single showings: 50% without bias, since sides are random or each pair is shown in both orders.
+    consistency : SelfConsistency or None
+        What became of verdicts when sides were swapped.
+    length : LengthBias or None
+        With `responses`.
+    n_unreadable : int or None
+        Verdicts that could not be read, as the table's ``attrs`` say.
+    confidence : float
+        Nominal coverage of each interval by itself.
+    n_resamples : int
+        Bootstrap resamples of prompts.
+    random_state : object
+        Seed of the bootstrap.
+    method, provenance : str
+        How intervals were made; where the tables come from.
+    """
+
+    judge: str
+    n_pairs: int
+    n_prompts: int
+    agreement: Share
+    decided: Share | None
+    kappa: Estimate
+    people: Share | None
+    correlation: float
+    confusion: pd.DataFrame
+    by: pd.DataFrame | None
+    position: PositionBias | None
+    consistency: SelfConsistency | None
+    length: LengthBias | None
+    n_unreadable: int | None
+    confidence: float
+    n_resamples: int
+    random_state: Any
+    method: str = "shares: Wilson's, at the votes' worth by prompt; kappa and length: percentile bootstrap over prompts"
+    provenance: str | None = None
+
+    @property
+    def width_limit(self) -> float:
+        """Least width that this judge can bring an interval of a win rate to, relative to people alone."""
+        return float(np.sqrt(1 - max(self.correlation, 0.0) ** 2))
+
+    @property
+    def verdict(self) -> str:
+        """What the agreement comes to, in words."""
+        if not np.isfinite(self.kappa.ci_low):
+            return "not measured: verdicts that are all equal say nothing about agreement"
+        if self.kappa.ci_low <= 0:
+            return "not shown to agree with people more often than chance would"
+        return (
+            "agrees with people beyond chance; with any number of its verdicts, an interval corrected by people's "
+            f"(ppi_win_rate) is at best {self.width_limit:.0%} as wide as from theirs alone"
+        )
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "agreement", f"{self.agreement} pairs of responses on {self.n_prompts:,} prompts"
+        yield "both decided", f"{self.decided}" if self.decided else "never"
+        yield "Cohen's kappa", f"{self.kappa}"
+        yield "two people agree", f"{self.people}" if self.people else "not known: no pair was judged by two"
+        if self.position:
+            undecided = f"; {self.position.n_undecided:,} for neither"
+            yield "position", f"the first response wins {self.position.left} votes for a side{undecided}"
+        if self.consistency:
+            yield "consistency", str(self.consistency)
+        if self.length:
+            yield "length", str(self.length)
+        if self.n_unreadable is not None:
+            yield "unreadable", f"{self.n_unreadable:,} verdicts, left out everywhere"
+        yield "", self.verdict
+        yield "", f"{self.confidence:.0%} intervals; {self.method}, {self.n_resamples:,} resamples"
+        if self.provenance:
+            yield "", f"[{self.provenance}]"
+
+    def __str__(self) -> str:
+        """Return the report in lines."""
+        facts = [f"  {name:<17} {text}" if name else f"  {text}" for name, text in self._facts()]
+        return "\n".join([f"Judge {self.judge}", *facts])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        cell = 'style="text-align:left;padding:2px 14px 2px 0;vertical-align:top"'
+        rows = "".join(
+            f"<tr><th {cell}>{escape(name)}</th><td {cell}>{escape(text)}</td></tr>"
+            if name
+            else f'<tr><td colspan="2" {cell}>{escape(text)}</td></tr>'
+            for name, text in self._facts()
+        )
+        box = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em"
+        by = "" if self.by is None else self.by.round(2).to_html(escape=True, border=0)
+        return f'<div style="{box}"><b>Judge {escape(self.judge)}</b><table>{rows}</table>{by}</div>'
+
+
+def judge_trust(
+    judge: pd.DataFrame,
+    human: pd.DataFrame,
+    responses: pd.DataFrame | None = None,
+    *,
+    by: pd.Series | None = None,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: Any = 0,
+) -> JudgeReport:
+    """Measure how far a judge model's verdicts can stand for people's.
+
+    Parameters
+    ----------
+    judge : DataFrame of shape (n_judge_votes, n_columns)
+        Judgments of one judge, as `routerlab.judging.PairwiseJudge` or any other source gives them. ``model_a`` came
+        first, unless the columns ``winner_ab`` and ``winner_ba`` hold the verdicts of both orders.
+    human : DataFrame of shape (n_human_votes, n_columns)
+        Judgments of people, with ``judge`` for who they are if agreement among them is wanted.
+    responses : DataFrame, optional
+        Responses table: adds length bias.
+    by : Series, optional
+        ``prompt_id`` -> intent: adds agreement by intent.
+    confidence : float, default 0.95
+        Nominal coverage of each interval by itself.
+    n_resamples : int, default 1000
+        Bootstrap resamples of prompts.
+    random_state : int or Generator, default 0
+        Seeds the bootstrap.
+
+    Returns
+    -------
+    JudgeReport
+        Agreement, kappa, bias and consistency with their intervals.
+
+    Raises
+    ------
+    TableError
+        Several judges; no pair of responses that both judged.
+
+    Notes
+    -----
+    A pair of responses counts once: with several votes on it, agreement is the share of its (person, judge) pairs
+    that agree. A tie and both_bad are one verdict. Position bias and consistency use all verdicts of the judge, the
+    rest only those on pairs that people judged.
+
+    Length: slope of the score (1, 1/2, 0) on log2 of the ratio of lengths in characters. People, too, may prefer longer
+    responses, and longer ones may be better: hence the difference on the same pairs. It also grows if the judge
+    is more decided than people are, so look at ties in `JudgeReport.confusion` first.
+
+    References
+    ----------
+    .. [1] L. Zheng et al., "Judging LLM-as-a-judge with MT-Bench and Chatbot Arena", NeurIPS 2023.
+    .. [2] Y. Dubois et al., "Length-controlled AlpacaEval", COLM 2024.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"prompt_id": range(300), "model_a": "x", "model_b": "y"})
+    >>> people = table.assign(winner=rng.choice(["model_a", "tie", "model_b"], 300))
+    >>> votes = people.assign(winner=people["winner"].where(rng.random(300) < 0.7, "model_a"), judge="made up")
+    >>> report = judge_trust(votes, people)
+    >>> report.judge, report.agreement.n, 0.6 < report.agreement.share < 0.9, report.kappa.ci_low > 0.4
+    ('made up', 300, True, True)
+    """
+    name = _one_judge(judge)
+    theirs, people = read_votes(judge, "judge"), read_votes(human, "human")
+    units = joined(theirs, people)
+    if not len(units):
+        reject(
+            "'judge' and 'human'",
+            f"have no pair of responses in common: the judge saw prompts {shown(theirs['prompt_id'].unique(), 2)}, "
+            f"people saw {shown(people['prompt_id'].unique(), 2)}.",
+            "Let the judge compare the pairs that people compared, too.",
+        )
+    rng = np.random.default_rng(random_state)
+    matrices, prompts = confusion(units), pd.factorize(units["prompt_id"])[0]
+    counts = pd.DataFrame(
+        matrices.sum(axis=0), index=pd.Index(KINDS, name="people"), columns=pd.Index(KINDS, name="judge")
+    )
+    shown_once = showings(check_judgments(judge))
+    checked = None if responses is None else check_responses(responses)
+    return JudgeReport(
+        judge=name,
+        n_pairs=len(units),
+        n_prompts=int(prompts.max()) + 1,
+        agreement=_agreement(matrices, prompts, confidence),
+        decided=_agreement(matrices[:, ::2, ::2], prompts, confidence) if matrices[:, ::2, ::2].any() else None,
+        kappa=kappa_estimate(matrices, prompts, confidence, n_resamples, rng),
+        people=human_agreement(people, confidence),
+        correlation=correlation(matrices),
+        confusion=counts,
+        by=None if by is None else _by_intent(units, matrices, by, confidence, n_resamples, rng),
+        position=position(shown_once, confidence),
+        consistency=consistency(shown_once, confidence),
+        length=None if checked is None else length_bias(units, checked, confidence, n_resamples, rng),
+        n_unreadable=judge.attrs.get("n_unreadable"),
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+        provenance=provenance_of(judge, human, responses),
+    )
+
+
+def _one_judge(judge: pd.DataFrame) -> str:
+    names = list(judge["judge"].dropna().unique()) if "judge" in judge else []
+    if len(names) > 1:
+        reject(
+            "'judge', column 'judge'",
+            f"holds several: {shown(names)}.",
+            "Measure one at a time: judge_trust(votes[votes.judge == name], human).",
+        )
+    return str(names[0]) if names else "(unnamed)"
+
+
+def _agreement(matrices: NDArray[np.float64], prompts: NDArray[np.intp], confidence: float) -> Share:
+    return clustered_share(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), prompts, confidence)
+
+
+def _by_intent(
+    units: pd.DataFrame,
+    matrices: NDArray[np.float64],
+    by: pd.Series,
+    confidence: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Agreement and kappa for each intent; prompts that `by` does not know are left out."""
+    if not by.index.is_unique:
+        reject("'by'", "has more than one row for a prompt_id.", "Keep one intent for each prompt.")
+    intents = units["prompt_id"].map(by)
+    if not intents.notna().any():
+        reject("'by'", f"knows none of the prompts, such as {shown(units['prompt_id'], 2)}.", "Index it by prompt_id.")
+    rows = {}
+    for intent in sorted(intents.dropna().unique(), key=str):
+        mine = (intents == intent).to_numpy()
+        prompts = pd.factorize(units.loc[mine, "prompt_id"])[0]
+        share = _agreement(matrices[mine], prompts, confidence)
+        kappa = kappa_estimate(matrices[mine], prompts, confidence, n_resamples, rng)
+        rows[intent] = {
+            "n": int(mine.sum()),
+            "agreement": share.share,
+            "agreement_low": share.ci_low,
+            "agreement_high": share.ci_high,
+            "kappa": kappa.value,
+            "kappa_low": kappa.ci_low,
+            "kappa_high": kappa.ci_high,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by.name or "intent")
