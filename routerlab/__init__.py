@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         check_responses,
         pivot_outcomes,
     )
+    from routerlab.serving import AsyncRoutedClient, RoutedClient, read_captured
 
 __version__ = "0.1.0"
 
@@ -158,10 +159,16 @@ _NAMES = {
         "check_responses",
         "pivot_outcomes",
     ),
+    "serving": (
+        "AsyncRoutedClient",
+        "RoutedClient",
+        "read_captured",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
+    "AsyncRoutedClient",
     "BradleyTerry",
     "Endpoint",
     "IntentEmbedder",
@@ -169,6 +176,7 @@ __all__ = [
     "KNNRouter",
     "LsaEmbedder",
     "OutcomeEmbedder",
+    "RoutedClient",
     "Router",
     "SentenceEmbedder",
     "SimilarityWeightedRouter",
@@ -216,6 +224,7 @@ __all__ = [
     "price",
     "random_mix",
     "rate",
+    "read_captured",
     "saving_at_parity",
     "savings",
     "score_choices",

@@ -32,8 +32,11 @@ def file_lock(path: Path, timeout: float) -> Any:
     return FileLock(f"{path}.lock", timeout=timeout)
 
 
-def append_durably(path: Path, data: bytes, *, create: bool = False) -> None:
-    """Append `data` and fsync; if that fails, take the unacknowledged bytes back and raise the `OSError`."""
+def append_durably(path: Path, data: bytes, *, create: bool = False, sync: bool = True) -> None:
+    """Append `data` and fsync; if that fails, take the unacknowledged bytes back and raise the `OSError`.
+
+    With ``sync=False`` the system writes to the disk when it likes: what a power failure takes is lost, no more.
+    """
     flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0) | (os.O_CREAT if create else 0)
     handle = os.open(path, flags, 0o666)
     try:
@@ -42,13 +45,14 @@ def append_durably(path: Path, data: bytes, *, create: bool = False) -> None:
             written = 0
             while written < len(data):
                 written += os.write(handle, data[written:])
-            os.fsync(handle)
+            if sync:
+                os.fsync(handle)
         except OSError:
             _take_back(handle, size)
             raise
     finally:
         os.close(handle)
-    if create:
+    if create and sync:
         _sync_folder(path.parent)
 
 

@@ -1,0 +1,27 @@
+"""A router in service: chat completions routed call by call, and captured to fit the next router on.
+
+`RoutedClient` and `AsyncRoutedClient` take the place of ``openai.OpenAI`` and ``openai.AsyncOpenAI``; `read_captured`
+reads what they wrote as the project's own tables.
+"""
+
+from routerlab.serving._calls import Routed
+from routerlab.serving._captured import Captured, read_captured
+from routerlab.serving._client import AsyncRoutedClient, RoutedClient
+from routerlab.serving._decide import Decision
+from routerlab.serving._errors import CaptureWarning, EndpointWarning
+from routerlab.serving._prompts import last_user_text
+from routerlab.serving._streams import AsyncRoutedStream, RoutedStream
+
+__all__ = [
+    "AsyncRoutedClient",
+    "AsyncRoutedStream",
+    "CaptureWarning",
+    "Captured",
+    "Decision",
+    "EndpointWarning",
+    "Routed",
+    "RoutedClient",
+    "RoutedStream",
+    "last_user_text",
+    "read_captured",
+]

@@ -1,0 +1,164 @@
+"""What the synchronous and the asynchronous client share: all but I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from routerlab.completions import Failure, Models, read_reply, resolve_models, secrets_of
+from routerlab.pricing import Prices
+from routerlab.schema import reject
+from routerlab.serving._calls import Call, Service, Whole
+from routerlab.serving._capture import CaptureLog, Redact, now
+from routerlab.serving._decide import ROUTED, Chooser, Decision
+from routerlab.serving._failures import unusable
+from routerlab.serving._prompts import last_user_text
+
+
+class _Namespace:
+    """``chat`` and ``chat.completions``, with an error that says what else there is not."""
+
+    def __init__(self, **names: Any) -> None:
+        self.__dict__.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        msg = f"routerlab's clients have chat.completions.create alone, not {name!r}: for that, use the openai client."
+        raise AttributeError(msg)
+
+
+class BaseClient:
+    """Set up, route, take feedback; a subclass sends."""
+
+    _sdk_client = ""
+    _create: Any
+
+    def __init__(
+        self,
+        router: Any,
+        embedder: Any,
+        endpoints: Models | None = None,
+        *,
+        client: Any = None,
+        prices: Prices | None = None,
+        capture: str | Path | None = None,
+        redact: Redact | None = None,
+        store_text: bool = True,
+        fsync: bool = True,
+        explore: float = 0.0,
+        prompt_from: Callable[[Sequence[Any]], str] = last_user_text,
+        timeout_s: float | None = 60.0,
+        random_state: int | None = None,
+    ) -> None:
+        models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
+        resolved = resolve_models(models, client, prices)
+        chooser = Chooser(
+            router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
+        )
+        every = [endpoint for served in resolved.values() for endpoint in served]
+        clients = {id(endpoint): self._without_retries(endpoint) for endpoint in every}
+        secrets = sorted({secret for endpoint in every for secret in secrets_of(endpoint.client)})
+        log = None
+        if capture is not None:
+            log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)
+        self._service = Service(chooser, resolved, clients, secrets, log, timeout_s)
+        self.chat = _Namespace(completions=_Namespace(create=self._create))
+
+    def __repr__(self) -> str:
+        """Router, endpoints and where captures go; never a key."""
+        service = self._service
+        served = "; ".join(f"{m}: {', '.join(e.name for e in es)}" for m, es in service.endpoints.items())
+        captures = f", captures in {str(service.log.path)!r}" if service.log else ""
+        return f"{type(self).__name__}({type(service.chooser.router).__name__} over {served}{captures})"
+
+    @property
+    def n_lost(self) -> int:
+        """Captures that could not be written; each was warned about."""
+        return self._service.log.n_lost if self._service.log else 0
+
+    def route(
+        self,
+        messages: str | Sequence[Any],
+        *,
+        model: str = ROUTED,
+        willingness_to_pay: float | None = None,
+    ) -> Decision:
+        """Say where a call would go, without sending or capturing anything.
+
+        Parameters
+        ----------
+        messages : str or sequence of dict
+            A prompt, or messages as ``create`` takes them.
+        model, willingness_to_pay
+            As in ``create``.
+
+        Returns
+        -------
+        Decision
+            Estimates and the order of models; print it.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        chooser = self._service.chooser
+        return chooser.decide(messages, model, chooser.willingness_to_pay(model, willingness_to_pay))
+
+    def _without_retries(self, endpoint: Any) -> Any:
+        """Return the endpoint's client with retries off: the next endpoint is the retry."""
+        import openai
+
+        kind = getattr(openai, self._sdk_client)
+        if not isinstance(endpoint.client, kind):
+            got = "is missing" if endpoint.client is None else f"got {type(endpoint.client).__name__}"
+            reject(
+                f"'client' of {endpoint.model!r}",
+                f"{got}, expected openai.{self._sdk_client}.",
+                f"{type(self).__name__} needs openai.{self._sdk_client}(base_url=..., api_key=...), in the Endpoint or "
+                "as client=.",
+            )
+        return endpoint.client.with_options(max_retries=0)
+
+    def _steps(
+        self, messages: Any, model: str, willingness_to_pay: float | None, stream: Any, params: Mapping[str, Any]
+    ) -> Generator[Any, Any, Any]:
+        wtp = self._service.chooser.willingness_to_pay(model, willingness_to_pay)
+        return self._service.steps(list(messages), model, wtp, bool(stream), params)
+
+    def _feedback(self, call: Any, quality: float, note: str | None) -> bool:
+        log = self._service.log
+        if log is None:
+            reject("feedback", "this client captures nothing.", "Make it with capture='captured.jsonl'.")
+        request_id = call if isinstance(call, str) else getattr(getattr(call, "_routerlab", None), "request_id", None)
+        if not request_id:
+            got = type(call).__name__
+            reject("feedback", f"got {got}, expected a completion, a stream or a request_id.", "Pass what create gave.")
+        if not isinstance(quality, int | float) or not 0 <= quality <= 1:
+            reject("'quality'", f"got {quality!r}, expected a number from 0 to 1.", "Divide scores by their maximum.")
+        record = {"type": "feedback", "request_id": request_id, "quality": float(quality), "note": note, "at": now()}
+        return log.write(record)
+
+
+def read_whole(raw: Any) -> Whole:
+    """Return the SDK's completion, or raise the SDK's error if the answer holds no reply."""
+    reply = read_reply(raw.content)
+    if isinstance(reply, Failure):
+        raise unusable(raw.http_response, reply)
+    return Whole(raw.parse(), reply.text, reply.finish_reason)
+
+
+def ended_early(stream: Any) -> Exception:
+    """Return the SDK's exception for a stream that ended before its first token."""
+    return unusable(stream.response, Failure("the stream ended before the first token", again=True, maybe_billed=True))
+
+
+def with_routed(completion: Any, call: Call) -> Any:
+    """Hang what routing did onto a completion, as the SDK hangs ``_request_id``: no part of ``model_dump()``."""
+    completion._routerlab = call.routed()
+    return completion
+
+
+def step(steps: Generator[Any, Any, Any], result: Any, error: BaseException | None) -> tuple[Any, Any]:
+    """Hand the last result (or error) to a call; return what is to be done next, or None and what came of it."""
+    try:
+        return (steps.throw(error) if error else steps.send(result)), None
+    except StopIteration as stop:
+        return None, stop.value

@@ -1,0 +1,242 @@
+"""Captures read back as the project's own tables, to fit the next router on."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from routerlab.schema import (
+    DroppedRowsWarning,
+    Outcomes,
+    check_outcomes,
+    check_prompts,
+    check_responses,
+    reject,
+)
+from routerlab.serving._capture import Record, check_header
+from routerlab.serving._errors import CaptureWarning
+
+_CALL_COLUMNS = (
+    "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
+    "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
+    "first_token_s", "total_s", "stream", "failures", "error",
+)  # fmt: skip
+_NUMBERS = (
+    "willingness_to_pay", "propensity", "input_tokens", "output_tokens", "cost_usd", "routing_s", "latency_s",
+    "first_token_s", "total_s",
+)  # fmt: skip
+_ELSEWHERE = {"type", "request_id", "prompt", "response", "quality", "cost", "order"}
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What a capture file holds; ``prompt_id`` is the request_id of a call.
+
+    Attributes
+    ----------
+    calls : DataFrame of shape (n_calls, n_columns)
+        One row for each call, indexed by ``prompt_id``: when, what was asked, chosen and served, propensity, tokens,
+        ``cost_usd``, ``latency_s`` (of the request that was answered), ``first_token_s``, ``routing_s``, ``total_s``,
+        failures, error; and whatever a redaction hook added.
+    prompts : DataFrame
+        Prompts table: ``prompt`` of each routed call whose text was stored.
+    responses : DataFrame
+        Responses table: the calls that were answered to the end.
+    outcomes : DataFrame
+        Outcomes table: answered calls with feedback, its latest ``quality``, ``cost_usd``, ``latency_s``.
+    quality, cost : DataFrame of shape (n_routed, n_models)
+        The router's estimates when it chose; NaN for models that it did not know.
+    path : Path
+        The file.
+    bad_lines : tuple of str
+        Lines that could not be read, and why.
+    n_feedback, n_orphans : int
+        Feedback lines, and those among them whose call is not in the file.
+    """
+
+    calls: pd.DataFrame
+    prompts: pd.DataFrame
+    responses: pd.DataFrame
+    outcomes: pd.DataFrame
+    quality: pd.DataFrame
+    cost: pd.DataFrame
+    path: Path
+    bad_lines: tuple[str, ...]
+    n_feedback: int
+    n_orphans: int
+
+    def __repr__(self) -> str:
+        """Say how much there is, what was spent, and what could not be read."""
+        spent, unknown = self.calls["cost_usd"].sum(), self.responses["cost_usd"].isna().sum()
+        text = (
+            f"{self.path.name}: {len(self.calls):,} calls, {len(self.responses):,} answered, {len(self.outcomes):,} "
+            f"with feedback; {spent:.4g} USD" + (f", {unknown:,} of unknown cost" if unknown else "")
+        )
+        served = self.calls["model"].value_counts()
+        text += "; " + ", ".join(f"{model} {n:,}" for model, n in served.items()) if len(served) else ""
+        text += f"; {self.n_orphans:,} feedbacks without their call" if self.n_orphans else ""
+        return text + (f"; not readable: {'; '.join(self.bad_lines)}" if self.bad_lines else "")
+
+    def complete(self) -> Outcomes:
+        """Return quality and cost without gaps: measured where there is feedback, estimates elsewhere.
+
+        A call has a measured outcome for one model, and a router needs all. The other cells, and a measured call's cost
+        where it is not known, are what the router expected when it chose. What is fitted on this learns from feedback
+        where models were used, and repeats the old router's opinion where they were not: ``explore=`` some calls,
+        or have models answer a sample of the prompts (`routerlab.collect_responses`) and judge them.
+
+        Returns
+        -------
+        Outcomes
+            Named tuple ``(quality, cost)`` of shape (n_prompts, n_models), for routed calls with feedback.
+            ``attrs["provenance"]`` says how many cells are measured.
+
+        Warns
+        -----
+        DroppedRowsWarning
+            If calls with feedback have no estimates for some model (a caller named the model, or models were added).
+        """
+        known = self.quality.index[self.quality.notna().all(axis=1) & self.cost.notna().all(axis=1)]
+        measured = self.outcomes.set_index("prompt_id")
+        rows = measured.index.intersection(known)
+        if len(rows) < len(measured):
+            warnings.warn(
+                f"Captured.complete left out {len(measured) - len(rows)} of {len(measured)} calls with feedback: no "
+                "estimates for some model.",
+                DroppedRowsWarning,
+                stacklevel=2,
+            )
+        quality, cost = self.quality.loc[rows].copy(), self.cost.loc[rows].copy()
+        n = 0
+        for prompt_id, model, seen, usd in measured.loc[rows, ["model", "quality", "cost_usd"]].itertuples():
+            if model in quality.columns:
+                quality.loc[prompt_id, model] = seen
+                n += 1
+                if usd == usd:
+                    cost.loc[prompt_id, model] = usd
+        for frame in (quality, cost):
+            frame.attrs["provenance"] = (
+                f"captured: {n:,} of {quality.size:,} cells measured by feedback, the others estimated by the "
+                "router in use"
+            )
+        return Outcomes(quality, cost)
+
+
+def read_captured(path: str | Path) -> Captured:
+    r"""Read the captures of a `RoutedClient`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file given as ``capture=``; may be written to meanwhile.
+
+    Returns
+    -------
+    Captured
+        Tables that pass the project's checks, and the router's estimates.
+
+    Raises
+    ------
+    TableError
+        No such file, no capture file, or one of a newer routerlab.
+
+    Warns
+    -----
+    CaptureWarning
+        If lines cannot be read, e.g. a last one that was torn when its process was killed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> header = {"format": "routerlab-captures", "version": 1}
+    >>> call = {"type": "call", "request_id": "c1", "model": "small", "chosen": "small", "prompt": "Poach an egg?"}
+    >>> call |= {"response": "Simmer it.", "cost_usd": 0.001, "quality": {"small": 0.6}, "cost": {"small": 0.002}}
+    >>> feedback = {"type": "feedback", "request_id": "c1", "quality": 0.9}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "captured.jsonl"
+    ...     _ = path.write_text("\n".join(json.dumps(line) for line in (header, call, feedback)) + "\n")
+    ...     captured = read_captured(path)
+    >>> captured
+    captured.jsonl: 1 calls, 1 answered, 1 with feedback; 0.001 USD; small 1
+    >>> captured.complete().quality.loc["c1", "small"]
+    np.float64(0.9)
+    """
+    path = Path(path)
+    if not path.is_file():
+        reject(f"Captures {path}", "is no file.", "Give the path that the client got as capture=.")
+    lines = path.read_bytes().split(b"\n")
+    check_header(path, lines[0] + b"\n" if len(lines) > 1 else lines[0])
+    calls: dict[str, Record] = {}
+    feedback: dict[str, Record] = {}
+    bad: list[str] = []
+    n_feedback = 0
+    for number, line in enumerate(lines[1:], start=2):
+        record = _record(line)
+        if record is None:
+            if line.strip():
+                bad.append(f"line {number} " + ("is torn" if number == len(lines) else "cannot be read"))
+        elif record["type"] == "call":
+            calls[record["request_id"]] = record
+        else:
+            feedback[record["request_id"]] = record
+            n_feedback += 1
+    if bad:
+        more = f" and {len(bad) - 5} more lines" if len(bad) > 5 else ""
+        warnings.warn(
+            f"Captures {path}: {', '.join(bad[:5])}{more}; the others are read.", CaptureWarning, stacklevel=2
+        )
+    orphans = feedback.keys() - calls.keys()
+    tables = _tables(calls, feedback)
+    return Captured(**tables, path=path, bad_lines=tuple(bad), n_feedback=n_feedback, n_orphans=len(orphans))
+
+
+def _tables(calls: dict[str, Record], feedback: dict[str, Record]) -> dict[str, pd.DataFrame]:
+    index = pd.Index(list(calls), name="prompt_id", dtype=object)
+    rows = list(calls.values())
+    extra = dict.fromkeys(name for row in rows for name in row if name not in (*_CALL_COLUMNS, *_ELSEWHERE))
+    table = pd.DataFrame(rows, columns=[*_CALL_COLUMNS, *extra], index=index)
+    for name in _NUMBERS:
+        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+    table["at"] = pd.to_datetime(table["at"], utc=True, format="ISO8601", errors="coerce")
+    texts = pd.DataFrame({name: [row.get(name) for row in rows] for name in ("prompt", "response")}, index=index)
+    answered = table["model"].notna() & table["error"].isna()
+    numbers = ["input_tokens", "output_tokens", "cost_usd", "latency_s"]
+    replies = pd.concat([table[["model"]], texts[["response"]], table[[*numbers, "finish_reason"]]], axis=1)[answered]
+    outcomes = replies.loc[replies.index.isin(feedback), ["model", "cost_usd", "latency_s"]]
+    outcomes.insert(1, "quality", [float(feedback[key]["quality"]) for key in outcomes.index])
+    return {
+        "calls": table,
+        "prompts": check_prompts(texts.loc[texts["prompt"].notna(), ["prompt"]].reset_index()),
+        "responses": check_responses(replies.reset_index()),
+        "outcomes": check_outcomes(outcomes.reset_index()),
+        "quality": _estimates(rows, "quality", index),
+        "cost": _estimates(rows, "cost", index),
+    }
+
+
+def _estimates(rows: Iterable[Record], name: str, index: pd.Index) -> pd.DataFrame:
+    frame = pd.DataFrame([row.get(name) or {} for row in rows], index=index, dtype=float)
+    frame.columns.name = "model"
+    return frame.dropna(how="all")
+
+
+def _record(line: bytes) -> Any:
+    """One record, None if the line is none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("request_id"), str):
+        return None
+    usable = record.get("type") == "call" or (record.get("type") == "feedback" and _share(record.get("quality")))
+    return record if usable else None
+
+
+def _share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1

@@ -1,0 +1,217 @@
+"""From a prompt to an order of models: estimates, the rule, abstention, exploration."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routerlab.decision import check_wtp, decide
+from routerlab.schema import TableError, check_model, reject, shown
+from routerlab.serving._prompts import check_text
+
+ROUTED = "routerlab"  # the model name that asks for routing
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which models a call is sent to, in which order, and why.
+
+    Attributes
+    ----------
+    asked : str
+        The caller's ``model=``.
+    prompt : str or None
+        The text that was routed by; None if there is none and the caller named a model.
+    willingness_to_pay : float or None
+        USD that one unit of quality is worth on this request; None if the caller named a model.
+    order : tuple of str
+        The chosen model, then those that follow if it fails.
+    quality, cost : mapping of str to float
+        Each model's estimates (quality in [0, 1], cost in USD); empty if the caller named a model.
+    abstained : bool
+        The prompt was too unlike the training prompts, and went to the router's fallback.
+    explored : bool
+        The choice was drawn at random, for the sake of learning.
+    propensity : float
+        Probability with which this model was chosen: 1 without exploration.
+
+    Examples
+    --------
+    >>> Decision("small", None, None, ("small",), {}, {}).chosen
+    'small'
+    """
+
+    asked: str
+    prompt: str | None
+    willingness_to_pay: float | None
+    order: tuple[str, ...]
+    quality: Mapping[str, float]
+    cost: Mapping[str, float]
+    abstained: bool = False
+    explored: bool = False
+    propensity: float = 1.0
+
+    @property
+    def chosen(self) -> str:
+        """The model that is asked first."""
+        return self.order[0]
+
+    def __str__(self) -> str:
+        """One line for each model, in order."""
+        if not self.quality:
+            return f"{self.chosen}, named by the caller"
+        why = "far from every training prompt: fallback" if self.abstained else ""
+        why = "drawn at random (explore)" if self.explored else why
+        lines = [f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality{why and '; '}{why}"]
+        for rank, model in enumerate(self.order, start=1):
+            usd = 1000 * self.cost[model]
+            lines.append(f"{rank}. {model}: quality {self.quality[model]:.2f}, {usd:.3g} USD per 1,000 requests")
+        return "\n".join(lines)
+
+
+class Chooser:
+    """Routes one prompt at a time, from any thread.
+
+    Parameters
+    ----------
+    router : fitted router
+        With ``models_``, ``predict_quality``, ``predict_cost``, ``willingness_to_pay``; and, if it abstains, ``sweep``.
+    embedder : object
+        With ``transform``, as at the router's fit.
+    models : sequence of str
+        Models that can be asked.
+    explore : float
+        Share of calls whose model is drawn at random.
+    prompt_from : callable
+        From messages to the text to route by.
+    random_state : int or None
+        Seed of the exploration.
+    """
+
+    def __init__(
+        self,
+        router: Any,
+        embedder: Any,
+        models: Sequence[str],
+        *,
+        explore: float,
+        prompt_from: Callable[[Sequence[Any]], str],
+        random_state: int | None,
+    ) -> None:
+        _check_router(router, embedder, models)
+        if isinstance(explore, bool) or not isinstance(explore, int | float) or not 0 <= explore <= 1:
+            reject("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
+        self.router = router
+        self.embedder = embedder
+        self.models = tuple(models)
+        self.explore = float(explore)
+        self.prompt_from = prompt_from
+        self._rng = random.Random(random_state)
+        # Tokenizers may not be shared by threads ("Already borrowed"), and torch uses all cores for one text anyway.
+        self._one_at_a_time = threading.Lock()
+
+    def willingness_to_pay(self, model: Any, given: float | None) -> float | None:
+        """Read ``model=`` and ``willingness_to_pay=``: a willingness to pay, or None if a model is named."""
+        name, _, setting = model.partition(":") if isinstance(model, str) else (model, "", "")
+        if model in self.models:
+            if given is not None:
+                msg = f"names the model {model!r} and a willingness to pay."
+                reject("'willingness_to_pay'", msg, f"Use model={ROUTED!r} to route.")
+            return None
+        if name != ROUTED or (setting and not setting.startswith("wtp=")):
+            known = f"{ROUTED!r}, '{ROUTED}:wtp=0.01' (USD per unit of quality), or one of {shown(self.models, 20)}"
+            reject("'model'", f"got {model!r}.", f"Use {known}.")
+        if setting and given is not None:
+            reject("'willingness_to_pay'", f"is given twice: {given!r} and in model={model!r}.", "Give it once.")
+        if setting:
+            try:
+                given = float(setting.removeprefix("wtp="))
+            except ValueError:
+                reject("'model'", f"got {model!r}, which gives no number.", f"Example: '{ROUTED}:wtp=0.01'.")
+        return check_wtp(self.router.willingness_to_pay if given is None else given)
+
+    def decide(self, messages: Sequence[Any], model: str, wtp: float | None) -> Decision:
+        """Route one call."""
+        if wtp is None:
+            return Decision(model, self._prompt_or_none(messages), None, (model,), {}, {})
+        prompt = check_text(self.prompt_from(messages), "'prompt_from'")
+        with self._one_at_a_time:
+            X = self.embedder.transform([prompt])
+        quality, cost = (frame.to_numpy(dtype=float)[0] for frame in self._estimates(X))
+        names = [str(name) for name in self.router.models_]
+        order = [names[at] for at in ranked(quality, cost, wtp)]
+        abstained = self._abstains(X)
+        explored, propensity = False, 1.0
+        if abstained:
+            order = _first(str(self.router.fallback), order)
+        elif self.explore:
+            best = order[0]
+            explored, drawn = self._draw(names)
+            order = _first(drawn, order) if explored else order
+            propensity = self.explore / len(names) + (1 - self.explore) * (order[0] == best)
+        by_name = [dict(zip(names, values.tolist(), strict=True)) for values in (quality, cost)]
+        return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], abstained, explored, propensity)
+
+    def _prompt_or_none(self, messages: Sequence[Any]) -> str | None:
+        """Return what would be routed by, for the captures: a caller who names a model needs no text."""
+        try:
+            return check_text(self.prompt_from(messages), "'prompt_from'")
+        except TableError:
+            return None
+
+    def _estimates(self, X: Any) -> tuple[Any, Any]:
+        return self.router.predict_quality(X), self.router.predict_cost(X)
+
+    def _abstains(self, X: Any) -> bool:
+        if getattr(self.router, "min_similarity", None) is None:
+            return False
+        return bool(self.router.sweep(X).abstained[0])
+
+    def _draw(self, names: list[str]) -> tuple[bool, str]:
+        with self._one_at_a_time:
+            return self._rng.random() < self.explore, self._rng.choice(names)
+
+
+def ranked(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> list[int]:
+    """Order models by the decision rule: the choice, the choice among the others, and so on.
+
+    Examples
+    --------
+    >>> ranked(np.array([0.6, 0.7, 0.9]), np.array([0.001, 0.011, 0.002]), 0.05)
+    [2, 0, 1]
+    """
+    left = list(range(len(quality)))
+    order = []
+    while left:
+        order.append(left.pop(int(decide(quality[None, left], cost[None, left], willingness_to_pay)[0])))
+    return order
+
+
+def _first(model: str, order: list[str]) -> list[str]:
+    return [model, *(other for other in order if other != model)]
+
+
+def _check_router(router: Any, embedder: Any, models: Sequence[str]) -> None:
+    for name in ("models_", "predict_quality", "predict_cost", "willingness_to_pay"):
+        if not hasattr(router, name):
+            reject("'router'", f"{type(router).__name__} has no {name!r}.", "Pass a fitted router, e.g. KNNRouter.")
+    if not hasattr(embedder, "transform"):
+        reject(
+            "'embedder'",
+            f"{type(embedder).__name__} has no 'transform'.",
+            "Pass the one that the router was fitted with.",
+        )
+    missing = [str(name) for name in router.models_ if name not in models]
+    if missing:
+        reject("'endpoints'", f"none for {shown(missing, 20)}, which the router chooses from.", "Give each model one.")
+    taken = [name for name in models if name.partition(":")[0] == ROUTED]
+    if taken:
+        reject("'endpoints'", f"{shown(taken)} is the name that asks for routing.", "Give the model another name.")
+    if getattr(router, "fallback", None) is not None:
+        check_model(router.fallback, models, "fallback")
