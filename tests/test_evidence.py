@@ -134,8 +134,8 @@ def test_a_large_frontier_is_thinned_for_the_page_and_stays_exact_in_python():
     quality, cost = (pd.DataFrame(rng.uniform(0.1, 1, (5000, 3)), index, MODELS) for _ in range(2))
     plot = EvidencePlot(sweep_estimates(quality, cost), quality, cost)
     assert 100 < len(plot.curve["x"]) <= 242
-    plot.select(willingness_to_pay=(0.5, 0.4999))
-    assert 0 < len(plot.selection) < 10
+    plot.select(willingness_to_pay=(0.5, 0.49))
+    assert 0 < len(plot.selection) < 100
 
 
 # What opens
@@ -175,9 +175,8 @@ def test_undo_reaches_votes_from_before_the_selection(world, comparator):
 
 def test_the_browser_shows_the_selected_pairs_and_filters_within_them(world):
     sweep, quality, cost = world
-    rows = [(p, "wombat", "quokka", "tie", "ana") for p in INDEX] + [
-        (p, "numbat", "quokka", "tie", "ben") for p in INDEX
-    ]
+    judged = (("wombat", "ana"), ("numbat", "ben"))
+    rows = [(p, model, "quokka", "tie", judge) for model, judge in judged for p in INDEX]
     votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge"])
     browser = JudgmentBrowser(votes, responses())
     plot = EvidencePlot(sweep, quality, cost, opens=browser).select(willingness_to_pay=(np.inf, 0.05))
@@ -203,7 +202,7 @@ def test_nothing_in_the_page_names_a_model_while_votes_are_blind(world, comparat
         for widget in (plot, comparator):
             shown += [repr(v) for name, v in widget.trait_values().items() if name in widget.keys and name[0] != "_"]
         assert not re.search("|".join(MODELS), " ".join(shown))
-    assert "quokka" in repr(plot.select(willingness_to_pay=(0.2, 0.02)).selection.values.tolist())
+    assert "quokka" in repr(plot.select(willingness_to_pay=(0.2, 0.02)).selection["model_from"].tolist())
 
 
 # Bad input
@@ -237,12 +236,8 @@ def test_an_empty_part_says_so_in_the_widget(world, comparator):
 
 def test_a_garbled_message_is_shown_not_raised(world):
     plot = EvidencePlot(*world, by=INTENTS)
-    for content in (
-        {},
-        {"ends": [0, 10**6], "intents": []},
-        {"ends": None, "intents": [99]},
-        {"ends": "x", "intents": []},
-    ):
+    for ends, intents in (([0, 10**6], []), (None, [99]), ("x", []), (None, None)):
+        content = {"ends": ends, "intents": intents}
         plot._handle_custom_msg(content, [])
         assert plot.picked["error"]
     ask(plot, [0, 5])
@@ -259,7 +254,7 @@ def test_bad_parameters_are_refused(world):
         ({"by": INTENTS[:5]}, "no intent for prompt"),
         ({"by": "intent"}, "'by'"),
         ({"opens": 3}, "'opens'"),
-        ({"quality": quality[:9], "cost": cost[:9]}, "p9"),
+        ({"quality": quality[:9], "cost": cost[:9]}, "is in one and not in the other"),
     ):
         with pytest.raises((TableError, ValueError), match=message):
             EvidencePlot(**({"sweep": sweep, "quality": quality, "cost": cost} | kwargs))
