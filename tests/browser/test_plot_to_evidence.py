@@ -81,7 +81,7 @@ def test_a_drag_opens_its_prompts_and_the_vote_is_logged(book: Book):
 
 def test_the_ends_move_by_keys_and_the_keys_stay_here(book: Book):
     show(book, "keyed")
-    page, cells = book.page, book.cells()
+    page = book.page
     dear, cheap = page.locator(".rl-thumb").all()
     last = int(dear.get_attribute("aria-valuemax"))
     dear.focus()
@@ -101,6 +101,7 @@ def test_the_ends_move_by_keys_and_the_keys_stay_here(book: Book):
     page.wait_for_selector("text=The selection holds no pair to compare")
     page.keyboard.press("ArrowLeft")
     said(page, "[1-3] prompts? of 40 change")
+    cells = book.cells()
     for place in (".rl-thumb", ".rl-bar-row", ".rl-evidence .rl-btn"):
         for key in [*"abdxmyzc0", "Shift+Enter", "Escape", "d", "d"]:
             page.locator(place).first.focus()
