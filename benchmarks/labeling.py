@@ -204,10 +204,8 @@ def main() -> None:
     texts = load_demo().prompts["prompt"]
     for name, X in (("wording and form", None), ("MiniLM, layer -2", SentenceEmbedder(layer=-2).fit_transform(texts))):
         means = np.mean([suggestion_accuracy(X, seed) for seed in range(5)], axis=0)
-        print(
-            f"{name:18s} "
-            + ", ".join(f"{first:.0%} / {nine:.0%}" for first, nine in zip(means[::2], means[1::2], strict=True))
-        )
+        pairs = zip(means[::2], means[1::2], strict=True)
+        print(f"{name:18s} " + ", ".join(f"{first:.0%} / {nine:.0%}" for first, nine in pairs))
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print(f"Share of model pairs in the wrong order, mean and 95% interval over {n} simulations")
     for world in ({"n_models": 6}, {"n_models": 10}, {"n_models": 10, "spread": 0.5}, {"n_models": 20}):

@@ -16,7 +16,7 @@ from routerlab.datasets import load_demo
 from routerlab.labeling import LogOwnerError, VoteLog
 from routerlab.schema import TableError
 from routerlab.widgets import IntentLabeler, JudgmentBrowser, PairComparator
-from routerlab.widgets._base import MAX_STEP, card_bytes, check_keys
+from routerlab.widgets._base import MAX_STEP, card_bytes, check_keys, style
 from routerlab.widgets._render import MAX_HTML, show_difference, show_markdown, show_plain, visible
 
 MODELS = ("quokka", "wombat", "numbat")
@@ -403,10 +403,8 @@ def test_suggestions_get_better_as_one_labels(tmp_path):
             right.append(np.mean(ranks == 0))
             among_nine.append(np.mean(ranks < 9))
     assert len(labeler.labels) == 150
-    assert right[2] > max(right[0], 3 / 28) and among_nine[0] < among_nine[1] < among_nine[2] > 0.55, (
-        right,
-        among_nine,
-    )
+    assert right[2] > max(right[0], 3 / 28), "chance is 1 in 28"
+    assert among_nine[0] < among_nine[1] < among_nine[2] > 0.55, "chance is 9 in 28"
 
 
 def test_the_next_prompt_is_the_one_least_like_those_that_have_a_label(tmp_path):
@@ -497,3 +495,12 @@ def test_saved_output_is_readable_without_a_kernel(comparator, labeler, browser)
         assert "object at 0x" not in data["text/html"] + data["text/plain"]
         assert type(widget).__name__ in data["text/plain"]
         assert data["text/html"].startswith("<div")
+
+
+def test_the_style_follows_jupyterlab_and_vs_code():
+    css = style()
+    assert css.count("--rl-bg: var(--jp-layout-color0, var(--vscode-editor-background, #") == 3  # light, dark, system
+    assert "var(--jp-ui-font-family, var(--vscode-font-family," in css
+    for mark in ('body[data-jp-theme-light="false"]', "body.vscode-dark", "body.vscode-high-contrast", ".vscode-light"):
+        assert mark in css
+    assert not re.search(r"url\(|@import|https?:", css), "nothing is loaded"
