@@ -76,7 +76,7 @@ def test_a_drag_opens_its_prompts_and_the_vote_is_logged(book: Book):
     assert 0 < vote["propensity"] <= 1
     page.click(".rl-evidence button:has-text('Clear')")
     page.wait_for_function("document.querySelector('.rl-count').textContent === '1 of 40'")
-    assert page.inner_text(".rl-said") == ""
+    page.wait_for_function("document.querySelector('.rl-said').textContent === ''")
 
 
 def test_the_ends_move_by_keys_and_the_keys_stay_here(book: Book):
