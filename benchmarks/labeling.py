@@ -21,7 +21,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from routerlab.labeling import Pair, PairQueue, Standings, VoteLog, standings
+from routerlab import SentenceEmbedder, load_demo
+from routerlab.labeling import Pair, PairQueue, Standings, VoteLog, label_record, standings
+from routerlab.widgets import IntentLabeler
 
 
 @cache
@@ -161,8 +163,49 @@ def step_times(n_pairs: int, n_models: int, n_intents: int = 1) -> tuple[float, 
     return 1000 * float(np.median(choosing)), 1000 * float(np.median(writing))
 
 
+def suggestion_accuracy(X: pd.DataFrame | None, seed: int, stops: tuple[int, ...] = (20, 60, 150)) -> list[float]:
+    """Label demo prompts in an `IntentLabeler` with their true intents, and look at what it suggests for others.
+
+    Parameters
+    ----------
+    X : DataFrame or None
+        Embeddings; None for the labeler's own.
+    seed : int
+        Draws 300 prompts that are never labelled, and shuffles the others.
+    stops : tuple of int
+        Numbers of labels after which to look.
+
+    Returns
+    -------
+    list of float
+        For each stop: share of the 300 prompts whose intent is suggested first, and among the first nine.
+    """
+    prompts = load_demo().prompts.sample(frac=1, random_state=seed)
+    truth, held = prompts["intent"].astype(str), prompts.index[-300:]
+    shares = []
+    with tempfile.TemporaryDirectory() as folder:
+        labeler = IntentLabeler(prompts, sorted(set(truth)), log=folder, rater="simulated", X=X)
+        labeler._open = list(prompts.index[:-300])
+        for k in range(1, max(stops) + 1):
+            prompt_id = labeler._next()
+            nonce = {"nonce": str(k), "judged_at": "2026-01-01T00:00:00+00:00"}
+            labeler.vote_log.append(label_record(prompt_id, truth[prompt_id], **nonce))
+            labeler._labels[prompt_id] = truth[prompt_id]
+            labeler._open.remove(prompt_id)
+            if k in stops:
+                ranks = [labeler.suggest(p).index.get_loc(truth[p]) for p in held]
+                shares += [float(np.mean([rank < n for rank in ranks])) for n in (1, 9)]
+    return shares
+
+
 def main() -> None:
     """Print the tables."""
+    print("Intents suggested on demo data: right first, right among nine, after 20, 60, 150 labels (5 seeds)")
+    texts = load_demo().prompts["prompt"]
+    for name, X in (("wording and form", None), ("MiniLM, layer -2", SentenceEmbedder(layer=-2).fit_transform(texts))):
+        means = np.mean([suggestion_accuracy(X, seed) for seed in range(5)], axis=0)
+        pairs = zip(means[::2], means[1::2], strict=True)
+        print(f"{name:18s} " + ", ".join(f"{first:.0%} / {nine:.0%}" for first, nine in pairs))
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print(f"Share of model pairs in the wrong order, mean and 95% interval over {n} simulations")
     for world in ({"n_models": 6}, {"n_models": 10}, {"n_models": 10, "spread": 0.5}, {"n_models": 20}):

@@ -125,6 +125,23 @@ class Labelling(RuleBasedStateMachine):
             with pytest.raises(StaleVote):
                 kernel.log.append(pair.vote("tie", nonce=self.nonce()))
 
+    @rule(name=kernels, choice=choices, n=st.integers(0, 3), asked=st.sets(st.integers(0, N_PROMPTS), max_size=2))
+    def vote_within_a_selection(self, name, choice, n, asked):
+        """A part of a plot is selected, voted on, and cleared: nothing of the rest is lost by it."""
+        kernel = self.kernels[name]
+        if kernel.shown is not None:
+            kernel.queue.put_back(kernel.shown)
+            kernel.shown = None
+        prompts = [f"p{k}" for k in sorted(asked)]  # one of them is not in the table
+        kernel.queue.restrict(pd.DataFrame({"prompt_id": prompts}), "a selection")
+        for _ in range(n):
+            if pair := kernel.show():
+                assert pair.prompt_id in prompts
+                record = pair.vote(choice, nonce=self.nonce())
+                assert record["restricted_to"] == "a selection"
+                self.append(kernel, record)
+        kernel.queue.restrict(None)
+
     @rule(name=kernels)
     def restart(self, name):
         self.kernels[name] = Kernel(self.folder, name)

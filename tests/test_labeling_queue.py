@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from routerlab.labeling import PairQueue, VoteLog, dataset_id
 from routerlab.labeling._design import difference_variance, information, ranking_gain
+from routerlab.labeling._scope import repeatable
 from routerlab.schema import TableError
 
 
@@ -223,7 +224,7 @@ def test_weights_by_propensity_are_unbiased_along_a_whole_session():
     for seed in range(100):
         queue = PairQueue(make_responses(4), random_share=0.4, repeat_share=0.25, overlap=False, random_state=seed)
         answer(queue, 9, lambda p: "left" if p.model_left < p.model_right else "right")
-        possible = len(queue) + len(queue._repeatable())
+        possible = len(queue) + len(repeatable(queue._decided, queue._issued, queue._chooser.remaining.allowed, 5))
         errors.append(1 / queue.next_pair().propensity - possible)
     assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
     assert np.std(errors) > 1
@@ -366,3 +367,78 @@ def test_a_step_over_100_000_pairs_takes_less_than_20_ms(models):
         queue.observe(pair.vote("left" if pair.model_left < pair.model_right else "right", nonce=f"n{k}"))
         times.append(time.perf_counter() - start)
     assert np.median(times) < 0.02
+
+
+# Restrictions
+
+
+def test_a_restricted_queue_shows_only_those_pairs_and_says_so_in_each_record():
+    queue = PairQueue(make_responses(), repeat_share=0, random_state=0)
+    shown = queue.peek(3)
+    wanted = pd.DataFrame({"prompt_id": ["p1", "p4"], "model_a": ["small", "big"], "model_b": ["big", "mid"]})
+    assert queue.restrict(wanted, "a region").tolist() == [True, True]
+    assert len(queue) == 2 and queue.progress().n_pairs == 2 and queue.progress().restricted_to == "a region"
+    pairs = answer(queue, 2)
+    assert {key(pair) for pair in pairs} == {("p1", "big", "small"), ("p4", "big", "mid")}
+    assert queue.next_pair() is None and queue.progress().n_votes == 2
+    assert {pair.vote("tie", nonce="n")["restricted_to"] for pair in pairs} == {"a region"}
+    queue.restrict(None)
+    rest = list(queue)
+    assert len(rest) == 16 and not {key(p) for p in rest} & {key(p) for p in pairs}, "nothing is lost, nothing twice"
+    assert {key(p) for p in shown} <= {key(p) for p in [*rest, *pairs]}
+    assert {pair.restricted_to for pair in rest} == {None}
+
+
+def test_prompts_alone_restrict_to_all_their_pairs():
+    queue = PairQueue(make_responses(), repeat_share=0, random_state=0)
+    assert queue.restrict(pd.DataFrame({"prompt_id": ["p2", "nowhere"]})).tolist() == [True, False]
+    assert {pair.prompt_id for pair in queue} == {"p2"}
+
+
+def test_a_restriction_says_which_rows_have_no_pair():
+    responses = make_responses(3)
+    responses.loc[0, "response"] = None  # big on p0
+    responses.loc[4, "response"] = responses.loc[5, "response"]  # mid and small on p1
+    queue = PairQueue(responses, random_state=0)
+    rows = [("p0", "big", "mid"), ("p0", "mid", "small"), ("p1", "small", "mid"), ("p2", "big", "huge")]
+    found = queue.restrict(pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b"]))
+    assert found.tolist() == [False, True, False, False] and len(queue) == 1
+    assert queue.restrict(pd.DataFrame(rows[:1], columns=["prompt_id", "model_a", "model_b"])).tolist() == [False]
+    assert queue.next_pair() is None and len(queue) == 0
+    with pytest.raises(TableError, match="needs prompt_id"):
+        queue.restrict(pd.DataFrame({"prompt_id": ["p0"], "model_a": ["big"]}))
+
+
+def test_propensities_within_a_restriction_are_those_of_its_draws():
+    """Over many seeds, each pair comes first as often as its propensity says."""
+    wanted = pd.DataFrame({"prompt_id": ["p0", "p1", "p2"]})
+    seen, chance, n = {}, {}, 600
+    for seed in range(n):
+        queue = PairQueue(make_responses(), strategy="random", overlap=False, random_state=seed)
+        queue.peek(2)
+        queue.restrict(wanted)
+        pair = queue.next_pair()
+        seen[key(pair)] = seen.get(key(pair), 0) + 1
+        chance[key(pair)] = pair.propensity
+    assert len(seen) == 9 and all(value == pytest.approx(1 / 9) for value in chance.values())
+    assert all(binomtest(count, n, 1 / 9).pvalue > 1e-4 for count in seen.values())
+
+
+def test_restricting_keeps_undo_repeats_and_late_votes_right():
+    queue = PairQueue(make_responses(12), repeat_share=0.5, random_state=3)
+    pairs = answer(queue, 12)
+    late = queue.peek(1)[0]
+    queue.restrict(pd.DataFrame({"prompt_id": sorted({pair.prompt_id for pair in pairs})[:2]}), "two prompts")
+    allowed = {pair.prompt_id for pair in queue.peek(3)}
+    assert len(allowed) <= 2
+    again = queue.find(late.pair_id)
+    assert (again.left, again.right, again.propensity) == (late.left, late.right, None)
+    queue.observe({"type": "undo", "nonce": "u", "undoes": "n11"})
+    undone = queue.peek(1)[0]
+    assert undone.pair_id == pairs[-1].pair_id and undone.restricted_to is None, "it keeps how it was drawn"
+
+
+def test_pairs_given_at_the_start_are_a_restriction_too():
+    given = pd.DataFrame({"prompt_id": ["p0"], "model_a": ["big"], "model_b": ["mid"]})
+    pair = PairQueue(make_responses(), pairs=given, random_state=0).next_pair()
+    assert pair.vote("tie", nonce="n")["restricted_to"] == "pairs given at the start: 1"

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "routers": {"schema", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision"},
     "labeling": {"schema", "ratings", "disk"},
-    "widgets": {"schema", "labeling", "evaluation", "ratings", "neighbors", "embedding"},
+    "widgets": {"schema", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding"},
     "completions": {"schema", "pricing", "disk"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "disk"},
     "serving": {"schema", "decision", "pricing", "disk", "completions"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +19,13 @@ STRATEGIES = ("information", "random", "by_intent")
 class Remaining:
     """The candidates not drawn yet. Those of one cell are neighbours, so that a draw looks at one cell only."""
 
+    # A restriction hides candidates: they are not drawn and not counted until it is lifted.
+
     def __init__(self, cell: NDArray[np.intp], n_cells: int, seed: int) -> None:
         self._cell = cell
         self._start = np.searchsorted(cell, np.arange(n_cells + 1))
         self._left = np.ones(len(cell), dtype=bool)
+        self.allowed = np.ones(len(cell), dtype=bool)
         self._common = np.random.default_rng(seed).permutation(len(cell))
         self.counts = np.diff(self._start)
         self.total = len(cell)
@@ -29,8 +34,19 @@ class Remaining:
         """Take a candidate out, if it is there."""
         if self._left[candidate]:
             self._left[candidate] = False
-            self.counts[self._cell[candidate]] -= 1
-            self.total -= 1
+            if self.allowed[candidate]:
+                self.counts[self._cell[candidate]] -= 1
+                self.total -= 1
+
+    def put_back(self, candidate: int) -> None:
+        """Put a candidate in again; the counts hold after the next `restrict`."""
+        self._left[candidate] = True
+
+    def restrict(self, allowed: NDArray[np.bool_]) -> None:
+        """Leave only the candidates in `allowed`, a mask of shape (n_candidates,)."""
+        self.allowed = allowed
+        self.counts = np.bincount(self._cell[self._left & allowed], minlength=len(self.counts))
+        self.total = int(self.counts.sum())
 
     def draw(self, rng: np.random.Generator, cells: NDArray[np.intp]) -> int:
         """Draw uniformly over all candidates left in `cells`."""
@@ -38,12 +54,13 @@ class Remaining:
         k = int(rng.integers(upto[-1]))
         which = int(np.searchsorted(upto, k, side="right"))
         start = self._start[cells[which]]
-        inside = np.flatnonzero(self._left[start : self._start[cells[which] + 1]])
+        rows = slice(start, self._start[cells[which] + 1])
+        inside = np.flatnonzero(self._left[rows] & self.allowed[rows])
         return int(start + inside[k - (upto[which - 1] if which else 0)])
 
     def first_in_common_order(self) -> int:
         """Return the candidate left that comes first in a random order, which is the same for all raters."""
-        return int(self._common[np.argmax(self._left[self._common])])
+        return int(self._common[np.argmax((self._left & self.allowed)[self._common])])
 
 
 class Chooser:
@@ -87,9 +104,11 @@ class Chooser:
         """Count on a vote, or with weight -1 no longer."""
         self.ratings.expect(*self._models(candidate), weight=weight)
 
-    def count(self, candidate: int, first_on_left: bool, winner: str, weight: float = 1.0) -> None:
-        """Count a vote, or take it back with weight -1."""
-        score = score_of(winner)
+    def count(self, candidate: int, record: Mapping[str, Any], weight: float = 1.0) -> None:
+        """Count a vote, or take it back with weight -1; a skip counts nothing."""
+        if record.get("type", "vote") != "vote":
+            return
+        score, first_on_left = score_of(record["winner"]), self.candidates.first_on_left(candidate, record["model_a"])
         group, i, j = self._models(candidate)
         self.ratings.add(group, i, j, score if first_on_left else 1.0 - score, weight)
         self.votes_by_group[group] += int(weight)

@@ -31,11 +31,14 @@ class Pair:
     repeat_of : str or None
         ``pair_id`` of the showing that this one repeats with its sides swapped.
     propensity : float or None
-        Probability that the queue shows this pair at this step, given all votes before it; None if it was asked for.
+        Probability that the queue shows this pair at this step, given all votes before it and the restriction that
+        held; None if it was asked for.
     intent : object
         Group of the prompt, None if the queue was given none.
     chosen_by : str
         'information', 'random', 'by_intent' or 'repeat': what picked it.
+    restricted_to : str or None
+        What the queue was restricted to, see `PairQueue.restrict`.
     """
 
     pair_id: str
@@ -50,6 +53,7 @@ class Pair:
     propensity: float | None = field(repr=False, default=None)
     intent: Any = None
     chosen_by: str = field(repr=False, default="random")
+    restricted_to: str | None = field(repr=False, default=None)
 
     def vote(self, choice: str, *, nonce: str, note: str | None = None, seconds: float | None = None) -> dict[str, Any]:
         """Return the record of a vote, for `VoteLog.append`.
@@ -127,13 +131,14 @@ class Pair:
             "repeat_of": self.repeat_of,
             "propensity": self.propensity,
             "chosen_by": self.chosen_by,
+            "restricted_to": self.restricted_to,
             "intent": self.intent,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rater is.
+    """How far a rater is. While the queue is restricted, only pairs that it may show are counted.
 
     Attributes
     ----------
@@ -146,7 +151,9 @@ class Progress:
     n_foreign : int
         Earlier votes on pairs that are not in this queue, which were passed over.
     by_intent : dict
-        Votes of each group.
+        Votes of each group, whatever the restriction.
+    restricted_to : str or None
+        What the queue is restricted to.
     """
 
     n_votes: int
@@ -158,3 +165,4 @@ class Progress:
     n_identical: int
     n_foreign: int
     by_intent: dict[Any, int]
+    restricted_to: str | None = None

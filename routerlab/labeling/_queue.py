@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from routerlab.labeling._candidates import build_candidates
 from routerlab.labeling._choice import Chooser, checked_share, entropy
 from routerlab.labeling._pairs import Pair, Progress
 from routerlab.labeling._records import Record
-from routerlab.labeling._showing import Drawn, drawn_before, pair_of, swapped
+from routerlab.labeling._scope import count_progress, repeatable, selected
+from routerlab.labeling._showing import Drawn, asked_for, drawn_before, pair_of, swapped
 from routerlab.schema import check_judgments
 
 if TYPE_CHECKING:
@@ -92,6 +95,7 @@ class PairQueue:
         self._issued: dict[Key, Pair] = {}  # on its way to the rater, those in the buffer among them
         self._decided: dict[Key, Record] = {}  # the vote or skip that counts
         self._by_nonce: dict[str, Key] = {}
+        self._restricted_to = None if pairs is None else f"pairs given at the start: {len(self._candidates):,}"
         self._n_synced = 0
         self._n_foreign = 0
         if isinstance(judgments, pd.DataFrame):
@@ -163,18 +167,8 @@ class PairQueue:
         Pair or None
             None if these responses have no such pair.
         """
-        known = next((pair for pair in self._issued.values() if pair.pair_id == pair_id), None)
-        if known is not None:
-            return known
-        for (k, _), record in self._decided.items():
-            if record["pair_id"] == pair_id:
-                return pair_of(self._candidates, drawn_before(self._candidates, k, record))
-        if pair_id not in self._candidates.by_pair_id:
-            return None
-        k, first_on_left = self._candidates.by_pair_id[pair_id]
-        original = self._decided.get((k, False))
-        repeat_of = original["pair_id"] if original else None
-        return pair_of(self._candidates, Drawn(k, first_on_left, int(not first_on_left), None, "asked", repeat_of))
+        issued = next((pair for pair in self._issued.values() if pair.pair_id == pair_id), None)
+        return issued or asked_for(self._candidates, self._decided, pair_id)
 
     def observe(self, record: Mapping[str, Any]) -> None:
         """Take note of a vote, skip or undo: from `Pair.vote`, or as it stands in a log.
@@ -203,6 +197,31 @@ class PairQueue:
         for record in records:
             self.observe(record)
 
+    def restrict(self, pairs: pd.DataFrame | None, reason: str = "a selection") -> NDArray[np.bool_]:
+        """Show only some pairs from now on, or all again; what is prefetched goes back.
+
+        Parameters
+        ----------
+        pairs : DataFrame of shape (n_rows, n_columns) or None
+            ``prompt_id``, and ``model_a, model_b`` if only those are to be compared; None lifts the restriction.
+        reason : str
+            Goes into every record as ``restricted_to``. Propensities are then those within the restriction.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_rows,)
+            Rows that the queue has a pair for: both responses are there, and differ.
+        """
+        every = np.ones(len(self._candidates), dtype=bool)
+        allowed, found = (every, every[:0]) if pairs is None else selected(self._candidates, pairs)
+        for key in [key for key, pair in self._issued.items() if pair in self._buffer]:
+            self._withdraw(key)
+            if not key[1]:
+                self._chooser.remaining.put_back(key[0])
+        self._chooser.remaining.restrict(allowed)
+        self._restricted_to = None if pairs is None else reason
+        return found
+
     def progress(self) -> Progress:
         """Return how far the rater is.
 
@@ -211,19 +230,8 @@ class PairQueue:
         Progress
             Counts.
         """
-        votes = [record for record in self._decided.values() if record["type"] == "vote"]
-        groups = zip(self._candidates.groups, self._chooser.votes_by_group.tolist(), strict=True)
-        return Progress(
-            n_votes=len(votes),
-            n_skipped=len(self._decided) - len(votes),
-            n_repeats=sum(record.get("repeat_of") is not None for record in votes),
-            n_pairs=len(self._candidates),
-            n_left=len(self),
-            n_missing=self._candidates.n_missing,
-            n_identical=self._candidates.n_identical,
-            n_foreign=self._n_foreign,
-            by_intent=dict(groups),
-        )
+        counts = {"n_left": len(self), "n_foreign": self._n_foreign, "restricted_to": self._restricted_to}
+        return count_progress(self._candidates, self._decided, self._chooser, **counts)
 
     def _fill(self, n: int) -> None:
         while len(self._buffer) < n and self._chooser.remaining.total:
@@ -231,20 +239,15 @@ class PairQueue:
 
     def _draw(self) -> Drawn:
         rng = np.random.default_rng([*self._seed, len(self._decided) + len(self._issued)])
-        repeatable = self._repeatable()
-        share = self._repeat_share if repeatable else 0.0
+        allowed = self._chooser.remaining.allowed
+        old = repeatable(self._decided, self._issued, allowed, _REPEAT_GAP) if self._repeat_share else []
+        share = self._repeat_share if old else 0.0
         if rng.random() < share:
-            k, record = repeatable[int(rng.integers(len(repeatable)))]
-            return swapped(self._candidates, k, record, share / len(repeatable))
-        return self._chooser.draw(rng, 1.0 - share)
-
-    def _repeatable(self) -> list[tuple[int, Record]]:
-        """Votes that could come again with sides swapped: not repeated yet, and not among the latest."""
-        if not self._repeat_share:
-            return []
-        first = [(k, r) for (k, repeat), r in self._decided.items() if not repeat and r["type"] == "vote"]
-        old = first[: max(0, len(first) - _REPEAT_GAP)]
-        return [(k, r) for k, r in old if (k, True) not in self._decided and (k, True) not in self._issued]
+            k, record = old[int(rng.integers(len(old)))]
+            drawn = swapped(self._candidates, k, record, share / len(old))
+        else:
+            drawn = self._chooser.draw(rng, 1.0 - share)
+        return replace(drawn, restricted_to=self._restricted_to)
 
     def _issue(self, drawn: Drawn) -> Pair:
         """Note that a pair is on its way to the rater."""
@@ -275,19 +278,14 @@ class PairQueue:
         self._by_nonce[record["nonce"]] = key
         if record.get("repeat_of") is None:
             self._chooser.remaining.remove(k)
-            self._count(k, record)
+            self._chooser.count(k, record)
 
     def _reopen(self, key: Key) -> None:
         record = self._decided.pop(key)
         if record.get("repeat_of") is None:
-            self._count(key[0], record, weight=-1.0)
+            self._chooser.count(key[0], record, weight=-1.0)
             self._withdraw((key[0], True))
         self._buffer.insert(0, self._issue(drawn_before(self._candidates, key[0], record)))
-
-    def _count(self, k: int, record: Mapping[str, Any], weight: float = 1.0) -> None:
-        if record.get("type", "vote") == "vote":
-            first_on_left = self._candidates.first_on_left(k, record["model_a"])
-            self._chooser.count(k, first_on_left, record["winner"], weight)
 
     def _take(self, judgments: pd.DataFrame, rater: str | None) -> None:
         for row in judgments.to_dict("records"):
@@ -295,6 +293,6 @@ class PairQueue:
             if k is None:
                 self._n_foreign += 1
                 continue
-            self._count(k, row)
+            self._chooser.count(k, row)
             if rater is None or row.get("judge", rater) == rater:
                 self._chooser.remaining.remove(k)

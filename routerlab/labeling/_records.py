@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 VOTE_COLUMNS = (
     "prompt_id", "model_a", "model_b", "winner", "judge", "judged_at", "note", "pair_id", "repeat_of", "side_seed",
-    "propensity", "chosen_by", "intent", "seconds", "nonce",
+    "propensity", "chosen_by", "restricted_to", "intent", "seconds", "nonce",
 )  # fmt: skip
 _FIELDS = {
     "vote": ("nonce", "pair_id", "prompt_id", "model_a", "model_b", "winner"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from routerlab.labeling._candidates import Candidates
 from routerlab.labeling._pairs import Pair
+from routerlab.labeling._records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Drawn:
     propensity: float | None
     chosen_by: str
     repeat_of: str | None = None
+    restricted_to: str | None = None
 
 
 def drawn_before(candidates: Candidates, k: int, record: Mapping[str, Any]) -> Drawn:
@@ -31,6 +33,7 @@ def drawn_before(candidates: Candidates, k: int, record: Mapping[str, Any]) -> D
         propensity=record.get("propensity"),
         chosen_by=str(record.get("chosen_by")),
         repeat_of=record.get("repeat_of"),
+        restricted_to=record.get("restricted_to"),
     )
 
 
@@ -58,4 +61,18 @@ def pair_of(candidates: Candidates, drawn: Drawn) -> Pair:
         propensity=drawn.propensity,
         intent=c.groups[c.group_of[prompt]],
         chosen_by=drawn.chosen_by,
+        restricted_to=drawn.restricted_to,
     )
+
+
+def asked_for(candidates: Candidates, decided: Mapping[tuple[int, bool], Record], pair_id: str) -> Pair | None:
+    """Return a pair that is decided, or that was never drawn, by its id; None if these responses have no such pair."""
+    for (k, _), record in decided.items():
+        if record["pair_id"] == pair_id:
+            return pair_of(candidates, drawn_before(candidates, k, record))
+    if pair_id not in candidates.by_pair_id:
+        return None
+    k, first_on_left = candidates.by_pair_id[pair_id]
+    original = decided.get((k, False))
+    repeat_of = original["pair_id"] if original else None
+    return pair_of(candidates, Drawn(k, first_on_left, int(not first_on_left), None, "asked", repeat_of))

@@ -1,7 +1,8 @@
-"""Widgets for Jupyter: label pairs side by side, give prompts an intent, look back at judgments."""
+"""Widgets for Jupyter: label pairs side by side, give prompts an intent, look back, go from a plot to its evidence."""
 
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
+from routerlab.widgets._evidence import EvidencePlot
 from routerlab.widgets._intents import IntentLabeler
 
-__all__ = ["IntentLabeler", "JudgmentBrowser", "PairComparator"]
+__all__ = ["EvidencePlot", "IntentLabeler", "JudgmentBrowser", "PairComparator"]

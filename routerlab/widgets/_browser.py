@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import numpy as np
 import pandas as pd
 import traitlets
+from numpy.typing import NDArray
 
 from routerlab.schema import check_judgments, check_prompts, provenance_of
 from routerlab.widgets._base import source, style, with_summary
-from routerlab.widgets._judged import OWN, choices_of, entries, intents_of, texts_of
+from routerlab.widgets._judged import OWN, choices_of, entries, intents_of, texts_of, within
 from routerlab.widgets._render import show_markdown, visible
 
 _PER_PAGE = 50
@@ -80,6 +82,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
         self._prompts = None if prompts is None else check_prompts(prompts)["prompt"].to_dict()
         self._entries = self._votes.drop_duplicates("_entry").set_index("_entry")
         self._filters: dict[str, Any] = {}
+        self._within: pd.Series | None = None
         self._choices = choices_of(self._votes)
         labels = {"intent": "Intent", "pair": "Models", "judge": "Judge"}
         options = {
@@ -142,6 +145,25 @@ class JudgmentBrowser(anywidget.AnyWidget):
         self._show(0)
         return self
 
+    def restrict(self, pairs: pd.DataFrame | None, reason: str = "a selection") -> NDArray[np.bool_]:
+        """Look at some pairs only from now on, whatever the filters; None lifts the restriction.
+
+        Parameters
+        ----------
+        pairs : DataFrame of shape (n_rows, n_columns) or None
+            ``prompt_id``, and ``model_a, model_b`` (in either order) if only those matter.
+        reason : str
+            Not used here; `PairComparator.restrict` logs it.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_rows,)
+            Rows that have judgments.
+        """
+        self._within, found = (None, np.empty(0, dtype=bool)) if pairs is None else within(self._votes, pairs)
+        self._show(0)
+        return found
+
     def to_html(self, path: str | Path | None = None, *, max_pairs: int = 200) -> str:
         """Write the selection as one HTML file that needs no kernel and no network.
 
@@ -172,7 +194,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
 
     def _kept(self) -> pd.Series:
         votes, filters = self._votes, self._filters
-        keep = pd.Series(True, index=votes.index)
+        keep = pd.Series(True, index=votes.index) if self._within is None else self._within.copy()
         if "intent" in filters:
             keep &= votes["_intent"] == filters["intent"]
         if "pair" in filters:
@@ -217,6 +239,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
         page = max(0, min(page, n_pages - 1))
         items = [self._item(entry) for entry in entries[page * _PER_PAGE : (page + 1) * _PER_PAGE]]
         counts = {"page": page, "n_pages": n_pages, "n_pairs": len(entries), "n_judgments": len(kept)}
+        counts["restricted"] = self._within is not None
         self.detail = self._open(int(items[0]["id"])) if items else {}
         self.found = {"items": items, **counts}
 

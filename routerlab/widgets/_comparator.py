@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import traitlets
+from numpy.typing import NDArray
 
 from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
 from routerlab.schema import TableError
@@ -20,6 +22,9 @@ KEYS = {
     "diff": "d", "lock": "l", "fold": "f", "ratings": "g", "help": "?",
 }  # fmt: skip
 SAID = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_bad": "Both bad"}
+_ALL = "Every pair is decided.", "Your votes are in comparator.judgments: rate(comparator.judgments)."
+_SELECTED = "Every pair of the selection is decided.", "Clear the selection to go on with the others."
+_NONE = "The selection holds no pair to compare.", "Select another part, or clear the selection."
 _MAX_PROMPT = 8_000
 _MAX_WHOLE = 2_000_000
 
@@ -109,6 +114,7 @@ class PairComparator(Labeler):
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
         self._goal = goal
+        self._selected = False
         self._last: dict[str, Any] | None = None
         super().__init__(vote_log, keys, KEYS, height=height)
         self._notices += _left_out(self.queue, vote_log)
@@ -140,6 +146,25 @@ class PairComparator(Labeler):
         tables = [table for table in (self._earlier, self.judgments) if table is not None and len(table)]
         joined = pd.concat(tables, ignore_index=True) if tables else self.judgments
         return standings(joined, confidence=confidence)
+
+    def restrict(self, pairs: pd.DataFrame | None, reason: str = "a selection") -> NDArray[np.bool_]:
+        """Show only some pairs from now on, or all again: see `PairQueue.restrict`.
+
+        Parameters
+        ----------
+        pairs, reason
+            As there. The reason is logged and not shown, so that it may name models.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_rows,)
+            Rows for which there is a pair to show.
+        """
+        self.queue.sync(self.vote_log)
+        found = self.queue.restrict(pairs, reason)
+        self._selected = pairs is not None
+        self._show()
+        return found
 
     def _pair(self, pair_id: str) -> Pair:
         pair = next((p for p in self.queue.peek(3) if p.pair_id == pair_id), None) or self.queue.find(pair_id)
@@ -197,12 +222,18 @@ class PairComparator(Labeler):
     def _status(self) -> dict[str, Any]:
         progress = self.queue.progress()
         done = progress.n_votes + progress.n_skipped
-        total = done + progress.n_left if self._goal is None else max(self._goal, done)
-        finished = {
-            "title": "Every pair is decided.",
-            "text": "Your votes are in comparator.judgments: rate(comparator.judgments).",
+        total = done + progress.n_left
+        finished = _ALL if not self._selected else _SELECTED if total else _NONE
+        if self._goal is not None and not self._selected:
+            total = max(self._goal, done)
+        return {
+            "done": done,
+            "total": total,
+            "selected": self._selected,
+            "last": self._last,
+            "can_undo": len(self.vote_log.records()) > 0,
+            "finished": dict(zip(("title", "text"), finished, strict=True)),
         }
-        return {"done": done, "total": total, "last": self._last, "can_undo": done > 0, "finished": finished}
 
     def _show_ratings(self) -> None:
         """Fill the ratings panel; its rows only if it is open, because they hold the models' names."""

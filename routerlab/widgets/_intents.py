@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from routerlab.widgets._render import visible
 
 KEYS = {f"pick{k}": str(k) for k in range(1, 10)} | {"search": "/", "skip": "s", "undo": "u", "note": "n", "help": "?"}
 _MAX_PROMPT = 20_000
+_AHEAD = 60  # prompts of the table from which the next one is chosen
 
 
 class IntentLabeler(Labeler):
@@ -39,9 +40,13 @@ class IntentLabeler(Labeler):
     labels : Series, optional
         Intents known already, ``prompt_id`` -> intent: they are not asked, and they suggest.
     X : DataFrame of shape (n_prompts, n_features), optional
-        Embeddings of the prompts. By default wording and form (`LsaEmbedder`, `SurfaceFeatures`), which need no model.
+        Embeddings of the prompts. By default wording and form (`LsaEmbedder`, `SurfaceFeatures`), which need no model;
+        ``SentenceEmbedder(layer=-2)`` suggests nearly twice as well (see Notes).
     n_neighbors : int, default 20
         Labelled neighbours that suggest.
+    order : {'coverage', 'table'}, default 'coverage'
+        'coverage' asks next for the prompt that is least like any labelled one, of the next 60 in the table: then
+        suggestions get better sooner, but the labels so far are no random sample of intents. 'table' keeps the order.
     closed : bool, default False
         Whether only `intents` may be given.
     keys : mapping, optional
@@ -61,6 +66,10 @@ class IntentLabeler(Labeler):
 
     Notes
     -----
+    On the demo data (28 intents, 300 held-out prompts) the first suggestion is right for 8, 13 and 17% of prompts
+    after 20, 60 and 150 labels, and for 15, 21 and 28% with ``SentenceEmbedder(layer=-2)``; chance is 4%. The intent is
+    among the nine on the keys for 39, 52 and 65%, or 46, 65 and 77%; chance is 32% (benchmarks/labeling.py).
+
     A label that follows a suggestion is not independent of it: to measure agreement between raters, hide suggestions
     with ``n_neighbors=0``.
 
@@ -86,6 +95,7 @@ class IntentLabeler(Labeler):
         labels: pd.Series | None = None,
         X: pd.DataFrame | None = None,
         n_neighbors: int = 20,
+        order: Literal["coverage", "table"] = "coverage",
         closed: bool = False,
         keys: Mapping[str, str] | None = {},  # noqa: B006
     ) -> None:
@@ -94,7 +104,10 @@ class IntentLabeler(Labeler):
         self._intents = list(dict.fromkeys([*(intents or []), *self._known.dropna()]))
         if not self._intents and closed:
             reject("'intents'", "is empty, and 'closed' lets nobody add one.", "Name the intents, or use closed=False.")
-        self._closed, self._n_neighbors = closed, n_neighbors
+        if order not in ("coverage", "table"):
+            msg = f"The 'order' parameter of IntentLabeler must be 'coverage' or 'table'. Got {order!r} instead."
+            raise ValueError(msg)
+        self._closed, self._n_neighbors, self._order = closed, n_neighbors, order
         self._vectors = self._embed(X) if n_neighbors else None
         self._ids = {_pair_id(prompt_id): prompt_id for prompt_id in self._prompts.index}
         self._buffer: list[Any] = []
@@ -151,7 +164,9 @@ class IntentLabeler(Labeler):
         missing = self._prompts.index.difference(X.index)
         if len(missing):
             reject("'X'", f"has no row for prompt {shown(missing)}.", "Embed all prompts.")
-        return unit_rows(np.asarray(check_embeddings(X.loc[self._prompts.index]), dtype=np.float32))
+        # Centred, because what all prompts share makes all of them similar: sentence models' hidden layers most of all.
+        vectors = unit_rows(np.asarray(check_embeddings(X.loc[self._prompts.index]), dtype=np.float32))
+        return unit_rows(vectors - vectors.mean(axis=0))
 
     def _show(self, error: str | None = None) -> None:
         self._refresh()
@@ -167,8 +182,19 @@ class IntentLabeler(Labeler):
         skipped = self._skipped()
         self._open = [p for p in self._prompts.index if pd.isna(labels[p]) and p not in skipped]
         still = set(self._open)
-        self._buffer = [p for p in self._buffer if p in still]  # an undone prompt comes first, then the table's order
-        self._buffer += [p for p in self._open[:6] if p not in self._buffer][: 3 - len(self._buffer)]
+        self._buffer = [p for p in self._buffer if p in still]  # an undone prompt comes first
+        while len(self._buffer) < min(3, len(self._open)):
+            self._buffer.append(self._next())
+
+    def _next(self) -> Any:
+        """Choose among the next prompts of the table the one least like any that has a label, or is about to."""
+        ahead = [p for p in self._open[: _AHEAD + 3] if p not in self._buffer][:_AHEAD]
+        taken = self._labels.notna().to_numpy() | self._prompts.index.isin(self._buffer)
+        if self._order == "table" or self._vectors is None or not taken.any():
+            return ahead[0]
+        rows = self._prompts.index.get_indexer(pd.Index(ahead))
+        likeness, _ = nearest(self._vectors[rows], self._vectors[taken], 1)
+        return ahead[int(likeness[:, 0].argmin())]
 
     def _skipped(self) -> set[Any]:
         counting: dict[str, Any] = {}
@@ -188,7 +214,7 @@ class IntentLabeler(Labeler):
         codes = pd.Index(self._intents).get_indexer(self._labels.iloc[labelled])
         k = min(self._n_neighbors, len(labelled))
         similarity, index = nearest(self._vectors[rows], self._vectors[labelled], k)
-        np.add.at(shares, (np.arange(len(rows))[:, None], codes[index]), np.maximum(similarity, 0) ** 2)
+        np.add.at(shares, (np.arange(len(rows))[:, None], codes[index]), np.maximum(similarity, 1e-3) ** 2)
         total = shares.sum(axis=1, keepdims=True)
         return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
 

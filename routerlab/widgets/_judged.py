@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from routerlab.schema import check_prompts, check_responses, reject
 
@@ -51,3 +53,14 @@ def choices_of(votes: pd.DataFrame) -> dict[str, list[Any]]:
     columns = {"intent": "_intent", "pair": "_pair", "judge": "judge"}
     found = {name: sorted(votes[c].dropna().unique(), key=str) for name, c in columns.items() if c in votes}
     return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def within(votes: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.Series, NDArray[np.bool_]]:
+    """Which judgments are about `pairs` (``prompt_id``, optionally two models), and which rows of it have some."""
+    if "model_a" not in pairs:
+        kept, found = votes["prompt_id"].isin(pairs["prompt_id"]), pairs["prompt_id"].isin(votes["prompt_id"])
+        return kept, found.to_numpy()
+    a, b = pairs["model_a"].astype(str), pairs["model_b"].astype(str)
+    wanted = pd.MultiIndex.from_arrays([pairs["prompt_id"], a.where(a < b, b), b.where(a < b, a)])
+    judged = pd.MultiIndex.from_frame(votes[["prompt_id", "_first", "_second"]])
+    return pd.Series(judged.isin(wanted), index=votes.index), wanted.isin(judged)

@@ -12,6 +12,7 @@ from routerlab.widgets._base import style
 if TYPE_CHECKING:
     from routerlab.widgets._browser import JudgmentBrowser
     from routerlab.widgets._comparator import PairComparator
+    from routerlab.widgets._evidence import EvidencePlot
     from routerlab.widgets._intents import IntentLabeler
 
 _BOX = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em;line-height:1.5"
@@ -47,6 +48,20 @@ def intent_summary(widget: IntentLabeler) -> str:
 def _log_lines(widget: Any, counts: str) -> tuple[str, ...]:
     log = widget.vote_log
     return (f"Rater {escape(log.rater)}, log <code>{escape(log.path.name)}</code>. When this cell ran: {counts}.",)
+
+
+def evidence_summary(widget: EvidencePlot) -> str:
+    """Return what a saved notebook shows in place of the plot: its ends, its intents, the selection."""
+    said = widget.curve.get("said")
+    ends = f"From {escape(said[0])}, to {escape(said[-1])}." if said else ""
+    rows = "".join(
+        f'<tr><td style="{_CELL}">{escape(bar["name"])}</td><td style="{_CELL}">{escape(bar["said"])}</td></tr>'
+        for bar in widget.bars
+    )
+    heads = f'<tr><th style="{_CELL}">Intent</th><th style="{_CELL}">Change of quality, points</th></tr>'
+    table = f"<table><thead>{heads}</thead><tbody>{rows}</tbody></table>" if rows else ""
+    notes = (escape(str(text)) for text in (widget.picked["text"], widget.picked["note"]) if text)
+    return _boxed("Which prompts decide it?", ends, table, *notes, "Run this cell to select some.")
 
 
 def browser_summary(widget: JudgmentBrowser) -> str:

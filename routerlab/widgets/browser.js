@@ -57,8 +57,8 @@ function browser({ model, el }) {
 
   function showRows() {
     wanted = model.get("detail").id;
-    const { items, page, n_pages: n, n_pairs: pairs, n_judgments: judgments } = model.get("found");
-    setText(count, `${plural(pairs, "pair")}, ${plural(judgments, "judgment")}`);
+    const { items, page, n_pages: n, n_pairs: pairs, n_judgments: judgments, restricted } = model.get("found");
+    setText(count, `${plural(pairs, "pair")}, ${plural(judgments, "judgment")}${restricted ? " in the selection" : ""}`);
     setText(pages, `${page + 1} of ${Math.max(1, n)}`);
     previous.disabled = page === 0;
     next.disabled = page + 1 >= n;

@@ -280,10 +280,11 @@ function labeler({ model, el }, spec) {
   }
 
   function showProgress() {
-    const { done, total, last: latest } = model.get("state");
+    const { done, total, last: latest, selected } = model.get("state");
     const shown = Math.min(done, total);
     const waits = silent || failed() ? outbox.items.length : 0;
-    setText(count, `${shown.toLocaleString("en")} of ${total.toLocaleString("en")}`);
+    const scope = selected ? " in the selection" : "";
+    setText(count, `${shown.toLocaleString("en")} of ${total.toLocaleString("en")}${scope}`);
     bar.setAttribute("aria-valuemax", total);
     bar.setAttribute("aria-valuenow", shown);
     fill.style.width = `${total ? (100 * shown) / total : 0}%`;

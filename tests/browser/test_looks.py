@@ -32,11 +32,19 @@ verdicts = [("ana", "model_a"), ("ben", "tie")]
 rows = [(p, "akkouq", "tabmow", w, j, "because") for p in prompts.prompt_id[:4] for j, w in verdicts]
 votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge", "note"])
 known = prompts.set_index("prompt_id").intent[:4]
+
+from routerlab.decision import sweep_estimates
+from routerlab.widgets import EvidencePlot
+by = prompts.set_index("prompt_id").intent
+quality = pd.DataFrame({"akkouq": np.linspace(0.9, 0.6, 8), "tabmow": np.linspace(0.2, 0.5, 8)}, by.index)
+cost = pd.DataFrame({"akkouq": 0.03, "tabmow": 0.001}, by.index)
+sweep = sweep_estimates(quality, cost)
 """
 WIDGETS = {
     "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes)",
     "intents": "IntentLabeler(prompts, ['cooking', 'code', 'chat'], log='looks/i.jsonl', rater='ana', labels=known)",
     "browser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
+    "evidence": "EvidencePlot(sweep, quality, cost, by=by).select(willingness_to_pay=(.1, .04), intents='code')",
 }
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
@@ -64,7 +72,7 @@ def test_axe_finds_nothing_serious(lab: Book, axe: str, themed, name: str):
     for theme, width in (("light", 1280), ("dark", 1280), ("dark", 600), ("light", 600)):
         themed(theme)
         page.set_viewport_size({"width": width, "height": 1000})
-        page.focus(".rl")
+        page.focus(".rl-thumb" if name == "evidence" else ".rl")
         if name == "comparator" and theme == "light" and width == 1280:
             for key in "1dg?n":
                 page.wait_for_timeout(350)

@@ -1,0 +1,267 @@
+"""From a plot to its evidence: select a part of a frontier, or an intent, and read the prompts that decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anywidget
+import numpy as np
+import pandas as pd
+import traitlets
+
+from routerlab.decision import Sweep, check_wtp
+from routerlab.schema import check_aligned, provenance_of, reject, shown
+from routerlab.widgets._base import source, style, with_summary
+from routerlab.widgets._browser import JudgmentBrowser
+from routerlab.widgets._comparator import PairComparator
+from routerlab.widgets._drawing import PER, drawn_bars, drawn_curve
+from routerlab.widgets._region import by_intent, changes, check_intents, check_sweep, points_of
+
+_MAX_POINTS = 240
+_PAIRS = ["prompt_id", "model_a", "model_b"]
+
+
+class EvidencePlot(anywidget.AnyWidget):
+    """Draw a frontier, and open the prompts that decide the part of it that is selected.
+
+    Between two operating points only some prompts change their model, and they alone move cost and quality. Drag
+    across the curve, or move its two ends with the arrow keys, and those prompts open in the comparator or the browser
+    below: each with the two models that it changes between. An intent beside the curve narrows that down, or opens all
+    of its prompts if no part of the curve is selected.
+
+    Parameters
+    ----------
+    sweep : Sweep or tuple of two str
+        ``router.sweep(X)``. Or two models: every prompt moves from the first to the second, and only `by` is drawn.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured quality in [0, 1] and cost in USD per request, of the same prompts.
+    by : Series, optional
+        Intent of each prompt. Draws the mean change of quality in each intent, with its interval.
+    opens : PairComparator or JudgmentBrowser, optional
+        Where the selected prompts open. With a comparator the page names no model, which keeps its votes blind.
+    confidence : float, default 0.95
+        Of the pointwise intervals.
+
+    Attributes
+    ----------
+    selection : DataFrame
+        The selected prompts, see `select`.
+
+    Raises
+    ------
+    TableError
+        Tables of other prompts than the sweep's; `by` without an intent for some prompt.
+
+    Examples
+    --------
+    >>> from routerlab.decision import sweep_estimates
+    >>> quality = pd.DataFrame({"small": [0.6, 0.2], "large": [0.7, 0.9]}, index=["p1", "p2"])
+    >>> cost = pd.DataFrame({"small": [0.001, 0.001], "large": [0.011, 0.011]}, index=["p1", "p2"])
+    >>> plot = EvidencePlot(sweep_estimates(quality, cost), quality, cost)
+    >>> plot.select(willingness_to_pay=(0.05, float("inf"))).selection["prompt_id"].tolist()
+    ['p1']
+    """
+
+    _esm = source("evidence.js")
+    _css = style()
+    curve = traitlets.Dict().tag(sync=True)
+    bars: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    picked = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        sweep: Sweep | tuple[str, str],
+        quality: pd.DataFrame,
+        cost: pd.DataFrame,
+        *,
+        by: pd.Series | None = None,
+        opens: PairComparator | JudgmentBrowser | None = None,
+        confidence: float = 0.95,
+    ) -> None:
+        if opens is not None and not isinstance(opens, PairComparator | JudgmentBrowser):
+            reject("'opens'", f"got {type(opens).__name__}.", "Pass a PairComparator or a JudgmentBrowser.")
+        self._quality, self._cost = check_aligned(quality, cost)
+        self._provenance = provenance_of(quality, cost)
+        self._sweep = check_sweep(sweep, self._quality)
+        self._points = points_of(self._sweep, self._quality, self._cost, confidence, _MAX_POINTS)
+        self._intents = check_intents(by, self._sweep.index)
+        if self._sweep is not sweep and self._intents is None:
+            reject("'by'", "is missing.", "Two models alone draw nothing: pass the prompts' intents, or a sweep.")
+        self._confidence = confidence
+        wtp = self._points["willingness_to_pay"]
+        self._ends = (float(wtp.iloc[0]), float(wtp.iloc[-1]))
+        self._whole = None if self._sweep is sweep else self._ends  # two models: the one part that there is
+        self._part: tuple[float, float] | None = self._whole
+        self._chosen: tuple[Any, ...] = ()
+        self._opens, self._serial = opens, 0
+        self._set_order()
+        super().__init__(curve=drawn_curve(self._points) if self._sweep is sweep else {})
+        self.on_msg(self._on_message)
+        self.select()
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self._points)} operating points, {len(self._sweep.index)} prompts"
+        return f"EvidencePlot({sizes}, {len(self.selection)} prompts selected)"
+
+    @property
+    def selection(self) -> pd.DataFrame:
+        """The selected prompts, with ``model_from, model_to, willingness_to_pay, quality_change, cost_change_usd``.
+
+        With a part of the curve selected, those that change their model within it; with an intent alone, all of its
+        prompts, in which case those that never change have no models.
+        """
+        if self._part is None and not self._chosen:
+            return self._changes(self._ends).iloc[:0]
+        part = self._changes(self._part or self._ends)
+        if not self._chosen or self._intents is None:
+            return part
+        members = self._intents.index[self._intents.isin(self._chosen)]
+        if self._part is not None:
+            return part[part["prompt_id"].isin(members)].reset_index(drop=True)
+        return part.set_index("prompt_id").reindex(members).rename_axis("prompt_id").reset_index()
+
+    def select(
+        self,
+        *,
+        willingness_to_pay: tuple[float, float] | None = None,
+        intents: str | Sequence[str] | None = None,
+    ) -> EvidencePlot:
+        """Select in place of whatever was selected before; the page, and what it opens, follow. Nothing clears it.
+
+        Parameters
+        ----------
+        willingness_to_pay : tuple of two float, optional
+            Ends of a part of the curve, in either order; infinity is the end of best quality.
+        intents : str or sequence of str, optional
+            Only these intents.
+
+        Returns
+        -------
+        EvidencePlot
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            An end that is no number of at least 0.
+        TableError
+            An unknown intent.
+        """
+        part = self._whole
+        if willingness_to_pay is not None:
+            part = (max(map(check_wtp, willingness_to_pay)), min(willingness_to_pay))
+        chosen = () if intents is None else (intents,) if isinstance(intents, str) else tuple(intents)
+        unknown = [intent for intent in chosen if intent not in self._order]
+        if unknown:
+            reject("'intents'", f"has {shown(unknown)}.", f"There are {shown(self._order, 30) or 'none: pass by='}.")
+        self._part, self._chosen = part, chosen
+        self._show(self._open())
+        return self
+
+    def _changes(self, part: tuple[float, float]) -> pd.DataFrame:
+        return changes(self._sweep, *part, self._quality, self._cost)
+
+    def _set_order(self) -> None:
+        """Order intents by what the whole curve costs them, once, and fix the scale of their bars."""
+        self._order: list[Any] = []
+        if self._intents is None:
+            return
+        table = by_intent(self._changes(self._ends), self._intents, self._confidence)
+        self._order = table.sort_values("quality_change", kind="stable").index.to_list()
+        finite = table.replace([np.inf, -np.inf], np.nan)
+        self._span = (min(0.0, float(finite.min()[["quality_change", "ci_low"]].min())),
+                      max(0.0, float(finite.max()[["quality_change", "ci_high"]].max())))  # fmt: skip
+
+    def _pairs(self, selection: pd.DataFrame) -> pd.DataFrame:
+        """Return what to show for the selection: pairs of models, or whole prompts for an intent alone."""
+        if self._part is None:
+            return selection[["prompt_id"]]
+        return selection.set_axis([*_PAIRS, *selection.columns[3:]], axis=1)[_PAIRS]
+
+    def _open(self) -> str:
+        """Show the selection where it opens, and say what there is to read."""
+        if self._part is None and not self._chosen:
+            if self._opens is not None:
+                self._opens.restrict(None)
+            return ""
+        selection = self.selection
+        n, said = len(selection), self._said(selection)
+        if self._opens is None:
+            return said
+        found = self._opens.restrict(self._pairs(selection), self._reason())
+        what = "judgments" if isinstance(self._opens, JudgmentBrowser) else "two different responses to compare"
+        if not n:
+            return said
+        if not found.any():
+            return f"{said} None of them has {what}: there is nothing to read below."
+        rest = f"; {n - found.sum():,} {_have(n - found.sum())} not" if found.sum() < n else ""
+        return f"{said} {found.sum():,} {_have(found.sum())} {what}, shown below{rest}."
+
+    def _said(self, selection: pd.DataFrame) -> str:
+        n = len(selection)
+        where = f" in {', '.join(str(intent).replace('_', ' ') for intent in self._chosen)}" if self._chosen else ""
+        prompts = f"{n:,} prompt{'' if n == 1 else 's'}{where}"
+        if self._part is None:
+            return f"{prompts}."
+        if not n:
+            hint = "Move them apart, or choose another intent." if where else "Move them apart."
+            return f"No prompt{where} changes its model between these two points. {hint}"
+        cost, quality = (selection[name].sum() for name in ("cost_change_usd", "quality_change"))
+        every = len(self._sweep.index)
+        change = f"cost {PER * cost / every:+.3g} USD per {PER:,} requests, quality {100 * quality / every:+.2f} points"
+        verb = "changes its" if n == 1 else "change their"
+        return f"{prompts} of {every:,} {verb} model: {change}.{self._moves(selection)}"
+
+    def _moves(self, selection: pd.DataFrame) -> str:
+        """Name the models, unless that would tell somebody who votes blind."""
+        if isinstance(self._opens, PairComparator):
+            return ""
+        moves = selection.groupby(["model_from", "model_to"]).size().sort_values(ascending=False, kind="stable")
+        named = [f"{n:,} from {before} to {after}" for (before, after), n in moves.head(3).items()]
+        return f" {', '.join(named)}{', and others' if len(moves) > 3 else ''}."
+
+    def _reason(self) -> str:
+        """Name the selection in the records of votes."""
+        parts = [] if self._part is None else ["willingness to pay {1:.6g} to {0:.6g}".format(*self._part)]
+        parts += [f"intent {intent}" for intent in self._chosen]
+        return "EvidencePlot: " + ", ".join(parts)
+
+    def _show(self, text: str = "", error: str | None = None) -> None:
+        if self._intents is not None:
+            table = by_intent(self._changes(self._part or self._ends), self._intents, self._confidence)
+            self.bars = drawn_bars(table, self._order, self._span)
+        wtp = self._points["willingness_to_pay"].to_numpy()
+        on_curve = self._part is not None and self._whole is None
+        at = [np.searchsorted(-wtp, -end) for end in self._part or () if on_curve]
+        self._serial += 1
+        self.picked = {
+            "serial": self._serial,
+            "ends": [min(int(k), len(wtp) - 1) for k in at] or None,
+            "intents": [self._order.index(intent) for intent in self._chosen],
+            "text": text,
+            "error": error,
+            "note": self._provenance,
+        }
+
+    def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        """Handle a message; whatever goes wrong is shown in the widget, because Jupyter would swallow it."""
+        try:
+            ends, intents = content["ends"], [self._order[int(i)] for i in content["intents"]]
+            wtp = None if ends is None else self._points["willingness_to_pay"].iloc[[int(i) for i in ends]]
+            self.select(willingness_to_pay=None if wtp is None else tuple(wtp), intents=intents)
+        except Exception as error:  # noqa: BLE001
+            self._show(error=f"{type(error).__name__}: {error}")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Show the plot with what it opens below it, and a static summary where no kernel runs."""
+        from ipywidgets import VBox
+
+        from routerlab.widgets._report import evidence_summary
+
+        self._box = VBox([self] if self._opens is None else [self, self._opens])
+        return with_summary(self._box._repr_mimebundle_(**kwargs), evidence_summary(self), repr(self))
+
+
+def _have(n: int) -> str:
+    return "has" if n == 1 else "have"
