@@ -97,6 +97,14 @@ def test_says_how_it_was_made_and_is_the_same_for_the_same_seed():
         result.auc = 1.0
 
 
+def test_shuffled_labels_lie_around_a_half_and_a_row_holds_all_numbers():
+    result = domain_separability(*two_sets(0))
+    assert result.null_low < 0.5 < result.null_high
+    assert result.null_low < result.auc < result.null_high
+    row = result.to_frame().iloc[0]
+    assert row[["auc", "n_ours", "null_high"]].tolist() == [result.auc, 60, result.null_high]
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import permutations, product
 
 import numpy as np
 import pandas as pd
@@ -10,32 +10,33 @@ import pandas as pd
 from routerlab.schema import check_embeddings, reject, shown, unit_rows
 
 
-def analogies(X: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
-    """Answer "a is to b as c is to which?" by the row of X that is most similar to ``b - a + c``.
+def analogies(X: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
+    """Count analogies that arithmetic on embeddings solves: a is to b as c is to d, so ``b - a + c`` should be near d.
 
     Parameters
     ----------
     X : DataFrame of shape (n_texts, n_features)
-        Embeddings, indexed by whatever the questions call the texts. All rows are possible answers.
-    questions : DataFrame of shape (n_questions, n_columns)
-        Columns ``a``, ``b``, ``c`` and the right answer ``d``, as labels of X.
+        Embeddings, indexed by the texts or by names of them. All rows are possible answers.
+    grid : DataFrame of shape (n_rows, n_columns)
+        Index labels of X, such that any two rows and any two columns make an analogy: a and b in one row, c and d
+        below them in another.
 
     Returns
     -------
-    DataFrame of shape (n_questions, 4)
-        Index of `questions`. ``answer`` and ``right``: as in the literature, the three given texts are no
-        possible answers. ``right_nearest``: the same when nothing is calculated and the neighbour nearest to ``c``
-        is taken. ``right_open``: with arithmetic, and ``a``, ``b`` and ``c`` as possible answers.
+    DataFrame of shape (n_analogies, 8)
+        ``a``, ``b``, ``c``, ``d``; ``answer`` and whether it is ``right``: as in the literature, the three given texts
+        are no possible answers. ``right_nearest``: the same without arithmetic, the nearest neighbour of ``c``.
+        ``right_open``: with arithmetic, and with the given texts among the possible answers.
 
     Raises
     ------
     TableError
-        Questions on texts that X does not have.
+        Texts that X does not have, or has twice; fewer than two rows or columns.
 
     Notes
     -----
-    Read ``right`` beside the other two. Much of what looks like arithmetic is the nearest neighbour once the
-    inputs are out of the way [2]_.
+    Read ``right`` beside the other two. Much of what looks like arithmetic is the nearest neighbour once the given
+    texts are out of the way [2]_.
 
     References
     ----------
@@ -46,38 +47,30 @@ def analogies(X: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> X = pd.DataFrame([[1, 0, 0], [1, 0, 1], [0, 1, 0], [0, 1, 1]], index=["man", "king", "woman", "queen"])
-    >>> questions = pd.DataFrame([["man", "king", "woman", "queen"]], columns=list("abcd"))
-    >>> analogies(X, questions)["answer"].tolist()
-    ['queen']
+    >>> analogies(X, pd.DataFrame([["man", "king"], ["woman", "queen"]]))["answer"].tolist()
+    ['queen', 'woman', 'king', 'man']
     """
     if not X.index.is_unique:
         reject("'X'", f"has {shown(X.index[X.index.duplicated()])} twice.", "Keep one row for each text.")
-    parts = {name: _positions(X, questions, name) for name in "abcd"}
+    if min(grid.shape) < 2:
+        reject("'grid'", f"has shape {grid.shape}.", "Pass at least two rows and two columns.")
+    cells = grid.to_numpy(dtype=object)
+    steps = product(permutations(range(grid.shape[0]), 2), permutations(range(grid.shape[1]), 2))
+    asked = [(cells[i, s], cells[i, t], cells[j, s], cells[j, t]) for (i, j), (s, t) in steps]
+    table = pd.DataFrame(asked, columns=list("abcd"))
+    places = X.index.get_indexer(table.to_numpy(dtype=object).ravel()).reshape(table.shape)
+    if (places < 0).any():
+        absent = pd.unique(table.to_numpy(dtype=object)[places < 0])
+        reject("'grid'", f"{shown(absent)} is not in the index of X.", "Embed those texts too.")
+    a, b, c, d = places.T
     rows = unit_rows(check_embeddings(X))
-    a, b, c, d = (parts[name] for name in "abcd")
     similarity = unit_rows(rows[b] - rows[a] + rows[c]) @ rows.T
-    open_answer = similarity.argmax(axis=1)
     nearest = rows[c] @ rows.T
-    each = np.arange(len(questions))
+    table["right_open"] = similarity.argmax(axis=1) == d
+    each = np.arange(len(table))
     for given in (a, b, c):
         similarity[each, given] = nearest[each, given] = -np.inf
     answer = similarity.argmax(axis=1)
-    return pd.DataFrame(
-        {
-            "answer": X.index[answer],
-            "right": answer == d,
-            "right_nearest": nearest.argmax(axis=1) == d,
-            "right_open": open_answer == d,
-        },
-        index=questions.index,
-    )
-
-
-def _positions(X: pd.DataFrame, questions: pd.DataFrame, name: str) -> Any:
-    if name not in questions:
-        reject("'questions'", f"has no column {name!r}; it has {shown(questions.columns)}.", "Columns: a, b, c, d.")
-    found = X.index.get_indexer(questions[name])
-    if (found < 0).any():
-        absent = pd.unique(questions[name][found < 0])
-        reject(f"'questions', column {name!r}", f"{shown(absent)} is not in X.", "Embed those texts too.")
-    return found
+    table["answer"], table["right"] = X.index[answer], answer == d
+    table["right_nearest"] = nearest.argmax(axis=1) == d
+    return table[[*"abcd", "answer", "right", "right_nearest", "right_open"]]

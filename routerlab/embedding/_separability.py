@@ -28,7 +28,10 @@ class Separability:
         Chance that a prompt of ours is ranked above a general one, and its interval: 0.5 if the two cannot be told
         apart, 1 if they always can.
     p_value : float
-        Permutation test of "both come from the same distribution".
+        Permutation test of "both come from the same distribution", against a larger AUC.
+    null_low, null_high : float
+        Where the AUC lies with probability `confidence` when labels are shuffled. With few prompts that is wider than
+        the interval, which holds the classifiers fixed: judge whether there is a difference by the p-value.
     n_ours, n_general, n_folds, n_permutations : int
         Prompts in each set, folds and permutations.
     scores : Series of shape (n_ours,)
@@ -41,6 +44,8 @@ class Separability:
     low: float
     high: float
     p_value: float
+    null_low: float
+    null_high: float
     n_ours: int
     n_general: int
     n_folds: int
@@ -51,9 +56,15 @@ class Separability:
     method: str = "out-of-fold ridge classifier, placement-value interval with the classifiers held fixed"
     provenance: str | None = None
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row with all numbers, for tables of several comparisons."""
+        row = {name: value for name, value in vars(self).items() if name not in ("scores", "random_state", "method")}
+        return pd.DataFrame([row])
+
     def _lines(self) -> list[str]:
         lines = [
-            f"AUC {self.auc:.3f} [{self.low:.3f}, {self.high:.3f}], p = {self.p_value:.2g}",
+            f"AUC {self.auc:.3f} [{self.low:.3f}, {self.high:.3f}], p = {self.p_value:.2g}; "
+            f"labels shuffled: {self.null_low:.3f} to {self.null_high:.3f}",
             f"n = {self.n_ours:,} of ours and {self.n_general:,} general prompts; {self.confidence:.0%}; "
             f"{self.n_folds} folds, {self.n_permutations:,} permutations; {self.method}",
         ]
@@ -149,6 +160,8 @@ def domain_separability(
         auc += test.mean() * _auc(rank, labels[test])
         scores[test] = said[:, 0] + is_ours[train].mean()
         place[test] = _placements(said[:, 0], rank[:, 0], is_ours[test])
+    tail = (1 - confidence) / 2
+    null_low, null_high = np.quantile(auc[1:], [tail, 1 - tail])
     low, high = _interval(place[is_ours], place[~is_ours], auc[0], confidence)
     index = X_ours.index if isinstance(X_ours, pd.DataFrame) else pd.RangeIndex(len(ours), name="prompt_id")
     return Separability(
@@ -156,6 +169,8 @@ def domain_separability(
         low=low,
         high=high,
         p_value=float(np.mean(auc >= auc[0] - 1e-12)),
+        null_low=float(null_low),
+        null_high=float(null_high),
         n_ours=len(ours),
         n_general=len(general),
         n_folds=n_folds,
