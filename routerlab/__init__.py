@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         OutcomeEmbedder,
         SentenceEmbedder,
         SurfaceFeatures,
+        domain_separability,
         join_embeddings,
     )
     from routerlab.evaluation import (
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
         plot_savings,
     )
     from routerlab.pricing import add_cost, price
-    from routerlab.ratings import BradleyTerry, rate
+    from routerlab.ratings import BradleyTerry, best_models, rate
     from routerlab.routers import (
         IntentRouter,
         KNNRouter,
@@ -101,6 +102,7 @@ _NAMES = {
         "OutcomeEmbedder",
         "SentenceEmbedder",
         "SurfaceFeatures",
+        "domain_separability",
         "join_embeddings",
     ),
     "evaluation": (
@@ -140,6 +142,7 @@ _NAMES = {
     ),
     "ratings": (
         "BradleyTerry",
+        "best_models",
         "rate",
     ),
     "routers": (
@@ -189,6 +192,7 @@ __all__ = [
     "apgr",
     "arena_score",
     "baselines",
+    "best_models",
     "call_curve",
     "check_judgments",
     "check_outcomes",
@@ -200,6 +204,7 @@ __all__ = [
     "cpt",
     "cross_estimates",
     "cross_sweep",
+    "domain_separability",
     "fetch_alpaca_eval",
     "fetch_auto_j",
     "fetch_pulze_example",

@@ -9,20 +9,24 @@ from routerlab.datasets._alpaca_eval import fetch_alpaca_eval
 from routerlab.datasets._auto_j import fetch_auto_j
 from routerlab.datasets._dataset import Dataset
 from routerlab.datasets._demo import Demo, load_demo
-from routerlab.datasets._files import DataFileError
+from routerlab.datasets._files import AbsentFileError, DataFileError
+from routerlab.datasets._notebook import StopNotebook, fetch_or_stop
 from routerlab.datasets._pulze import fetch_pulze_example
 from routerlab.datasets._routellm import fetch_routellm
 from routerlab.datasets._routerbench import fetch_routerbench
 from routerlab.datasets._simulated import Population, RoutingProblem, make_routing_problem
 
 __all__ = [
+    "AbsentFileError",
     "DataFileError",
     "Dataset",
     "Demo",
     "Population",
     "RoutingProblem",
+    "StopNotebook",
     "fetch_alpaca_eval",
     "fetch_auto_j",
+    "fetch_or_stop",
     "fetch_pulze_example",
     "fetch_routellm",
     "fetch_routerbench",

@@ -19,6 +19,10 @@ class DataFileError(OSError):
     """A published file that is absent, cannot be downloaded, or is not what was published."""
 
 
+class AbsentFileError(DataFileError):
+    """A published file that is not here and cannot be downloaded."""
+
+
 @dataclass(frozen=True)
 class PublishedFile:
     """One file of the registry, pinned to a commit.
@@ -176,7 +180,7 @@ def _download(file: PublishedFile, place: Path) -> None:
             "Run this once with network, or set ROUTERLAB_DATA to a folder that holds the file as "
             "<owner>/<repository>/<path>."
         )
-        raise DataFileError(msg) from error
+        raise AbsentFileError(msg) from error
 
 
 def _checked(file: PublishedFile) -> Callable[[str, Any, Any], None]:

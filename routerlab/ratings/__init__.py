@@ -1,5 +1,6 @@
 """Ratings with intervals from pairwise judgments, overall and by intent."""
 
+from routerlab.ratings._best import best_models
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._checks import check_connected, check_separable
 from routerlab.ratings._rate import rate
@@ -8,6 +9,7 @@ from routerlab.ratings._uncertainty import centred_inverse, contrasts, informati
 
 __all__ = [
     "BradleyTerry",
+    "best_models",
     "centred_inverse",
     "check_connected",
     "check_separable",

@@ -110,6 +110,16 @@ def _rate_all(model: BradleyTerry, judgments: pd.DataFrame, baseline: str | None
 def _rate_by(
     model: BradleyTerry, judgments: pd.DataFrame, by: pd.Series | str, baseline: str | None, prior_sd: float | None
 ) -> pd.DataFrame:
+    partial, levels, name, n_left_out = fit_by(model, judgments, by, prior_sd)
+    result = _table(model, partial, levels, name, baseline)
+    result.attrs["n_left_out"] = n_left_out
+    return result
+
+
+def fit_by(
+    model: BradleyTerry, judgments: pd.DataFrame, by: pd.Series | str, prior_sd: float | None
+) -> tuple[Partial, pd.Index, str, int]:
+    """Fit `model` overall; return each intent's posterior, the intents, what they are called, and votes left out."""
     if model.interval != "sandwich":
         msg = f"With 'by', the 'interval' parameter of rate must be 'sandwich'. Got {model.interval!r} instead."
         raise ValueError(msg)
@@ -128,9 +138,7 @@ def _rate_by(
         alpha=model.alpha,
         prior_sd=None if prior_sd is None else prior_sd / model.points_per_log_odds,
     )
-    result = _table(model, partial, levels, name, baseline)
-    result.attrs["n_left_out"] = int((~inside).sum())
-    return result
+    return partial, levels, name, int((~inside).sum())
 
 
 def _labels(frame: pd.DataFrame, by: pd.Series | str) -> tuple[pd.Series, str]:

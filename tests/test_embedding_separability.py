@@ -1,0 +1,122 @@
+"""domain_separability against synthetic truth: level, power, coverage, invariances; and bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from routerlab.embedding import domain_separability
+from routerlab.embedding._separability import _auc, _placements
+from routerlab.schema import TableError
+
+
+def two_sets(shift: float, n_ours: int = 60, n_general: int = 90, n_features: int = 6, seed: int = 0):
+    """Normal rows, far from the origin in one more feature so that unit length changes little; shifted in the first."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.normal(size=(n, n_features)) for n in (n_ours, n_general)]
+    rows[0][:, 0] += shift
+    return [np.column_stack([part, np.full(len(part), 100.0)]) for part in rows]
+
+
+@pytest.mark.slow
+def test_p_values_are_uniform_when_the_two_come_from_one_distribution():
+    p = [
+        domain_separability(*two_sets(0, 20, 40, seed=seed), n_permutations=99, random_state=seed).p_value
+        for seed in range(200)
+    ]
+    for level in (0.1, 0.5):
+        assert abs(np.mean(np.array(p) <= level) - level) < 3 * np.sqrt(level * (1 - level) / 200)
+
+
+def test_sets_far_apart_are_told_apart_and_the_interval_keeps_a_width():
+    result = domain_separability(*two_sets(20))
+    assert result.auc == 1
+    assert result.high == 1
+    assert 0.85 < result.low < 1
+    assert result.p_value == pytest.approx(1 / 1000)
+
+
+@pytest.mark.slow
+def test_interval_holds_the_true_auc():
+    # Enough prompts that the classifier is the best one; its AUC is known for two normals.
+    truth = norm.cdf(1 / np.sqrt(2))
+    held = []
+    for seed in range(150):
+        result = domain_separability(*two_sets(1, 200, 300, 2, seed), n_permutations=1, random_state=seed)
+        held.append(result.low <= truth <= result.high)
+    assert 0.90 <= np.mean(held) <= 0.99
+
+
+def test_auc_and_placements_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    score, is_ours = rng.integers(5, size=40).astype(float), rng.random(40) < 0.3
+    rank = pd.Series(score).rank().to_numpy()
+    truth = roc_auc_score(is_ours, score)
+    assert _auc(rank[:, None], is_ours[:, None].astype(np.float32))[0] == pytest.approx(truth)
+    place = _placements(score, rank, is_ours)
+    assert place[is_ours].mean() == pytest.approx(truth)
+    assert place[~is_ours].mean() == pytest.approx(truth)
+
+
+def test_swapping_the_sets_changes_nothing_of_substance():
+    ours, general = two_sets(1, 150, 150)
+    first, second = domain_separability(ours, general), domain_separability(general, ours)
+    assert second.auc == pytest.approx(first.auc, abs=0.03)  # other folds
+    assert (second.n_ours, second.n_general) == (first.n_general, first.n_ours)
+
+
+def test_more_shift_more_auc_and_a_narrower_interval_with_more_prompts():
+    auc = [domain_separability(*two_sets(shift), n_permutations=9).auc for shift in (0.5, 1.5, 3.0)]
+    assert auc == sorted(auc)
+    few, many = (domain_separability(*two_sets(1, n, n), n_permutations=9) for n in (40, 400))
+    assert many.high - many.low < (few.high - few.low) / 2
+
+
+def test_scores_point_at_the_prompts_that_stand_apart():
+    ours, general = two_sets(0, 60, 60)
+    ours[:10, 0] += 15
+    frame = pd.DataFrame(ours, index=[f"p{k}" for k in range(60)])
+    result = domain_separability(frame, general)
+    assert set(result.scores.nlargest(10).index) == {f"p{k}" for k in range(10)}
+    assert result.scores.index.equals(frame.index)
+
+
+def test_says_how_it_was_made_and_is_the_same_for_the_same_seed():
+    ours, general = (pd.DataFrame(part) for part in two_sets(1))
+    general.attrs["provenance"] = "published: X"
+    result = domain_separability(ours, general, n_permutations=99, random_state=3)
+    text = repr(result)
+    for part in ("AUC 0.", "p = ", "60 of ours", "90 general", "99 permutations", "[published: X]", "95%"):
+        assert part in text
+    assert "<strong>AUC" in result._repr_html_()
+    assert repr(domain_separability(ours, general, n_permutations=99, random_state=3)) == text
+    with pytest.raises(AttributeError):
+        result.auc = 1.0
+
+
+def test_shuffled_labels_lie_around_a_half_and_a_row_holds_all_numbers():
+    result = domain_separability(*two_sets(0))
+    assert result.null_low < 0.5 < result.null_high
+    assert result.null_low < result.auc < result.null_high
+    row = result.to_frame().iloc[0]
+    assert row[["auc", "n_ours", "null_high"]].tolist() == [result.auc, 60, result.null_high]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"X_general": np.ones((50, 3))}, TableError, "have 7 and 3 features.*one embedder"),
+        ({"X_ours": np.ones((9, 7))}, TableError, "'X_ours': has 9 rows for 5 folds. Pass at least 10"),
+        ({"X_ours": [["a"]]}, TableError, "'X_ours': expected numbers"),
+        ({"n_folds": 1}, ValueError, "'n_folds' .* at least 2. Got 1"),
+        ({"n_permutations": 0}, ValueError, "'n_permutations' .* at least 1. Got 0"),
+        ({"confidence": 95}, ValueError, "'confidence' .* between 0 and 1. Got 95"),
+    ],
+)
+def test_bad_input_is_named(change, error, message):
+    ours, general = two_sets(1)
+    with pytest.raises(error, match=message):
+        domain_separability(**{"X_ours": ours, "X_general": general} | change)
