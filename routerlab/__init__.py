@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         set_operating_point,
         zero_router,
     )
+    from routerlab.holdout import held_out_choices
     from routerlab.plotting import (
         plot_embedding_map,
         plot_frontier,
@@ -121,6 +122,7 @@ _NAMES = {
         "set_operating_point",
         "zero_router",
     ),
+    "holdout": ("held_out_choices",),
     "plotting": (
         "plot_embedding_map",
         "plot_frontier",
@@ -192,6 +194,7 @@ __all__ = [
     "fetch_routerbench",
     "frontier",
     "gap_to_oracle",
+    "held_out_choices",
     "hull",
     "join_embeddings",
     "load_demo",
