@@ -84,7 +84,7 @@ def test_predictability_of_noise_is_a_coins(problem):
 def test_order_of_rows_does_not_matter(problem):
     score, quality = problem
     mixed = np.random.default_rng(5).permutation(400)
-    estimated = pd.DataFrame({"small": 1 - score.rank(pct=True), "large": 0.5})
+    estimated = pd.DataFrame({"small": -score, "large": 0.0})
     a = rl.predictability(estimated, quality, baseline="large", n_resamples=20)
     b = rl.predictability(estimated.iloc[mixed], quality, baseline="large", n_resamples=20)
     pd.testing.assert_frame_equal(a[["as_good", "auc", "r2"]], b[["as_good", "auc", "r2"]])
@@ -95,3 +95,9 @@ def test_a_model_that_is_always_as_good_has_no_auc():
     row = rl.predictability(quality, quality, baseline="large", n_resamples=20).loc["small"]
     assert row["as_good"] == 1.0
     assert row[["auc", "auc_low", "auc_high"]].isna().all()
+
+
+def test_other_prompts_are_an_error(problem):
+    quality = problem[1]
+    with pytest.raises(rl.TableError, match="'estimated' and 'quality': prompt_id 0 is in one"):
+        rl.predictability(quality.iloc[1:], quality, baseline="large")

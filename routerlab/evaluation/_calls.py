@@ -13,7 +13,7 @@ from routerlab.evaluation._curves import Interval
 from routerlab.evaluation._metrics import apgr, call_curve, cpt
 from routerlab.evaluation._resample import percentile_interval, resample_counts
 from routerlab.evaluation._scoring import check_confidence
-from routerlab.schema import check_aligned, check_model, provenance_of
+from routerlab.schema import check_matrix, check_model, provenance_of, reject, shown
 
 Floats = NDArray[np.float64]
 _HOW = "bootstrap over prompts, router held fixed"
@@ -109,7 +109,8 @@ def predictability(
     Parameters
     ----------
     estimated : DataFrame of shape (n_prompts, n_models)
-        Estimated quality, out of fold: ``cross_estimates(...).quality``.
+        Estimated quality, out of fold: ``cross_estimates(...).quality``. Only differences from the baseline count, so
+        estimated differences with a baseline of 0 do as well.
     quality : DataFrame of shape (n_prompts, n_models)
         Measured quality of the same prompts.
     baseline : str
@@ -134,7 +135,14 @@ def predictability(
     """
     check_confidence(confidence)
     check_model(baseline, quality.columns, "baseline")
-    estimated, quality = check_aligned(estimated, quality)
+    check_matrix(estimated, "estimated", -np.inf)
+    check_matrix(quality, "quality", 0.0, 1.0)
+    for a, b, axis in ((estimated.index, quality.index, "prompt_id"), (estimated.columns, quality.columns, "model")):
+        if len(odd := a.symmetric_difference(b)):
+            reject(
+                "'estimated' and 'quality'", f"{axis} {shown(odd)} is in one and not in the other.", "Select the same."
+            )
+    estimated = estimated.reindex(index=quality.index, columns=quality.columns)
     pairs = {
         model: [frame[model].to_numpy(float) - frame[baseline].to_numpy(float) for frame in (estimated, quality)]
         for model in quality.columns.drop(baseline)
