@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 import routerlab as rl
@@ -21,27 +20,6 @@ from routerlab.schema import DroppedRowsWarning
 
 BASELINE = "gpt-4-1106-preview"
 MARGIN = 0.01
-
-
-def honest_choices(router: Any, X: Any, quality: Any, cost: Any, intents: Any) -> pd.Series:
-    """Choose for each fold with an operating point found inside the other folds, out of fold there too."""
-    parts = []
-    for train, test in KFold(5, shuffle=True, random_state=0).split(X):
-        rows = {"quality": quality.iloc[train], "cost": cost.iloc[train]}
-        inner = None if intents is None else intents.iloc[train]
-        sweep = rl.cross_sweep(router, X.iloc[train], rows["quality"], rows["cost"], intents=inner, random_state=1)
-        try:
-            point = rl.choose_operating_point(sweep, **rows, baseline=BASELINE, max_quality_loss=MARGIN)
-        except ValueError:  # no point of this router is good enough, and its advice is to keep the baseline
-            parts.append(rl.always(BASELINE, X.index[test]))
-            continue
-        fitted = clone(router).set_params(willingness_to_pay=point.willingness_to_pay)
-        if intents is None:
-            fitted.fit(X.iloc[train], rows["quality"], cost=rows["cost"])
-        else:
-            fitted.fit(X.iloc[train], inner, **rows)
-        parts.append(fitted.predict(X.iloc[test]))
-    return pd.concat(parts).loc[X.index]
 
 
 def shown(interval: Any, times: float = 1, digits: int = 1) -> str:
@@ -91,7 +69,8 @@ def main() -> None:
     for name, (router, X, intents) in routers.items():
         options = {"quality": quality, "cost": cost, "baseline": BASELINE}
         near, level = (rl.saving_at_parity(sweeps[name], **options, margin=m) for m in (MARGIN, 0.0))
-        claim = rl.savings(honest_choices(router, X, quality, cost, intents), **options, margin=MARGIN)
+        choices = rl.held_out_choices(router, X, **options, intents=intents, max_quality_loss=MARGIN)
+        claim = rl.savings(choices, **options, margin=MARGIN)
         zero = rl.aiq_difference(sweeps[name], "zero_router", quality, cost)
         ahead = rl.aiq_difference(sweeps[name], peer[X is plain], quality, cost)
         costs = [

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "datasets": {"schema", "pricing"},
     "routers": {"schema", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision"},
+    "holdout": {"schema", "routers", "evaluation"},
     "labeling": {"schema", "ratings", "disk"},
     "widgets": {"schema", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding"},
     "completions": {"schema", "pricing", "disk"},

@@ -5,6 +5,7 @@ It never imports routers: an oracle, a person, a constant and a cascade are judg
 
 from routerlab.decision import OperatingPoint
 from routerlab.evaluation._baselines import always, baselines, model_share, oracle, random_mix, zero_router
+from routerlab.evaluation._calls import call_metrics, predictability
 from routerlab.evaluation._compare import Comparison, compare
 from routerlab.evaluation._curves import Interval, aiq_difference, saving_at_parity
 from routerlab.evaluation._frontier import frontier, hull
@@ -26,6 +27,7 @@ __all__ = [
     "arena_score",
     "baselines",
     "call_curve",
+    "call_metrics",
     "choose_operating_point",
     "compare",
     "cpt",
@@ -36,6 +38,7 @@ __all__ = [
     "oracle",
     "percentile_interval",
     "pgr",
+    "predictability",
     "random_mix",
     "resampled_sums",
     "saving_at_parity",
