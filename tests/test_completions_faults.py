@@ -234,6 +234,12 @@ def test_waits_are_jittered_bounded_and_never_shorter_than_asked(n_failed, asked
     assert wait <= (asked or 0.0) + backoff_s * 2.0 ** min(n_failed - 1, 30) * (1 + 1e-9)
 
 
+def test_jitter_is_full_so_that_clients_spread_out():
+    waits = [wait_s(4, None, random.Random(seed), backoff_s=1.0, max_wait_s=60.0) for seed in range(400)]
+    assert min(waits) < 0.5 and max(waits) > 7.5
+    assert sum(waits) / 400 == pytest.approx(4.0, abs=0.5)  # uniform on [0, 8]: a standard error of 0.12
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
