@@ -17,7 +17,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import routerlab as rl
@@ -225,6 +225,7 @@ def test_a_wait_longer_than_ours_goes_to_the_next_provider_at_once(tmp_path):
     assert record["attempts"] == 2 and record["served_by"].startswith("m2 at")
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 60), st.one_of(st.none(), st.floats(0, 1e6)), st.floats(0, 10), st.floats(0, 100), st.integers(0, 9)
 )
@@ -307,6 +308,7 @@ def test_a_provider_that_ignores_max_tokens_is_reported(tmp_path):
             run(server, requests(30), tmp_path, budget_usd=0.004, concurrency=1)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.none(),
@@ -342,6 +344,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps(value).encode())))
 def test_every_body_is_a_reply_or_a_failure(content):
     outcome = read_reply(content)
