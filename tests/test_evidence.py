@@ -171,6 +171,18 @@ def test_undo_reaches_votes_from_before_the_selection(world, comparator):
     assert comparator.state["can_undo"]
     comparator._handle_custom_msg({"type": "undo", "nonce": "u"}, [])
     assert comparator.state["item"] == before and not len(comparator.judgments)
+    assert not comparator.state["can_undo"]
+
+
+def test_a_vote_on_its_way_when_the_selection_changes_is_not_lost(world, comparator):
+    item, card = comparator.state["item"], comparator.cards[comparator.state["item"]]
+    EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.05, 0.02))
+    assert comparator.state["item"] != item
+    comparator._handle_custom_msg({"type": "vote", "nonce": "late", "id": item, "choice": "left"}, [])
+    vote = comparator.vote_log.votes().iloc[0]
+    text = responses().set_index(["prompt_id", "model"])["response"][vote["prompt_id"], vote["model_a"]]
+    assert vote["pair_id"] == item and text in card["left"]["body"]
+    assert pd.isna(vote["restricted_to"]) and comparator.state["acks"] == ["late"]
 
 
 def test_the_browser_shows_the_selected_pairs_and_filters_within_them(world):

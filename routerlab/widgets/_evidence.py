@@ -207,11 +207,12 @@ class EvidencePlot(anywidget.AnyWidget):
         if not n:
             hint = "Move them apart, or choose another intent." if where else "Move them apart."
             return f"No prompt{where} changes its model between these two points. {hint}"
-        cost, quality = (selection[name].sum() for name in ("cost_change_usd", "quality_change"))
         every = len(self._sweep.index)
-        change = f"cost {PER * cost / every:+.3g} USD per {PER:,} requests, quality {100 * quality / every:+.2f} points"
+        cost = PER * selection["cost_change_usd"].sum() / every
+        quality = 100 * selection["quality_change"].sum() / every
+        change = f"cost by {cost:+.3g} USD per {PER:,} requests, quality by {quality:+.2f} points"
         verb = "changes its" if n == 1 else "change their"
-        return f"{prompts} of {every:,} {verb} model: {change}.{self._moves(selection)}"
+        return f"{prompts} {verb} model: over all {every:,}, that changes {change}.{self._moves(selection)}"
 
     def _moves(self, selection: pd.DataFrame) -> str:
         """Name the models, unless that would tell somebody who votes blind."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from apps import Book
+
+from routerlab.widgets._base import style
 
 SETUP = """
 shutil.rmtree("looks", ignore_errors=True)
@@ -105,3 +108,39 @@ def test_columns_stand_side_by_side_or_stacked(lab: Book, themed):
     lab.page.set_viewport_size({"width": 600, "height": 1000})
     lab.page.wait_for_timeout(200)
     assert tops()[0] < tops()[1]
+
+
+# VS Code's own themes: class of the body, background of its editor.
+CODE_THEMES = {
+    "Dark Modern": ("vscode-dark", "#1f1f1f"),
+    "Solarized Dark": ("vscode-dark", "#002b36"),
+    "Monokai": ("vscode-dark", "#272822"),
+    "High Contrast": ("vscode-high-contrast", "#000000"),
+    "Light Modern": ("vscode-light", "#ffffff"),
+    "Solarized Light": ("vscode-light", "#fdf6e3"),
+    "High Contrast Light": ("vscode-high-contrast vscode-high-contrast-light", "#ffffff"),
+}
+PARTS = "title hint count label muted chip reveal num model hl-k hl-s hl-c hl-m hl-f waits none split tick".split()
+
+
+@pytest.mark.parametrize("theme", CODE_THEMES)
+def test_text_is_readable_in_vs_codes_themes(chrome: Any, axe: str, theme: str):
+    """VS Code is not here; its class names and variables are."""
+    kind, background = CODE_THEMES[theme]
+    parts = "".join(f'<p class="rl-{part}">some text</p>' for part in PARTS)
+    parts += '<button class="rl-btn rl-vote rl-a">A</button><button class="rl-btn rl-vote rl-b">B</button>'
+    parts += '<div class="rl-notice">notice</div><div class="rl-banner">banner</div><div class="rl-said">said</div>'
+    parts += '<span class="rl-reveal rl-a">a</span><span class="rl-reveal rl-b">b</span><kbd>1</kbd>'
+    page = chrome.new_page()
+    page.set_content(
+        f'<html lang="en"><style>{style()}</style><body class="{kind}" style="background:{background};'
+        f'--vscode-editor-background:{background};--vscode-font-family:monospace"><div class="rl">{parts}</div></body>'
+    )
+    shown = page.evaluate("(() => { const s = getComputedStyle(document.querySelector('.rl')); "
+                          "return [s.backgroundColor, s.fontFamily]; })()")  # fmt: skip
+    red, green, blue = (int(background[i : i + 2], 16) for i in (1, 3, 5))
+    assert shown == [f"rgb({red}, {green}, {blue})", "monospace"]
+    page.evaluate(axe)
+    result = page.evaluate("window.axe.run('.rl', {runOnly: ['color-contrast']})")
+    assert not [(n["html"], n["failureSummary"]) for v in result["violations"] for n in v["nodes"]]
+    page.close()

@@ -57,7 +57,7 @@ def test_a_drag_opens_its_prompts_and_the_vote_is_logged(book: Book):
     log = show(book, "dragged")
     page = book.page
     drag(page, 0.4, 0.8)
-    n = int(said(page, r"(\d+) prompts of 40 change")[1])
+    n = int(said(page, r"(\d+) prompts change their model: over all 40")[1])
     assert 0 < n < 40
     page.wait_for_function(f"document.querySelector('.rl-count').textContent === '0 of {n} in the selection'")
     selected = set(book.run("print(*plot.selection.prompt_id)", 2).split())
@@ -87,7 +87,7 @@ def test_the_ends_move_by_keys_and_the_keys_stay_here(book: Book):
     dear.focus()
     for key in ("Shift+ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowRight"):
         page.keyboard.press(key)
-    n = int(said(page, r"(\d+) prompts of 40 change")[1])
+    n = int(said(page, r"(\d+) prompts change their model: over all 40")[1])
     assert n == int(book.run("print(len(plot.selection))", 2)) and n >= 11  # points may hold more than one switch
     assert int(dear.get_attribute("aria-valuenow")) == last - 11
     assert "USD per 1,000 requests, quality" in dear.get_attribute("aria-valuetext")
@@ -100,7 +100,7 @@ def test_the_ends_move_by_keys_and_the_keys_stay_here(book: Book):
     said(page, "No prompt changes its model")
     page.wait_for_selector("text=The selection holds no pair to compare")
     page.keyboard.press("ArrowLeft")
-    said(page, "[1-3] prompts? of 40 change")
+    said(page, "[1-3] prompts? changes? (its|their) model: over all 40")
     cells = book.cells()
     for place in (".rl-thumb", ".rl-bar-row", ".rl-evidence .rl-btn"):
         for key in [*"abdxmyzc0", "Shift+Enter", "Escape", "d", "d"]:
@@ -123,7 +123,7 @@ def test_a_click_on_an_intent_opens_its_prompts(book: Book):
     (vote,) = votes(log)
     assert int(vote["prompt_id"][1:]) % 2 == 1 and vote["restricted_to"] == "EvidencePlot: intent code"
     drag(page, 0.3, 0.9)
-    n = int(said(page, r"(\d+) prompts? in code of 40 change")[1])
+    n = int(said(page, r"(\d+) prompts? in code changes? (its|their) model: over all 40")[1])
     assert n < 20
     page.keyboard.press("Tab")
     book.run("plot.select(intents='cooking');", 2)  # from Python, and the page follows
