@@ -24,7 +24,7 @@ class Estimate:
     Attributes
     ----------
     value, ci_low, ci_high : float
-        NaN where the data do not define it, such as kappa where all verdicts are equal.
+        NaN where the data do not define it, such as kappa where people or the judge have one verdict only.
     """
 
     value: float
@@ -33,6 +33,8 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return the number and its interval."""
+        if np.isnan(self.value):
+            return "not defined: people or the judge gave one verdict only"
         return f"{self.value:.2f} [{self.ci_low:.2f}, {self.ci_high:.2f}]"
 
 
@@ -62,7 +64,7 @@ class LengthBias:
             f"{100 * e.value:+.1f} [{100 * e.ci_low:+.1f}, {100 * e.ci_high:+.1f}]"
             for e in (self.judge, self.human, self.difference)
         )
-        return f"twice the length moves the win rate by {judge} points with the judge, {human} with people: {more} more"
+        return f"twice the length moves the win rate by {judge} points (judge), {human} (people); difference {more}"
 
 
 def clustered_share(hits: Floats, of: Floats, cluster: NDArray[np.intp], confidence: float) -> Share:
@@ -99,12 +101,17 @@ def joined(judge: pd.DataFrame, human: pd.DataFrame) -> pd.DataFrame:
 
 
 def kappa(matrix: Floats) -> Floats:
-    """Cohen's kappa of confusion matrices (..., 3, 3); NaN where both sides have one verdict only."""
+    """Cohen's kappa of confusion matrices (..., 3, 3).
+
+    NaN where either side has one verdict only: kappa would be 0 whatever the other said, or not defined at all.
+    """
     total = matrix.sum(axis=(-2, -1))
+    people, judge = matrix.sum(axis=-1), matrix.sum(axis=-2)
     seen = np.trace(matrix, axis1=-2, axis2=-1) / total
-    chance = (matrix.sum(axis=-1) * matrix.sum(axis=-2)).sum(axis=-1) / total**2
+    chance = (people * judge).sum(axis=-1) / total**2
+    several = ((people > 0).sum(axis=-1) > 1) & ((judge > 0).sum(axis=-1) > 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(chance < 1 - 1e-12, (seen - chance) / (1 - chance), np.nan)
+        return np.where(several, (seen - chance) / (1 - chance), np.nan)
 
 
 def kappa_estimate(

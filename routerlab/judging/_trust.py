@@ -101,8 +101,14 @@ class JudgeReport:
     @property
     def verdict(self) -> str:
         """What the agreement comes to, in words."""
+        swapped = self.consistency
+        if swapped and swapped.n_same_side > swapped.same.n / 2:
+            return (
+                "follows position, not content: the same side won both times in "
+                f"{swapped.n_same_side:,} of {swapped.same.n:,} pairs shown in both orders"
+            )
         if not np.isfinite(self.kappa.ci_low):
-            return "not measured: verdicts that are all equal say nothing about agreement"
+            return "agreement beyond chance not measured: people or the judge gave one verdict only"
         if self.kappa.ci_low <= 0:
             return "not shown to agree with people more often than chance would"
         return (
