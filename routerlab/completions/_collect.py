@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from routerlab.completions._endpoint import Models, Request, check_params
+from routerlab.completions._endpoint import Models, Request, check_params, named_models
 from routerlab.completions._estimate import CostEstimate, estimate
 from routerlab.completions._plan import make_plan
 from routerlab.completions._report import Run
@@ -98,8 +98,8 @@ def collect_responses(
     DataFrame of shape (n_prompts * n_models, 12), or CostEstimate
         One row for each (prompt_id, model), in the order given: ``prompt_id, model, response, input_tokens,
         output_tokens, cost_usd, latency_s, finish_reason, error, served_by, attempts, cost_source``. Where there is no
-        reply, ``response`` is empty and ``error`` says why; it is None otherwise. ``cost_usd`` is that of the reply
-        kept, NaN if not known. ``attrs["collection"]`` is the report: counts, USD spent, what was left out.
+        reply, ``response`` is empty and ``error`` says why; it is missing (None or NaN) otherwise. ``cost_usd`` is that
+        of the reply kept, NaN if not known. ``attrs["collection"]`` is the report: counts, USD, what was left out.
 
     Raises
     ------
@@ -139,10 +139,9 @@ def collect_responses(
     settings = Settings(budget_usd, concurrency, timeout_s, max_attempts, backoff_s, max_wait_s, random_state)
     given = {"max_tokens": max_tokens, "temperature": temperature, **check_params(params or {}, "collect_responses")}
     given = {name: value for name, value in given.items() if value is not None}
-    models = models if isinstance(models, str | Mapping) else list(models)
-    names = [models] if isinstance(models, str) else list(models)
-    requests = [_request(prompt_id, text, name, system, given) for prompt_id, text in table.items() for name in names]
-    plan = make_plan(requests, models, path, client=client, prices=prices, settings=settings, dry_run=dry_run)
+    named = named_models(models)
+    requests = [_request(prompt_id, text, name, system, given) for prompt_id, text in table.items() for name in named]
+    plan = make_plan(requests, named, path, client=client, prices=prices, settings=settings, dry_run=dry_run)
     if dry_run:
         return estimate(plan, expected_output_tokens)
     run = execute(plan, progress)
@@ -184,7 +183,7 @@ def prompts_table(prompts: Prompts) -> pd.Series:
 
 def _request(prompt_id: Any, text: str, model: str, system: str | None, params: Mapping[str, Any]) -> Request:
     messages = [{"role": "system", "content": system}] if system else []
-    prompt_id = int(prompt_id) if isinstance(prompt_id, np.integer) else prompt_id
+    prompt_id = str(prompt_id) if isinstance(prompt_id, str) else int(prompt_id)  # numpy's are no JSON
     return Request(
         model,
         [*messages, {"role": "user", "content": text}],
@@ -207,8 +206,8 @@ def _oddities(responses: pd.DataFrame, max_tokens: int | None) -> list[str]:
     n_cut, n_filtered = int((reasons == "length").sum()), int((reasons == "content_filter").sum())
     n_empty = int((responses["error"].isna() & (responses["response"].str.strip() == "")).sum())
     if n_cut:
-        limit = f" (max_tokens={max_tokens})" if max_tokens is not None else ""
-        found.append(f"{n_cut:,} responses are cut off (finish_reason 'length'){limit}.")
+        limit = f" at max_tokens={max_tokens}" if max_tokens is not None else ""
+        found.append(f"{n_cut:,} responses are cut off{limit}: their finish_reason is 'length'.")
     if n_filtered:
         found.append(f"{n_filtered:,} were stopped by the provider's content filter.")
     if n_empty:

@@ -173,21 +173,10 @@ def resolve_models(models: Models, client: Any = None, prices: Prices | None = N
     >>> resolve_models({"small": ["s-1b", "s-2b"]}, prices={"small": (1, 2), "s-2b": (3, 4)})
     {'small': (Endpoint('s-1b', price=(1.0, 2.0)), Endpoint('s-2b', price=(3.0, 4.0)))}
     """
-    if isinstance(models, str):
-        models = [models]
-    pairs = list(models.items() if isinstance(models, Mapping) else ((name, name) for name in models))
-    names = [name for name, _ in pairs]
-    if not pairs:
-        reject("'models'", "is empty.", "Name at least one, e.g. models=['gpt-4.1-mini'].")
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
-    if twice:
-        reject("'models'", f"{shown(twice)} comes twice.", "Name each model once.")
     own = own_prices(prices)
     resolved = {}
-    for name, entry in pairs:
-        if not isinstance(name, str) or not name.strip():
-            reject("'models'", f"got {name!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
-        entries = [entry] if isinstance(entry, str | Endpoint) else list(entry or ())
+    for name, entry in named_models(models).items():
+        entries = [entry] if isinstance(entry, str | Endpoint) or not isinstance(entry, Iterable) else list(entry)
         wrong = [e for e in entries if not isinstance(e, str | Endpoint)]
         if wrong or not entries:
             what = f"got {type(wrong[0]).__name__}" if wrong else "has no endpoint"
@@ -195,6 +184,32 @@ def resolve_models(models: Models, client: Any = None, prices: Prices | None = N
         endpoints = [Endpoint(e) if isinstance(e, str) else e for e in entries]
         resolved[name] = tuple(_filled(name, e, endpoints[0].model, client, own) for e in endpoints)
     return resolved
+
+
+def named_models(models: Models) -> dict[str, Any]:
+    """Return a mapping from each model's name to what was said about it, or say what is wrong with the names.
+
+    Examples
+    --------
+    >>> named_models(["small", "large"])
+    {'small': 'small', 'large': 'large'}
+    """
+    if isinstance(models, Mapping):
+        pairs = list(models.items())
+    elif isinstance(models, Iterable):
+        pairs = [(name, name) for name in ([models] if isinstance(models, str) else models)]
+    else:
+        reject("'models'", f"got {type(models).__name__}.", "Pass names, or a mapping from name to Endpoint.")
+    if not pairs:
+        reject("'models'", "is empty.", "Name at least one, e.g. models=['gpt-4.1-mini'].")
+    odd = [name for name, _ in pairs if not isinstance(name, str) or not name.strip()]
+    if odd:
+        reject("'models'", f"got {odd[0]!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        reject("'models'", f"{shown(twice)} comes twice.", "Name each model once.")
+    return dict(pairs)
 
 
 def _filled(name: str, endpoint: Endpoint, first: str, client: Any, own: Mapping[str, Any]) -> Endpoint:

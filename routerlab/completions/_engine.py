@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from routerlab.completions._accounting import Account
 from routerlab.completions._attempt import Failure, Reply, wait_s
 from routerlab.completions._budget import Budget
 from routerlab.completions._clients import async_client, secrets_of
@@ -48,7 +49,7 @@ class Engine:
     refused : str or None
         Why a provider refuses every request, if that stopped the run.
     dropped_usd : float
-        The most that requests dropped in flight may have cost.
+        The most that attempts dropped in flight can have cost.
     tallies : list of Tally
         One for each request that was asked.
     """
@@ -74,15 +75,16 @@ class Engine:
         self._dropping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots: list[asyncio.Task[None]] = []
+        self._clients: dict[int, Any] = {}
 
     async def go(self) -> None:
         """Send everything; returns when nothing is in flight any more and all records are written."""
         self._loop = asyncio.get_running_loop()
-        clients = self._open_clients()
         queue = iter(self._todo)
-        n_slots = min(self._settings.concurrency, len(self._todo))
-        self._slots = [asyncio.create_task(self._slot(queue)) for _ in range(n_slots)]
         try:
+            self._open_clients()
+            n_slots = min(self._settings.concurrency, len(self._todo))
+            self._slots = [asyncio.create_task(self._slot(queue)) for _ in range(n_slots)]
             if self._dropping:
                 self._stop(drop=True)
             ended = await asyncio.gather(*self._slots, return_exceptions=True)
@@ -92,7 +94,7 @@ class Engine:
             raise
         finally:
             await self.writer.finish()
-            for client in clients:
+            for client in self._clients.values():
                 await client.close()
         for error in ended:
             if isinstance(error, Exception):
@@ -118,26 +120,25 @@ class Engine:
             return "; ".join(f"{s.endpoint.name}: {s.closed}" for s in served)
         if self.budget.used_up:
             return f"the budget of {self.budget.limit_usd:g} USD is used up: raise budget_usd and run again."
-        return "the run stopped before."
+        return "the run was stopped."
 
     def _stop(self, drop: bool = False) -> None:
         self._stopping.set()
         for slot in self._slots if drop else ():
             slot.cancel()
 
-    def _open_clients(self) -> list[Any]:
-        opened: dict[int, Any] = {}
+    def _open_clients(self) -> None:
+        settings = self._settings
         for name, endpoints in self._endpoints.items():
             self.served[name] = []
             for endpoint in endpoints:
-                source, settings = endpoint.client, self._settings
-                if id(source) not in opened:
-                    opened[id(source)] = async_client(
+                source = endpoint.client
+                if id(source) not in self._clients:
+                    self._clients[id(source)] = async_client(
                         source, timeout_s=settings.timeout_s, concurrency=settings.concurrency
                     )
-                client = opened[id(source)]
-                self.served[name].append(Served(endpoint, client, [*secrets_of(source), *secrets_of(client)]))
-        return list(opened.values())
+                client = self._clients[id(source)]
+                self.served[name].append(Served(endpoint, client, {*secrets_of(source), *secrets_of(client)}))
 
     async def _slot(self, queue: Iterator[Request]) -> None:
         for request in queue:
@@ -145,17 +146,11 @@ class Engine:
                 return
             tally = Tally()
             self.tallies.append(tally)
-            try:
-                record = await self._ask(request, tally)
-            except asyncio.CancelledError:
-                self.dropped_usd += tally.spent_usd + tally.unsure_usd
-                raise
-            if record is None:
-                continue
-            self.records[request.key] = record
-            if not await self.writer.write(record):
-                self._stop()
-            self._progress.update(spent_usd=self.budget.spent_usd, failed=record["error"] is not None)
+            record = await self._ask(request, tally)
+            if record is not None:
+                self.records[request.key] = record
+                await self._write(record)
+                self._progress.update(spent_usd=self.budget.spent_usd, failed=record["error"] is not None)
 
     async def _ask(self, request: Request, tally: Tally) -> Record | None:
         """Return the record of a reply, or of an error after all attempts; None if nothing was sent."""
@@ -169,47 +164,64 @@ class Engine:
         if not tally.attempts:
             return None
         reason = "; ".join(f"{name}: {problem}" for name, problem in tally.problems.items())
+        if self._stopping.is_set() or self.budget.used_up:
+            reason += f"; not tried again: {self.why_not_asked(request.model)}"
         return make_record(request, tally, error=reason)
 
     async def _ask_one(self, served: Served, request: Request, tally: Tally) -> Record | None:
         """Try one endpoint until it replies, or there is no use in going on."""
-        settings, last = self._settings, None
+        settings, failure = self._settings, None
         for n_attempt in range(1, settings.max_attempts + 1):
-            most = served.most_usd(request)
-            if not await self._may_send(served, most):
+            most_usd = served.most_usd(request)
+            if not await self._may_send(served, most_usd):
                 break
-            tally.attempts += 1
-            spent, unsure, started = 0.0, most if math.isfinite(most) else 0.0, time.perf_counter()
-            try:
-                outcome = await served.send(request, settings.timeout_s)
-                latency_s = time.perf_counter() - started
-                counted, spent, unsure = tally.count(outcome, served.endpoint, most)
-            except asyncio.CancelledError:
-                tally.unsure_usd += unsure
-                raise
-            finally:
-                self.budget.settle(most, spent_usd=spent, unsure_usd=unsure)
+            started = time.perf_counter()
+            outcome, counted = await self._attempt(served, request, tally, most_usd)
             if isinstance(outcome, Reply):
                 served.n_failed_in_a_row = 0
+                latency_s = time.perf_counter() - started
                 return make_record(
                     request, tally, endpoint=served.endpoint, reply=outcome, counted=counted, latency_s=latency_s
                 )
-            last = outcome
-            served.note(outcome, self._now(), settings.max_wait_s)
-            tally.problems[served.endpoint.name] = f"{outcome.message} (attempt {n_attempt} of {settings.max_attempts})"
-            if not outcome.again or n_attempt == settings.max_attempts or self._better_elsewhere(served, outcome):
+            failure = outcome
+            served.note(failure, self._now(), settings.max_wait_s)
+            tally.problems[served.endpoint.name] = f"{failure.message} (attempt {n_attempt} of {settings.max_attempts})"
+            if not failure.again or n_attempt == settings.max_attempts or self._better_elsewhere(served, failure):
                 break
-            wait = wait_s(
-                n_attempt,
-                outcome.retry_after_s,
-                self._rng,
-                backoff_s=settings.backoff_s,
-                max_wait_s=settings.max_wait_s,
+            await self._pause(
+                wait_s(
+                    n_attempt,
+                    failure.retry_after_s,
+                    self._rng,
+                    backoff_s=settings.backoff_s,
+                    max_wait_s=settings.max_wait_s,
+                )
             )
-            await self._pause(wait)
-        if last is not None:
-            served.note_failed_request(last, settings.patience)
+        if failure is not None:
+            served.note_failed_request(failure, settings.patience)
         return None
+
+    async def _attempt(
+        self, served: Served, request: Request, tally: Tally, most_usd: float
+    ) -> tuple[Reply | Failure, Account]:
+        """Send once, for which `most_usd` were set aside; what it cost without a reply is on disk on return."""
+        tally.attempts += 1
+        spent, unsure = 0.0, most_usd if math.isfinite(most_usd) else 0.0
+        try:
+            outcome = await served.send(request, self._settings.timeout_s)
+            counted, spent, unsure = tally.count(outcome, served.endpoint, most_usd)
+        except asyncio.CancelledError:
+            self.dropped_usd += unsure
+            raise
+        finally:
+            self.budget.settle(most_usd, spent_usd=spent, unsure_usd=unsure)
+        if isinstance(outcome, Failure) and spent + unsure:
+            await self._write({"type": "attempt", "key": request.key, "spent_usd": spent, "unsure_usd": unsure})
+        return outcome, counted
+
+    async def _write(self, record: Record) -> None:
+        if not await self.writer.write(record):
+            self._stop()
 
     async def _may_send(self, served: Served, most_usd: float) -> bool:
         """Wait until the provider and the budget allow it, and set the money aside; False if they never will."""

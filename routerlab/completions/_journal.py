@@ -20,6 +20,7 @@ Record = dict[str, Any]
 FORMAT, VERSION = "routerlab-completions", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every header begins
 _NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
+_ALL_NUMBERS = (*_NUMBERS, "latency_s", "spent_usd", "unsure_usd", "in_flight_usd")
 
 
 @dataclass
@@ -52,6 +53,8 @@ class Journal:
     _run: str = ""
     _torn: bool = False
     _new: bool = True
+    _open_runs: dict[str, float] = field(default_factory=dict)
+    _open_attempts: dict[str, list[Record]] = field(default_factory=dict)
 
     def read(self) -> None:
         """Read what is there, if anything is; never changes the file.
@@ -79,11 +82,11 @@ class Journal:
         if self._new:
             return
         self._check_header(lines[0] if lines else data)
-        open_runs: dict[str, float] = {}
         for number, line in enumerate(lines[1:], start=2):
-            self._read_line(number, line, open_runs)
-        self.n_killed = len(open_runs)
-        self.unsure_usd += sum(open_runs.values())
+            self._read_line(number, line)
+        self._count_open()
+        self.n_killed = len(self._open_runs)
+        self.unsure_usd += sum(self._open_runs.values())
 
     @contextmanager
     def locked(self) -> Iterator[Journal]:
@@ -153,26 +156,41 @@ class Journal:
             )
             raise JournalError(msg)
 
-    def _read_line(self, number: int, line: bytes, open_runs: dict[str, float]) -> None:
+    def _read_line(self, number: int, line: bytes) -> None:
         record = _parse(line)
-        kind = record.get("type") if isinstance(record, dict) else None
+        record = record if isinstance(record, dict) and _sound(record) else {}
+        kind, has_key = record.get("type"), isinstance(record.get("key"), str)
         if kind == "run":
-            open_runs[str(record.get("run"))] = float(record.get("in_flight_usd") or 0.0)
+            self._count_open()
+            self._open_runs[str(record.get("run"))] = record.get("in_flight_usd") or 0.0
         elif kind == "end":
-            open_runs.pop(str(record.get("run")), None)
-            self.unsure_usd += float(record.get("unsure_usd") or 0.0)
-        elif kind == "record" and isinstance(record.get("key"), str):
+            self._open_runs.pop(str(record.get("run")), None)
+            self.unsure_usd += record.get("unsure_usd") or 0.0
+        elif kind == "attempt" and has_key:
+            self._open_attempts.setdefault(record["key"], []).append(record)
+        elif kind == "record" and has_key and isinstance(record.get("text"), str):
+            self._open_attempts.pop(record["key"], None)  # the record's sums hold them
             self._keep(record)
         elif line.strip():
             self.bad_lines.append(f"line {number} cannot be read")
 
     def _keep(self, record: Record) -> None:
-        self.spent_usd += float(record.get("spent_usd") or 0.0)
-        self.unsure_usd += float(record.get("unsure_usd") or 0.0)
+        self._count(record)
         if record.get("error") is None:
             for name in _NUMBERS:
                 record[name] = math.nan if record.get(name) is None else record[name]
             self.done[record["key"], str(record.get("sent"))] = record
+
+    def _count(self, record: Record) -> None:
+        self.spent_usd += record.get("spent_usd") or 0.0
+        self.unsure_usd += record.get("unsure_usd") or 0.0
+
+    def _count_open(self) -> None:
+        """Count attempts whose request had no record when its run ended."""
+        for attempts in self._open_attempts.values():
+            for attempt in attempts:
+                self._count(attempt)
+        self._open_attempts = {}
 
     def _refused(self, error: OSError) -> JournalError:
         return JournalError(f"Journal {self.path}: {why_not_written(error)} No request was sent.")
@@ -188,6 +206,12 @@ def _parse(line: bytes) -> Any:
         return json.loads(line)
     except ValueError:
         return None
+
+
+def _sound(record: Record) -> bool:
+    """Tell whether what should be numbers of at least 0 are; a file that was edited may hold anything."""
+    given = [record[name] for name in _ALL_NUMBERS if record.get(name) is not None]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf for v in given)
 
 
 def _line(record: Record) -> bytes:

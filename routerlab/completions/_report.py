@@ -34,6 +34,8 @@ class RunReport:
         What all runs in this journal may cost.
     seconds : float
         How long it took.
+    closed : tuple of str
+        Endpoints to which nothing more was sent, and why.
     n_killed_runs : int
         Earlier runs that did not come to their end.
     unreadable : tuple of str
@@ -56,6 +58,7 @@ class RunReport:
     unsure_before_usd: float = 0.0
     budget_usd: float | None = None
     seconds: float = 0.0
+    closed: tuple[str, ...] = ()
     n_killed_runs: int = 0
     unreadable: tuple[str, ...] = ()
 
@@ -70,6 +73,9 @@ class RunReport:
             found.append(f"{self.n_failed:,} of {self.n_requests:,} requests failed (see 'error'); run again to retry.")
         if self.n_left_out:
             found.append(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}")
+        elsewhere = [text for text in self.closed if not any(text in why for why in self.why_left_out)]
+        if elsewhere:
+            found.append(f"Nothing more was sent to {' / '.join(elsewhere)}")
         if self.n_unpriced:
             found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices=.")
         if self.budget_usd is not None and self.spent_before_usd + self.spent_usd > self.budget_usd:
@@ -83,19 +89,30 @@ class RunReport:
         text = (
             f"{self.n_requests:,} requests: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
             f"before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
-            f"Spent {self.spent_usd:.4f} USD now and {self.spent_before_usd:.4f} before"
+            f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )
-        text += f", budget {self.budget_usd:.4f}." if self.budget_usd is not None else "."
+        text += f", budget {usd(self.budget_usd)}." if self.budget_usd is not None else "."
         unsure = self.unsure_usd + self.unsure_before_usd
         if self.n_unsure or unsure:
             text += (
                 f" {self.n_unsure:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
-                f"at most {unsure:.4f} USD more, earlier runs included."
+                f"at most {usd(unsure)} USD more, earlier runs included."
             )
         return " ".join([text, *self.problems()])
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(str(self))}</p>"
+
+
+def usd(amount: float) -> str:
+    """Write an amount so that one reply of a small model is not nothing.
+
+    Examples
+    --------
+    >>> usd(1.5), usd(0.00005), usd(0.0)
+    ('1.5000', '0.000050', '0.0000')
+    """
+    return f"{amount:.4f}" if amount >= 0.01 or amount == 0 else f"{amount:.6f}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,419 @@
+"""Against a server that misbehaves: every prompt ends, nothing is paid for twice, no key shows, budgets hold."""
+
+from __future__ import annotations
+
+import collections
+import json
+import logging
+import math
+import random
+import re
+import sys
+import time
+import traceback
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import openai
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import routerlab as rl
+from routerlab.completions import (
+    CollectionWarning,
+    Endpoint,
+    EndpointRefused,
+    Failure,
+    Request,
+    account,
+    read_reply,
+    retry_after,
+    run_requests,
+    scrub,
+    wait_s,
+)
+
+sys.path.insert(0, str(Path(__file__).parent))
+from llm_server import FREE, LOST, REFUSALS, LLMServer, default_reply
+
+PRICE = (1.0, 2.0)
+
+
+def requests(n, **params):
+    params = {"max_tokens": 200, **params}
+    return [
+        Request("m", [{"role": "user", "content": f"prompt {k}"}], params, {"prompt_id": k}, f"response to {k}")
+        for k in range(n)
+    ]
+
+
+def run(server, asked, path, **options):
+    base = {"client": server.client(), "progress": False, "backoff_s": 0.01, "random_state": 0}
+    return run_requests(asked, {"m": Endpoint("m", price=PRICE)}, path=path / "run.jsonl", **{**base, **options})
+
+
+def quiet(*args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollectionWarning)
+        return run(*args, **options)
+
+
+def right_text(record):
+    body = {"model": "m", "messages": [{"content": f"prompt {record['prompt_id']}"}]}
+    return record["text"] == default_reply(body)
+
+
+@pytest.mark.slow
+def test_two_thousand_requests_with_twenty_percent_faults(tmp_path):
+    kinds = ["429", "429_date", "500", "503", "html", "cut", "cut_before", "malformed", "empty", "error_in_body"]
+    faults = {kind: 0.017 for kind in kinds} | {"drip": 0.01, "duplicate": 0.017, "timeout": 0.003}
+    assert sum(faults.values()) == pytest.approx(0.2)
+    with LLMServer(faults=faults, prices=PRICE, seed=1) as server:
+        asked = requests(2000)
+        result = run(server, asked, tmp_path, concurrency=32, timeout_s=6.0, max_attempts=8, budget_usd=1.0)
+        n_asked = len(server.asked)
+        again = run(server, asked, tmp_path, concurrency=32)
+        assert len(server.asked) == n_asked
+    met = collections.Counter(ask.fault for ask in server.asked)
+    assert set(met) == {*faults, None}
+
+    # Every prompt ends with a response or a recorded error; each response is the one to its own prompt.
+    assert [r["prompt_id"] for r in result.records] == list(range(2000))
+    assert all(r["text"] or r["error"] for r in result.records)
+    assert sum(r["error"] is None for r in result.records) >= 1999
+    assert all(right_text(r) for r in result.records if r["error"] is None)
+    assert again.records == result.records
+
+    # None is asked for again after its reply came.
+    last = {}
+    for ask in server.asked:
+        usable = ask.delivered and ask.fault != "empty"
+        assert not last.get(ask.prompt), "asked again after success"
+        last[ask.prompt] = usable
+
+    # The money counted is the money of what the server delivered, to the last digit of a sum.
+    report = result.report
+    assert report.spent_usd == pytest.approx(server.delivered_usd, rel=1e-12)
+    assert report.spent_usd == pytest.approx(sum(r["spent_usd"] for r in result.records), rel=1e-12)
+    # What was billed and lost on the way is counted, and bounded.
+    lost = [ask for ask in server.asked if ask.shifted or ask.fault in (*LOST, "cut_before")]
+    # A connection that is given up may take a request with it that had not reached the server.
+    spare = met["duplicate"]
+    assert len(lost) <= report.n_unsure <= len(lost) + spare
+    assert server.billed_usd - server.delivered_usd <= report.unsure_usd
+    assert n_asked <= report.n_attempts <= n_asked + spare
+    assert server.most_in_flight <= 32
+
+
+def test_a_reply_that_comes_twice_is_not_taken_for_the_next_requests(tmp_path):
+    def script(ask):
+        return "duplicate" if ask.number % 3 == 1 else None
+
+    with LLMServer(script=script, prices=PRICE) as server:
+        result = run(server, requests(40), tmp_path, concurrency=2, max_attempts=8)
+    assert all(map(right_text, result.records))
+    assert sum(ask.fault == "duplicate" for ask in server.asked) > 10
+    assert result.report.spent_usd == pytest.approx(server.delivered_usd, rel=1e-12)
+
+
+def test_servers_that_give_every_reply_the_same_id_are_believed():
+    from routerlab.completions._served import Served
+
+    served = Served(Endpoint("m"), None, set())
+    body = b'{"id": "chatcmpl-1", "choices": [{"message": {"content": "A"}}]}'
+    reply = read_reply(body)
+    assert not any(served._came_before(reply, body) for _ in range(5))
+    real = body.replace(b"chatcmpl-1", b"chatcmpl-0123456789abcdef0123")
+    assert [served._came_before(read_reply(real), real) for _ in range(2)] == [False, True]
+
+
+# Which errors are repeated.
+
+
+@pytest.mark.parametrize("fault", ["429", "429_date", "500", "503", *FREE, "cut", "malformed", "empty"])
+def test_what_may_pass_is_tried_again(tmp_path, fault):
+    with LLMServer(script=lambda ask: fault if ask.nth <= 2 else None, prices=PRICE) as server:
+        (record,) = run(server, requests(1), tmp_path).records
+    assert (record["error"], record["attempts"], len(server.asked)) == (None, 3, 3)
+    assert right_text(record)
+    # An empty reply is billed, and says so: it is money spent, and not the cost of the response.
+    assert record["spent_usd"] == pytest.approx(server.delivered_usd, rel=1e-12)
+    assert (record["spent_usd"] > record["cost_usd"]) == (fault == "empty")
+    assert (record["unsure_usd"] > 0) == (fault in LOST or fault == "cut_before")
+
+
+@pytest.mark.parametrize("fault", ["400", "403"])
+def test_a_refused_request_is_not_repeated_and_stops_nothing(tmp_path, fault):
+    with LLMServer(script=lambda ask: fault if ask.prompt == "prompt 1" else None, prices=PRICE) as server:
+        with pytest.warns(CollectionWarning, match="1 of 4 requests failed"):
+            result = run(server, requests(4), tmp_path)
+    assert len(server.asked) == 4
+    assert f"HTTP {fault}" in result.records[1]["error"]
+    assert all(right_text(r) for r in result.records if r["prompt_id"] != 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"), [("401", "Check the key"), ("402", "Add credit"), ("quota", "Add credit to the account")]
+)
+def test_a_refused_account_stops_the_run_early(tmp_path, fault, advice):
+    with LLMServer(script=lambda ask: fault if ask.number > 20 else None, prices=PRICE) as server:
+        with pytest.raises(
+            EndpointRefused, match=rf"{advice}.* The run stopped: \d+ of 120 replies are in .*run again"
+        ):
+            run(server, requests(120), tmp_path, concurrency=4)
+        n_asked = len(server.asked)
+        assert 20 < n_asked <= 20 + 4
+        server.script = None
+        result = run(server, requests(120), tmp_path, concurrency=16)
+    assert len(server.asked) - n_asked == 120 - 20
+    assert all(map(right_text, result.records))
+
+
+def test_a_wrong_key_at_one_provider_is_no_matter_if_another_serves_the_model(tmp_path):
+    with LLMServer(api_key="sk-right-0123456789", prices=PRICE) as server:
+        wrong = server.client(api_key="sk-wrong-0123456789")
+        models = {"m": [Endpoint("m", wrong, price=PRICE), Endpoint("m", server.client(), price=PRICE)]}
+        with pytest.warns(CollectionWarning, match=r"Nothing more was sent to m at .*HTTP 401 .*Check the key"):
+            result = run_requests(requests(30), models, path=tmp_path / "r", progress=False, concurrency=2)
+    assert all(map(right_text, result.records))
+    assert len(server.asks(fault="401")) <= 2
+
+
+def test_a_slow_drip_is_given_up_after_the_time_out(tmp_path):
+    with LLMServer(script=lambda ask: "drip" if ask.nth == 1 else None, drip_s=20.0, prices=PRICE) as server:
+        started = time.perf_counter()
+        (record,) = run(server, requests(1), tmp_path, timeout_s=0.5).records
+    assert time.perf_counter() - started < 10
+    assert record["attempts"] == 2 and right_text(record) and record["unsure_usd"] > 0
+
+
+def test_a_failure_says_what_happened_at_each_endpoint(tmp_path):
+    with LLMServer(script=lambda ask: "500", prices=PRICE) as server, LLMServer() as gone:
+        away = gone.client()
+        gone.stop()
+        models = {"m": [Endpoint("m", server.client(), price=PRICE), Endpoint("m2", away, price=PRICE)]}
+        with pytest.warns(CollectionWarning, match="1 of 1 requests failed"):
+            (record,) = run_requests(
+                requests(1), models, path=tmp_path / "r", progress=False, max_attempts=2, backoff_s=0.01
+            ).records
+    assert record["attempts"] == 4
+    assert f"m at 127.0.0.1:{server.port}: HTTP 500" in record["error"]
+    assert re.search(rf"m2 at 127\.0\.0\.1:{gone.port}: cannot connect .* \(attempt 2 of 2\)", record["error"])
+
+
+# Waiting.
+
+
+def test_retry_after_is_honoured_by_every_slot(tmp_path):
+    with LLMServer(script=lambda ask: "429" if ask.number == 1 else None, retry_after="1", prices=PRICE) as server:
+        started = time.perf_counter()
+        result = run(server, requests(4), tmp_path, concurrency=1)
+        assert time.perf_counter() - started >= 1.0
+    assert [r["attempts"] for r in result.records] == [2, 1, 1, 1]
+
+
+def test_a_wait_longer_than_ours_goes_to_the_next_provider_at_once(tmp_path):
+    with LLMServer(script=lambda ask: "429" if ask.model == "m" else None, retry_after="900", prices=PRICE) as server:
+        models = {"m": [Endpoint("m", price=PRICE), Endpoint("m2", price=PRICE)]}
+        started = time.perf_counter()
+        (record,) = run_requests(
+            requests(1), models, path=tmp_path / "r", client=server.client(), progress=False, max_wait_s=30
+        ).records
+    assert time.perf_counter() - started < 10
+    assert record["attempts"] == 2 and record["served_by"].startswith("m2 at")
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 60), st.one_of(st.none(), st.floats(0, 1e6)), st.floats(0, 10), st.floats(0, 100), st.integers(0, 9)
+)
+def test_waits_are_jittered_bounded_and_never_shorter_than_asked(n_failed, asked, backoff_s, max_wait_s, seed):
+    wait = wait_s(n_failed, asked, random.Random(seed), backoff_s=backoff_s, max_wait_s=max_wait_s)
+    assert min(asked or 0.0, max_wait_s) <= wait <= max_wait_s
+    assert wait <= (asked or 0.0) + backoff_s * 2.0 ** min(n_failed - 1, 30) * (1 + 1e-9)
+
+
+def test_jitter_is_full_so_that_clients_spread_out():
+    waits = [wait_s(4, None, random.Random(seed), backoff_s=1.0, max_wait_s=60.0) for seed in range(400)]
+    assert min(waits) < 0.5 and max(waits) > 7.5
+    assert sum(waits) / 400 == pytest.approx(4.0, abs=0.5)  # uniform on [0, 8]: a standard error of 0.12
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": " 0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Wed, 25 Nov 2026 12:00:05 GMT"}, 5.0),
+        ({"retry-after": "Wed, 25 Nov 2026 11:00:00 GMT"}, 0.0),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_in_all_its_forms(headers, seconds):
+    assert retry_after(headers, datetime(2026, 11, 25, 12, tzinfo=UTC)) == seconds
+
+
+# The budget.
+
+
+@pytest.mark.parametrize("budget_usd", [0.0, 0.0007, 0.003, 0.01])
+def test_the_budget_is_never_passed_whatever_happens(tmp_path, budget_usd):
+    faults = {"cut": 0.1, "malformed": 0.1, "empty": 0.1, "500": 0.1}
+    with LLMServer(faults=faults, prices=PRICE) as server:
+        with pytest.warns(CollectionWarning, match=r"not asked: the budget of .* USD is used up: raise budget_usd"):
+            result = run(server, requests(400), tmp_path, budget_usd=budget_usd, concurrency=8)
+    assert server.billed_usd <= budget_usd
+    report = result.report
+    assert report.spent_usd + report.unsure_usd <= budget_usd
+    assert report.n_answered + report.n_failed + report.n_left_out == 400
+    left_out = [r for r in result.records if r["attempts"] == 0]
+    assert len(left_out) == report.n_left_out > 0
+    assert all(r["error"].startswith("not asked: the budget") for r in left_out)
+    # It is used, too: what is left does not cover the most that one more request can cost.
+    assert report.spent_usd + report.unsure_usd > budget_usd - 0.0007
+    # What was asked comes before what was left out, give or take the slots.
+    assert min(r["prompt_id"] for r in left_out) >= report.n_answered + report.n_failed - 8
+
+
+def test_a_budget_is_for_the_journal_and_a_higher_one_goes_on(tmp_path):
+    with LLMServer(prices=PRICE) as server:
+        first = quiet(server, requests(60), tmp_path, budget_usd=0.002)
+        n_asked = len(server.asked)
+        second = quiet(server, requests(60), tmp_path, budget_usd=0.002)
+        assert len(server.asked) == n_asked and second.report.n_left_out == first.report.n_left_out > 0
+        assert second.report.spent_before_usd == pytest.approx(first.report.spent_usd)
+        last = run(server, requests(60), tmp_path, budget_usd=1.0)
+    assert all(map(right_text, last.records)) and len(server.asked) == 60
+    assert last.report.spent_usd + last.report.spent_before_usd == pytest.approx(server.billed_usd)
+
+
+def test_a_reply_without_usage_counts_with_the_most_it_can_have_cost(tmp_path):
+    with LLMServer(script=lambda ask: "no_usage", prices=PRICE) as server:
+        result = quiet(server, requests(60), tmp_path, budget_usd=0.005)
+    assert server.billed_usd <= result.report.unsure_usd <= 0.005
+    assert result.report.spent_usd == 0 and result.report.n_unpriced == result.report.n_answered > 0
+    assert all(math.isnan(r["cost_usd"]) for r in result.records)
+
+
+def test_a_provider_that_ignores_max_tokens_is_reported(tmp_path):
+    with LLMServer(prices=(1.0, 900.0), carries_cost=True) as server:
+        with pytest.warns(CollectionWarning, match="the budget was passed by that"):
+            run(server, requests(30), tmp_path, budget_usd=0.004, concurrency=1)
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.none(),
+        st.dictionaries(
+            st.sampled_from(["prompt_tokens", "completion_tokens", "cost", "is_byok", "cost_details"]),
+            st.one_of(st.none(), st.booleans(), st.integers(-5, 10**6), st.floats(), st.text(max_size=4)),
+        ),
+    )
+)
+def test_an_account_is_a_number_or_empty_whatever_the_usage(usage):
+    result = account(usage, Endpoint("m", price=PRICE))
+    for value in result[:3]:
+        assert math.isnan(value) or (math.isfinite(value) and value >= 0)
+    assert (result.cost_source is None) == math.isnan(result.cost_usd)
+
+
+def test_a_request_on_ones_own_provider_key_costs_the_fee_and_what_the_provider_charges():
+    usage = {"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}
+    assert account(usage, Endpoint("m")).cost_usd == pytest.approx(0.21)
+
+
+# Replies.
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "usage", "error", "finish_reason", "id", "code"]), inner
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps(value).encode())))
+def test_every_body_is_a_reply_or_a_failure(content):
+    outcome = read_reply(content)
+    if isinstance(outcome, Failure):
+        assert outcome.message
+    else:
+        assert isinstance(outcome.text, str)
+
+
+def test_refusals_and_filters_are_recorded(tmp_path):
+    body = {"choices": [{"message": {"content": None, "refusal": "I cannot."}, "finish_reason": "stop"}]}
+    assert read_reply(json.dumps(body).encode()).text == "I cannot."
+    with LLMServer(script=lambda ask: "filter", prices=PRICE) as server:
+        with pytest.warns(
+            CollectionWarning, match="1 were stopped by the provider's content filter. 1 responses are empty"
+        ):
+            table = rl.collect_responses(
+                ["a"], ["m"], path=tmp_path / "r", client=server.client(), prices={"m": PRICE}, progress=False
+            )
+    assert table.loc[0, ["response", "finish_reason", "error"]].tolist() == ["", "content_filter", None]
+
+
+# Keys.
+
+KEYS = ["sk-planted-0123456789abcdef", "plainly-no-key-shape-42", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("fault", sorted(REFUSALS))
+def test_a_key_that_the_server_repeats_shows_nowhere(tmp_path, capsys, caplog, key, fault):
+    caplog.set_level(logging.DEBUG)
+    shown = []
+    with LLMServer(script=lambda ask: fault, prices=PRICE) as server, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        client = server.client(api_key=key)
+        endpoint = Endpoint("m", client, price=PRICE)
+        shown.append(repr(endpoint))
+        try:
+            result = run_requests(requests(2), {"m": endpoint}, path=tmp_path / "r", max_attempts=2, backoff_s=0.01)
+            shown += [repr(result), str(result.report), result._repr_html_(), repr(result.records)]
+        except EndpointRefused as error:
+            chain = [error, error.__cause__, error.__context__]
+            shown += [repr(e) for e in chain] + ["".join(traceback.format_exception(error))]
+            assert fault in ("401", "402", "quota")
+    assert {ask.headers["authorization"] for ask in server.asked} == {f"Bearer {key}"}
+    shown += [str(w.message) for w in caught] + [str(w) for w in caught]
+    captured = capsys.readouterr()
+    shown += [captured.out, captured.err, caplog.text, (tmp_path / "r").read_text()]
+    assert not [text for text in shown if key in text]
+    assert any("[key]" in text for text in shown) or "{key}" not in REFUSALS[fault][2]
+
+
+def test_a_key_that_a_function_makes_shows_nowhere_either(tmp_path):
+    keys = iter(f"made-up-key-number-{k}" for k in range(99))
+    with LLMServer(script=lambda ask: "500", prices=PRICE) as server:
+        client = openai.OpenAI(base_url=server.base_url, api_key=lambda: next(keys))
+        result = quiet(server, requests(3), tmp_path, client=client, max_attempts=2)
+    assert len({ask.headers["authorization"] for ask in server.asked}) == 6
+    assert "made-up-key" not in repr(result.records) and "[key]" in repr(result.records)
+
+
+def test_keys_in_headers_addresses_and_half_masked_are_scrubbed():
+    assert scrub("https://user:hunter2@host/v1?key=abc123&x=1") == "https://[key]@host/v1?key=[key]&x=1"
+    assert scrub("Incorrect API key provided: sk-ab***********wxyz. See") == "Incorrect API key provided: [key] See"
+    assert scrub("Authorization: Bearer eyJhbGciOi.x.y, retry") == "Authorization: [key], retry"
+    assert scrub("The task-oriented risk-free desk-based answer") == "The task-oriented risk-free desk-based answer"
+    assert len(scrub("x" * 9000)) == 500
+    client = openai.OpenAI(
+        base_url="https://user:hunter2@example.org/v1", api_key="k", default_headers={"api-key": "s3"}
+    )
+    endpoint = Endpoint("m", client)
+    assert endpoint.name == "m at example.org" and repr(endpoint) == "Endpoint('m', at example.org)"

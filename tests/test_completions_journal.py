@@ -1,0 +1,400 @@
+"""The journal: a run that is killed, interrupted or refused by the disk loses nothing that came, and goes on later."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import routerlab as rl
+from routerlab.completions import CollectionWarning, Endpoint, JournalError, Request, arun_requests, run_requests
+from routerlab.completions._journal import FORMAT, VERSION, Journal
+
+sys.path.insert(0, str(Path(__file__).parent))
+from llm_server import LLMServer
+
+PRICES = {"small": (1.0, 2.0), "large": (10.0, 20.0)}
+PROMPTS = {f"p{k}": f"prompt {k}" for k in range(60)}
+CHILD = """
+import sys, openai, routerlab as rl
+url, path = sys.argv[1:]
+prompts = {f"p{k}": f"prompt {k}" for k in range(60)}
+rl.collect_responses(
+    prompts, ["small", "large"], path=path, client=openai.OpenAI(base_url=url, api_key="sk-loopback-0123456789"),
+    prices={"small": (1.0, 2.0), "large": (10.0, 20.0)}, max_tokens=300, budget_usd=1.0, backoff_s=0.01, concurrency=4,
+)
+"""
+
+
+def collect(server, path, **options):
+    base = {"client": server.client(), "prices": PRICES, "progress": False, "backoff_s": 0.01, "max_tokens": 300}
+    return rl.collect_responses(PROMPTS, ["small", "large"], path=path, **{**base, **options})
+
+
+def start_child(server, path):
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, server.base_url, str(path)], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_records(path, n, child):
+    """Wait until the journal holds so many lines."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and child.poll() is None:
+        if path.exists() and path.read_bytes().count(b"\n") >= n:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"the child ended or hung: {child.poll()}")  # noqa: EM102
+
+
+def wait_until(reached):
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline, "hung"
+        time.sleep(0.01)
+
+
+def steady(table):
+    """What does not depend on the clock, or on which attempts the chance of a fault took."""
+    return table.drop(columns=["latency_s", "attempts"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.parametrize("seed", range(4))
+def test_a_killed_run_resumes_to_the_table_of_an_uninterrupted_one(tmp_path, seed):
+    rng = random.Random(seed)
+    faults = {"500": 0.05, "cut": 0.05}
+    path = tmp_path / "killed.jsonl"
+    with LLMServer(faults=faults, prices=PRICES, latency_s=0.02) as server:
+        child = start_child(server, path)
+        wait_for_records(path, 2 + rng.randrange(1, 90), child)
+        time.sleep(rng.random() * 0.02)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        n_before = len(server.asked)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollectionWarning)  # a torn last line is reported
+            resumed = collect(server, path)
+        asked_again = server.asked[n_before:]
+        whole = collect(server, tmp_path / "whole.jsonl")
+    pd.testing.assert_frame_equal(steady(resumed), steady(whole), check_exact=True)
+    report = resumed.attrs["collection"]
+    assert 0 < report["n_from_journal"] < 120 and report["n_from_journal"] + report["n_answered"] == 120
+    # Only what was missing was asked for: no more than the 4 in flight when it was killed came twice.
+    answered = {(a.model, a.prompt) for a in server.asked[:n_before] if a.delivered}
+    twice = {(a.model, a.prompt) for a in asked_again} & answered
+    assert len(twice) <= 4
+    # What those may have cost counts as maybe billed.
+    assert report["n_killed_runs"] == 1 and report["unsure_before_usd"] > 0
+    spent = report["spent_usd"] + report["spent_before_usd"]
+    unsure = report["unsure_usd"] + report["unsure_before_usd"]
+    billed = sum(a.billed_usd for a in [*server.asked[:n_before], *asked_again])
+    assert spent <= billed <= spent + unsure
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT")
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_leaves_everything_resumable(tmp_path, times):
+    path = tmp_path / "r.jsonl"
+    with LLMServer(prices=PRICES, latency_s=0.05) as server:
+        child = start_child(server, path)
+        wait_for_records(path, 12, child)
+        if times == 2:
+            server.latency_s = 30.0
+            wait_until(lambda: server.in_flight == 4 and path.read_bytes().count(b"\n") == len(server.asked) - 4 + 2)
+        child.send_signal(signal.SIGINT)
+        while times == 2 and child.poll() is None:
+            time.sleep(0.5)
+            child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+        assert "KeyboardInterrupt" in err and "Interrupted: waiting for requests in flight" in err
+        assert ("Dropping requests in flight" in err) == (times == 2)
+        server.latency_s = 0.0
+        n_before = len(server.asked)
+        table = collect(server, path)
+    report = table.attrs["collection"]
+    assert report["n_killed_runs"] == 0 and not report["unreadable"]
+    dropped = n_before + len(server.asked[n_before:]) - 120
+    if times == 1:  # what was in flight came, and is in the journal
+        assert dropped == 0 and report["unsure_before_usd"] == 0
+        assert report["spent_usd"] + report["spent_before_usd"] == pytest.approx(server.billed_usd)
+    else:
+        assert 0 < dropped <= 4 and report["unsure_before_usd"] > 0
+    assert table["error"].isna().all()
+
+
+def test_cancelling_in_a_running_loop_leaves_everything_resumable(tmp_path):
+    async def main(server):
+        asked = [Request("m", [{"role": "user", "content": f"q{k}"}], {"max_tokens": 9}) for k in range(100)]
+        options = {"path": tmp_path / "r", "client": server.client(), "prices": {"m": (1, 1)}, "progress": False}
+        task = asyncio.create_task(arun_requests(asked, ["m"], **options))
+        while len(server.asked) < 20:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await arun_requests(asked, ["m"], **options)
+
+    with LLMServer(latency_s=0.02) as server:
+        report = asyncio.run(main(server)).report
+    assert report.n_from_journal > 0 and report.n_from_journal + report.n_answered == 100
+    assert report.n_killed_runs == 0 and report.unsure_before_usd > 0
+
+
+def test_a_record_is_on_disk_before_its_slot_asks_again(tmp_path):
+    path, seen = tmp_path / "r.jsonl", []
+
+    def script(ask):
+        lines = path.read_bytes().splitlines()[2:]  # after the header and the run's first line
+        seen.append((ask.number, len(lines)))
+
+    with LLMServer(script=script, prices=PRICES) as server:
+        collect(server, path, concurrency=1)
+    assert seen == [(n, n - 1) for n in range(1, 121)]
+
+
+# Files that are not as they were left.
+
+
+def journal_of(tmp_path, server):
+    path = tmp_path / "r.jsonl"
+    collect(server, path)
+    return path, path.read_bytes()
+
+
+def test_a_torn_last_line_is_reported_and_its_request_asked_again(tmp_path):
+    with LLMServer(prices=PRICES) as server:
+        path, data = journal_of(tmp_path, server)
+        lines = data.splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:50]) + lines[50][:40])
+        with pytest.warns(CollectionWarning, match="has 1 bad lines: line 51 is torn"):
+            table = collect(server, path)
+        assert table["error"].isna().all()
+        assert table.attrs["collection"]["n_from_journal"] == 48
+        with pytest.warns(CollectionWarning, match="line 51 cannot be read"):
+            assert collect(server, path).attrs["collection"]["n_from_journal"] == 120
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=20),
+            st.sampled_from(
+                [
+                    b'{"type": "record", "key": "k"}',
+                    b'{"type": "record", "key": 3}',
+                    b'{"type": "run", "in_flight_usd": "x"}',
+                    b'{"type": "end", "unsure_usd": []}',
+                    b"[]",
+                    b"3",
+                    b'{"type": "record", "key": "k", "spent_usd": "much"}',
+                    b'{"type": "record", "key": "k", "error": null, "spent_usd": NaN}',
+                    b"\xff\xfe",
+                ]
+            ),
+        ),
+        max_size=6,
+    )
+)
+def test_no_line_stops_a_journal_from_being_read(tmp_path_factory, lines):
+    path = tmp_path_factory.getbasetemp() / "odd.jsonl"
+    header = json.dumps({"format": FORMAT, "version": VERSION}).encode()
+    path.write_bytes(b"\n".join([header, *lines]))
+    journal = Journal(path)
+    journal.read()
+    assert 0 <= journal.spent_usd < 1 and 0 <= journal.unsure_usd < 1
+    assert not [record for record in journal.done.values() if "text" not in record]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": "routerlab-compl', b"{"])
+def test_a_journal_that_was_torn_at_birth_starts_anew(tmp_path, content):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(content)
+    with LLMServer(prices=PRICES) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollectionWarning)
+        collect(server, path)
+        collect(server, path)
+        assert len(server.asked) == 120
+    assert json.loads(path.read_bytes().splitlines()[0])["format"] == FORMAT
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"format": "routerlab-votes", "version": 1}\n', "is no journal of completions .* Choose another path"),
+        (b"prompt,response\na,b\n", "is no journal of completions"),
+        (b"no line at all", "is no journal of completions"),
+        (
+            b'{"format": "routerlab-completions", "version": 99}\n',
+            "has format version 99, and this routerlab reads up to 1",
+        ),
+        (b'{"format": "routerlab-completions", "version": null}\n', "has format version None"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_other_files_and_newer_formats_are_left_alone(tmp_path, content, message, dry_run):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(content)
+    with LLMServer() as server:
+        with pytest.raises(JournalError, match=message):
+            collect(server, path, dry_run=dry_run)
+        assert not server.asked
+    assert path.read_bytes() == content
+
+
+def test_attempts_count_once_with_or_without_the_record_of_their_request(tmp_path):
+    path = tmp_path / "r.jsonl"
+    attempt = {"type": "attempt", "key": "k", "spent_usd": 0.25, "unsure_usd": 0.0}
+    lines = [
+        {"format": FORMAT, "version": VERSION},
+        {"type": "run", "run": "killed", "in_flight_usd": 8.0},
+        attempt,
+        {"type": "run", "run": "whole", "in_flight_usd": 4.0},
+        attempt,
+        {"type": "record", "key": "k", "sent": "s", "text": "a", "error": None, "spent_usd": 1.25, "unsure_usd": 0.5},
+        {"type": "attempt", "key": "other", "spent_usd": 0.0, "unsure_usd": 2.0},
+        {"type": "end", "run": "whole", "unsure_usd": 16.0},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal = Journal(path)
+    journal.read()
+    assert (journal.spent_usd, journal.unsure_usd, journal.n_killed) == (1.5, 8.0 + 0.5 + 2.0 + 16.0, 1)
+    assert list(journal.done) == [("k", "s")] and not journal.bad_lines
+
+
+def test_what_an_attempt_cost_is_on_disk_before_the_next(tmp_path):
+    path, seen = tmp_path / "r", []
+
+    def script(ask):
+        seen.append(json.loads(path.read_bytes().splitlines()[-1])["type"])
+        return "cut" if ask.nth < 3 else None
+
+    asked = [Request("m", [{"role": "user", "content": "a"}], {"max_tokens": 9})]
+    with LLMServer(script=script) as server:
+        models = {"m": Endpoint("m", server.client(), price=(1.0, 2.0))}
+        report = run_requests(asked, models, path=path, progress=False, backoff_s=0.01).report
+        again = run_requests(asked, models, path=path, progress=False).report
+    assert seen == ["run", "attempt", "attempt"]
+    assert again.unsure_before_usd == report.unsure_usd > 0 and again.spent_before_usd == report.spent_usd > 0
+
+
+def test_a_folder_a_second_run_and_a_file_for_a_folder_are_refused(tmp_path):
+    with LLMServer() as server:
+        with pytest.raises(JournalError, match="is a folder. Name a file in it"):
+            collect(server, tmp_path)
+        path = tmp_path / "r.jsonl"
+        with FileLock(f"{path}.lock"), pytest.raises(JournalError, match="another run is writing to it"):
+            collect(server, path)
+        (tmp_path / "file").write_text("")
+        with pytest.raises(JournalError, match="not written .*No request was sent"):
+            collect(server, tmp_path / "file" / "r.jsonl")
+        assert not server.asked
+        collect(server, tmp_path / "new" / "folder" / "r.jsonl")
+
+
+# A disk that refuses.
+
+
+def refusing(monkeypatch, code, after, times=10**9):
+    """Let the disk refuse appends with an error after so many."""
+    from routerlab.completions import _journal
+
+    real, calls = _journal.append_durably, []
+
+    def append(path, data, **options):
+        calls.append(1)
+        if after < len(calls) <= after + times:
+            raise OSError(code, os.strerror(code))
+        real(path, data, **options)
+
+    monkeypatch.setattr(_journal, "append_durably", append)
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_disk_that_refuses_at_once_costs_nothing(tmp_path, monkeypatch, code):
+    refusing(monkeypatch, code, after=0)
+    remedy = {errno.EROFS: "choose another folder", errno.EACCES: "permissions", errno.ENOSPC: "free some space"}
+    with LLMServer() as server:
+        with pytest.raises(JournalError, match=f"{remedy[code]}.* No request was sent"):
+            collect(server, tmp_path / "r.jsonl")
+        assert not server.asked
+
+
+def test_a_disk_that_fills_up_stops_the_run_and_hands_over_what_was_paid_for(tmp_path, monkeypatch):
+    path = tmp_path / "r.jsonl"
+    with LLMServer(prices=PRICES) as server:
+        refusing(monkeypatch, errno.ENOSPC, after=10)
+        with pytest.raises(
+            JournalError, match=r"disk is full.*records \(replies that are paid for\) are not on"
+        ) as caught:
+            collect(server, path, concurrency=4)
+        n_asked = len(server.asked)
+        unwritten = caught.value.unwritten
+        assert 1 <= len(unwritten) <= 4 and all(record["text"] for record in unwritten)
+        monkeypatch.undo()
+        table = collect(server, path)
+    report = table.attrs["collection"]
+    assert report["n_from_journal"] + len(unwritten) == n_asked
+    assert table["error"].isna().all() and len(server.asked) == 120 + len(unwritten)
+    # Nobody could write that the run ended: what it had in flight counts as maybe billed.
+    assert report["n_killed_runs"] == 1
+    assert report["unsure_before_usd"] >= sum(record["spent_usd"] for record in unwritten)
+
+
+def test_a_disk_that_refuses_once_gets_the_records_at_the_second_try(tmp_path, monkeypatch):
+    with LLMServer(prices=PRICES) as server:
+        refusing(monkeypatch, errno.EIO, after=10, times=1)
+        with pytest.raises(JournalError, match="The run stopped; what was written is safe") as caught:
+            collect(server, tmp_path / "r.jsonl", concurrency=4)
+        assert not caught.value.unwritten
+        monkeypatch.undo()
+        table = collect(server, tmp_path / "r.jsonl")
+        assert len(server.asked) == 120
+    assert table.attrs["collection"]["n_killed_runs"] == 0
+    assert table["cost_usd"].sum() == pytest.approx(server.billed_usd)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="RLIMIT_FSIZE")
+def test_a_real_limit_on_the_file_leaves_whole_lines(tmp_path):
+    path = tmp_path / "r.jsonl"
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    with LLMServer(prices=PRICES) as server:
+        command = [sys.executable, "-c", limit + CHILD, server.base_url, str(path)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert "JournalError" in child.stderr and "largest size allowed: raise the limit" in child.stderr
+        data = path.read_bytes()
+        assert 10_000 < len(data) <= 20_000 and data.endswith(b"\n")
+        assert all(json.loads(line) for line in data.splitlines())
+        assert collect(server, path)["error"].isna().all()
+
+
+def test_errors_in_the_journal_count_their_money_and_are_no_answers(tmp_path):
+    asked = [Request("m", [{"role": "user", "content": "a"}], {"max_tokens": 9})]
+    options = {"path": tmp_path / "r", "progress": False, "max_attempts": 2, "backoff_s": 0.01}
+    models = {"m": Endpoint("m", price=(1.0, 2.0))}
+    with LLMServer(script=lambda ask: "empty" if ask.nth <= 2 else None, prices=(1.0, 2.0)) as server:
+        with pytest.warns(CollectionWarning, match="1 of 1 requests failed"):
+            first = run_requests(asked, models, client=server.client(), **options).report
+        assert first.spent_usd == pytest.approx(server.delivered_usd) and first.spent_usd > 0
+        second = run_requests(asked, models, client=server.client(), **options).report
+    assert second.spent_before_usd == pytest.approx(first.spent_usd) and second.n_answered == 1
