@@ -12,6 +12,7 @@ from routerlab.evaluation import percentile_interval, resampled_sums
 from routerlab.judging._units import KEY, SCORE
 from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented
 from routerlab.ratings import wilson
+from routerlab.schema import reject, shown
 
 Floats = NDArray[np.float64]
 KINDS = ("model_a", "tie", "model_b")
@@ -206,6 +207,43 @@ def length_bias(
     judge, human = (_interval(float(slopes[k]), draws[:, k], confidence, len(sums)) for k in (0, 1))
     more = _interval(float(slopes[0] - slopes[1]), draws[:, 0] - draws[:, 1], confidence, len(sums))
     return LengthBias(judge, human, more, len(x))
+
+
+def agreement(matrices: Floats, prompts: NDArray[np.intp], confidence: float) -> Share:
+    """Share of verdicts on the diagonal."""
+    return clustered_share(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), prompts, confidence)
+
+
+def by_intent(
+    units: pd.DataFrame,
+    matrices: Floats,
+    by: pd.Series,
+    confidence: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Agreement and kappa for each intent; prompts that `by` does not know are left out."""
+    if not by.index.is_unique:
+        reject("'by'", "has more than one row for a prompt_id.", "Keep one intent for each prompt.")
+    intents = units["prompt_id"].map(by)
+    if not intents.notna().any():
+        reject("'by'", f"knows none of the prompts, such as {shown(units['prompt_id'], 2)}.", "Index it by prompt_id.")
+    rows = {}
+    for intent in sorted(intents.dropna().unique(), key=str):
+        mine = (intents == intent).to_numpy()
+        prompts = pd.factorize(units.loc[mine, "prompt_id"])[0]
+        share = agreement(matrices[mine], prompts, confidence)
+        kappa = kappa_estimate(matrices[mine], prompts, confidence, n_resamples, rng)
+        rows[intent] = {
+            "n": int(mine.sum()),
+            "agreement": share.share,
+            "agreement_low": share.ci_low,
+            "agreement_high": share.ci_high,
+            "kappa": kappa.value,
+            "kappa_low": kappa.ci_low,
+            "kappa_high": kappa.ci_high,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by.name or "intent")
 
 
 def _by_cluster(values: Floats, cluster: NDArray[np.intp]) -> Floats:
