@@ -54,7 +54,11 @@ if TYPE_CHECKING:
         set_operating_point,
         zero_router,
     )
+<<<<<<< HEAD
     from routerlab.holdout import held_out_choices
+=======
+    from routerlab.judging import PairwiseJudge, judge_trust, ppi_rate, ppi_win_rate
+>>>>>>> judge
     from routerlab.plotting import (
         plot_embedding_map,
         plot_frontier,
@@ -134,7 +138,16 @@ _NAMES = {
         "set_operating_point",
         "zero_router",
     ),
+<<<<<<< HEAD
     "holdout": ("held_out_choices",),
+=======
+    "judging": (
+        "PairwiseJudge",
+        "judge_trust",
+        "ppi_rate",
+        "ppi_win_rate",
+    ),
+>>>>>>> judge
     "plotting": (
         "plot_embedding_map",
         "plot_frontier",
@@ -185,7 +198,11 @@ __all__ = [
     "KNNRouter",
     "LsaEmbedder",
     "OutcomeEmbedder",
+<<<<<<< HEAD
     "RoutedClient",
+=======
+    "PairwiseJudge",
+>>>>>>> judge
     "Router",
     "SentenceEmbedder",
     "SimilarityWeightedRouter",
@@ -222,6 +239,7 @@ __all__ = [
     "held_out_choices",
     "hull",
     "join_embeddings",
+    "judge_trust",
     "load_demo",
     "load_router",
     "make_routing_problem",
@@ -234,7 +252,12 @@ __all__ = [
     "plot_model_share",
     "plot_ratings",
     "plot_savings",
+<<<<<<< HEAD
     "predictability",
+=======
+    "ppi_rate",
+    "ppi_win_rate",
+>>>>>>> judge
     "price",
     "random_mix",
     "rate",

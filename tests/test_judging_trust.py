@@ -87,6 +87,7 @@ def test_a_judge_by_chance_is_said_to_be_one():
     assert good.kappa.ci_low > 0.7 and "beyond chance" in good.verdict
     same = judge_trust(judge.assign(winner="tie"), human.assign(winner="tie"))
     assert np.isnan(same.kappa.value) and "not measured" in same.verdict and same.decided is None
+    assert np.isnan(judge_trust(judge.assign(winner="tie"), human).kappa.value), "0 by construction: it says nothing"
     assert same.agreement.share == 1 and same.agreement.ci_low == pytest.approx(300 / (300 + 1.96**2), abs=1e-3)
 
 
@@ -132,6 +133,8 @@ def test_position_bias_and_consistency_from_long_and_wide_tables():
     fair, _, human = both_orders(400, 0.0)
     report = judge_trust(fair, human)
     assert report.position.left.share == 0.5 and report.consistency.same.share == 1
+    stubborn, _, human = both_orders(400, 0.9)
+    assert "follows position, not content" in judge_trust(stubborn, human).verdict
     once = judge_trust(fair.head(400), human)
     assert once.consistency is None
     assert judge_trust(fair.assign(winner="tie"), human).position is None
