@@ -148,7 +148,7 @@ class RoutedClient(BaseClient):
     def _send(self, send: Send) -> Whole | Opened:
         completions = send.client.chat.completions
         if not send.stream:
-            return read_whole(completions.with_raw_response.create(**send.body))
+            return read_whole(completions.with_raw_response.create(**send.body), self._seen)
         stream = completions.create(**send.body)
         held: list[Any] = []
         try:
@@ -213,7 +213,7 @@ class AsyncRoutedClient(BaseClient):
     async def _send(self, send: Send) -> Whole | Opened:
         completions = send.client.chat.completions
         if not send.stream:
-            return read_whole(await completions.with_raw_response.create(**send.body))
+            return read_whole(await completions.with_raw_response.create(**send.body), self._seen)
         stream = await completions.create(**send.body)
         held: list[Any] = []
         try:

@@ -113,6 +113,16 @@ def test_a_provider_that_hangs_or_is_not_there_is_followed_by_the_next(make, ser
     assert reply._routerlab.served_by == f"large at 127.0.0.1:{server.port}"
 
 
+def test_a_reply_that_comes_twice_is_not_taken_for_the_next_prompts(make, server):
+    server.script = failing(small=["duplicate", None])
+    client = make()
+    texts = [ask(client, prompt).choices[0].message.content for prompt in EASY]
+    for prompt, text in zip(EASY, texts, strict=True):
+        assert text in [default_reply({"model": m, "messages": [{"content": prompt}]}) for m in MODELS]
+    failures = read_captured(make.path).calls["failures"]
+    assert sum(map(len, failures)) >= 1 and all("came before" in f["message"] for each in failures for f in each)
+
+
 @pytest.mark.parametrize("fault", ["401", "402", "404", "quota"])
 def test_an_endpoint_that_refuses_everything_is_passed_over_with_a_warning(make, server, fault):
     server.script = failing(small=fault)
