@@ -17,7 +17,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import routerlab as rl
@@ -121,7 +121,7 @@ def test_a_reply_that_comes_twice_is_not_taken_for_the_next_requests(tmp_path):
 def test_servers_that_give_every_reply_the_same_id_are_believed():
     from routerlab.completions._served import Served
 
-    served = Served(Endpoint("m"), None, [])
+    served = Served(Endpoint("m"), None, set())
     body = b'{"id": "chatcmpl-1", "choices": [{"message": {"content": "A"}}]}'
     reply = read_reply(body)
     assert not any(served._came_before(reply, body) for _ in range(5))
@@ -225,6 +225,7 @@ def test_a_wait_longer_than_ours_goes_to_the_next_provider_at_once(tmp_path):
     assert record["attempts"] == 2 and record["served_by"].startswith("m2 at")
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 60), st.one_of(st.none(), st.floats(0, 1e6)), st.floats(0, 10), st.floats(0, 100), st.integers(0, 9)
 )
@@ -232,6 +233,12 @@ def test_waits_are_jittered_bounded_and_never_shorter_than_asked(n_failed, asked
     wait = wait_s(n_failed, asked, random.Random(seed), backoff_s=backoff_s, max_wait_s=max_wait_s)
     assert min(asked or 0.0, max_wait_s) <= wait <= max_wait_s
     assert wait <= (asked or 0.0) + backoff_s * 2.0 ** min(n_failed - 1, 30) * (1 + 1e-9)
+
+
+def test_jitter_is_full_so_that_clients_spread_out():
+    waits = [wait_s(4, None, random.Random(seed), backoff_s=1.0, max_wait_s=60.0) for seed in range(400)]
+    assert min(waits) < 0.5 and max(waits) > 7.5
+    assert sum(waits) / 400 == pytest.approx(4.0, abs=0.5)  # uniform on [0, 8]: a standard error of 0.12
 
 
 @pytest.mark.parametrize(
@@ -301,6 +308,7 @@ def test_a_provider_that_ignores_max_tokens_is_reported(tmp_path):
             run(server, requests(30), tmp_path, budget_usd=0.004, concurrency=1)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.none(),
@@ -336,6 +344,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=60), JSON.map(lambda value: json.dumps(value).encode())))
 def test_every_body_is_a_reply_or_a_failure(content):
     outcome = read_reply(content)
@@ -386,6 +395,15 @@ def test_a_key_that_the_server_repeats_shows_nowhere(tmp_path, capsys, caplog, k
     shown += [captured.out, captured.err, caplog.text, (tmp_path / "r").read_text()]
     assert not [text for text in shown if key in text]
     assert any("[key]" in text for text in shown) or "{key}" not in REFUSALS[fault][2]
+
+
+def test_a_key_that_a_function_makes_shows_nowhere_either(tmp_path):
+    keys = iter(f"made-up-key-number-{k}" for k in range(99))
+    with LLMServer(script=lambda ask: "500", prices=PRICE) as server:
+        client = openai.OpenAI(base_url=server.base_url, api_key=lambda: next(keys))
+        result = quiet(server, requests(3), tmp_path, client=client, max_attempts=2)
+    assert len({ask.headers["authorization"] for ask in server.asked}) == 6
+    assert "made-up-key" not in repr(result.records) and "[key]" in repr(result.records)
 
 
 def test_keys_in_headers_addresses_and_half_masked_are_scrubbed():

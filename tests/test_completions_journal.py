@@ -260,6 +260,42 @@ def test_other_files_and_newer_formats_are_left_alone(tmp_path, content, message
     assert path.read_bytes() == content
 
 
+def test_attempts_count_once_with_or_without_the_record_of_their_request(tmp_path):
+    path = tmp_path / "r.jsonl"
+    attempt = {"type": "attempt", "key": "k", "spent_usd": 0.25, "unsure_usd": 0.0}
+    lines = [
+        {"format": FORMAT, "version": VERSION},
+        {"type": "run", "run": "killed", "in_flight_usd": 8.0},
+        attempt,
+        {"type": "run", "run": "whole", "in_flight_usd": 4.0},
+        attempt,
+        {"type": "record", "key": "k", "sent": "s", "text": "a", "error": None, "spent_usd": 1.25, "unsure_usd": 0.5},
+        {"type": "attempt", "key": "other", "spent_usd": 0.0, "unsure_usd": 2.0},
+        {"type": "end", "run": "whole", "unsure_usd": 16.0},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal = Journal(path)
+    journal.read()
+    assert (journal.spent_usd, journal.unsure_usd, journal.n_killed) == (1.5, 8.0 + 0.5 + 2.0 + 16.0, 1)
+    assert list(journal.done) == [("k", "s")] and not journal.bad_lines
+
+
+def test_what_an_attempt_cost_is_on_disk_before_the_next(tmp_path):
+    path, seen = tmp_path / "r", []
+
+    def script(ask):
+        seen.append(json.loads(path.read_bytes().splitlines()[-1])["type"])
+        return "cut" if ask.nth < 3 else None
+
+    asked = [Request("m", [{"role": "user", "content": "a"}], {"max_tokens": 9})]
+    with LLMServer(script=script) as server:
+        models = {"m": Endpoint("m", server.client(), price=(1.0, 2.0))}
+        report = run_requests(asked, models, path=path, progress=False, backoff_s=0.01).report
+        again = run_requests(asked, models, path=path, progress=False).report
+    assert seen == ["run", "attempt", "attempt"]
+    assert again.unsure_before_usd == report.unsure_usd > 0 and again.spent_before_usd == report.spent_usd > 0
+
+
 def test_a_folder_a_second_run_and_a_file_for_a_folder_are_refused(tmp_path):
     with LLMServer() as server:
         with pytest.raises(JournalError, match="is a folder. Name a file in it"):

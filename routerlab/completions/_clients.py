@@ -78,7 +78,7 @@ def check_client(client: Any) -> None:
             f"a synchronous client with {what} cannot be turned into an asynchronous one.",
             "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.",
         )
-    if type(client._client).__module__ != "openai._base_client":
+    if type(client._client).__name__ not in ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper"):
         reject("'client'", "has an http_client of its own, which belongs to another event loop.", f"Pass {factory}.")
 
 

@@ -138,7 +138,7 @@ class Engine:
                         source, timeout_s=settings.timeout_s, concurrency=settings.concurrency
                     )
                 client = self._clients[id(source)]
-                self.served[name].append(Served(endpoint, client, [*secrets_of(source), *secrets_of(client)]))
+                self.served[name].append(Served(endpoint, client, {*secrets_of(source), *secrets_of(client)}))
 
     async def _slot(self, queue: Iterator[Request]) -> None:
         for request in queue:

@@ -106,8 +106,9 @@ def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEst
         "Input: characters / 4 (a rule of thumb for English) as expected, bytes sent as the most.",
         "Each request is sent once, to its first endpoint; retries that were billed, and fallbacks, come on top.",
     ]
+    todo = plan.look_up()
     if plan.settings.budget_usd is not None:
-        plan.most_in_flight_usd([r for r in plan.unique() if plan.found(r) is None])
+        plan.most_in_flight_usd(todo)  # says which price or limit is missing, as the run would
     rows = [_row(plan, model, expected_output_tokens, notes) for model in plan.endpoints]
     if any(not isinstance(group[0].price, tuple) for group in plan.endpoints.values()):
         notes.append(f"Prices of models without one of your own: {price_list_info()}.")
@@ -116,8 +117,8 @@ def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEst
 
 
 def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: list[str]) -> dict[str, object]:
-    requests = [r for r in plan.unique() if r.model == model]
-    todo = [r for r in requests if plan.found(r) is None]
+    requests = [r for r in plan.unique if r.model == model]
+    todo = [r for r in requests if r.key not in plan.replies]
     endpoint, group = plan.endpoints[model][0], plan.endpoints[model]
     n_in = _input_tokens(todo)
     n_most = np.array([max(most_tokens(e, r)[1] for e in group) for r in todo])

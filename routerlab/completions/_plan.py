@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,32 @@ from routerlab.schema import reject, shown
 
 @dataclass
 class Plan:
-    """Requests that were checked, and who serves them."""
+    """Requests that were checked, who serves them, and the replies that the journal holds."""
 
     requests: list[Request]
     endpoints: dict[str, tuple[Endpoint, ...]]
     journal: Journal
     settings: Settings
+    replies: dict[str, Record] = field(default_factory=dict)
 
-    def found(self, request: Request) -> Record | None:
-        """Return the journal's reply to a request, if it came from what an endpoint of today is asked for."""
-        for endpoint in self.endpoints[request.model]:
-            record = self.journal.done.get((request.key, sent_digest(endpoint, request)))
-            if record is not None:
-                return record
-        return None
-
+    @property
     def unique(self) -> list[Request]:
-        """Return the requests, each key once."""
+        """The requests, each key once."""
         return list({request.key: request for request in self.requests}.values())
+
+    def look_up(self) -> list[Request]:
+        """Fill `replies` from the journal, once it was read, and return the requests that are left.
+
+        A record answers a request if it came from what an endpoint of today would be asked for.
+        """
+        unique, self.replies = self.unique, {}
+        for request in unique:
+            for endpoint in self.endpoints[request.model]:
+                record = self.journal.done.get((request.key, sent_digest(endpoint, request)))
+                if record is not None:
+                    self.replies[request.key] = record
+                    break
+        return [request for request in unique if request.key not in self.replies]
 
     def most_in_flight_usd(self, todo: Sequence[Request]) -> float:
         """Return the most that requests in flight together can cost, as far as it is known.

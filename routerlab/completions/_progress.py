@@ -6,6 +6,8 @@ import math
 import sys
 from typing import Any
 
+from routerlab.completions._report import usd
+
 
 class Progress:
     """A tqdm bar, or nothing.
@@ -30,8 +32,8 @@ class Progress:
     def update(self, *, spent_usd: float, failed: bool) -> None:
         """Count one more request, and show what all have cost."""
         self._failed += failed
-        text = f"{spent_usd:.4f} USD"
-        text += f" of {self._budget_usd:.4f}" if math.isfinite(self._budget_usd) else ""
+        text = f"{usd(spent_usd)} USD"
+        text += f" of {usd(self._budget_usd)}" if math.isfinite(self._budget_usd) else ""
         text += f", {self._failed:,} failed" if self._failed else ""
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update()

@@ -89,19 +89,30 @@ class RunReport:
         text = (
             f"{self.n_requests:,} requests: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
             f"before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
-            f"Spent {self.spent_usd:.4f} USD now and {self.spent_before_usd:.4f} before"
+            f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )
-        text += f", budget {self.budget_usd:.4f}." if self.budget_usd is not None else "."
+        text += f", budget {usd(self.budget_usd)}." if self.budget_usd is not None else "."
         unsure = self.unsure_usd + self.unsure_before_usd
         if self.n_unsure or unsure:
             text += (
                 f" {self.n_unsure:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
-                f"at most {unsure:.4f} USD more, earlier runs included."
+                f"at most {usd(unsure)} USD more, earlier runs included."
             )
         return " ".join([text, *self.problems()])
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(str(self))}</p>"
+
+
+def usd(amount: float) -> str:
+    """Write an amount so that one reply of a small model is not nothing.
+
+    Examples
+    --------
+    >>> usd(1.5), usd(0.00005), usd(0.0)
+    ('1.5000', '0.000050', '0.0000')
+    """
+    return f"{amount:.4f}" if amount >= 0.01 or amount == 0 else f"{amount:.6f}"
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,11 @@ def run_requests(
 
     Notes
     -----
+    A request that fails at an endpoint, for whatever reason, goes to the next in the list.
+
     A reply that is lost (time-out, broken connection, process killed) may be on the provider's bill, and nothing tells
-    us. The report counts these attempts, and the most that they can have cost counts against the budget.
+    us. The report counts these attempts, and the most that they can have cost counts against the budget. An error
+    status (429, 500, ...) is taken to cost nothing.
 
     Examples
     --------
@@ -158,12 +161,10 @@ def warn_of(problems: list[str], stacklevel: int = 3) -> None:
 def _running(plan: Plan, show: bool) -> Iterator[Engine]:
     """Hold the journal and the bar while the engine runs; whatever stops it, say what was dropped."""
     with plan.journal.locked() as journal:
-        requests = plan.unique()
-        todo = [request for request in requests if plan.found(request) is None]
+        todo = plan.look_up()
         journal.begin(plan.most_in_flight_usd(todo))
-        bar = Progress(
-            show=show, total=len(requests), done=len(requests) - len(todo), budget_usd=plan.settings.limit_usd
-        )
+        n_done = len(plan.replies)
+        bar = Progress(show=show, total=n_done + len(todo), done=n_done, budget_usd=plan.settings.limit_usd)
         engine = Engine(todo, plan.endpoints, journal, plan.settings, bar)
         try:
             yield engine
@@ -212,7 +213,7 @@ def _go_in_thread(engine: Engine) -> None:
 def _result(plan: Plan, engine: Engine, seconds: float) -> Run:
     records = []
     for request in plan.requests:
-        record = engine.records.get(request.key) or plan.found(request)
+        record = engine.records.get(request.key) or plan.replies.get(request.key)
         record = record or left_out_record(request, engine.why_not_asked(request.model))
         records.append({**{k: v for k, v in record.items() if k in RESERVED - {"type"}}, **request.about})
     run = Run(records, _report(plan, engine, seconds))
@@ -229,15 +230,14 @@ def _result(plan: Plan, engine: Engine, seconds: float) -> Run:
 
 
 def _report(plan: Plan, engine: Engine, seconds: float) -> RunReport:
-    requests, tallies, journal = plan.unique(), engine.tallies, plan.journal
-    n_found = sum(plan.found(request) is not None for request in requests)
+    requests, tallies, journal = plan.unique, engine.tallies, plan.journal
     n_failed = sum(record["error"] is not None for record in engine.records.values())
-    left_out = [r for r in requests if r.key not in engine.records and plan.found(r) is None]
+    left_out = [r for r in requests if r.key not in engine.records and r.key not in plan.replies]
     return RunReport(
         path=journal.path.name,
         n_requests=len(requests),
         n_answered=len(engine.records) - n_failed,
-        n_from_journal=n_found,
+        n_from_journal=len(plan.replies),
         n_failed=n_failed,
         n_left_out=len(left_out),
         why_left_out=tuple(dict.fromkeys(engine.why_not_asked(r.model) for r in left_out)),

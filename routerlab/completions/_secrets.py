@@ -9,7 +9,8 @@ from collections.abc import Iterable
 _LIKE_A_KEY = re.compile(
     r"""(?ix)
     \b(?:bearer|basic)\s+[^\s"',;}]+
-    | \b(?:sk|rk|pk|gsk|hf|xai|nvapi|r8|AIza)[-_][^\s"',;}]{6,}
+    | \b(?:sk|rk|pk|gsk|hf|xai|nvapi|r8)[-_][^\s"',;}]{6,}
+    | \beyJ[\w-]{8,}(?:\.[\w-]+)+
     | \bAIza[^\s"',;}]{6,}
     | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)
     | (?<=[?&]key=)[^\s&"']+

@@ -9,6 +9,7 @@ from typing import Any
 
 from routerlab.completions._accounting import most_cost
 from routerlab.completions._attempt import Failure, Reply, read_error, read_reply
+from routerlab.completions._clients import secrets_of
 from routerlab.completions._endpoint import Endpoint, Request
 from routerlab.completions._secrets import scrub
 
@@ -25,7 +26,7 @@ class Served:
         Who serves.
     client : openai.AsyncOpenAI
         Of this run.
-    secrets : list of str
+    secrets : set of str
         What must not show in error messages.
     closed : str or None
         Why nothing more is sent.
@@ -39,7 +40,7 @@ class Served:
 
     endpoint: Endpoint
     client: Any
-    secrets: list[str]
+    secrets: set[str]
     closed: str | None = None
     stops_run: bool = False
     not_before: float = 0.0
@@ -88,6 +89,7 @@ class Served:
             self.closed = f"{self.n_failed_in_a_row} requests in a row failed, the last with: {failure.message}"
 
     def _without_keys(self, failure: Failure) -> Failure:
+        self.secrets |= set(secrets_of(self.client))  # a key that a function makes is known once it was used
         return replace(failure, message=scrub(failure.message, self.secrets))
 
     def _came_before(self, reply: Reply, content: bytes) -> bool:
