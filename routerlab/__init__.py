@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         set_operating_point,
         zero_router,
     )
+    from routerlab.judging import PairwiseJudge, judge_trust, ppi_rate, ppi_win_rate
     from routerlab.plotting import (
         plot_embedding_map,
         plot_frontier,
@@ -127,6 +128,12 @@ _NAMES = {
         "set_operating_point",
         "zero_router",
     ),
+    "judging": (
+        "PairwiseJudge",
+        "judge_trust",
+        "ppi_rate",
+        "ppi_win_rate",
+    ),
     "plotting": (
         "plot_embedding_map",
         "plot_frontier",
@@ -176,6 +183,7 @@ __all__ = [
     "KNNRouter",
     "LsaEmbedder",
     "OutcomeEmbedder",
+    "PairwiseJudge",
     "RoutedClient",
     "Router",
     "SentenceEmbedder",
@@ -209,6 +217,7 @@ __all__ = [
     "gap_to_oracle",
     "hull",
     "join_embeddings",
+    "judge_trust",
     "load_demo",
     "load_router",
     "make_routing_problem",
@@ -221,6 +230,8 @@ __all__ = [
     "plot_model_share",
     "plot_ratings",
     "plot_savings",
+    "ppi_rate",
+    "ppi_win_rate",
     "price",
     "random_mix",
     "rate",

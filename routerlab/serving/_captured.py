@@ -43,8 +43,8 @@ class Captured:
     ----------
     calls : DataFrame of shape (n_calls, n_columns)
         One row for each call, indexed by ``prompt_id``: when, what was asked, chosen and served, propensity, tokens,
-        ``cost_usd``, ``latency_s`` (of the request that was answered), ``first_token_s``, ``routing_s``, ``total_s``,
-        failures, error; and whatever a redaction hook added.
+        ``cost_usd`` and ``latency_s`` (of the request that was answered: what was lost on the way may be on the bill,
+        too), ``first_token_s``, ``routing_s``, ``total_s``, failures, error; and whatever a redaction hook added.
     prompts : DataFrame
         Prompts table: ``prompt`` of each routed call whose text was stored.
     responses : DataFrame
