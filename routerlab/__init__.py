@@ -199,10 +199,15 @@ __all__ = [
     "LsaEmbedder",
     "OutcomeEmbedder",
 <<<<<<< HEAD
+<<<<<<< HEAD
     "RoutedClient",
 =======
     "PairwiseJudge",
 >>>>>>> judge
+=======
+    "PairwiseJudge",
+    "RoutedClient",
+>>>>>>> serve
     "Router",
     "SentenceEmbedder",
     "SimilarityWeightedRouter",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.completions import Endpoint, collect_responses
+from routerlab.completions import CollectionWarning, Endpoint, collect_responses
+from routerlab.judging import PairwiseJudge
 from routerlab.serving import RoutedClient, read_captured
 
 pytestmark = [pytest.mark.llm, pytest.mark.slow]
@@ -90,7 +92,6 @@ def prompts(demo):
 @pytest.fixture(scope="module")
 def router(demo, prompts):
     """A router fitted on the real responses of the demo data, and on the verdicts given by reading them."""
-    embedder = rl.LsaEmbedder().fit(demo.prompts["prompt"])
     responses = demo.responses[demo.responses["model"].isin(MODELS)].drop(columns="cost_usd", errors="ignore")
     cost = rl.add_cost(responses, PRICES).pivot(index="prompt_id", columns="model", values="cost_usd")  # noqa: PD010
     verdicts = demo.verdicts[demo.verdicts["model_a"].isin(MODELS) & demo.verdicts["model_b"].isin(MODELS)]
@@ -99,7 +100,8 @@ def router(demo, prompts):
     sides = [verdicts[["prompt_id", s]].set_axis(["prompt_id", "model"], axis=1) for s in ("model_a", "model_b")]
     tidy = pd.concat([sides[0].assign(quality=a), sides[1].assign(quality=b)])
     quality = tidy.pivot(index="prompt_id", columns="model", values="quality")[list(MODELS)]  # noqa: PD010
-    X = embedder.transform(demo.prompts.loc[quality.index, "prompt"])
+    embedder = rl.LsaEmbedder(64)
+    X = embedder.fit_transform(demo.prompts.loc[quality.index, "prompt"])
     fitted = rl.KNNRouter(n_neighbors=20).fit(X, quality, cost=cost.loc[quality.index, list(MODELS)])
     return fitted, embedder
 
@@ -133,7 +135,7 @@ def test_the_script_leaves_no_process_behind():
 def test_collects_the_responses_of_both_models_to_40_prompts(prompts, endpoints, tmp_path):
     path, began = tmp_path / "responses.jsonl", time.monotonic()
     collect = {"path": path, "max_tokens": 8, "params": GREEDY, "progress": False, "timeout_s": 300}
-    with pytest.warns(rl.completions.CollectionWarning, match="max_tokens"):
+    with pytest.warns(CollectionWarning, match="max_tokens"):
         responses = collect_responses(prompts, endpoints, budget_usd=0.01, **collect)
     took = time.monotonic() - began
     assert len(responses) == 80 and responses["error"].isna().all() and responses["response"].str.strip().all()
@@ -144,21 +146,39 @@ def test_collects_the_responses_of_both_models_to_40_prompts(prompts, endpoints,
     assert by_model["cost_usd"].sum()[LARGE] > 5 * by_model["cost_usd"].sum()[SMALL]
     assert by_model["latency_s"].median()[LARGE] > by_model["latency_s"].median()[SMALL]
     began = time.monotonic()
-    with pytest.warns(rl.completions.CollectionWarning):
+    with pytest.warns(CollectionWarning):
         again = collect_responses(prompts, endpoints, budget_usd=0.01, **collect)
     assert time.monotonic() - began < took / 4
     pd.testing.assert_frame_equal(again, responses)
 
 
+def test_a_local_model_judges_pairs_in_both_orders(demo, endpoints, tmp_path):
+    """What 135 million parameters think is worth little: that they are asked, read and counted is what is tested."""
+    responses = demo.responses[demo.responses["model"].isin(MODELS)]
+    shortest = responses.groupby("prompt_id")["response"].apply(lambda texts: texts.str.len().sum()).nsmallest(3).index
+    pairs = responses[responses["prompt_id"].isin(shortest)]
+    judge = PairwiseJudge(None, endpoints[SMALL], max_tokens=60)
+    options = {"path": tmp_path / "judge.jsonl", "progress": False, "timeout_s": 300}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollectionWarning)  # cut off, not readable: looked at below
+        judgments = judge.judge(demo.prompts, pairs, **options)
+        verdicts = judge.verdicts(demo.prompts, pairs, **options)
+    assert len(verdicts) == 6 and verdicts["error"].isna().all() and (verdicts["cost_usd"] > 0).all()
+    read = verdicts["winner"].notna()
+    assert judgments.attrs["n_unreadable"] == (~read).sum() and read.any()
+    assert len(judgments) == verdicts.groupby("prompt_id")["winner"].count().eq(2).sum()
+    assert set(judgments["judge"]) <= {SMALL}
+
+
 def test_streams_what_it_also_says_at_once_and_accounts_for_it(client):
     question = "What is the capital of France?"
     chunks, at = [], []
-    with ask(client, question, model=LARGE, stream=True) as stream:
+    with ask(client, question, model=LARGE, stream=True, max_tokens=16) as stream:
         for chunk in stream:
             chunks.append(chunk)
             at.append(time.perf_counter())
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-    whole = ask(client, question, model=LARGE)
+    whole = ask(client, question, model=LARGE, max_tokens=16)
     assert "Paris" in text and whole.choices[0].message.content == text
     assert all(chunk.choices for chunk in chunks) and at[-1] > at[0]
     streamed, at_once = (call for _, call in read_captured(client.path).calls.iterrows())

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routerlab.completions import Failure, Models, read_reply, resolve_models, secrets_of
+from routerlab.completions import Failure, Models, Reply, read_reply, resolve_models, secrets_of
 from routerlab.pricing import Prices
 from routerlab.schema import reject
-from routerlab.serving._calls import Call, Service, Whole
+from routerlab.serving._calls import Call, Opened, Service, Whole
 from routerlab.serving._capture import CaptureLog, Redact, now
 from routerlab.serving._decide import ROUTED, Chooser, Decision
 from routerlab.serving._failures import unusable
 from routerlab.serving._prompts import last_user_text
+from routerlab.serving._streams import begins
+
+_REAL_ID = 20  # characters from which on a reply's id is no placeholder
+_REMEMBERED = 1000  # replies
+_CAME_BEFORE = "the reply to another request came again"
 
 
 class _Namespace:
@@ -62,6 +70,7 @@ class BaseClient:
         if capture is not None:
             log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)
         self._service = Service(chooser, resolved, clients, secrets, log, timeout_s)
+        self._seen = Seen()
         self.chat = _Namespace(completions=_Namespace(create=self._create))
 
     def __repr__(self) -> str:
@@ -137,17 +146,53 @@ class BaseClient:
         return log.write(record)
 
 
-def read_whole(raw: Any) -> Whole:
+class Seen:
+    """Replies that came, so that one that comes again is not taken for the answer to another request.
+
+    A server that answers twice on a connection shifts all that follow. Ids of some servers are placeholders: those are
+    short, or their replies differ.
+    """
+
+    def __init__(self) -> None:
+        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        self._one_at_a_time = threading.Lock()
+
+    def again(self, reply_id: str | None, content: bytes) -> bool:
+        """Whether this very reply came before; remember it."""
+        if reply_id is None or len(reply_id) < _REAL_ID:
+            return False
+        digest = hashlib.sha256(content).digest()
+        with self._one_at_a_time:
+            came = self._digests.get(reply_id) == digest
+            self._digests[reply_id] = digest
+            if len(self._digests) > _REMEMBERED:
+                self._digests.popitem(last=False)
+        return came
+
+
+def read_whole(raw: Any, seen: Seen) -> Whole:
     """Return the SDK's completion, or raise the SDK's error if the answer holds no reply."""
     reply = read_reply(raw.content)
+    if isinstance(reply, Reply) and seen.again(reply.reply_id, raw.content):
+        reply = Failure(_CAME_BEFORE, again=True, maybe_billed=True)
     if isinstance(reply, Failure):
         raise unusable(raw.http_response, reply)
     return Whole(raw.parse(), reply.text, reply.finish_reason)
 
 
-def ended_early(stream: Any) -> Exception:
-    """Return the SDK's exception for a stream that ended before its first token."""
-    return unusable(stream.response, Failure("the stream ended before the first token", again=True, maybe_billed=True))
+def check_opened(stream: Any, held: list[Any], seen: Seen) -> Opened:
+    """Return a stream that has begun, or raise the SDK's error if it ended before that, or came before."""
+    if not held or not begins(held[-1]):
+        failure = Failure("the stream ended before the first token", again=True, maybe_billed=True)
+        raise unusable(stream.response, failure)
+    if seen.again(held[-1].id, b"stream"):
+        raise unusable(stream.response, Failure(_CAME_BEFORE, again=True, maybe_billed=True))
+    return Opened(stream, held)
+
+
+def connection_of(error: BaseException) -> Any:
+    """Return the connection of an answer that holds no reply, to be closed: what comes next on it may be for others."""
+    return error.response.extensions.get("network_stream") if hasattr(error, "_failure") else None  # type: ignore[attr-defined]
 
 
 def with_routed(completion: Any, call: Call) -> Any:

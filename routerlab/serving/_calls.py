@@ -137,6 +137,7 @@ class Call:
             "abstained": decision.abstained,
             "explored": decision.explored,
             "propensity": decision.propensity,
+            "provenance": decision.provenance,
             "model": self.model if served else None,
             "served_by": served.name if served else None,
             "response": response,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from routerlab.schema import (
     check_outcomes,
     check_prompts,
     check_responses,
+    provenance_of,
     reject,
 )
 from routerlab.serving._capture import Record, check_header
@@ -24,6 +24,7 @@ from routerlab.serving._errors import CaptureWarning
 
 _CALL_COLUMNS = (
     "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
+    "provenance",
     "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
     "first_token_s", "total_s", "stream", "failures", "error",
 )  # fmt: skip
@@ -42,8 +43,8 @@ class Captured:
     ----------
     calls : DataFrame of shape (n_calls, n_columns)
         One row for each call, indexed by ``prompt_id``: when, what was asked, chosen and served, propensity, tokens,
-        ``cost_usd``, ``latency_s`` (of the request that was answered), ``first_token_s``, ``routing_s``, ``total_s``,
-        failures, error; and whatever a redaction hook added.
+        ``cost_usd`` and ``latency_s`` (of the request that was answered: what was lost on the way may be on the bill,
+        too), ``first_token_s``, ``routing_s``, ``total_s``, failures, error; and whatever a redaction hook added.
     prompts : DataFrame
         Prompts table: ``prompt`` of each routed call whose text was stored.
     responses : DataFrame
@@ -120,11 +121,10 @@ class Captured:
                 n += 1
                 if usd == usd:
                     cost.loc[prompt_id, model] = usd
+        note = f"captured: {n:,} of {quality.size:,} cells measured by feedback, the others the router's estimates"
+        fitted_on = provenance_of(self.quality)
         for frame in (quality, cost):
-            frame.attrs["provenance"] = (
-                f"captured: {n:,} of {quality.size:,} cells measured by feedback, the others estimated by the "
-                "router in use"
-            )
+            frame.attrs["provenance"] = f"{note} (fitted on: {fitted_on})" if fitted_on else note
         return Outcomes(quality, cost)
 
 
@@ -220,9 +220,11 @@ def _tables(calls: dict[str, Record], feedback: dict[str, Record]) -> dict[str, 
     }
 
 
-def _estimates(rows: Iterable[Record], name: str, index: pd.Index) -> pd.DataFrame:
+def _estimates(rows: list[Record], name: str, index: pd.Index) -> pd.DataFrame:
     frame = pd.DataFrame([row.get(name) or {} for row in rows], index=index, dtype=float)
     frame.columns.name = "model"
+    notes = list(dict.fromkeys(row["provenance"] for row in rows if row.get("provenance")))
+    frame.attrs = {"provenance": "; ".join(notes)} if notes else {}
     return frame.dropna(how="all")
 
 

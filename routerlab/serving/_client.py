@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
-from routerlab.serving._base import BaseClient, ended_early, read_whole, step, with_routed
+from routerlab.serving._base import BaseClient, check_opened, connection_of, read_whole, step, with_routed
 from routerlab.serving._calls import Opened, Send, Whole, Work
 from routerlab.serving._decide import ROUTED
 from routerlab.serving._streams import AsyncRoutedStream, RoutedStream, begins, wants_usage
@@ -146,20 +147,25 @@ class RoutedClient(BaseClient):
         return self._feedback(call, quality, note)
 
     def _send(self, send: Send) -> Whole | Opened:
-        completions = send.client.chat.completions
-        if not send.stream:
-            return read_whole(completions.with_raw_response.create(**send.body))
-        stream = completions.create(**send.body)
+        try:
+            if send.stream:
+                return self._open(send.client.chat.completions.create(**send.body))
+            return read_whole(send.client.chat.completions.with_raw_response.create(**send.body), self._seen)
+        except Exception as error:
+            if connection := connection_of(error):
+                connection.close()
+            raise
+
+    def _open(self, stream: Any) -> Opened:
         held: list[Any] = []
         try:
-            while not held or not begins(held[-1]):
-                held.append(next(stream))
-        except StopIteration:
-            raise ended_early(stream) from None
+            with suppress(StopIteration):
+                while not held or not begins(held[-1]):
+                    held.append(next(stream))
+            return check_opened(stream, held, self._seen)
         except BaseException:
             stream.close()
             raise
-        return Opened(stream, held)
 
 
 class AsyncRoutedClient(BaseClient):
@@ -211,17 +217,22 @@ class AsyncRoutedClient(BaseClient):
         return await asyncio.to_thread(self._feedback, call, quality, note)
 
     async def _send(self, send: Send) -> Whole | Opened:
-        completions = send.client.chat.completions
-        if not send.stream:
-            return read_whole(await completions.with_raw_response.create(**send.body))
-        stream = await completions.create(**send.body)
+        try:
+            if send.stream:
+                return await self._open(await send.client.chat.completions.create(**send.body))
+            return read_whole(await send.client.chat.completions.with_raw_response.create(**send.body), self._seen)
+        except Exception as error:
+            if connection := connection_of(error):
+                await connection.aclose()
+            raise
+
+    async def _open(self, stream: Any) -> Opened:
         held: list[Any] = []
         try:
-            while not held or not begins(held[-1]):
-                held.append(await stream.__anext__())
-        except StopAsyncIteration:
-            raise ended_early(stream) from None
+            with suppress(StopAsyncIteration):
+                while not held or not begins(held[-1]):
+                    held.append(await stream.__anext__())
+            return check_opened(stream, held, self._seen)
         except BaseException:
             await stream.close()
             raise
-        return Opened(stream, held)

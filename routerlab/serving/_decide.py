@@ -40,6 +40,8 @@ class Decision:
         The choice was drawn at random, for the sake of learning.
     propensity : float
         Probability with which this model was chosen: 1 without exploration.
+    provenance : str or None
+        Note of the tables that the router was fitted on.
 
     Examples
     --------
@@ -56,13 +58,14 @@ class Decision:
     abstained: bool = False
     explored: bool = False
     propensity: float = 1.0
+    provenance: str | None = None
 
     @property
     def chosen(self) -> str:
         """The model that is asked first."""
         return self.order[0]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """One line for each model, in order."""
         if not self.quality:
             return f"{self.chosen}, named by the caller"
@@ -72,6 +75,7 @@ class Decision:
         for rank, model in enumerate(self.order, start=1):
             usd = 1000 * self.cost[model]
             lines.append(f"{rank}. {model}: quality {self.quality[model]:.2f}, {usd:.3g} USD per 1,000 requests")
+        lines += [f"[{self.provenance}]"] if self.provenance else []
         return "\n".join(lines)
 
 
@@ -156,7 +160,8 @@ class Chooser:
             order = _first(drawn, order) if explored else order
             propensity = self.explore / len(names) + (1 - self.explore) * (order[0] == best)
         by_name = [dict(zip(names, values.tolist(), strict=True)) for values in (quality, cost)]
-        return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], abstained, explored, propensity)
+        learned = (abstained, explored, propensity, getattr(self.router, "provenance_", None))
+        return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], *learned)
 
     def _prompt_or_none(self, messages: Sequence[Any]) -> str | None:
         """Return what would be routed by, for the captures: a caller who names a model needs no text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -87,7 +88,7 @@ class BaseStream:
 
     def __del__(self) -> None:
         """Capture what a caller left before its end, e.g. by ``break``."""
-        if not getattr(self, "_ended", True):
+        if not getattr(self, "_ended", True) and not sys.is_finalizing():
             self._end(self._left())
 
 

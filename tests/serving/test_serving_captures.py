@@ -72,6 +72,19 @@ def test_the_next_router_learns_from_feedback_what_this_one_had_wrong(embedder, 
     assert "captured: 48 of 96" in new.predict_quality(embedder.transform(EASY)).attrs["provenance"]
 
 
+def test_simulated_outcomes_stay_marked_from_router_to_captures(embedder, server, local, tmp_path):
+    quality = pd.DataFrame({"small": [0.9] * 8, "large": [0.8] * 8})
+    quality.attrs["provenance"] = "simulated: seed 0"
+    router = rl.KNNRouter(n_neighbors=1).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
+    client = RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
+    reply = ask(client, EASY[0])
+    client.feedback(reply, 1.0)
+    captured = read_captured(tmp_path / "c.jsonl")
+    for note in (repr(client.route(EASY[0])), *(f.attrs["provenance"] for f in captured.complete())):
+        assert "simulated: seed 0" in note
+    assert captured.quality.attrs["provenance"] == "simulated: seed 0"
+
+
 def test_complete_keeps_estimates_where_nothing_was_measured(make):
     client = make()
     easy, named = ask(client, EASY[0]), ask(client, EASY[0], model="large")

@@ -113,6 +113,23 @@ def test_a_provider_that_hangs_or_is_not_there_is_followed_by_the_next(make, ser
     assert reply._routerlab.served_by == f"large at 127.0.0.1:{server.port}"
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_reply_that_comes_twice_is_not_taken_for_the_next_prompts(make, server, streamed):
+    server.script, server.latency_s = failing(small=["duplicate", None]), 0.2  # so that a shift would last
+    client = make()
+    texts = [ask(client, EASY[0]).choices[0].message.content]
+    for prompt in EASY[1:]:
+        reply = ask(client, prompt, stream=streamed)
+        whole = None if streamed else reply.choices[0].message.content
+        texts.append(whole or "".join(chunk.choices[0].delta.content or "" for chunk in reply))
+    for prompt, text in zip(EASY, texts, strict=True):
+        assert text in [default_reply({"model": m, "messages": [{"content": prompt}]}) for m in MODELS]
+    failures = read_captured(make.path).calls["failures"]
+    assert [f["error"] for each in failures for f in each] == [
+        "the stream ended before the first token" if streamed else "the reply to another request came again"
+    ]
+
+
 @pytest.mark.parametrize("fault", ["401", "402", "404", "quota"])
 def test_an_endpoint_that_refuses_everything_is_passed_over_with_a_warning(make, server, fault):
     server.script = failing(small=fault)
@@ -173,6 +190,13 @@ def test_an_error_after_the_first_token_surfaces_and_nothing_is_spliced(make, se
     captured = read_captured(make.path)
     call = captured.calls.iloc[0]
     assert call["error"].startswith("broke off") and np.isnan(call["cost_usd"]) and captured.responses.empty
+
+
+def test_a_stream_that_dies_before_its_first_token_is_no_answer_yet(make, server):
+    server.script, server.reply = failing(small="cut"), lambda body: "" if body["model"] == "small" else "Simmer it."
+    stream = ask(make(), "How do I poach an egg?", stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "Simmer it."
+    assert [f["error"] for f in stream._routerlab.failures] == ["the connection broke"]
 
 
 @pytest.mark.parametrize("how", ["break", "close", "with"])
