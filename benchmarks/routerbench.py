@@ -36,14 +36,14 @@ def main() -> None:
         warnings.simplefilter("always", DroppedRowsWarning)
         quality, cost = rl.pivot_outcomes(data.outcomes)
     prompts = data.prompts.loc[quality.index]
-    plain = rl.SentenceEmbedder().fit_transform(prompts["prompt"])
+    # Not the prompts: their five worked examples fill the model's window, and all prompts of a task get one vector.
     asked = rl.SentenceEmbedder().fit_transform(prompts["question"])
     joined = join_embeddings(asked, rl.SurfaceFeatures().fit_transform(prompts["question"]))
     length = prompts.groupby("dataset")["question"].transform(lambda q: pd.qcut(q.str.len(), 3, labels=False))
     by_length = prompts["dataset"] + ", third " + length.astype(str)
     routers = {
-        "RouterBench's kNN (k = 40, unweighted, mean costs)": (rl.KNNRouter(40, cost_estimate="mean"), plain, None),
-        "the same on the question and its looks": (rl.KNNRouter(40, cost_estimate="mean"), joined, None),
+        "RouterBench's kNN (k = 40, unweighted, mean costs)": (rl.KNNRouter(40, cost_estimate="mean"), asked, None),
+        "the same with the question's looks": (rl.KNNRouter(40, cost_estimate="mean"), joined, None),
         "kNN, k = 200": (rl.KNNRouter(200), joined, None),
         "intents = data set": (rl.IntentRouter(15), joined, prompts["dataset"]),
         "intents = data set x third of length": (rl.IntentRouter(40), joined, by_length),
@@ -54,7 +54,7 @@ def main() -> None:
         for name, (router, X, intents) in routers.items()
     }
     theirs = next(iter(sweeps.values()))
-    peer = {True: theirs, False: sweeps["the same on the question and its looks"]}
+    peer = {True: theirs, False: sweeps["the same with the question's looks"]}
     print(f"n = {len(quality):,} prompts, {quality.shape[1]} models, 5 folds; {[str(w.message) for w in caught]}")
     print(f"GPT-4 alone: quality {quality[BASELINE].mean():.4f}, {1000 * cost[BASELINE].mean():.3f} USD per 1,000\n")
     head = (
@@ -72,7 +72,7 @@ def main() -> None:
         choices = rl.held_out_choices(router, X, **options, intents=intents, max_quality_loss=MARGIN)
         claim = rl.savings(choices, **options, margin=MARGIN)
         zero = rl.aiq_difference(sweeps[name], "zero_router", quality, cost)
-        ahead = rl.aiq_difference(sweeps[name], peer[X is plain], quality, cost)
+        ahead = rl.aiq_difference(sweeps[name], peer[X is asked], quality, cost)
         costs = [
             f"{100 * (1 - s.estimate):.0f} [{100 * (1 - s.high):.0f}, {100 * (1 - s.low):.0f}]" for s in (near, level)
         ]

@@ -6,8 +6,11 @@ import importlib.util
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+import routerlab as rl
 
 ROOT = Path(__file__).parents[1]
 # label.ipynb is an app that Voila serves, not a story.
@@ -83,3 +86,23 @@ def test_pictures_and_stderr_are_no_numbers():
         ]
     )
     assert execute.texts(cell) == "**0.5**"
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_no_published_text_is_in_a_notebook(published_data):
+    alpaca = rl.fetch_alpaca_eval(["claude-2.1"])
+    published = [alpaca.prompts["prompt"], alpaca.responses["response"], rl.fetch_auto_j().prompts["prompt"]]
+    published += [rl.fetch_routellm("mmlu").prompts["prompt"], rl.fetch_routerbench().prompts["question"]]
+    openings = {text.strip()[:40] for text in pd.concat(published) if len(text.strip()) >= 40}
+    assert len(openings) > 10_000
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        outputs = [str(dict(o, data=no_pictures(o))) for cell in cells for o in cell.get("outputs", [])]
+        shown = "\n".join([*(cell.source for cell in cells), *outputs])
+        found = [opening for opening in openings if opening in shown or repr(opening)[1:-1] in shown]
+        assert not found, f"{path.name} shows {len(found)} published texts"
+
+
+def no_pictures(output: nbformat.NotebookNode) -> dict[str, str]:
+    return {kind: text for kind, text in output.get("data", {}).items() if not kind.startswith("image/")}
