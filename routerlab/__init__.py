@@ -9,7 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from routerlab.completions import Endpoint, collect_responses
+    from routerlab.completions import (
+        Endpoint,
+        collect_responses,
+    )
     from routerlab.datasets import (
         fetch_alpaca_eval,
         fetch_auto_j,
@@ -54,11 +57,15 @@ if TYPE_CHECKING:
         set_operating_point,
         zero_router,
     )
-<<<<<<< HEAD
-    from routerlab.holdout import held_out_choices
-=======
-    from routerlab.judging import PairwiseJudge, judge_trust, ppi_rate, ppi_win_rate
->>>>>>> judge
+    from routerlab.holdout import (
+        held_out_choices,
+    )
+    from routerlab.judging import (
+        PairwiseJudge,
+        judge_trust,
+        ppi_rate,
+        ppi_win_rate,
+    )
     from routerlab.plotting import (
         plot_embedding_map,
         plot_frontier,
@@ -66,8 +73,15 @@ if TYPE_CHECKING:
         plot_ratings,
         plot_savings,
     )
-    from routerlab.pricing import add_cost, price
-    from routerlab.ratings import BradleyTerry, best_models, rate
+    from routerlab.pricing import (
+        add_cost,
+        price,
+    )
+    from routerlab.ratings import (
+        BradleyTerry,
+        best_models,
+        rate,
+    )
     from routerlab.routers import (
         IntentRouter,
         KNNRouter,
@@ -85,7 +99,11 @@ if TYPE_CHECKING:
         check_responses,
         pivot_outcomes,
     )
-    from routerlab.serving import AsyncRoutedClient, RoutedClient, read_captured
+    from routerlab.serving import (
+        AsyncRoutedClient,
+        RoutedClient,
+        read_captured,
+    )
 
 __version__ = "0.1.0"
 
@@ -138,16 +156,13 @@ _NAMES = {
         "set_operating_point",
         "zero_router",
     ),
-<<<<<<< HEAD
     "holdout": ("held_out_choices",),
-=======
     "judging": (
         "PairwiseJudge",
         "judge_trust",
         "ppi_rate",
         "ppi_win_rate",
     ),
->>>>>>> judge
     "plotting": (
         "plot_embedding_map",
         "plot_frontier",
@@ -198,16 +213,8 @@ __all__ = [
     "KNNRouter",
     "LsaEmbedder",
     "OutcomeEmbedder",
-<<<<<<< HEAD
-<<<<<<< HEAD
-    "RoutedClient",
-=======
-    "PairwiseJudge",
->>>>>>> judge
-=======
     "PairwiseJudge",
     "RoutedClient",
->>>>>>> serve
     "Router",
     "SentenceEmbedder",
     "SimilarityWeightedRouter",
@@ -257,12 +264,9 @@ __all__ = [
     "plot_model_share",
     "plot_ratings",
     "plot_savings",
-<<<<<<< HEAD
-    "predictability",
-=======
     "ppi_rate",
     "ppi_win_rate",
->>>>>>> judge
+    "predictability",
     "price",
     "random_mix",
     "rate",
