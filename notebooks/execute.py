@@ -8,7 +8,7 @@ Key numbers are the text outputs of cells tagged ``numbers``. Words must be the 
 counts. Other numbers may differ by 0.01 or 2%, whichever is more, since another machine's rounding swaps a neighbour
 here and there; 36.2% counts as 0.362, and a second tag such as ``tolerance=0.3`` widens 0.01.
 
-A notebook on published data that is absent stops in its first cell (`routerlab.datasets.fetch_or_stop`). That is no
+A notebook on published data that is absent stops where it would read it (`routerlab.datasets.fetch_or_stop`). That is no
 failure, unless ROUTERLAB_DATA is set.
 """
 
@@ -35,7 +35,7 @@ NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(\.\d*)?(e[-+]?\d+)?(%)?")
 
 
 class Stopped(Exception):  # noqa: N818
-    """The notebook ended in its first cell, for lack of published data."""
+    """The notebook ended early, for lack of published data."""
 
 
 def execute(path: Path) -> Any:
@@ -153,7 +153,7 @@ def run(path: Path, arguments: argparse.Namespace) -> bool:
     try:
         notebook = execute(path)
     except Stopped as stop:
-        print(f"{path}: stopped in its first cell, published data is absent", flush=True)
+        print(f"{path}: stopped, published data is absent", flush=True)
         if os.environ.get("ROUTERLAB_DATA"):
             print(f"ROUTERLAB_DATA is set, so it should be there. {stop}", file=sys.stderr)
             return False

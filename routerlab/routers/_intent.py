@@ -30,7 +30,8 @@ class IntentRouter(NeighborRouter):
     willingness_to_pay : float, default infinity
         USD that one unit of quality is worth on one request.
     min_similarity, fallback
-        See `KNNRouter`.
+        See `KNNRouter`. In an intent embedding everything resembles some intent, keyboard noise as well: judge by
+        similarity in the plain sentence embedding instead.
 
     Attributes
     ----------
