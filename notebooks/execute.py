@@ -52,7 +52,7 @@ def execute(path: Path) -> Any:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     try:
-        NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}).execute()
+        NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(path.parent)}}).execute()
     except CellExecutionError as error:
         if error.ename == "StopNotebook":
             raise Stopped(error.evalue) from None

@@ -13,7 +13,7 @@ from routerlab.schema import DroppedRowsWarning
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 
 
-@pytest.mark.timeout(1500)  # a machine that has not embedded these 14,042 prompts before needs minutes
+@pytest.mark.timeout(3000)  # a machine that has not embedded these 14,042 prompts before needs minutes
 def test_mmlu_apgr_and_cpt(published_data):
     data = rl.fetch_routellm("mmlu")
     quality, cost = rl.pivot_outcomes(data.outcomes)
