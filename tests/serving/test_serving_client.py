@@ -12,6 +12,7 @@ import numpy as np
 import openai
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
@@ -58,6 +59,25 @@ def test_willingness_to_pay_comes_from_the_call_the_name_or_the_router(make, ser
     seen = read_captured(make.path).calls["willingness_to_pay"].tolist()
     assert seen == [1e-4, 1e-4, 0.0, float("inf"), 0.1]
     assert all(set(asked.body) <= {"messages", "model"} for asked in server.asked)
+
+
+@pytest.mark.parametrize("kind", ["knn", "abstaining", "intent", "ridge"])
+def test_the_choice_is_the_routers_own_whatever_the_router(embedder, local, kind):
+    X, intents = embedder.transform(EASY + HARD), pd.Series(["cook"] * 4 + ["code"] * 4)
+    quality = pd.DataFrame({"small": [0.9] * 4 + [0.2] * 4, "large": [0.9] * 8})
+    cost = pd.DataFrame({"small": [0.0001] * 8, "large": [0.01] * 8})
+    routers = {
+        "knn": lambda: rl.KNNRouter(3, willingness_to_pay=0.05).fit(X, quality, cost=cost),
+        "abstaining": lambda: rl.KNNRouter(3, willingness_to_pay=0.05, min_similarity=0.6, fallback="large").fit(
+            X, quality, cost=cost
+        ),
+        "intent": lambda: rl.IntentRouter(3, willingness_to_pay=0.05).fit(X, intents, quality=quality, cost=cost),
+        "ridge": lambda: rl.Router(Ridge(0.1), willingness_to_pay=0.05).fit(X, quality, cost=cost),
+    }
+    router = routers[kind]()
+    client = RoutedClient(router, embedder, client=local)
+    prompts = [*EASY, *HARD, "Boil an egg", "Python and SQL", "水煮蛋"]
+    assert [client.route(prompt).chosen for prompt in prompts] == router.predict(embedder.transform(prompts)).tolist()
 
 
 def test_order_of_fallback_is_the_rule_applied_again_and_again():
