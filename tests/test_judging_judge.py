@@ -17,7 +17,7 @@ import pytest
 from llm_server import LLMServer
 
 from routerlab import TableError, rate
-from routerlab.completions import CollectionWarning, Endpoint
+from routerlab.completions import CollectionWarning, Endpoint, EndpointRefused
 from routerlab.judging import PairwiseJudge, combine_orders, judge_messages, judge_trust
 
 PRICES = {"judge-model": (1.0, 2.0)}
@@ -264,6 +264,16 @@ def test_keys_show_nowhere(tmp_path):
     assert not any(key in text for text in shown)
     assert "127.0.0.1" in repr(judge)
     assert "very-secret" not in repr(PairwiseJudge(None, Endpoint("m", client=server.client(api_key=key))))
+
+
+def test_a_wrong_key_stops_the_run_at_once(tmp_path):
+    prompts, responses = tables()
+    with LLMServer(reply=longer, api_key="sk-right-0123456789") as server:
+        judge = PairwiseJudge(server.client(api_key="sk-wrong-0123456789"), "judge-model")
+        with pytest.raises(EndpointRefused, match="401") as refused:
+            judge.judge(prompts, responses, path=tmp_path / "j.jsonl", progress=False)
+        assert "sk-wrong" not in str(refused.value)
+        assert len(server.asked) == 1
 
 
 def test_a_judge_with_faults_around_it_asks_nothing_twice(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +89,7 @@ def test_a_judge_by_chance_is_said_to_be_one():
     assert good.kappa.ci_low > 0.7 and "beyond chance" in good.verdict
     same = judge_trust(judge.assign(winner="tie"), human.assign(winner="tie"))
     assert np.isnan(same.kappa.value) and "not measured" in same.verdict and same.decided is None
+    assert np.isnan(judge_trust(judge.assign(winner="tie"), human).kappa.value), "0 by construction: it says nothing"
     assert same.agreement.share == 1 and same.agreement.ci_low == pytest.approx(300 / (300 + 1.96**2), abs=1e-3)
 
 
@@ -132,6 +135,8 @@ def test_position_bias_and_consistency_from_long_and_wide_tables():
     fair, _, human = both_orders(400, 0.0)
     report = judge_trust(fair, human)
     assert report.position.left.share == 0.5 and report.consistency.same.share == 1
+    stubborn, _, human = both_orders(400, 0.9)
+    assert "follows position, not content" in judge_trust(stubborn, human).verdict
     once = judge_trust(fair.head(400), human)
     assert once.consistency is None
     assert judge_trust(fair.assign(winner="tie"), human).position is None
@@ -187,7 +192,7 @@ def test_the_report_says_how_it_was_made_and_escapes_names():
     for words in ("Judge <llm>", "7 verdicts, left out", "200 resamples", "[simulated: seed 0]", "Cohen's kappa"):
         assert words in text
     assert "&lt;llm&gt;" in html and "<llm>" not in html
-    assert "color:" not in html and "#fff" not in html, "takes its colours from the page, dark or light"
+    assert set(re.findall("color:([^;]*);", html)) == {"inherit"}, "takes its colours from the page, dark or light"
     assert repr(report) == text
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ MAY_IMPORT = {
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "disk"},
     "serving": {"schema", "decision", "pricing", "disk", "completions"},
 }
+
+
+def test_what_may_be_imported_has_no_circle():
+    order = list(TopologicalSorter(MAY_IMPORT).static_order())  # raises CycleError if there is one
+    assert order.index("schema") < order.index("ratings") < order.index("labeling") < order.index("judging")
 
 
 def part_of(path: Path) -> str:

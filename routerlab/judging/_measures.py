@@ -12,6 +12,7 @@ from routerlab.evaluation import percentile_interval, resampled_sums
 from routerlab.judging._units import KEY, SCORE
 from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented
 from routerlab.ratings import wilson
+from routerlab.schema import reject, shown
 
 Floats = NDArray[np.float64]
 KINDS = ("model_a", "tie", "model_b")
@@ -24,7 +25,7 @@ class Estimate:
     Attributes
     ----------
     value, ci_low, ci_high : float
-        NaN where the data do not define it, such as kappa where all verdicts are equal.
+        NaN where the data do not define it, such as kappa where people or the judge have one verdict only.
     """
 
     value: float
@@ -33,6 +34,8 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return the number and its interval."""
+        if np.isnan(self.value):
+            return "not defined: people or the judge gave one verdict only"
         return f"{self.value:.2f} [{self.ci_low:.2f}, {self.ci_high:.2f}]"
 
 
@@ -62,7 +65,7 @@ class LengthBias:
             f"{100 * e.value:+.1f} [{100 * e.ci_low:+.1f}, {100 * e.ci_high:+.1f}]"
             for e in (self.judge, self.human, self.difference)
         )
-        return f"twice the length moves the win rate by {judge} points with the judge, {human} with people: {more} more"
+        return f"twice the length moves the win rate by {judge} points (judge), {human} (people); difference {more}"
 
 
 def clustered_share(hits: Floats, of: Floats, cluster: NDArray[np.intp], confidence: float) -> Share:
@@ -99,12 +102,17 @@ def joined(judge: pd.DataFrame, human: pd.DataFrame) -> pd.DataFrame:
 
 
 def kappa(matrix: Floats) -> Floats:
-    """Cohen's kappa of confusion matrices (..., 3, 3); NaN where both sides have one verdict only."""
+    """Cohen's kappa of confusion matrices (..., 3, 3).
+
+    NaN where either side has one verdict only: kappa would be 0 whatever the other said, or not defined at all.
+    """
     total = matrix.sum(axis=(-2, -1))
+    people, judge = matrix.sum(axis=-1), matrix.sum(axis=-2)
     seen = np.trace(matrix, axis1=-2, axis2=-1) / total
-    chance = (matrix.sum(axis=-1) * matrix.sum(axis=-2)).sum(axis=-1) / total**2
+    chance = (people * judge).sum(axis=-1) / total**2
+    several = ((people > 0).sum(axis=-1) > 1) & ((judge > 0).sum(axis=-1) > 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(chance < 1 - 1e-12, (seen - chance) / (1 - chance), np.nan)
+        return np.where(several, (seen - chance) / (1 - chance), np.nan)
 
 
 def kappa_estimate(
@@ -199,6 +207,43 @@ def length_bias(
     judge, human = (_interval(float(slopes[k]), draws[:, k], confidence, len(sums)) for k in (0, 1))
     more = _interval(float(slopes[0] - slopes[1]), draws[:, 0] - draws[:, 1], confidence, len(sums))
     return LengthBias(judge, human, more, len(x))
+
+
+def agreement(matrices: Floats, prompts: NDArray[np.intp], confidence: float) -> Share:
+    """Share of verdicts on the diagonal."""
+    return clustered_share(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), prompts, confidence)
+
+
+def by_intent(
+    units: pd.DataFrame,
+    matrices: Floats,
+    by: pd.Series,
+    confidence: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Agreement and kappa for each intent; prompts that `by` does not know are left out."""
+    if not by.index.is_unique:
+        reject("'by'", "has more than one row for a prompt_id.", "Keep one intent for each prompt.")
+    intents = units["prompt_id"].map(by)
+    if not intents.notna().any():
+        reject("'by'", f"knows none of the prompts, such as {shown(units['prompt_id'], 2)}.", "Index it by prompt_id.")
+    rows = {}
+    for intent in sorted(intents.dropna().unique(), key=str):
+        mine = (intents == intent).to_numpy()
+        prompts = pd.factorize(units.loc[mine, "prompt_id"])[0]
+        share = agreement(matrices[mine], prompts, confidence)
+        kappa = kappa_estimate(matrices[mine], prompts, confidence, n_resamples, rng)
+        rows[intent] = {
+            "n": int(mine.sum()),
+            "agreement": share.share,
+            "agreement_low": share.ci_low,
+            "agreement_high": share.ci_high,
+            "kappa": kappa.value,
+            "kappa_low": kappa.ci_low,
+            "kappa_high": kappa.ci_high,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by.name or "intent")
 
 
 def _by_cluster(values: Floats, cluster: NDArray[np.intp]) -> Floats:

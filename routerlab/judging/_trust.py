@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from routerlab.judging._measures import (
     KINDS,
     Estimate,
     LengthBias,
-    clustered_share,
+    agreement,
+    by_intent,
     confusion,
     consistency,
     correlation,
@@ -101,8 +101,14 @@ class JudgeReport:
     @property
     def verdict(self) -> str:
         """What the agreement comes to, in words."""
+        swapped = self.consistency
+        if swapped and swapped.n_same_side > swapped.same.n / 2:
+            return (
+                "follows position, not content: the same side won both times in "
+                f"{swapped.n_same_side:,} of {swapped.same.n:,} pairs shown in both orders"
+            )
         if not np.isfinite(self.kappa.ci_low):
-            return "not measured: verdicts that are all equal say nothing about agreement"
+            return "agreement beyond chance not measured: people or the judge gave one verdict only"
         if self.kappa.ci_low <= 0:
             return "not shown to agree with people more often than chance would"
         return (
@@ -146,7 +152,8 @@ class JudgeReport:
         )
         box = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em"
         by = "" if self.by is None else self.by.round(2).to_html(escape=True, border=0)
-        return f'<div style="{box}"><b>Judge {escape(self.judge)}</b><table>{rows}</table>{by}</div>'
+        tables = f"<table>{rows}</table>{by}".replace("<table", '<table style="color:inherit;font:inherit"')
+        return f'<div style="{box}"><b>Judge {escape(self.judge)}</b>{tables}</div>'
 
 
 def judge_trust(
@@ -235,13 +242,13 @@ def judge_trust(
         judge=name,
         n_pairs=len(units),
         n_prompts=int(prompts.max()) + 1,
-        agreement=_agreement(matrices, prompts, confidence),
-        decided=_agreement(matrices[:, ::2, ::2], prompts, confidence) if matrices[:, ::2, ::2].any() else None,
+        agreement=agreement(matrices, prompts, confidence),
+        decided=agreement(matrices[:, ::2, ::2], prompts, confidence) if matrices[:, ::2, ::2].any() else None,
         kappa=kappa_estimate(matrices, prompts, confidence, n_resamples, rng),
         people=human_agreement(people, confidence),
         correlation=correlation(matrices),
         confusion=counts,
-        by=None if by is None else _by_intent(units, matrices, by, confidence, n_resamples, rng),
+        by=None if by is None else by_intent(units, matrices, by, confidence, n_resamples, rng),
         position=position(shown_once, confidence),
         consistency=consistency(shown_once, confidence),
         length=None if checked is None else length_bias(units, checked, confidence, n_resamples, rng),
@@ -262,39 +269,3 @@ def _one_judge(judge: pd.DataFrame) -> str:
             "Measure one at a time: judge_trust(votes[votes.judge == name], human).",
         )
     return str(names[0]) if names else "(unnamed)"
-
-
-def _agreement(matrices: NDArray[np.float64], prompts: NDArray[np.intp], confidence: float) -> Share:
-    return clustered_share(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), prompts, confidence)
-
-
-def _by_intent(
-    units: pd.DataFrame,
-    matrices: NDArray[np.float64],
-    by: pd.Series,
-    confidence: float,
-    n_resamples: int,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Agreement and kappa for each intent; prompts that `by` does not know are left out."""
-    if not by.index.is_unique:
-        reject("'by'", "has more than one row for a prompt_id.", "Keep one intent for each prompt.")
-    intents = units["prompt_id"].map(by)
-    if not intents.notna().any():
-        reject("'by'", f"knows none of the prompts, such as {shown(units['prompt_id'], 2)}.", "Index it by prompt_id.")
-    rows = {}
-    for intent in sorted(intents.dropna().unique(), key=str):
-        mine = (intents == intent).to_numpy()
-        prompts = pd.factorize(units.loc[mine, "prompt_id"])[0]
-        share = _agreement(matrices[mine], prompts, confidence)
-        kappa = kappa_estimate(matrices[mine], prompts, confidence, n_resamples, rng)
-        rows[intent] = {
-            "n": int(mine.sum()),
-            "agreement": share.share,
-            "agreement_low": share.ci_low,
-            "agreement_high": share.ci_high,
-            "kappa": kappa.value,
-            "kappa_low": kappa.ci_low,
-            "kappa_high": kappa.ci_high,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by.name or "intent")
