@@ -335,13 +335,14 @@ def test_money_is_the_servers_own_count(make, server):
     assert read_captured(make.path).calls["cost_source"].iloc[-1] == "reply"
 
 
-def test_keys_show_nowhere(router, embedder, tmp_path, recwarn):
+@pytest.mark.parametrize("key", [KEY, lambda: KEY], ids=["text", "function"])
+def test_keys_show_nowhere(router, embedder, tmp_path, recwarn, key):
     faults = ["401", "500", "429", "402", "403"]
     path = tmp_path / "c.jsonl"
     with LLMServer(
         script=lambda asked: faults[(asked.number - 1) % 5], reply=lambda body: f"my key is {KEY}"
     ) as server:
-        local = server.client(api_key=KEY)
+        local = server.client(api_key=key)
         client = RoutedClient(router, embedder, client=local, capture=path)
         shown = [repr(client), repr(client._service.endpoints)]
         for _ in range(6):
@@ -355,6 +356,14 @@ def test_keys_show_nowhere(router, embedder, tmp_path, recwarn):
     shown += [path.read_text(), *(str(w.message) for w in recwarn)]
     assert not [text for text in shown if KEY in text]
     assert "[key]" in path.read_text() and len(path.read_text().splitlines()) == 9
+
+
+def test_a_placeholder_for_a_key_changes_no_text(router, embedder, server, tmp_path):
+    with server.client(api_key="e") as local:
+        client = RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
+        text = ask(client, EASY[0]).choices[0].message.content
+    captured = read_captured(tmp_path / "c.jsonl")
+    assert (captured.responses["response"].tolist(), captured.prompts["prompt"].tolist()) == ([text], [EASY[0]])
 
 
 def test_many_threads_at_once_over_a_server_that_misbehaves(make, server):
