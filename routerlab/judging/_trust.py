@@ -152,7 +152,8 @@ class JudgeReport:
         )
         box = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em"
         by = "" if self.by is None else self.by.round(2).to_html(escape=True, border=0)
-        return f'<div style="{box}"><b>Judge {escape(self.judge)}</b><table>{rows}</table>{by}</div>'
+        tables = f"<table>{rows}</table>{by}".replace("<table", '<table style="color:inherit;font:inherit"')
+        return f'<div style="{box}"><b>Judge {escape(self.judge)}</b>{tables}</div>'
 
 
 def judge_trust(

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routerlab.completions import Failure, Models, Reply, read_reply, resolve_models, secrets_of
+from routerlab.completions import Failure, Models, Reply, read_reply, resolve_models
 from routerlab.pricing import Prices
 from routerlab.schema import reject
 from routerlab.serving._calls import Call, Opened, Service, Whole
 from routerlab.serving._capture import CaptureLog, Redact, now
 from routerlab.serving._decide import ROUTED, Chooser, Decision
-from routerlab.serving._failures import unusable
+from routerlab.serving._failures import Secrets, unusable
 from routerlab.serving._prompts import last_user_text
 from routerlab.serving._streams import begins
 
@@ -65,7 +65,7 @@ class BaseClient:
         )
         every = [endpoint for served in resolved.values() for endpoint in served]
         clients = {id(endpoint): self._without_retries(endpoint) for endpoint in every}
-        secrets = sorted({secret for endpoint in every for secret in secrets_of(endpoint.client)})
+        secrets = Secrets(clients.values())
         log = None
         if capture is not None:
             log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)

@@ -18,7 +18,7 @@ from routerlab.completions import Endpoint, Failure, account, scrub
 from routerlab.serving._capture import CaptureLog, Record, now
 from routerlab.serving._decide import Chooser, Decision
 from routerlab.serving._errors import EndpointWarning
-from routerlab.serving._failures import failure_of, without_keys
+from routerlab.serving._failures import Secrets, failure_of, without_keys
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Service:
     chooser: Chooser
     endpoints: Mapping[str, Sequence[Endpoint]]
     clients: Mapping[int, Any]  # id of an endpoint -> its client, without retries of its own
-    secrets: Sequence[str]
+    secrets: Secrets
     log: CaptureLog | None
     timeout_s: float | None
 
@@ -186,7 +186,7 @@ class Service:
                 first = first or error
                 if not self._goes_on(call, error):
                     yield Work(partial(self.write, call.record(error=call.failures[-1]["error"])))
-                    raise without_keys(error, self.secrets) from error.__cause__
+                    raise without_keys(error, self.secrets()) from error.__cause__
             except BaseException:  # a cancelled task, Ctrl-C: what was sent may be on the bill
                 self.write(call.record(error="cancelled"))
                 raise
@@ -202,7 +202,7 @@ class Service:
     def _goes_on(self, call: Call, error: Exception) -> bool:
         """Note a failure; whether it is the endpoint's, so that the next one may answer."""
         failure = failure_of(error)
-        message = scrub(failure.message, self.secrets)
+        message = scrub(failure.message, self.secrets())
         call.fail(failure, message)
         if failure.closes:
             where = call.failures[-1]["served_by"]
@@ -215,7 +215,7 @@ class Service:
             error = RuntimeError("no endpoint was asked")
         for failed in call.failures[1:]:
             error.add_note(f"then {failed['model']} ({failed['served_by']}): {failed['message']}")
-        return without_keys(error, self.secrets)
+        return without_keys(error, self.secrets())
 
     def _body(
         self, endpoint: Endpoint, messages: Sequence[Any], params: Mapping[str, Any], stream: bool

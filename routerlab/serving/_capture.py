@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from routerlab.serving._errors import CaptureWarning
 FORMAT, VERSION = "routerlab-captures", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every file begins
 _TEXTS = ("prompt", "response", "note", "message")
+_KEY = 12  # characters; what is shorter ("unused", "EMPTY") is no key, and may be a word of the text
 _LOCK_S = 2.0  # a reply does not wait longer for another process that writes
 
 Record = dict[str, Any]
@@ -38,8 +39,8 @@ class CaptureLog:
         Whether prompts, responses and notes are written.
     sync : bool
         Whether each record is on the disk before the reply is handed over.
-    secrets : iterable of str
-        Values that never reach the file.
+    secrets : callable
+        Returns the values that never reach the file.
 
     Attributes
     ----------
@@ -53,14 +54,20 @@ class CaptureLog:
     """
 
     def __init__(
-        self, path: str | Path, *, redact: Redact | None, store_text: bool, sync: bool, secrets: Iterable[str] = ()
+        self,
+        path: str | Path,
+        *,
+        redact: Redact | None,
+        store_text: bool,
+        sync: bool,
+        secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self.path = Path(path)
         self.redact = redact
         self.store_text = store_text
         self.sync = sync
         self.n_lost = 0
-        self._secrets = sorted({json.dumps(s)[1:-1] for s in secrets if s}, key=len, reverse=True)
+        self._secrets = secrets
         self._one_at_a_time = threading.Lock()
         self._lock = file_lock(self.path, _LOCK_S)
         if self.path.is_file():
@@ -94,10 +101,8 @@ class CaptureLog:
         if redacted is None:
             return None
         whole = {**dict(redacted), "type": record["type"], "request_id": record["request_id"]}
-        text = json.dumps(_plain(whole), allow_nan=False)
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        return (text + "\n").encode("ascii")
+        keys = sorted((s for s in self._secrets() if len(s) >= _KEY), key=len, reverse=True)
+        return (json.dumps(_plain(whole, keys), allow_nan=False) + "\n").encode("ascii")
 
     def _append(self, line: bytes) -> None:
         torn = _torn(self.path)
@@ -159,10 +164,14 @@ def _without_texts(value: Any) -> Any:
     return [_without_texts(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _plain(value: Any) -> Any:
-    """Say in JSON what it has no numbers for: null for a cost that nobody knows, 'inf' for a willingness to pay."""
+def _plain(value: Any, keys: Sequence[str]) -> Any:
+    """Take keys out, and say what JSON has no numbers for: null for a cost that nobody knows, 'inf' for a WTP."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else repr(value)
+    if isinstance(value, str):
+        for key in keys:
+            value = value.replace(key, "[key]")
+        return value
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+        return {str(k): _plain(v, keys) for k, v in value.items()}
+    return [_plain(v, keys) for v in value] if isinstance(value, list | tuple) else value

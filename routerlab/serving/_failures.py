@@ -6,7 +6,20 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from routerlab.completions import Failure, read_error, read_reply, scrub
+from routerlab.completions import Failure, read_error, read_reply, scrub, secrets_of
+
+
+class Secrets:
+    """Keys of clients, all that were used so far: one that a function makes is known only once it was used."""
+
+    def __init__(self, clients: Iterable[Any]) -> None:
+        self._clients = list(clients)
+        self._known: set[str] = set()
+
+    def __call__(self) -> set[str]:
+        """Return what must never show."""
+        self._known = self._known | {secret for client in self._clients for secret in secrets_of(client)}
+        return self._known
 
 
 def unusable(response: Any, failure: Failure) -> Exception:

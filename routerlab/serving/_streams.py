@@ -80,7 +80,7 @@ class BaseStream:
     def _broken(self, error: Exception) -> str:
         """Note an error after the first token: it is the caller's to handle, since half an answer is out."""
         failure = failure_of(error)
-        without_keys(error, self._service.secrets)
+        without_keys(error, self._service.secrets())
         return f"broke off: {'HTTP ' + str(failure.status) if failure.status else type(error).__name__}"
 
     def _left(self) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 import openai
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
@@ -58,6 +59,25 @@ def test_willingness_to_pay_comes_from_the_call_the_name_or_the_router(make, ser
     seen = read_captured(make.path).calls["willingness_to_pay"].tolist()
     assert seen == [1e-4, 1e-4, 0.0, float("inf"), 0.1]
     assert all(set(asked.body) <= {"messages", "model"} for asked in server.asked)
+
+
+@pytest.mark.parametrize("kind", ["knn", "abstaining", "intent", "ridge"])
+def test_the_choice_is_the_routers_own_whatever_the_router(embedder, local, kind):
+    X, intents = embedder.transform(EASY + HARD), pd.Series(["cook"] * 4 + ["code"] * 4)
+    quality = pd.DataFrame({"small": [0.9] * 4 + [0.2] * 4, "large": [0.9] * 8})
+    cost = pd.DataFrame({"small": [0.0001] * 8, "large": [0.01] * 8})
+    routers = {
+        "knn": lambda: rl.KNNRouter(3, willingness_to_pay=0.05).fit(X, quality, cost=cost),
+        "abstaining": lambda: rl.KNNRouter(3, willingness_to_pay=0.05, min_similarity=0.6, fallback="large").fit(
+            X, quality, cost=cost
+        ),
+        "intent": lambda: rl.IntentRouter(3, willingness_to_pay=0.05).fit(X, intents, quality=quality, cost=cost),
+        "ridge": lambda: rl.Router(Ridge(0.1), willingness_to_pay=0.05).fit(X, quality, cost=cost),
+    }
+    router = routers[kind]()
+    client = RoutedClient(router, embedder, client=local)
+    prompts = [*EASY, *HARD, "Boil an egg", "Python and SQL", "水煮蛋"]
+    assert [client.route(prompt).chosen for prompt in prompts] == router.predict(embedder.transform(prompts)).tolist()
 
 
 def test_order_of_fallback_is_the_rule_applied_again_and_again():
@@ -315,13 +335,14 @@ def test_money_is_the_servers_own_count(make, server):
     assert read_captured(make.path).calls["cost_source"].iloc[-1] == "reply"
 
 
-def test_keys_show_nowhere(router, embedder, tmp_path, recwarn):
+@pytest.mark.parametrize("key", [KEY, lambda: KEY], ids=["text", "function"])
+def test_keys_show_nowhere(router, embedder, tmp_path, recwarn, key):
     faults = ["401", "500", "429", "402", "403"]
     path = tmp_path / "c.jsonl"
     with LLMServer(
         script=lambda asked: faults[(asked.number - 1) % 5], reply=lambda body: f"my key is {KEY}"
     ) as server:
-        local = server.client(api_key=KEY)
+        local = server.client(api_key=key)
         client = RoutedClient(router, embedder, client=local, capture=path)
         shown = [repr(client), repr(client._service.endpoints)]
         for _ in range(6):
@@ -335,6 +356,14 @@ def test_keys_show_nowhere(router, embedder, tmp_path, recwarn):
     shown += [path.read_text(), *(str(w.message) for w in recwarn)]
     assert not [text for text in shown if KEY in text]
     assert "[key]" in path.read_text() and len(path.read_text().splitlines()) == 9
+
+
+def test_a_placeholder_for_a_key_changes_no_text(router, embedder, server, tmp_path):
+    with server.client(api_key="e") as local:
+        client = RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
+        text = ask(client, EASY[0]).choices[0].message.content
+    captured = read_captured(tmp_path / "c.jsonl")
+    assert (captured.responses["response"].tolist(), captured.prompts["prompt"].tolist()) == ([text], [EASY[0]])
 
 
 def test_many_threads_at_once_over_a_server_that_misbehaves(make, server):
