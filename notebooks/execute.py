@@ -8,7 +8,7 @@ Key numbers are the text outputs of cells tagged ``numbers``. Words must be the 
 counts. Other numbers may differ by 0.01 or 2%, whichever is more, since another machine's rounding swaps a neighbour
 here and there; 36.2% counts as 0.362, and a second tag such as ``tolerance=0.3`` widens 0.01.
 
-A notebook on published data that is absent stops where it would read it (`routerlab.datasets.fetch_or_stop`). That is no
+A notebook stops where published data is absent (`routerlab.datasets.fetch_or_stop`). That is no
 failure, unless ROUTERLAB_DATA is set.
 """
 
