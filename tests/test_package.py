@@ -71,6 +71,14 @@ def test_imports_point_one_way(path):
     assert internal_imports(path) - {part} <= MAY_IMPORT[part]
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_part_reaches_into_another(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    private = [m for m in modules if m.startswith("routerlab.") and "._" in m]
+    assert not [m for m in private if m.split(".")[1] != part_of(path)]
+
+
 def test_importing_does_nothing_but_import():
     heavy = ["torch", "sentence_transformers", "transformers", "matplotlib.pyplot", "openai", "pooch", "requests"]
     heavy += ["pandas", "scipy", "sklearn", "genai_prices", "tqdm", "IPython", "ipywidgets", "anywidget"]

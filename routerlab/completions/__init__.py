@@ -11,7 +11,7 @@ from routerlab.completions._clients import async_client, check_client, secrets_o
 from routerlab.completions._collect import collect_responses
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
 from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
-from routerlab.completions._estimate import CostEstimate
+from routerlab.completions._estimate import CostEstimate, estimate_requests
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._run import arun_requests, run_requests
 from routerlab.completions._secrets import scrub
@@ -35,6 +35,7 @@ __all__ = [
     "check_client",
     "check_params",
     "collect_responses",
+    "estimate_requests",
     "host_of",
     "most_cost",
     "most_tokens",

@@ -6,14 +6,17 @@ import html
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from routerlab.completions._accounting import most_cost, most_tokens, request_cost
-from routerlab.completions._endpoint import Request
-from routerlab.completions._plan import Plan
-from routerlab.pricing import estimate_tokens, price_list_info
+from routerlab.completions._endpoint import Models, Request
+from routerlab.completions._plan import Plan, make_plan
+from routerlab.completions._settings import Settings
+from routerlab.pricing import Prices, estimate_tokens, price_list_info
 from routerlab.schema import reject
 
 ASSUMED_OUTPUT_TOKENS = 300
@@ -82,21 +85,48 @@ class CostEstimate:
         return f"{table}<p>{html.escape(self._summary())}</p><ul>{notes}</ul>"
 
 
-def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEstimate:
-    """Return what the requests of a plan would cost that the journal does not answer.
+def estimate_requests(
+    requests: Iterable[Request],
+    models: Models,
+    *,
+    path: str | Path,
+    client: Any = None,
+    prices: Prices | None = None,
+    budget_usd: float | None = None,
+    expected_output_tokens: float | None = None,
+) -> CostEstimate:
+    """Return what `run_requests` would spend on what the journal does not answer; nothing is sent or written.
+
+    Parameters
+    ----------
+    requests, models, path, client, prices, budget_usd
+        As in `run_requests`.
+    expected_output_tokens : float, optional
+        Assumed length of a reply; by default the mean of the replies in the journal, or a figure that the result names.
+
+    Returns
+    -------
+    CostEstimate
+        By model, with its assumptions.
+
+    Raises
+    ------
+    TableError
+        What `run_requests` would refuse.
 
     Examples
     --------
-    >>> from routerlab.completions import Endpoint
-    >>> from routerlab.completions._journal import Journal
-    >>> from routerlab.completions._settings import Settings
-    >>> from pathlib import Path
     >>> request = Request("small", [{"role": "user", "content": "four" * 100}], {"max_tokens": 50})
-    >>> endpoints = {"small": (Endpoint("small", price=(1, 2)),)}
-    >>> cost = estimate(Plan([request], endpoints, Journal(Path("nowhere.jsonl")), Settings()))
+    >>> cost = estimate_requests([request], ["small"], path="nowhere.jsonl", prices={"small": (1, 2)})
     >>> round(cost.expected_usd * 1e6)  # 100 tokens in, 50 out
     200
     """
+    plan = make_plan(requests, models, path, client=client, prices=prices, settings=Settings(budget_usd), dry_run=True)
+    return estimate(plan, expected_output_tokens)
+
+
+def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEstimate:
+    """Return what the requests of a plan would cost that the journal does not answer."""
     if expected_output_tokens is not None and not (
         isinstance(expected_output_tokens, int | float) and 0 <= expected_output_tokens < math.inf
     ):

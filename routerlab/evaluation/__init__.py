@@ -13,7 +13,7 @@ from routerlab.evaluation._metrics import aiq, apgr, arena_score, call_curve, cp
 from routerlab.evaluation._operating import choose_operating_point, set_operating_point
 from routerlab.evaluation._resample import percentile_interval, resampled_sums
 from routerlab.evaluation._savings import Savings, savings
-from routerlab.evaluation._scoring import score_choices
+from routerlab.evaluation._scoring import mean_interval, score_choices
 
 __all__ = [
     "Comparison",
@@ -34,6 +34,7 @@ __all__ = [
     "frontier",
     "gap_to_oracle",
     "hull",
+    "mean_interval",
     "model_share",
     "oracle",
     "percentile_interval",

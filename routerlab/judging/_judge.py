@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.completions import CollectionWarning, CostEstimate, Endpoint, Request, Run, host_of, run_requests
-from routerlab.completions._estimate import estimate
-from routerlab.completions._plan import make_plan
-from routerlab.completions._settings import Settings
+from routerlab.completions import (
+    CollectionWarning,
+    CostEstimate,
+    Endpoint,
+    Request,
+    Run,
+    estimate_requests,
+    host_of,
+    run_requests,
+)
 from routerlab.judging._orders import combine_orders, make_showings
 from routerlab.judging._prompt import FORMATS, RUBRIC, judge_messages
 from routerlab.judging._verdict import parse_verdict
@@ -161,12 +167,15 @@ class PairwiseJudge:
         """
         shown, n_left_out = make_showings(prompts, responses, pairs)
         if dry_run:
-            settings = Settings(budget_usd)
-            plan = make_plan(
-                self._requests(shown, self._formats()[0]), self._models(), path,
-                client=self.client, prices=prices, settings=settings, dry_run=True,
-            )  # fmt: skip
-            return estimate(plan, 100 if expected_output_tokens is None else expected_output_tokens)
+            return estimate_requests(
+                self._requests(shown, self._formats()[0]),
+                self._models(),
+                path=path,
+                client=self.client,
+                prices=prices,
+                budget_usd=budget_usd,
+                expected_output_tokens=100 if expected_output_tokens is None else expected_output_tokens,
+            )
         table, run, used = self._run(shown, path=path, budget_usd=budget_usd, prices=prices, **options)
         table.attrs["provenance"] = self._provenance(responses)
         judgments = combine_orders(table, self.combine)

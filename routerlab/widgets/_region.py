@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.decision import Sweep, check_wtp
-from routerlab.evaluation import frontier
-from routerlab.evaluation._scoring import mean_interval
+from routerlab.evaluation import frontier, mean_interval
 from routerlab.schema import check_model, reject, shown
 from routerlab.widgets._drawing import cost_scale
 
