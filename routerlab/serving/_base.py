@@ -17,6 +17,7 @@ from routerlab.serving._capture import CaptureLog, Redact, now
 from routerlab.serving._decide import ROUTED, Chooser, Decision
 from routerlab.serving._failures import Secrets, unusable
 from routerlab.serving._prompts import last_user_text
+from routerlab.serving._resting import Resting
 from routerlab.serving._streams import begins
 
 _REAL_ID = 20  # characters from which on a reply's id is no placeholder
@@ -56,6 +57,7 @@ class BaseClient:
         explore: float = 0.0,
         prompt_from: Callable[[Sequence[Any]], str] = last_user_text,
         timeout_s: float | None = 60.0,
+        rest_s: float = 15.0,
         random_state: int | None = None,
     ) -> None:
         models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
@@ -69,7 +71,7 @@ class BaseClient:
         log = None
         if capture is not None:
             log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)
-        self._service = Service(chooser, resolved, clients, secrets, log, timeout_s)
+        self._service = Service(chooser, resolved, clients, secrets, log, timeout_s, Resting(rest_s))
         self._seen = Seen()
         self.chat = _Namespace(completions=_Namespace(create=self._create))
 

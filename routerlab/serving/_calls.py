@@ -19,6 +19,7 @@ from routerlab.serving._capture import CaptureLog, Record, now
 from routerlab.serving._decide import Chooser, Decision
 from routerlab.serving._errors import EndpointWarning
 from routerlab.serving._failures import Secrets, failure_of, without_keys
+from routerlab.serving._resting import Resting
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Routed:
         Who answered: the model's name in ``endpoints``, and the provider's name for it and host.
     failures : tuple of dict
         What was tried before: ``model``, ``served_by``, ``error``, ``message``, ``latency_s``.
+    rested : tuple of str
+        Endpoints that would have had their turn before, and were put last since they failed a moment ago.
     """
 
     request_id: str
@@ -75,6 +78,7 @@ class Routed:
     model: str
     served_by: str
     failures: tuple[Mapping[str, Any], ...] = ()
+    rested: tuple[str, ...] = ()
 
 
 @dataclass
@@ -91,6 +95,7 @@ class Call:
     endpoint: Endpoint | None = None
     sent: float = 0.0
     failures: list[dict[str, Any]] = field(default_factory=list)
+    rested: tuple[str, ...] = ()
 
     def begin(self, model: str, endpoint: Endpoint) -> None:
         """Note that a request goes out."""
@@ -108,7 +113,7 @@ class Call:
     def routed(self) -> Routed:
         """Return what the caller is told."""
         served_by = self.endpoint.name if self.endpoint else ""
-        return Routed(self.request_id, self.decision, self.model, served_by, tuple(self.failures))
+        return Routed(self.request_id, self.decision, self.model, served_by, tuple(self.failures), self.rested)
 
     def record(
         self,
@@ -149,6 +154,7 @@ class Call:
             "total_s": ended - self.started,
             "stream": self.stream,
             "failures": list(self.failures),
+            "rested": list(self.rested),
             "error": error,
         }
 
@@ -163,6 +169,7 @@ class Service:
     secrets: Secrets
     log: CaptureLog | None
     timeout_s: float | None
+    resting: Resting
 
     def write(self, record: Record) -> None:
         """Capture a record, if captures are wanted."""
@@ -177,7 +184,9 @@ class Service:
         decision = yield Work(partial(self.chooser.decide, messages, model, wtp))
         call = Call(decision, stream, started, routing_s=time.perf_counter() - started)
         first: Exception | None = None
-        for name, endpoint in ((n, e) for n in decision.order for e in self.endpoints[n]):
+        turns = [(n, e) for n in decision.order for e in self.endpoints[n]]
+        call.rested = tuple(e.name for _, e in turns if self.resting.rests(e))
+        for name, endpoint in self.resting.last(turns):
             call.begin(name, endpoint)
             body = self._body(endpoint, messages, params, stream)
             try:
@@ -191,6 +200,7 @@ class Service:
                 self.write(call.record(error="cancelled"))
                 raise
             else:
+                self.resting.wake(endpoint)
                 if isinstance(answer, Whole):
                     usage = answer.completion.usage
                     record = call.record(response=answer.text, finish_reason=answer.finish_reason, usage=usage)
@@ -207,7 +217,10 @@ class Service:
         if failure.closes:
             where = call.failures[-1]["served_by"]
             warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=2)
-        return failure.again or failure.closes
+        goes_on = failure.again or failure.closes
+        if goes_on and call.endpoint:
+            self.resting.note(call.endpoint, failure)
+        return goes_on
 
     def _all_failed(self, call: Call, error: Exception | None) -> Exception:
         """Return the error of the first endpoint, as the SDK would raise it, with the others' as notes."""

@@ -26,7 +26,7 @@ _CALL_COLUMNS = (
     "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
     "provenance",
     "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
-    "first_token_s", "total_s", "stream", "failures", "error",
+    "first_token_s", "total_s", "stream", "failures", "rested", "error",
 )  # fmt: skip
 _NUMBERS = (
     "willingness_to_pay", "propensity", "input_tokens", "output_tokens", "cost_usd", "routing_s", "latency_s",
@@ -44,7 +44,7 @@ class Captured:
     calls : DataFrame of shape (n_calls, n_columns)
         One row for each call, indexed by ``prompt_id``: when, what was asked, chosen and served, propensity, tokens,
         ``cost_usd`` and ``latency_s`` (of the request that was answered: what was lost on the way may be on the bill,
-        too), ``first_token_s``, ``routing_s``, ``total_s``, failures, error; and whatever a redaction hook added.
+        too), ``first_token_s``, ``routing_s``, ``total_s``, failures, rested, error; and what a redaction hook added.
     prompts : DataFrame
         Prompts table: ``prompt`` of each routed call whose text was stored.
     responses : DataFrame

@@ -55,6 +55,9 @@ class RoutedClient(BaseClient):
         From the messages to the text to route by. Default: the text of the last message of role ``user``.
     timeout_s : float or None, default 60
         Of each request, unless ``create`` is given ``timeout=``. None leaves it to the clients (600 s by default).
+    rest_s : float, default 15
+        An endpoint that fails is asked after all others for so many seconds (or as long as its Retry-After asks for, up
+        to 300), so that not every call waits for a provider that is down. 0: every call asks in the router's order.
     random_state : int, optional
         Seed of the exploration.
 
@@ -75,8 +78,9 @@ class RoutedClient(BaseClient):
     fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
     not continue the first one's. If all fail, the first one's error is raised, with notes on the others.
 
-    *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures). Of several choices (``n=``) the
-    first one's text is captured, and the cost of all. A stream's latency contains what its reader takes between chunks.
+    *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures, rested). Of several choices
+    (``n=``) the first one's text is captured, and the cost of all. A stream's latency contains what its reader takes
+    between chunks.
 
     *Selection.* Feedback exists only for the model that answered. See `Captured.complete` and ``explore``.
 

@@ -37,11 +37,14 @@ def local(server):
 
 @pytest.fixture
 def make(router, embedder, local, tmp_path):
-    """Make a client of the server's; its captures are at ``make.path``."""
+    """Make a client of the server's that asks in the router's order; its captures are at ``make.path``."""
 
     def client(endpoints=None, *, kind=RoutedClient, local=local, **options):
         return kind(
-            router, embedder, endpoints, **{"client": local, "prices": PRICES, "capture": client.path} | options
+            router,
+            embedder,
+            endpoints,
+            **{"client": local, "prices": PRICES, "capture": client.path, "rest_s": 0} | options,
         )
 
     client.path = tmp_path / "captured.jsonl"

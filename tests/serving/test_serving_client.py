@@ -19,6 +19,7 @@ from routerlab.completions import Endpoint
 from routerlab.decision import decide
 from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, read_captured
+from routerlab.serving import _resting as resting
 from routerlab.serving._decide import ranked
 from tests.llm_server import LLMServer, default_reply
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
@@ -148,6 +149,30 @@ def test_a_reply_that_comes_twice_is_not_taken_for_the_next_prompts(make, server
     assert [f["error"] for each in failures for f in each] == [
         "the stream ended before the first token" if streamed else "the reply to another request came again"
     ]
+
+
+def test_a_provider_that_is_down_is_asked_last_for_a_while(make, server, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(resting.time, "monotonic", lambda: clock[0])
+    server.script = failing(small="500")
+    client = make(rest_s=15)
+    replies = [ask(client, "Poach an egg?") for _ in range(3)]
+    assert [asked.model for asked in server.asked] == ["small", "large", "large", "large"]
+    assert [len(reply._routerlab.rested) for reply in replies] == [0, 1, 1]
+    assert all(reply._routerlab.decision.chosen == "small" for reply in replies)
+    assert read_captured(make.path).calls["rested"].map(len).tolist() == [0, 1, 1]
+    server.script = None
+    clock[0] += 16  # rested: it has its turn again
+    assert ask(client, "Poach an egg?").model == "small"
+    assert ask(client, "Poach an egg?")._routerlab.rested == ()
+
+
+def test_if_all_rest_all_are_asked(make, server):
+    server.script = failing(small=["500", None], large=["500", None])
+    client = make(rest_s=15)
+    with pytest.raises(openai.InternalServerError):
+        ask(client, "Poach an egg?")
+    assert ask(client, "Poach an egg?").model == "small"
 
 
 @pytest.mark.parametrize("fault", ["401", "402", "404", "quota"])
