@@ -50,6 +50,7 @@ def stop(servers: dict[str, subprocess.Popen[str]]) -> None:
 def serve_all(weights: dict[str, Path], threads: int, ports: list[int]) -> None:
     """Serve every model, say where, and wait for Ctrl-C, SIGTERM or the end of a server."""
     servers = {m: start(m, path, threads, port) for (m, path), port in zip(weights.items(), ports, strict=True)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off for jobs in the background
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         for model, server in servers.items():

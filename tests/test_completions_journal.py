@@ -30,7 +30,8 @@ from llm_server import LLMServer
 PRICES = {"small": (1.0, 2.0), "large": (10.0, 20.0)}
 PROMPTS = {f"p{k}": f"prompt {k}" for k in range(60)}
 CHILD = """
-import sys, openai, routerlab as rl
+import signal, sys, openai, routerlab as rl
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 url, path = sys.argv[1:]
 prompts = {f"p{k}": f"prompt {k}" for k in range(60)}
 rl.collect_responses(
