@@ -12,7 +12,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
-collect_ignore_glob = ["*conftest.py"]  # loaded by pytest itself, not to be collected for doctests as well
+# conftest.py is loaded by pytest itself; golden/ holds scripts that need the peers' packages, and what they printed.
+collect_ignore_glob = ["*conftest.py", "golden/*"]
 
 
 @pytest.fixture(scope="session")

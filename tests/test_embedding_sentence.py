@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 
 from routerlab.embedding import ModelNotFoundError, SentenceEmbedder, _models
 from routerlab.embedding._cache import VectorCache, text_key
+from routerlab.embedding._models import find_model, load_encoder, mean_of_layer
 from routerlab.schema import TableError
 
 WIDTH = 8
@@ -293,6 +294,16 @@ def test_a_layer_is_the_mean_of_its_token_vectors(wheel_folder, tmp_path):
     own = SentenceEmbedder(cache=False).transform(texts)  # MiniLM: the mean of the last layer
     for last in (-1, 6):
         np.testing.assert_allclose(SentenceEmbedder(layer=last, cache=False).transform(texts), own, atol=1e-6)
+    import torch
+
+    encoder = load_encoder(find_model(str(wheel_folder)), "cpu")
+    tokens = encoder.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        states = encoder[0].auto_model(**tokens, output_hidden_states=True).hidden_states
+    real = tokens["attention_mask"][..., None]
+    for layer, state in enumerate(states):  # though layers above it are not computed
+        mean = (state * real).sum(dim=1) / real.sum(dim=1)
+        np.testing.assert_allclose(mean_of_layer(encoder, texts, layer), mean.numpy(), atol=1e-6)
     third = SentenceEmbedder(layer=3, cache_dir=tmp_path)
     assert np.abs(third.transform(texts) - own).max(axis=None) > 0.05
     np.testing.assert_array_equal(third.transform(texts), third.transform(texts))

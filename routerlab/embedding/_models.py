@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import importlib.util
@@ -168,16 +169,32 @@ def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.floa
     tokens = encoder.tokenizer(
         texts, padding=True, truncation=True, max_length=encoder.max_seq_length, return_tensors="pt"
     ).to(transformer.device)
-    with torch.inference_mode():
-        states = transformer(**tokens, output_hidden_states=True).hidden_states
-    if not -len(states) <= layer < len(states):
+    n_layers = transformer.config.num_hidden_layers
+    if not -n_layers - 1 <= layer <= n_layers:
         msg = (
-            f"The 'layer' parameter must lie in [{-len(states)}, {len(states) - 1}] for this model (0: token "
-            f"embeddings, {len(states) - 1} or -1: last layer). Got {layer} instead."
+            f"The 'layer' parameter must lie in [{-n_layers - 1}, {n_layers}] for this model (0: token "
+            f"embeddings, {n_layers} or -1: last layer). Got {layer} instead."
         )
         raise ValueError(msg)
-    real = tokens["attention_mask"][..., None].to(states[layer].dtype)
-    return ((states[layer] * real).sum(dim=1) / real.sum(dim=1)).float().cpu().numpy()
+    with torch.inference_mode():
+        state = _hidden_state(transformer, tokens, layer % (n_layers + 1))
+    real = tokens["attention_mask"][..., None].to(state.dtype)
+    return ((state * real).sum(dim=1) / real.sum(dim=1)).float().cpu().numpy()
+
+
+def _hidden_state(transformer: Any, tokens: Any, layer: int) -> Any:
+    """Return a hidden layer's output; layers above it are not computed where the model is built as BERT is."""
+    import torch
+
+    encoder = getattr(transformer, "encoder", None)
+    layers = getattr(encoder, "layer", None)
+    if not isinstance(layers, torch.nn.ModuleList) or len(layers) != transformer.config.num_hidden_layers:
+        return transformer(**tokens, output_hidden_states=True).hidden_states[layer]
+    # Copies that share the weights: the model itself stays whole for whoever else uses it.
+    lower, part = copy.copy(transformer), copy.copy(encoder)
+    part._modules = {**encoder._modules, "layer": layers[:layer]}
+    lower._modules = {**transformer._modules, "encoder": part}
+    return lower(**tokens).last_hidden_state
 
 
 @contextmanager
