@@ -186,7 +186,7 @@ def _hidden_state(transformer: Any, tokens: Any, layer: int) -> Any:
     """Return a hidden layer's output; layers above it are not computed where the model is built as BERT is."""
     import torch
 
-    encoder = getattr(transformer, "encoder", None)
+    encoder: Any = getattr(transformer, "encoder", None)
     layers = getattr(encoder, "layer", None)
     if not isinstance(layers, torch.nn.ModuleList) or len(layers) != transformer.config.num_hidden_layers:
         return transformer(**tokens, output_hidden_states=True).hidden_states[layer]
