@@ -64,7 +64,7 @@ local-llm: $(LOCAL) $(TINYLLAMA)
 	$(BIN)/python data/local_llm.py --tinyllama $(TINYLLAMA)
 
 test-llm: $(LOCAL) $(TINYLLAMA)
-	$(BIN)/python -m pytest -m llm --durations=5 tests/test_local_llm.py
+	$(BIN)/python -m pytest -m llm --timeout 1800 --durations=5 tests/test_local_llm.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser and not llm"
