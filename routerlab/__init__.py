@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from routerlab.ratings import (
         BradleyTerry,
         best_models,
+        judged_outcomes,
         rate,
     )
     from routerlab.routers import (
@@ -177,6 +178,7 @@ _NAMES = {
     "ratings": (
         "BradleyTerry",
         "best_models",
+        "judged_outcomes",
         "rate",
     ),
     "routers": (
@@ -252,6 +254,7 @@ __all__ = [
     "hull",
     "join_embeddings",
     "judge_trust",
+    "judged_outcomes",
     "load_demo",
     "load_router",
     "make_routing_problem",

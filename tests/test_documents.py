@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import routerlab as rl
+from tests.llm_server import LLMServer
+
 ROOT = Path(__file__).parents[1]
 # label.ipynb is an app that Voila serves, not a story.
 NOTEBOOKS = [p for p in sorted((ROOT / "notebooks").rglob("*.ipynb")) if p.stem != "label"]
@@ -31,6 +34,34 @@ def test_readmes_ten_lines_run(capsys):
     assert len(code.strip().splitlines()) <= 12
     exec(compile(code, "README.md", "exec"), {})
     assert "saves" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
+    ten, collect, serve = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    demo = rl.load_demo().prompts.head(120)
+    demo["prompt"].reset_index().to_csv(tmp_path / "prompts.csv", index=False)
+
+    def reply(body):
+        judged = "impartial judge" in body["messages"][0]["content"]
+        return '{"rationale": "Both will do.", "verdict": "tie"}' if judged else f"I am {body['model']}."
+
+    with LLMServer(reply=reply) as server:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "planted-key-0123456789")
+        names = {"rl": rl}
+        exec(compile(collect, "README.md", "exec"), names)
+        assert names["quality"].shape == (120, 2) and (names["quality"] == 0.5).all(axis=None)
+        lines = ten.replace("demo.prompts.index", "quality.index").replace("demo.prompts", "prompts")
+        lines = lines.replace('baseline="gpt-4"', 'baseline="gpt-4.1"').splitlines()
+        kept = [line for line in lines if "load_demo" not in line and "pivot_outcomes" not in line]
+        exec(compile("\n".join(kept), "README.md", "exec"), names)
+        exec(compile(serve, "README.md", "exec"), names)
+        assert len(names["captured"].outcomes) == 1
+        n_asked = len(server.asked)
+        exec(compile(collect, "README.md", "exec"), names)
+        assert len(server.asked) == n_asked, "the second run asks nothing again"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

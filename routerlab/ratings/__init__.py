@@ -3,6 +3,7 @@
 from routerlab.ratings._best import best_models
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._checks import check_connected, check_separable
+from routerlab.ratings._outcomes import judged_outcomes
 from routerlab.ratings._rate import rate
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import centred_inverse, contrasts, information, small_sample_factor, wilson
@@ -15,6 +16,7 @@ __all__ = [
     "check_separable",
     "contrasts",
     "information",
+    "judged_outcomes",
     "rate",
     "small_sample_factor",
     "solve_bradley_terry",

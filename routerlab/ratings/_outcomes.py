@@ -1,0 +1,104 @@
+"""From judgments to each model's quality on each prompt: what routers without intents are fitted and judged on."""
+
+from __future__ import annotations
+
+import warnings
+
+import pandas as pd
+
+from routerlab.schema import DroppedRowsWarning, check_judgments, check_responses, provenance_of, reject, shown
+
+
+def judged_outcomes(judgments: pd.DataFrame, responses: pd.DataFrame, *, both_bad: float = 0.0) -> pd.DataFrame:
+    """Score each model on each prompt by the share of comparisons that it wins, and join what its response cost.
+
+    Parameters
+    ----------
+    judgments : DataFrame
+        ``prompt_id, model_a, model_b, winner``, by people, judge models, or both. All models of a prompt must have been
+        compared with each other there, as `PairwiseJudge` does.
+    responses : DataFrame
+        ``prompt_id, model, cost_usd``; optional ``latency_s``. `routerlab.add_cost` fills ``cost_usd`` from tokens.
+    both_bad : float, default 0
+        Quality that both models get from a verdict 'both_bad'. A tie is half a win.
+
+    Returns
+    -------
+    DataFrame
+        Outcomes table: ``prompt_id, model, quality, cost_usd`` (USD), for `routerlab.pivot_outcomes`.
+
+    Raises
+    ------
+    TableError
+        Bad tables; no ``cost_usd``; no prompt on which all models were compared.
+
+    Warns
+    -----
+    DroppedRowsWarning
+        How many prompts were left out because some pair of their models has no verdict: shares of wins over different
+        opponents cannot be compared.
+
+    Notes
+    -----
+    Several verdicts on one pair are averaged first, then pairs: a pair that more people looked at does not count more.
+    Quality is relative to the models compared: 0.5 on average over them without 'both_bad'. A judge's verdicts make a
+    claim about that judge's taste; `routerlab.judge_trust` says how far people share it.
+
+    Examples
+    --------
+    >>> votes = pd.DataFrame({"prompt_id": ["p1", "p2"], "model_a": "x", "model_b": "y", "winner": ["model_a", "tie"]})
+    >>> replies = pd.DataFrame({"prompt_id": ["p1", "p1", "p2", "p2"], "model": ["x", "y"] * 2, "response": "Yes."})
+    >>> judged_outcomes(votes, replies.assign(cost_usd=0.01))["quality"].tolist()
+    [1.0, 0.0, 0.5, 0.5]
+    """
+    if not 0 <= both_bad <= 1:
+        reject("'both_bad'", f"got {both_bad!r}, expected a quality from 0 to 1.", "0 says that neither is of use.")
+    votes, replies = check_judgments(judgments), check_responses(responses)
+    if "cost_usd" not in replies:
+        reject("responses table", "column 'cost_usd' is missing.", "Fill it: responses = rl.add_cost(responses).")
+    quality = _shares(votes, both_bad)
+    extra = [name for name in ("cost_usd", "latency_s") if name in replies]
+    keys = ["prompt_id", "model"]
+    joined = replies[[*keys, *extra]].merge(quality, on=keys, how="right", indicator=True, validate="one_to_one")
+    lost = joined["_merge"] != "both"
+    if lost.any():
+        reject(
+            "responses table",
+            f"has no response of {shown(joined.loc[lost, 'model'].unique())} to prompt "
+            f"{shown(joined.loc[lost, 'prompt_id'].unique())}.",
+            "Pass the responses that were judged.",
+        )
+    # In the order of the responses, so that models and prompts stand as in the user's own table.
+    table = replies[[*keys, *extra]].merge(quality, on=keys)[[*keys, "quality", *extra]]
+    provenance = provenance_of(judgments, responses)
+    table.attrs = {"provenance": provenance} if provenance else {}
+    return table
+
+
+def _shares(votes: pd.DataFrame, both_bad: float) -> pd.DataFrame:
+    """Mean score of each model over its opponents on each prompt; prompts that lack a pair are left out."""
+    won = votes["winner"].map({"model_a": 1.0, "model_b": 0.0, "tie": 0.5, "both_bad": both_bad})
+    lost = votes["winner"].map({"model_a": 0.0, "model_b": 1.0, "tie": 0.5, "both_bad": both_bad})
+    sides = [
+        pd.DataFrame({"prompt_id": votes["prompt_id"], "model": votes[own], "other": votes[other], "score": score})
+        for own, other, score in (("model_a", "model_b", won), ("model_b", "model_a", lost))
+    ]
+    pairs = pd.concat(sides).groupby(["prompt_id", "model", "other"], sort=False, observed=True)["score"].mean()
+    models = pd.unique(pd.concat([votes["model_a"], votes["model_b"]]).astype(object))
+    n_pairs = pairs.groupby("prompt_id", sort=False).size()
+    whole = n_pairs.index[n_pairs == len(models) * (len(models) - 1)]
+    if not len(whole):
+        reject(
+            "judgments table",
+            f"on no prompt were all of {shown(models, 10)} compared with each other.",
+            "Judge all pairs of a prompt, select judgments of fewer models, or route by intents with rl.rate.",
+        )
+    if len(whole) < len(n_pairs):
+        warnings.warn(
+            f"judged_outcomes left out {len(n_pairs) - len(whole)} of {len(n_pairs)} prompts on which not all of the "
+            f"{len(models)} models were compared with each other.",
+            DroppedRowsWarning,
+            stacklevel=3,
+        )
+    shares = pairs.groupby(["prompt_id", "model"], sort=False).mean().rename("quality").reset_index()
+    return shares[shares["prompt_id"].isin(whole)]
