@@ -62,7 +62,7 @@ class BaseClient:
     ) -> None:
         check_router(router, embedder)
         models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
-        resolved = resolve_models(models, client, prices)
+        resolved = resolve_models(models, client, prices, name="endpoints")
         chooser = Chooser(
             router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
         )

@@ -327,6 +327,8 @@ def test_what_is_wrong_is_said_before_anything_is_sent(make, router, embedder, s
         (lambda: AsyncRoutedClient(router, embedder, client=local), "expected openai.AsyncOpenAI"),
         (lambda: RoutedClient(rl.KNNRouter(), embedder, MODELS, client=local), "'router': this KNNRouter is not fitted"),
         (lambda: RoutedClient(rl.KNNRouter(), embedder, client=local), "'router': this KNNRouter is not fitted"),
+        (lambda: RoutedClient(router, embedder, {"small": local}), "'endpoints', 'small': got OpenAI.*Endpoint\\('name"),
+        (lambda: RoutedClient(router, embedder, []), "'endpoints': is empty"),
         (lambda: RoutedClient(object(), embedder, client=local), "'router': object has no 'predict_quality'"),
         (lambda: RoutedClient(router, None, client=local), "'embedder'"),
         (lambda: RoutedClient(router, embedder, client=local, explore=5), "'explore'"),
