@@ -223,11 +223,11 @@ class Service:
         return goes_on
 
     def _all_failed(self, call: Call, error: Exception | None) -> Exception:
-        """Return the error of the first endpoint, as the SDK would raise it, with the others' as notes."""
+        """Return the error of the first endpoint, as the SDK would raise it, with a note on each endpoint, in order."""
         if error is None:
             error = RuntimeError("no endpoint was asked")
-        for failed in call.failures[1:]:
-            error.add_note(f"then {failed['model']} ({failed['served_by']}): {failed['message']}")
+        for turn, failed in enumerate(call.failures):
+            error.add_note(f"{'then' if turn else 'first'} {failed['model']} ({failed['served_by']}): {failed['message']}")
         return without_keys(error, self.secrets())
 
     def _body(

@@ -162,9 +162,9 @@ def read_captured(path: str | Path) -> Captured:
     Notes
     -----
     `Captured.complete` gives the calls with feedback alone. To keep what the old router learned from, put its training
-    data on top before the fit: ``pd.concat([old_prompts["prompt"], texts])``, and likewise quality and cost. ``pd.concat``
-    drops ``attrs["provenance"]`` where the notes differ: set it on the result again, above all if old data is simulated.
-    A new router has its default willingness to pay: give it the old one's again.
+    data on top before the fit: ``pd.concat([old_prompts["prompt"], texts])``, and likewise quality and cost.
+    ``pd.concat`` drops ``attrs["provenance"]`` where the notes differ: set it on the result again, above all if the old
+    data is simulated. A new router has its default willingness to pay: give it the old one's again.
 
     Examples
     --------

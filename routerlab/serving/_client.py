@@ -76,7 +76,7 @@ class RoutedClient(BaseClient):
     broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401,
     402 and 404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at
     fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
-    not continue the first one's. If all fail, the first one's error is raised, with notes on the others.
+    not continue the first one's. If all fail, the first one's error is raised, with a note on each.
 
     *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures, rested). Of several choices
     (``n=``) the first one's text is captured, and the cost of all. A stream's latency contains what its reader takes

@@ -194,12 +194,13 @@ def test_a_request_that_is_at_fault_is_raised_as_the_sdk_raises_it(make, server,
     assert captured.calls["model"].isna().all() and captured.responses.empty
 
 
-def test_if_all_fail_the_first_error_is_raised_with_notes_on_the_others(make, server):
+def test_if_all_fail_the_first_error_is_raised_with_a_note_on_each(make, server):
     server.script = failing(small="429", large="503")
     with pytest.raises(openai.RateLimitError) as caught:
         ask(make(), "How do I poach an egg?")
     assert caught.value.__notes__ == [
-        f"then large (large at 127.0.0.1:{server.port}): HTTP 503 (overloaded): Overloaded."
+        f"first small (small at 127.0.0.1:{server.port}): HTTP 429 (rate_limit_exceeded): Rate limit reached for key [key].",
+        f"then large (large at 127.0.0.1:{server.port}): HTTP 503 (overloaded): Overloaded.",
     ]
     assert read_captured(make.path).calls["error"].tolist() == ["all 2 endpoints failed"]
     with pytest.raises(openai.InternalServerError):
