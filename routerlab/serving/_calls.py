@@ -21,6 +21,8 @@ from routerlab.serving._errors import EndpointWarning
 from routerlab.serving._failures import Secrets, failure_of, without_keys
 from routerlab.serving._resting import Resting
 
+_TO_CALLER = 5  # frames from a warning to the line that called (or awaits) create: _goes_on, steps, step, _create
+
 
 @dataclass(frozen=True)
 class Work:
@@ -216,7 +218,7 @@ class Service:
         call.fail(failure, message)
         if failure.closes:
             where = call.failures[-1]["served_by"]
-            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=2)
+            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER)
         goes_on = failure.again or failure.closes
         if goes_on and call.endpoint:
             self.resting.note(call.endpoint, failure)

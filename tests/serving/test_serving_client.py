@@ -178,8 +178,20 @@ def test_if_all_rest_all_are_asked(make, server):
 @pytest.mark.parametrize("fault", ["401", "402", "404", "quota"])
 def test_an_endpoint_that_refuses_everything_is_passed_over_with_a_warning(make, server, fault):
     server.script = failing(small=fault)
-    with pytest.warns(EndpointWarning, match="small at 127.0.0.1.* refuses every request"):
+    with pytest.warns(EndpointWarning, match="small at 127.0.0.1.* refuses every request") as warned:
         assert ask(make(), "How do I poach an egg?").model == "large"
+    assert warned[0].filename == ask.__code__.co_filename
+
+
+def test_the_warning_points_to_the_line_that_awaits(make, server):
+    server.script = failing(small="401")
+
+    async def scenario(client):
+        return await client.chat.completions.create(messages=[{"role": "user", "content": EASY[0]}])
+
+    with pytest.warns(EndpointWarning, match="refuses every request") as warned:
+        assert run_async(make, server, scenario).model == "large"
+    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("400", openai.BadRequestError), ("403", openai.PermissionDeniedError)])
