@@ -219,10 +219,14 @@ class Service:
         if failure.closes:
             where = call.failures[-1]["served_by"]
             warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER)
-        goes_on = failure.again or failure.closes
-        if goes_on and call.endpoint:
+        return self.rest(call, failure)
+
+    def rest(self, call: Call, failure: Failure) -> bool:
+        """Whether a failure is the endpoint's and not the request's; if so, let the endpoint rest."""
+        its_own = failure.again or failure.closes
+        if its_own and call.endpoint:
             self.resting.note(call.endpoint, failure)
-        return goes_on
+        return its_own
 
     def _all_failed(self, call: Call, error: Exception | None) -> Exception:
         """Return the error of the first endpoint, as the SDK would raise it, with a note on each endpoint, in order."""

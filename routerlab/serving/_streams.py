@@ -80,6 +80,7 @@ class BaseStream:
     def _broken(self, error: Exception) -> str:
         """Note an error after the first token: it is the caller's to handle, since half an answer is out."""
         failure = failure_of(error)
+        self._service.rest(self._call, failure)
         without_keys(error, self._service.secrets())
         return f"broke off: {'HTTP ' + str(failure.status) if failure.status else type(error).__name__}"
 

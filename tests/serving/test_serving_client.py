@@ -167,6 +167,39 @@ def test_a_provider_that_is_down_is_asked_last_for_a_while(make, server, monkeyp
     assert ask(client, "Poach an egg?")._routerlab.rested == ()
 
 
+@pytest.mark.parametrize("fault", ["cut", "malformed"])
+def test_an_endpoint_that_breaks_off_a_stream_rests(make, server, fault):
+    server.script = failing(small=[fault, None])
+    client = make(rest_s=15)
+    with pytest.raises((openai.APIConnectionError, ValueError)):
+        list(ask(client, EASY[0], stream=True))
+    reply = ask(client, EASY[0])
+    assert (reply.model, reply._routerlab.rested) == ("large", (f"small at 127.0.0.1:{server.port}",))
+
+
+@pytest.mark.parametrize(("fault", "stream"), [("500", False), ("500", True), ("cut", True)])
+def test_endpoints_rest_in_an_event_loop(make, server, fault, stream):
+    server.script = failing(small=[fault, None])
+
+    async def scenario(client):
+        try:
+            reply = await ask(client, EASY[0], stream=stream)
+            _ = [chunk async for chunk in reply] if stream else None
+        except openai.APIConnectionError:
+            assert fault == "cut"
+        return (await ask(client, EASY[0]))._routerlab
+
+    routed = run_async(make, server, scenario, rest_s=15)
+    assert (routed.model, len(routed.rested)) == ("large", 1)
+
+
+def test_a_reader_that_leaves_a_stream_is_no_failure(make):
+    client = make(rest_s=15)
+    with ask(client, EASY[0], stream=True) as stream:
+        next(stream)
+    assert ask(client, EASY[0])._routerlab.rested == ()
+
+
 def test_if_all_rest_all_are_asked(make, server):
     server.script = failing(small=["500", None], large=["500", None])
     client = make(rest_s=15)
