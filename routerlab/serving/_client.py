@@ -37,7 +37,7 @@ class RoutedClient(BaseClient):
         For endpoints without a price of their own; see `routerlab.add_cost`.
     capture : str or Path, optional
         JSONL file that every call and feedback is appended to, for `read_captured`. Any number of threads and
-        processes may share one.
+        processes may share one. A new file can be read and written by its owner alone (mode 0600).
     redact : callable, optional
         Gets each record (a dict whose ``type`` is 'call' or 'feedback') before it is written, and returns what is
         written in its place, or None to write nothing. If it fails, nothing is written. It sees ``prompt``,
