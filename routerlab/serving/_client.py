@@ -176,7 +176,8 @@ class AsyncRoutedClient(BaseClient):
     """`RoutedClient` for ``openai.AsyncOpenAI`` clients: ``await client.chat.completions.create(...)``.
 
     Parameters, fallback and captures are those of `RoutedClient`. Embedding, routing and writing happen in threads, so
-    that the event loop goes on; ``feedback`` is awaited, too.
+    that the event loop goes on. ``feedback`` must be awaited, too (``await client.feedback(completion, 1.0)``): without
+    ``await`` nothing is written.
 
     Examples
     --------
@@ -217,7 +218,7 @@ class AsyncRoutedClient(BaseClient):
         return with_routed(answer.completion, call)
 
     async def feedback(self, call: Any, quality: float, *, note: str | None = None) -> bool:
-        """Capture how good a reply was; see `RoutedClient.feedback`."""
+        """Capture how good a reply was; to be awaited, or nothing is written. See `RoutedClient.feedback`."""
         return await asyncio.to_thread(self._feedback, call, quality, note)
 
     async def _send(self, send: Send) -> Whole | Opened:
