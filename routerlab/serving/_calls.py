@@ -82,6 +82,12 @@ class Routed:
     failures: tuple[Mapping[str, Any], ...] = ()
     rested: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """One line; print ``decision`` and ``failures`` for more."""
+        failed = f", after {len(self.failures)} failed" if self.failures else ""
+        rested = f", {len(self.rested)} rested" if self.rested else ""
+        return f"Routed({self.model}: {self.served_by}{failed}{rested}, request_id={self.request_id!r})"
+
 
 @dataclass
 class Call:

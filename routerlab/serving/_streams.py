@@ -46,6 +46,12 @@ class BaseStream:
         self._ended = False
         self._routerlab = call.routed()
 
+    def __repr__(self) -> str:
+        """Who answers, and whether the stream has ended."""
+        routed = self._routerlab
+        state = "ended" if self._ended else "open"
+        return f"{type(self).__name__}({routed.model}: {routed.served_by}, {state}, request_id={routed.request_id!r})"
+
     @property
     def response(self) -> Any:
         """The HTTP response, as the SDK's streams have it."""

@@ -200,6 +200,19 @@ def test_a_reader_that_leaves_a_stream_is_no_failure(make):
     assert ask(client, EASY[0])._routerlab.rested == ()
 
 
+def test_reprs_are_one_line_without_an_address(make, server):
+    server.script = failing(small=["500", None])
+    client, at = make(rest_s=15), f"127.0.0.1:{server.port}"
+    routed = ask(client, EASY[0])._routerlab
+    assert repr(routed) == f"Routed(large: large at {at}, after 1 failed, request_id={routed.request_id!r})"
+    stream = ask(client, EASY[0], stream=True)
+    key = stream._routerlab.request_id
+    assert repr(stream._routerlab) == f"Routed(large: large at {at}, 1 rested, request_id={key!r})"
+    assert repr(stream) == f"RoutedStream(large: large at {at}, open, request_id={key!r})"
+    list(stream)
+    assert repr(stream) == f"RoutedStream(large: large at {at}, ended, request_id={key!r})"
+
+
 def test_if_all_rest_all_are_asked(make, server):
     server.script = failing(small=["500", None], large=["500", None])
     client = make(rest_s=15)
