@@ -32,9 +32,7 @@ def file_lock(path: Path, timeout: float) -> Any:
     return FileLock(f"{path}.lock", timeout=timeout)
 
 
-def append_durably(
-    path: Path, data: bytes, *, create: bool = False, sync: bool = True, mode: int = 0o666
-) -> None:
+def append_durably(path: Path, data: bytes, *, create: bool = False, sync: bool = True, mode: int = 0o666) -> None:
     """Append `data` and fsync; if that fails, take the unacknowledged bytes back and raise the `OSError`.
 
     With ``sync=False`` the system writes to the disk when it likes: what a power failure takes is lost, no more.

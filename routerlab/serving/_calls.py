@@ -239,7 +239,8 @@ class Service:
         if error is None:
             error = RuntimeError("no endpoint was asked")
         for turn, failed in enumerate(call.failures):
-            error.add_note(f"{'then' if turn else 'first'} {failed['model']} ({failed['served_by']}): {failed['message']}")
+            when = "then" if turn else "first"
+            error.add_note(f"{when} {failed['model']} ({failed['served_by']}): {failed['message']}")
         return without_keys(error, self.secrets())
 
     def _body(

@@ -56,8 +56,9 @@ class RoutedClient(BaseClient):
     timeout_s : float or None, default 60
         Of each request, unless ``create`` is given ``timeout=``. None leaves it to the clients (600 s by default).
     rest_s : float, default 15
-        An endpoint that fails (in mid-stream, too) is asked after all others for so many seconds (or as long as its Retry-After asks for, up
-        to 300), so that not every call waits for a provider that is down. 0: every call asks in the router's order.
+        An endpoint that fails (in mid-stream, too) is asked after all others for so many seconds (or as long as its
+        Retry-After asks for, up to 300), so that not every call waits for a provider that is down. 0: every call asks
+        in the router's order.
     random_state : int, optional
         Seed of the exploration.
 
