@@ -32,13 +32,14 @@ def file_lock(path: Path, timeout: float) -> Any:
     return FileLock(f"{path}.lock", timeout=timeout)
 
 
-def append_durably(path: Path, data: bytes, *, create: bool = False, sync: bool = True) -> None:
+def append_durably(path: Path, data: bytes, *, create: bool = False, sync: bool = True, mode: int = 0o666) -> None:
     """Append `data` and fsync; if that fails, take the unacknowledged bytes back and raise the `OSError`.
 
     With ``sync=False`` the system writes to the disk when it likes: what a power failure takes is lost, no more.
+    ``mode`` (less the umask) is that of a new file.
     """
     flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0) | (os.O_CREAT if create else 0)
-    handle = os.open(path, flags, 0o666)
+    handle = os.open(path, flags, mode)
     try:
         size = os.fstat(handle).st_size
         try:

@@ -337,6 +337,16 @@ BAD = {
     "wtp": (lambda X, q, c: KNNRouter(3, willingness_to_pay=-1).fit(X, q, cost=c), "'willingness_to_pay'"),
     "rows": (lambda X, q, c: KNNRouter(3).fit(X.iloc[1:], q, cost=c), "'quality': has 120 rows, and X has 119"),
     "labels": (lambda X, q, c: KNNRouter(3).fit(X.rename({"p0": "z"}), q, cost=c), "X and 'quality': prompt_id"),
+    "numbered": (
+        lambda X, q, c: KNNRouter(3).fit(X.reset_index(drop=True), q, cost=c),
+        "X and 'quality': prompt_id .* X is numbered, .*prompts = routerlab.check_prompts"),
+    "numbered rows": (
+        lambda X, q, c: KNNRouter(3).fit(X.reset_index(drop=True).iloc[1:], q, cost=c),
+        "X has 119. X is numbered, .*check_prompts"),
+    "numbers that differ": (
+        lambda X, q, c: KNNRouter(3).fit(
+            X.set_axis(range(1, 121)), q.reset_index(drop=True), cost=c.reset_index(drop=True)),
+        r"X and 'quality': prompt_id 0, 120 .* Select the same prompts of both, e.g. quality.loc\[X.index\]"),
     "nan X": (lambda X, q, c: KNNRouter(3).fit(X.mask(X > 2), q, cost=c), "'X': holds NaN or infinity"),
     "text X": (lambda X, q, c: KNNRouter(3).fit(X.astype(str) + "a", q, cost=c), "'X': expected numbers"),
     "width": (lambda X, q, c: KNNRouter(3).fit(X, q, cost=c).predict(X.iloc[:, 1:]), "has 7 features, and fit saw 8"),

@@ -14,6 +14,7 @@ from routerlab.schema import (
     TableError,
     check_embeddings,
     check_judgments,
+    check_matrix,
     check_outcomes,
     check_prompts,
     check_responses,
@@ -92,6 +93,12 @@ BAD_OUTCOMES = {
     "text": (outcomes().assign(quality="good"), ["column 'quality'", "text"]),
     "twice": (pd.concat([outcomes(), outcomes()], ignore_index=True), ["(prompt_id, model)", "('p1', 'small')"]),
     "latency": (outcomes().assign(latency_s=-2.0), ["column 'latency_s'"]),
+    "column": (outcomes().drop(columns="model"), ["column 'model' is missing", "Rename or add it"]),
+    "columns": (
+        outcomes()[["prompt_id", "model"]],
+        ["columns 'quality', 'cost_usd' are missing", "Rename or add them"],
+    ),
+    "judgments": (judgments(), ["'model', 'quality', 'cost_usd' are missing", "judgments table", "routerlab.rate"]),
 }
 
 
@@ -99,6 +106,15 @@ BAD_OUTCOMES = {
 def test_bad_outcomes(case):
     table, names = BAD_OUTCOMES[case]
     refused(check_outcomes, table, *names, prompts=PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("cell", "remedy"), [(80.0, "Divide by the maximum"), (np.nan, "Drop incomplete"), (-1.0, "correct the cells")]
+)
+def test_a_quality_out_of_range_gets_the_remedy_that_fits(cell, remedy):
+    frame = pd.DataFrame({"small": [cell, 0.5], "large": [2.0, 1.0]}, index=["p1", "p2"])
+    with pytest.raises(TableError, match=rf"'quality': got .*expected \[0, 1\]\. .*{remedy}"):
+        check_matrix(frame, "quality", 0, 1)
 
 
 def test_not_a_frame_and_bad_responses():

@@ -145,7 +145,9 @@ def check_params(params: Mapping[str, Any], where: str) -> dict[str, Any]:
     return merged
 
 
-def resolve_models(models: Models, client: Any = None, prices: Prices | None = None) -> dict[str, tuple[Endpoint, ...]]:
+def resolve_models(
+    models: Models, client: Any = None, prices: Prices | None = None, *, name: str = "models"
+) -> dict[str, tuple[Endpoint, ...]]:
     """Return who serves each model, in order of preference, with clients and prices filled in.
 
     Parameters
@@ -157,6 +159,8 @@ def resolve_models(models: Models, client: Any = None, prices: Prices | None = N
     prices : mapping or DataFrame, optional
         See `routerlab.add_cost`. Looked up by the provider's name for the model; then, for the first endpoint and
         others with the same name, by the name in `models`.
+    name : str
+        What the caller's argument is called, for errors.
 
     Returns
     -------
@@ -175,18 +179,19 @@ def resolve_models(models: Models, client: Any = None, prices: Prices | None = N
     """
     own = own_prices(prices)
     resolved = {}
-    for name, entry in named_models(models).items():
+    for model, entry in named_models(models, name).items():
         entries = [entry] if isinstance(entry, str | Endpoint) or not isinstance(entry, Iterable) else list(entry)
         wrong = [e for e in entries if not isinstance(e, str | Endpoint)]
         if wrong or not entries:
             what = f"got {type(wrong[0]).__name__}" if wrong else "has no endpoint"
-            reject(f"'models', {name!r}", f"{what}, expected a name, an Endpoint or a list of these.", "See Endpoint.")
+            remedy = "Write Endpoint('name at the provider', client)." if wrong else "See Endpoint."
+            reject(f"'{name}', {model!r}", f"{what}, expected a name, an Endpoint or a list of these.", remedy)
         endpoints = [Endpoint(e) if isinstance(e, str) else e for e in entries]
-        resolved[name] = tuple(_filled(name, e, endpoints[0].model, client, own) for e in endpoints)
+        resolved[model] = tuple(_filled(model, e, endpoints[0].model, client, own) for e in endpoints)
     return resolved
 
 
-def named_models(models: Models) -> dict[str, Any]:
+def named_models(models: Models, name: str = "models") -> dict[str, Any]:
     """Return a mapping from each model's name to what was said about it, or say what is wrong with the names.
 
     Examples
@@ -199,16 +204,16 @@ def named_models(models: Models) -> dict[str, Any]:
     elif isinstance(models, Iterable):
         pairs = [(name, name) for name in ([models] if isinstance(models, str) else models)]
     else:
-        reject("'models'", f"got {type(models).__name__}.", "Pass names, or a mapping from name to Endpoint.")
+        reject(f"'{name}'", f"got {type(models).__name__}.", "Pass names, or a mapping from name to Endpoint.")
     if not pairs:
-        reject("'models'", "is empty.", "Name at least one, e.g. models=['gpt-4.1-mini'].")
-    odd = [name for name, _ in pairs if not isinstance(name, str) or not name.strip()]
+        reject(f"'{name}'", "is empty.", f"Name at least one, e.g. {name}=['gpt-4.1-mini'].")
+    odd = [model for model, _ in pairs if not isinstance(model, str) or not model.strip()]
     if odd:
-        reject("'models'", f"got {odd[0]!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
-    names = [name for name, _ in pairs]
-    twice = sorted({name for name in names if names.count(name) > 1})
+        reject(f"'{name}'", f"got {odd[0]!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
+    names = [model for model, _ in pairs]
+    twice = sorted({model for model in names if names.count(model) > 1})
     if twice:
-        reject("'models'", f"{shown(twice)} comes twice.", "Name each model once.")
+        reject(f"'{name}'", f"{shown(twice)} comes twice.", "Name each model once.")
     return dict(pairs)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_integer_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -195,19 +196,20 @@ class BaseRouter(BaseEstimator):
 
 def rows_like(X: Any, frame: Any, name: str) -> Any:
     """Reorder `frame` to the rows of X (by label where X has labels), or say which labels differ."""
-    if len(X) != len(frame):
-        reject(
-            f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", f"Select the same prompts: {name}.loc[X.index]."
+    remedy = f"Select the same prompts of both, e.g. {name}.loc[X.index]."
+    labelled = isinstance(X, pd.DataFrame) and isinstance(frame, (pd.DataFrame, pd.Series))
+    if labelled and is_integer_dtype(X.index) and not is_integer_dtype(frame.index):
+        remedy = (
+            f"X is numbered, and '{name}' has prompt ids: index prompts by prompt_id before you embed them, "
+            "prompts = routerlab.check_prompts(prompts)."
         )
-    if not isinstance(X, pd.DataFrame) or not isinstance(frame, (pd.DataFrame, pd.Series)):
+    if len(X) != len(frame):
+        reject(f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", remedy)
+    if not labelled:
         return frame
     odd = X.index.symmetric_difference(frame.index)
     if len(odd):
-        reject(
-            f"X and '{name}'",
-            f"prompt_id {shown(odd)} is in one and not in the other.",
-            f"Select the same prompts of both, e.g. {name}.loc[X.index].",
-        )
+        reject(f"X and '{name}'", f"prompt_id {shown(odd)} is in one and not in the other.", remedy)
     return frame.loc[X.index]
 
 

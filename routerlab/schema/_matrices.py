@@ -99,11 +99,11 @@ def check_matrix(frame: pd.DataFrame, name: str, low: float = 0.0, high: float =
         rows, cols = np.nonzero(bad)
         cells = ((frame.index[r], frame.columns[c], float(values[r, c])) for r, c in zip(rows, cols, strict=True))
         wanted = f"[{low:g}, {high:g}]" if np.isfinite(high) else f"finite numbers of at least {low:g}"
-        reject(
-            f"'{name}'",
-            f"got {shown(cells)}, expected {wanted}.",
-            "Drop incomplete prompts with pivot_outcomes(outcomes), or correct the cells.",
-        )
+        if np.isfinite(values).all() and (values >= low).all():
+            remedy = "Divide by the maximum of the scale, e.g. 1-10 scores by 10."
+        else:
+            remedy = "Drop incomplete prompts with pivot_outcomes(outcomes), or correct the cells."
+        reject(f"'{name}'", f"got {shown(cells)}, expected {wanted}.", remedy)
     return frame
 
 

@@ -19,11 +19,12 @@ def _frame(table: object, name: str, required: Sequence[str]) -> pd.DataFrame:
     frame = table.reset_index() if "prompt_id" in table.index.names and "prompt_id" not in table else table.copy()
     missing = [c for c in required if c not in frame]
     if missing:
-        reject(
-            f"{name} table",
-            f"column {shown(missing)} is missing; it has {shown(frame.columns, 12)}.",
-            "Rename or add it.",
-        )
+        what, remedy = f"column {shown(missing)} is missing", "Rename or add it."
+        if len(missing) > 1:
+            what, remedy = f"columns {shown(missing)} are missing", "Rename or add them."
+        if "model" in missing and {"model_a", "model_b"} <= set(frame.columns):
+            remedy = "This looks like a judgments table: routerlab.rate(judgments) takes it."
+        reject(f"{name} table", f"{what}; it has {shown(frame.columns, 12)}.", remedy)
     _not_null(frame, name, [c for c in required if c != "prompt"])
     frame.attrs = dict(table.attrs)
     return frame

@@ -14,7 +14,7 @@ from routerlab.pricing import Prices
 from routerlab.schema import reject
 from routerlab.serving._calls import Call, Opened, Service, Whole
 from routerlab.serving._capture import CaptureLog, Redact, now
-from routerlab.serving._decide import ROUTED, Chooser, Decision
+from routerlab.serving._decide import ROUTED, Chooser, Decision, check_router
 from routerlab.serving._failures import Secrets, unusable
 from routerlab.serving._prompts import last_user_text
 from routerlab.serving._resting import Resting
@@ -60,8 +60,9 @@ class BaseClient:
         rest_s: float = 15.0,
         random_state: int | None = None,
     ) -> None:
+        check_router(router, embedder)
         models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
-        resolved = resolve_models(models, client, prices)
+        resolved = resolve_models(models, client, prices, name="endpoints")
         chooser = Chooser(
             router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
         )

@@ -21,6 +21,8 @@ from routerlab.serving._errors import EndpointWarning
 from routerlab.serving._failures import Secrets, failure_of, without_keys
 from routerlab.serving._resting import Resting
 
+_TO_CALLER = 5  # frames from a warning to the line that called (or awaits) create: _goes_on, steps, step, _create
+
 
 @dataclass(frozen=True)
 class Work:
@@ -79,6 +81,12 @@ class Routed:
     served_by: str
     failures: tuple[Mapping[str, Any], ...] = ()
     rested: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line; print ``decision`` and ``failures`` for more."""
+        failed = f", after {len(self.failures)} failed" if self.failures else ""
+        rested = f", {len(self.rested)} rested" if self.rested else ""
+        return f"Routed({self.model}: {self.served_by}{failed}{rested}, request_id={self.request_id!r})"
 
 
 @dataclass
@@ -216,18 +224,23 @@ class Service:
         call.fail(failure, message)
         if failure.closes:
             where = call.failures[-1]["served_by"]
-            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=2)
-        goes_on = failure.again or failure.closes
-        if goes_on and call.endpoint:
+            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER)
+        return self.rest(call, failure)
+
+    def rest(self, call: Call, failure: Failure) -> bool:
+        """Whether a failure is the endpoint's and not the request's; if so, let the endpoint rest."""
+        its_own = failure.again or failure.closes
+        if its_own and call.endpoint:
             self.resting.note(call.endpoint, failure)
-        return goes_on
+        return its_own
 
     def _all_failed(self, call: Call, error: Exception | None) -> Exception:
-        """Return the error of the first endpoint, as the SDK would raise it, with the others' as notes."""
+        """Return the error of the first endpoint, as the SDK would raise it, with a note on each endpoint, in order."""
         if error is None:
             error = RuntimeError("no endpoint was asked")
-        for failed in call.failures[1:]:
-            error.add_note(f"then {failed['model']} ({failed['served_by']}): {failed['message']}")
+        for turn, failed in enumerate(call.failures):
+            when = "then" if turn else "first"
+            error.add_note(f"{when} {failed['model']} ({failed['served_by']}): {failed['message']}")
         return without_keys(error, self.secrets())
 
     def _body(

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ FORMAT, VERSION = "routerlab-captures", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every file begins
 _TEXTS = ("prompt", "response", "note", "message")
 _KEY = 12  # characters; what is shorter ("unused", "EMPTY") is no key, and may be a word of the text
+_MODE = 0o600  # of a new file: what people ask is for its owner alone
 _LOCK_S = 2.0  # a reply does not wait longer for another process that writes
 
 Record = dict[str, Any]
@@ -107,10 +109,11 @@ class CaptureLog:
     def _append(self, line: bytes) -> None:
         torn = _torn(self.path)
         if torn is None:  # nothing, or the beginning of a header: a crash while the file was made
-            self.path.write_bytes(b"")
+            with suppress(FileNotFoundError):
+                os.truncate(self.path, 0)
             header = {"format": FORMAT, "version": VERSION, "created_at": now()}
             line = json.dumps(header).encode("ascii") + b"\n" + line
-        append_durably(self.path, (b"\n" if torn else b"") + line, create=True, sync=self.sync)
+        append_durably(self.path, (b"\n" if torn else b"") + line, create=True, sync=self.sync, mode=_MODE)
 
     def _lose(self, why: str) -> bool:
         with self._one_at_a_time:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +74,23 @@ class Captured:
     n_orphans: int
 
     def __repr__(self) -> str:
-        """Say how much there is, what was spent, and what could not be read."""
-        spent, unknown = self.calls["cost_usd"].sum(), self.responses["cost_usd"].isna().sum()
+        """Say how much there is, what was spent, and what could not be read.
+
+        Of unknown cost are calls without a price or a usage, and streams that broke off or that a reader left.
+        """
+        spent = self.calls["cost_usd"].sum()
+        unknown = (self.calls["model"].notna() & self.calls["cost_usd"].isna()).sum()
         text = (
             f"{self.path.name}: {len(self.calls):,} calls, {len(self.responses):,} answered, {len(self.outcomes):,} "
-            f"with feedback; {spent:.4g} USD" + (f", {unknown:,} of unknown cost" if unknown else "")
+            f"with feedback; {spent:.4g} USD" + (f" and {unknown:,} calls of unknown cost" if unknown else "")
         )
         served = self.calls["model"].value_counts()
         text += "; " + ", ".join(f"{model} {n:,}" for model, n in served.items()) if len(served) else ""
         text += f"; {self.n_orphans:,} feedbacks without their call" if self.n_orphans else ""
         return text + (f"; not readable: {'; '.join(self.bad_lines)}" if self.bad_lines else "")
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>"
 
     def complete(self) -> Outcomes:
         """Return quality and cost without gaps: measured where there is feedback, estimates elsewhere.
@@ -96,7 +104,7 @@ class Captured:
         -------
         Outcomes
             Named tuple ``(quality, cost)`` of shape (n_prompts, n_models), for routed calls with feedback.
-            ``attrs["provenance"]`` says how many cells are measured.
+            ``.quality.attrs["provenance"]``, and ``.cost``'s, say how many cells are measured.
 
         Warns
         -----
@@ -151,12 +159,22 @@ def read_captured(path: str | Path) -> Captured:
     CaptureWarning
         If lines cannot be read, e.g. a last one that was torn when its process was killed.
 
+    Notes
+    -----
+    `Captured.complete` gives the calls with feedback alone. To keep what the old router learned from, put its training
+    data on top before the fit: ``pd.concat([old_prompts["prompt"], texts])``, and likewise quality and cost.
+    ``pd.concat`` drops ``attrs["provenance"]`` where the notes differ: set it on the result again, above all if the old
+    data is simulated. A new router has its default willingness to pay: give it the old one's again.
+
     Examples
     --------
+    A file as a client writes it, with one call and its feedback:
+
     >>> import tempfile
     >>> header = {"format": "routerlab-captures", "version": 1}
     >>> call = {"type": "call", "request_id": "c1", "model": "small", "chosen": "small", "prompt": "Poach an egg?"}
-    >>> call |= {"response": "Simmer it.", "cost_usd": 0.001, "quality": {"small": 0.6}, "cost": {"small": 0.002}}
+    >>> call |= {"response": "Simmer it.", "cost_usd": 0.001}
+    >>> call |= {"quality": {"small": 0.6, "large": 0.8}, "cost": {"small": 0.002, "large": 0.01}}
     >>> feedback = {"type": "feedback", "request_id": "c1", "quality": 0.9}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "captured.jsonl"
@@ -164,8 +182,24 @@ def read_captured(path: str | Path) -> Captured:
     ...     captured = read_captured(path)
     >>> captured
     captured.jsonl: 1 calls, 1 answered, 1 with feedback; 0.001 USD; small 1
-    >>> captured.complete().quality.loc["c1", "small"]
-    np.float64(0.9)
+
+    The whole way to the next router:
+
+    >>> import routerlab as rl
+    >>> quality, cost = captured.complete()
+    >>> quality.loc["c1"].to_dict()
+    {'small': 0.9, 'large': 0.8}
+    >>> quality.attrs["provenance"]
+    "captured: 1 of 2 cells measured by feedback, the others the router's estimates"
+    >>> texts = captured.prompts.loc[quality.index, "prompt"]
+    >>> old = pd.DataFrame({"prompt": ["How do I boil rice?", "Fix my SQL query"]}, index=["p1", "p2"])
+    >>> old_quality = pd.DataFrame({"small": [0.9, 0.2], "large": [0.9, 0.9]}, index=old.index)
+    >>> embedder = rl.LsaEmbedder().fit(old["prompt"])  # the one that the client uses
+    >>> X = embedder.transform(pd.concat([old["prompt"], texts]))
+    >>> quality, cost = pd.concat([old_quality, quality]), pd.concat([old_quality / 100, cost])
+    >>> router = rl.KNNRouter(n_neighbors=3, willingness_to_pay=0.1).fit(X, quality, cost=cost)
+    >>> router.models_.tolist()
+    ['small', 'large']
     """
     path = Path(path)
     if not path.is_file():

@@ -37,7 +37,7 @@ class RoutedClient(BaseClient):
         For endpoints without a price of their own; see `routerlab.add_cost`.
     capture : str or Path, optional
         JSONL file that every call and feedback is appended to, for `read_captured`. Any number of threads and
-        processes may share one.
+        processes may share one. A new file can be read and written by its owner alone (mode 0600).
     redact : callable, optional
         Gets each record (a dict whose ``type`` is 'call' or 'feedback') before it is written, and returns what is
         written in its place, or None to write nothing. If it fails, nothing is written. It sees ``prompt``,
@@ -56,8 +56,9 @@ class RoutedClient(BaseClient):
     timeout_s : float or None, default 60
         Of each request, unless ``create`` is given ``timeout=``. None leaves it to the clients (600 s by default).
     rest_s : float, default 15
-        An endpoint that fails is asked after all others for so many seconds (or as long as its Retry-After asks for, up
-        to 300), so that not every call waits for a provider that is down. 0: every call asks in the router's order.
+        An endpoint that fails (in mid-stream, too) is asked after all others for so many seconds (or as long as its
+        Retry-After asks for, up to 300), so that not every call waits for a provider that is down. 0: every call asks
+        in the router's order.
     random_state : int, optional
         Seed of the exploration.
 
@@ -76,7 +77,7 @@ class RoutedClient(BaseClient):
     broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401,
     402 and 404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at
     fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
-    not continue the first one's. If all fail, the first one's error is raised, with notes on the others.
+    not continue the first one's. If all fail, the first one's error is raised, with a note on each.
 
     *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures, rested). Of several choices
     (``n=``) the first one's text is captured, and the cost of all. A stream's latency contains what its reader takes
@@ -176,7 +177,8 @@ class AsyncRoutedClient(BaseClient):
     """`RoutedClient` for ``openai.AsyncOpenAI`` clients: ``await client.chat.completions.create(...)``.
 
     Parameters, fallback and captures are those of `RoutedClient`. Embedding, routing and writing happen in threads, so
-    that the event loop goes on; ``feedback`` is awaited, too.
+    that the event loop goes on. ``feedback`` must be awaited, too (``await client.feedback(completion, 1.0)``): without
+    ``await`` nothing is written.
 
     Examples
     --------
@@ -217,7 +219,7 @@ class AsyncRoutedClient(BaseClient):
         return with_routed(answer.completion, call)
 
     async def feedback(self, call: Any, quality: float, *, note: str | None = None) -> bool:
-        """Capture how good a reply was; see `RoutedClient.feedback`."""
+        """Capture how good a reply was; to be awaited, or nothing is written. See `RoutedClient.feedback`."""
         return await asyncio.to_thread(self._feedback, call, quality, note)
 
     async def _send(self, send: Send) -> Whole | Opened:

@@ -108,7 +108,8 @@ class Chooser:
         prompt_from: Callable[[Sequence[Any]], str],
         random_state: int | None,
     ) -> None:
-        _check_router(router, embedder, models)
+        check_router(router, embedder)
+        _check_models(router, models)
         if isinstance(explore, bool) or not isinstance(explore, int | float) or not 0 <= explore <= 1:
             reject("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
         self.router = router
@@ -202,16 +203,23 @@ def _first(model: str, order: list[str]) -> list[str]:
     return [model, *(other for other in order if other != model)]
 
 
-def _check_router(router: Any, embedder: Any, models: Sequence[str]) -> None:
-    for name in ("models_", "predict_quality", "predict_cost", "willingness_to_pay"):
+def check_router(router: Any, embedder: Any) -> None:
+    """Insist on a fitted router and an embedder."""
+    for name in ("predict_quality", "predict_cost", "willingness_to_pay"):
         if not hasattr(router, name):
             reject("'router'", f"{type(router).__name__} has no {name!r}.", "Pass a fitted router, e.g. KNNRouter.")
+    if not hasattr(router, "models_"):
+        remedy = "Call its fit first, or read a fitted one with load_router(path)."
+        reject("'router'", f"this {type(router).__name__} is not fitted yet (it has no 'models_').", remedy)
     if not hasattr(embedder, "transform"):
         reject(
             "'embedder'",
             f"{type(embedder).__name__} has no 'transform'.",
             "Pass the one that the router was fitted with.",
         )
+
+
+def _check_models(router: Any, models: Sequence[str]) -> None:
     missing = [str(name) for name in router.models_ if name not in models]
     if missing:
         reject("'endpoints'", f"none for {shown(missing, 20)}, which the router chooses from.", "Give each model one.")

@@ -46,6 +46,12 @@ class BaseStream:
         self._ended = False
         self._routerlab = call.routed()
 
+    def __repr__(self) -> str:
+        """Who answers, and whether the stream has ended."""
+        routed = self._routerlab
+        state = "ended" if self._ended else "open"
+        return f"{type(self).__name__}({routed.model}: {routed.served_by}, {state}, request_id={routed.request_id!r})"
+
     @property
     def response(self) -> Any:
         """The HTTP response, as the SDK's streams have it."""
@@ -80,6 +86,7 @@ class BaseStream:
     def _broken(self, error: Exception) -> str:
         """Note an error after the first token: it is the caller's to handle, since half an answer is out."""
         failure = failure_of(error)
+        self._service.rest(self._call, failure)
         without_keys(error, self._service.secrets())
         return f"broke off: {'HTTP ' + str(failure.status) if failure.status else type(error).__name__}"
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import openai
 import pandas as pd
 import pytest
 
@@ -42,6 +45,31 @@ def test_tables_pass_the_projects_checks_and_join(make, server):
     text = repr(captured)
     for part in ("8 calls, 8 answered, 2 with feedback", "small 4, large 4", "1 feedbacks without their call"):
         assert part in text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_new_file_is_its_owners_and_an_old_one_keeps_its_mode(make, tmp_path):
+    ask(make(), EASY[0])
+    assert stat.S_IMODE(make.path.stat().st_mode) == 0o600
+    make.path.chmod(0o640)
+    ask(make(), EASY[1])
+    assert stat.S_IMODE(make.path.stat().st_mode) == 0o640
+    assert len(read_captured(make.path).calls) == 2
+
+
+def test_the_summary_counts_streams_left_early_as_of_unknown_cost(make, server):
+    client = make()
+    ask(client, EASY[0])
+    stream = ask(client, EASY[1], stream=True)
+    next(stream)
+    stream.close()
+    server.script = lambda asked: "400"
+    with pytest.raises(openai.BadRequestError):
+        ask(client, EASY[2])
+    captured = read_captured(make.path)
+    assert "3 calls, 1 answered, 0 with feedback" in repr(captured)
+    assert "USD and 1 calls of unknown cost" in repr(captured)
+    assert captured._repr_html_() == f"<p>{html.escape(repr(captured))}</p>"
 
 
 def test_the_next_router_learns_from_feedback_what_this_one_had_wrong(embedder, server, local, tmp_path):

@@ -167,6 +167,52 @@ def test_a_provider_that_is_down_is_asked_last_for_a_while(make, server, monkeyp
     assert ask(client, "Poach an egg?")._routerlab.rested == ()
 
 
+@pytest.mark.parametrize("fault", ["cut", "malformed"])
+def test_an_endpoint_that_breaks_off_a_stream_rests(make, server, fault):
+    server.script = failing(small=[fault, None])
+    client = make(rest_s=15)
+    with pytest.raises((openai.APIConnectionError, ValueError)):
+        list(ask(client, EASY[0], stream=True))
+    reply = ask(client, EASY[0])
+    assert (reply.model, reply._routerlab.rested) == ("large", (f"small at 127.0.0.1:{server.port}",))
+
+
+@pytest.mark.parametrize(("fault", "stream"), [("500", False), ("500", True), ("cut", True)])
+def test_endpoints_rest_in_an_event_loop(make, server, fault, stream):
+    server.script = failing(small=[fault, None])
+
+    async def scenario(client):
+        try:
+            reply = await ask(client, EASY[0], stream=stream)
+            _ = [chunk async for chunk in reply] if stream else None
+        except openai.APIConnectionError:
+            assert fault == "cut"
+        return (await ask(client, EASY[0]))._routerlab
+
+    routed = run_async(make, server, scenario, rest_s=15)
+    assert (routed.model, len(routed.rested)) == ("large", 1)
+
+
+def test_a_reader_that_leaves_a_stream_is_no_failure(make):
+    client = make(rest_s=15)
+    with ask(client, EASY[0], stream=True) as stream:
+        next(stream)
+    assert ask(client, EASY[0])._routerlab.rested == ()
+
+
+def test_reprs_are_one_line_without_an_address(make, server):
+    server.script = failing(small=["500", None])
+    client, at = make(rest_s=15), f"127.0.0.1:{server.port}"
+    routed = ask(client, EASY[0])._routerlab
+    assert repr(routed) == f"Routed(large: large at {at}, after 1 failed, request_id={routed.request_id!r})"
+    stream = ask(client, EASY[0], stream=True)
+    key = stream._routerlab.request_id
+    assert repr(stream._routerlab) == f"Routed(large: large at {at}, 1 rested, request_id={key!r})"
+    assert repr(stream) == f"RoutedStream(large: large at {at}, open, request_id={key!r})"
+    list(stream)
+    assert repr(stream) == f"RoutedStream(large: large at {at}, ended, request_id={key!r})"
+
+
 def test_if_all_rest_all_are_asked(make, server):
     server.script = failing(small=["500", None], large=["500", None])
     client = make(rest_s=15)
@@ -178,8 +224,20 @@ def test_if_all_rest_all_are_asked(make, server):
 @pytest.mark.parametrize("fault", ["401", "402", "404", "quota"])
 def test_an_endpoint_that_refuses_everything_is_passed_over_with_a_warning(make, server, fault):
     server.script = failing(small=fault)
-    with pytest.warns(EndpointWarning, match="small at 127.0.0.1.* refuses every request"):
+    with pytest.warns(EndpointWarning, match="small at 127.0.0.1.* refuses every request") as warned:
         assert ask(make(), "How do I poach an egg?").model == "large"
+    assert warned[0].filename == ask.__code__.co_filename
+
+
+def test_the_warning_points_to_the_line_that_awaits(make, server):
+    server.script = failing(small="401")
+
+    async def scenario(client):
+        return await client.chat.completions.create(messages=[{"role": "user", "content": EASY[0]}])
+
+    with pytest.warns(EndpointWarning, match="refuses every request") as warned:
+        assert run_async(make, server, scenario).model == "large"
+    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("400", openai.BadRequestError), ("403", openai.PermissionDeniedError)])
@@ -194,12 +252,14 @@ def test_a_request_that_is_at_fault_is_raised_as_the_sdk_raises_it(make, server,
     assert captured.calls["model"].isna().all() and captured.responses.empty
 
 
-def test_if_all_fail_the_first_error_is_raised_with_notes_on_the_others(make, server):
+def test_if_all_fail_the_first_error_is_raised_with_a_note_on_each(make, server):
     server.script = failing(small="429", large="503")
     with pytest.raises(openai.RateLimitError) as caught:
         ask(make(), "How do I poach an egg?")
+    at = f"127.0.0.1:{server.port}"
     assert caught.value.__notes__ == [
-        f"then large (large at 127.0.0.1:{server.port}): HTTP 503 (overloaded): Overloaded."
+        f"first small (small at {at}): HTTP 429 (rate_limit_exceeded): Rate limit reached for key [key].",
+        f"then large (large at {at}): HTTP 503 (overloaded): Overloaded.",
     ]
     assert read_captured(make.path).calls["error"].tolist() == ["all 2 endpoints failed"]
     with pytest.raises(openai.InternalServerError):
@@ -325,7 +385,11 @@ def test_what_is_wrong_is_said_before_anything_is_sent(make, router, embedder, s
             "AsyncOpenAI, expected openai.OpenAI",
         ),
         (lambda: AsyncRoutedClient(router, embedder, client=local), "expected openai.AsyncOpenAI"),
-        (lambda: RoutedClient(rl.KNNRouter(), embedder, MODELS, client=local), "'models_'"),
+        (lambda: RoutedClient(rl.KNNRouter(), embedder, MODELS, client=local), "'router': .*not fitted"),
+        (lambda: RoutedClient(rl.KNNRouter(), embedder, client=local), "'router': this KNNRouter is not fitted"),
+        (lambda: RoutedClient(router, embedder, {"small": local}), "'endpoints', 'small': got OpenAI.*Endpoint\\("),
+        (lambda: RoutedClient(router, embedder, []), "'endpoints': is empty"),
+        (lambda: RoutedClient(object(), embedder, client=local), "'router': object has no 'predict_quality'"),
         (lambda: RoutedClient(router, None, client=local), "'embedder'"),
         (lambda: RoutedClient(router, embedder, client=local, explore=5), "'explore'"),
     ]
