@@ -325,3 +325,17 @@ def test_a_killed_run_resumes_to_the_same_table(tmp_path):
     assert n_asked_again < 120 - 10
     drop = ["judged_at"]
     pd.testing.assert_frame_equal(resumed.drop(columns=drop), straight.drop(columns=drop))
+
+
+@pytest.mark.parametrize("method", ["judge", "dry_run", "verdicts"])
+@pytest.mark.parametrize("wrong", [{"combine": "boht"}, {"structured": "jsn"}], ids=["combine", "structured"])
+def test_a_misspelt_setting_is_refused_before_anything_is_sent(tmp_path, wrong, method):
+    prompts, responses = tables(2)
+    with LLMServer(reply=longer) as server:
+        judge = PairwiseJudge(server.client(), "judge-model", **wrong)
+        call = judge.verdicts if method == "verdicts" else judge.judge
+        options = {"dry_run": True} if method == "dry_run" else {"progress": False}
+        with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' parameter must be"):
+            call(prompts, responses, path=tmp_path / "j.jsonl", prices=PRICES, **options)
+        assert len(server.asked) == 0
+    assert not list(tmp_path.iterdir())
