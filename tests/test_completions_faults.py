@@ -308,6 +308,20 @@ def test_a_provider_that_ignores_max_tokens_is_reported(tmp_path):
             run(server, requests(30), tmp_path, budget_usd=0.004, concurrency=1)
 
 
+def test_a_budget_below_what_the_journal_cost_before_blames_no_reply(tmp_path):
+    with LLMServer(prices=PRICE) as server:
+        before = run(server, requests(4), tmp_path).report.spent_usd
+        n_asked, small = len(server.asked), before / 2
+        again = run(server, requests(4), tmp_path, budget_usd=small)  # nothing is missing: no warning
+        with pytest.warns(
+            CollectionWarning, match=r"2 were not asked.* already cost 0\.\d+ USD in earlier runs, more"
+        ) as w:
+            more = run(server, requests(6), tmp_path, budget_usd=small)
+        assert len(server.asked) == n_asked
+    assert again.report.problems() == [] and more.report.n_left_out == 2
+    assert not any("A reply cost more" in str(one.message) for one in w)
+
+
 @settings(deadline=None)
 @given(
     st.one_of(
@@ -412,6 +426,17 @@ def test_keys_in_headers_addresses_and_half_masked_are_scrubbed():
     assert scrub("Authorization: Bearer eyJhbGciOi.x.y, retry") == "Authorization: [key], retry"
     assert scrub("The task-oriented risk-free desk-based answer") == "The task-oriented risk-free desk-based answer"
     assert len(scrub("x" * 9000)) == 500
+
+
+def test_placeholder_keys_mangle_no_words(tmp_path):
+    assert (
+        scrub("Check the key of model none", ["k", "model", "none", "", "elevenchars"]) == "Check the key of model none"
+    )
+    assert scrub("no access for twelve-chars", ["twelve-chars"]) == "no access for [key]"
+    for key in ("k", "model", "none"):
+        with LLMServer(script=lambda ask: "404") as server:
+            with pytest.warns(CollectionWarning, match=r"Check the model's name at this provider"):
+                run(server, requests(1), tmp_path / key, client=server.client(api_key=key))
     client = openai.OpenAI(
         base_url="https://user:hunter2@example.org/v1", api_key="k", default_headers={"api-key": "s3"}
     )

@@ -78,11 +78,23 @@ class RunReport:
             found.append(f"Nothing more was sent to {' / '.join(elsewhere)}")
         if self.n_unpriced:
             found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices=.")
-        if self.budget_usd is not None and self.spent_before_usd + self.spent_usd > self.budget_usd:
-            found.append("A reply cost more than its price and max_tokens allow, and the budget was passed by that.")
+        found += self._passed()
         if self.unreadable:
             found.append(f"The journal {self.path} has {len(self.unreadable)} bad lines: {'; '.join(self.unreadable)}.")
         return found
+
+    def _passed(self) -> list[str]:
+        """Say why the budget was passed, or that it was before: no matter if nothing is missing."""
+        before = self.spent_before_usd + self.unsure_before_usd
+        if self.budget_usd is None:
+            return []
+        if before > self.budget_usd:
+            cost = f"{usd(before)} USD in earlier runs{' (maybe billed included)' if self.unsure_before_usd else ''}"
+            text = f"The journal {self.path} already cost {cost}, more than the budget of {self.budget_usd:g} USD."
+            return [text] if self.n_failed or self.n_left_out else []
+        if self.spent_before_usd + self.spent_usd > self.budget_usd:
+            return ["A reply cost more than its price and max_tokens allow, and the budget was passed by that."]
+        return []
 
     def __str__(self) -> str:
         """Return what was done, what it cost, and what to know."""
