@@ -14,7 +14,7 @@ from routerlab.completions._errors import CollectionWarning, EndpointRefused, Jo
 from routerlab.completions._estimate import CostEstimate, estimate_requests
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._run import arun_requests, run_requests
-from routerlab.completions._secrets import scrub
+from routerlab.completions._secrets import real_keys, scrub
 
 __all__ = [
     "Account",
@@ -39,6 +39,7 @@ __all__ = [
     "host_of",
     "most_cost",
     "most_tokens",
+    "real_keys",
     "read_error",
     "read_reply",
     "request_cost",
