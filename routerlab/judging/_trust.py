@@ -26,7 +26,7 @@ from routerlab.judging._measures import (
     position,
     showings,
 )
-from routerlab.judging._units import read_votes
+from routerlab.judging._units import read_votes, reject_disjoint
 from routerlab.labeling import PositionBias, SelfConsistency, Share
 from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
 
@@ -225,12 +225,7 @@ def judge_trust(
     theirs, people = read_votes(judge, "judge"), read_votes(human, "human")
     units = joined(theirs, people)
     if not len(units):
-        reject(
-            "'judge' and 'human'",
-            f"have no pair of responses in common: the judge saw prompts {shown(theirs['prompt_id'].unique(), 2)}, "
-            f"people saw {shown(people['prompt_id'].unique(), 2)}.",
-            "Let the judge compare the pairs that people compared, too.",
-        )
+        reject_disjoint(theirs, people)
     rng = np.random.default_rng(random_state)
     matrices, prompts = confusion(units), pd.factorize(units["prompt_id"])[0]
     counts = pd.DataFrame(
