@@ -442,3 +442,21 @@ def test_placeholder_keys_mangle_no_words(tmp_path):
     )
     endpoint = Endpoint("m", client)
     assert endpoint.name == "m at example.org" and repr(endpoint) == "Endpoint('m', at example.org)"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("404", r"1 of 1 requests failed \(see 'error'\)\. Nothing more was sent to m at \S+: HTTP 404.*base_url\.$"),
+        ("400", r"failed \(see 'error'\)\. The first error: m at \S+: HTTP 400\D*prompt's length\.$"),
+        ("500", r"failed \(see 'error'\); run again to retry\. The first error: .*HTTP 500.*\(attempt 2 of 2\)\.$"),
+    ],
+)
+def test_the_warning_says_why_and_to_run_again_only_where_that_helps(tmp_path, fault, said):
+    with LLMServer(script=lambda ask: fault) as server, pytest.warns(CollectionWarning, match=said):
+        run(server, requests(1), tmp_path, max_attempts=2)
+
+
+def test_replies_without_a_price_are_counted_by_model(tmp_path):
+    with LLMServer() as server, pytest.warns(CollectionWarning, match=r"cost of 2 replies \('m-9b'\) is not known"):
+        run_requests(requests(2), {"m": "m-9b"}, path=tmp_path / "run.jsonl", client=server.client(), progress=False)

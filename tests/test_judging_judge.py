@@ -339,3 +339,16 @@ def test_a_misspelt_setting_is_refused_before_anything_is_sent(tmp_path, wrong, 
             call(prompts, responses, path=tmp_path / "j.jsonl", prices=PRICES, **options)
         assert len(server.asked) == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_judge_whose_every_request_fails_says_why_and_where_to_look(tmp_path):
+    prompts, responses = tables(6)
+    with LLMServer(script=lambda ask: "404") as server:
+        with pytest.warns(CollectionWarning) as warned:
+            judge, table = run(server, prompts, responses, tmp_path / "j.jsonl")
+        errors = judge.verdicts(prompts, responses, path=tmp_path / "j.jsonl", progress=False, prices=PRICES)["error"]
+    (text,) = (str(one.message) for one in warned)
+    assert not len(table) and errors.str.contains("HTTP 404").all()
+    assert "requests failed (see PairwiseJudge.verdicts, column 'error')." in text
+    assert text.count("HTTP 404") == 1 and "Check the model's name at this provider" in text
+    assert "run again" not in text and "attempt 1 of" not in text

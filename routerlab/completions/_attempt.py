@@ -197,6 +197,17 @@ def wait_s(
     return min(max_wait_s, (retry_after_s or 0.0) + jitter)
 
 
+def ended(text: str) -> str:
+    """Return a sentence with its full stop: what providers say often lacks it.
+
+    Examples
+    --------
+    >>> ended("no such model"), ended("Why?")
+    ('no such model.', 'Why?')
+    """
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _bad_status(error: Any) -> Failure:
     status, body = error.status_code, error.body
     detail = body.get("error", body) if isinstance(body, dict) else body
@@ -204,7 +215,8 @@ def _bad_status(error: Any) -> Failure:
     said = detail.get("message") if isinstance(detail, dict) else detail
     no_credit = code in _NO_CREDIT
     advice = _ADVICE[402] if no_credit else _ADVICE.get(status, "")
-    message = " ".join(f"HTTP {status}{f' ({code})' if code else ''}: {said or error.message} {advice}".split())
+    text = " ".join(f"HTTP {status}{f' ({code})' if code else ''}: {said or error.message}".split())
+    message = f"{ended(text)} {advice}" if advice else text
     closes = no_credit or status in _NO_USE
     again = not closes and (status in _TRY_AGAIN or status >= 500)
     return Failure(message, again, closes, status, retry_after(error.response.headers))

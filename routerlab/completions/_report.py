@@ -6,7 +6,9 @@ import html
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from routerlab.completions._attempt import ended
 from routerlab.completions._journal import Record
+from routerlab.schema import shown
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class RunReport:
         The journal's file name.
     n_requests, n_answered, n_from_journal, n_failed, n_left_out : int
         Requests; answered in this run; answered before; failed after all attempts; not asked at all.
+    n_to_retry : int
+        Of `n_failed`, those that may go better in a later run: not what was refused for good (400, 404, ...).
+    first_error : str or None
+        Of the first request that failed.
     why_left_out : tuple of str
         Reasons for `n_left_out`.
     n_attempts, n_unsure : int
@@ -28,6 +34,8 @@ class RunReport:
         In this run: what the replies that came say or cost by their tokens; and at most for the `n_unsure`.
     n_unpriced : int
         Replies whose cost is not known; they are not in `spent_usd`.
+    unpriced_models : tuple of str
+        Whose replies they are, by the provider's name, as ``prices=`` wants it.
     spent_before_usd, unsure_before_usd : float
         The same by earlier runs in this journal, in which a run that was killed counts with all it had in flight.
     budget_usd : float or None
@@ -48,12 +56,15 @@ class RunReport:
     n_from_journal: int = 0
     n_failed: int = 0
     n_left_out: int = 0
+    n_to_retry: int = 0
+    first_error: str | None = None
     why_left_out: tuple[str, ...] = ()
     n_attempts: int = 0
     n_unsure: int = 0
     spent_usd: float = 0.0
     unsure_usd: float = 0.0
     n_unpriced: int = 0
+    unpriced_models: tuple[str, ...] = ()
     spent_before_usd: float = 0.0
     unsure_before_usd: float = 0.0
     budget_usd: float | None = None
@@ -66,21 +77,31 @@ class RunReport:
         """Return plain values, as ``attrs`` of a table keep them."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
-    def problems(self) -> list[str]:
-        """Return what a user should know, a sentence each; empty if all went well."""
-        found = []
-        if self.n_failed:
-            found.append(f"{self.n_failed:,} of {self.n_requests:,} requests failed (see 'error'); run again to retry.")
+    def problems(self, errors: str = "'error'") -> list[str]:
+        """Return what a user should know, a sentence each; empty if all went well. `errors`: where the errors are."""
+        found = self._failed(errors) if self.n_failed else []
         if self.n_left_out:
-            found.append(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}")
+            found.append(ended(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}"))
         elsewhere = [text for text in self.closed if not any(text in why for why in self.why_left_out)]
         if elsewhere:
-            found.append(f"Nothing more was sent to {' / '.join(elsewhere)}")
+            found.append(ended(f"Nothing more was sent to {' / '.join(elsewhere)}"))
         if self.n_unpriced:
-            found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices=.")
+            models = f" ({shown(self.unpriced_models)})" if self.unpriced_models else ""
+            found.append(
+                f"The cost of {self.n_unpriced:,} replies{models} is not known and is in no sum; give prices=."
+            )
         found += self._passed()
         if self.unreadable:
             found.append(f"The journal {self.path} has {len(self.unreadable)} bad lines: {'; '.join(self.unreadable)}.")
+        return found
+
+    def _failed(self, errors: str) -> list[str]:
+        """Say how many failed, why the first did unless it is said elsewhere, and whether to ask again."""
+        some = f" {self.n_to_retry:,} of them" if self.n_to_retry < self.n_failed else ""
+        retry = f"; run again to retry{some}" if self.n_to_retry else ""
+        found = [f"{self.n_failed:,} of {self.n_requests:,} requests failed (see {errors}){retry}."]
+        if self.first_error and not any(text in self.first_error for text in self.closed):
+            found.append(ended(f"The first error: {self.first_error}"))
         return found
 
     def _passed(self) -> list[str]:

@@ -11,7 +11,7 @@ from routerlab.completions import CollectionWarning, RunReport
 
 def warn_of_problems(report: RunReport, attrs: Mapping[str, Any]) -> None:
     """Warn, at the line that called `PairwiseJudge.judge`, of requests and pairs without a verdict."""
-    found = list(report.problems())
+    found = list(report.problems("PairwiseJudge.verdicts, column 'error'"))
     if attrs["n_unreadable"]:
         found.append(f"{attrs['n_unreadable']:,} verdicts could not be read: see PairwiseJudge.verdicts.")
     if attrs["n_incomplete"]:
