@@ -86,9 +86,9 @@ class RunReport:
         if elsewhere:
             found.append(ended(f"Nothing more was sent to {' / '.join(elsewhere)}"))
         if self.n_unpriced:
-            models = f" ({shown(self.unpriced_models)})" if self.unpriced_models else ""
+            models = f" for {shown(self.unpriced_models)}" if self.unpriced_models else ""
             found.append(
-                f"The cost of {self.n_unpriced:,} replies{models} is not known and is in no sum; give prices=."
+                f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices={models}."
             )
         found += self._passed()
         if self.unreadable:

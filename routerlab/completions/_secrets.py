@@ -40,7 +40,7 @@ def scrub(text: str, secrets: Iterable[str] = (), *, limit: int = 500) -> str:
     text : str
         An error message.
     secrets : iterable of str
-        The client's own key and other values that must not show; those below 12 characters are placeholders, which stay.
+        The client's own key and other values that must not show. Those below 12 characters are placeholders, and stay.
     limit : int, default 500
         Longest text returned, in characters.
 
