@@ -458,5 +458,22 @@ def test_the_warning_says_why_and_to_run_again_only_where_that_helps(tmp_path, f
 
 
 def test_replies_without_a_price_are_counted_by_model(tmp_path):
-    with LLMServer() as server, pytest.warns(CollectionWarning, match=r"cost of 2 replies \('m-9b'\) is not known"):
+    with (
+        LLMServer() as server,
+        pytest.warns(CollectionWarning, match="2 replies is not known .* give prices= for 'm-9b'"),
+    ):
         run_requests(requests(2), {"m": "m-9b"}, path=tmp_path / "run.jsonl", client=server.client(), progress=False)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run):
+    options = {"path": tmp_path / "run.jsonl", "progress": False, "dry_run": dry_run, "prices": {"smal": PRICE}}
+    with LLMServer() as server:
+        with pytest.raises(rl.TableError, match=r"'prices': 'smal' is no model here; there is 'small'\..* not known"):
+            rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
+        assert len(server.asked) == 0
+        with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
+            rl.collect_responses(["Hi"], ["gpt-4.1-mini"], client=server.client(), **options)
+        assert warned[0].filename == __file__
+        more = {**options, "prices": {"small": PRICE, "another": PRICE}}
+        rl.collect_responses(["Hi"], ["small"], client=server.client(), **more)  # more prices than models are fine
