@@ -196,6 +196,12 @@ def test_the_report_says_how_it_was_made_and_escapes_names():
     assert repr(report) == text
 
 
+def test_a_width_is_promised_as_an_estimate_and_only_from_enough_pairs():
+    many, few = (judge_trust(*people_and_judge(n), n_resamples=200) for n in (60, 29))
+    assert "% as wide as from theirs alone, as estimated from 60 pairs" in many.verdict
+    assert "agrees with people beyond chance" in few.verdict and "wide" not in few.verdict
+
+
 @pytest.mark.parametrize("measure", [judge_trust, ppi_win_rate])
 @pytest.mark.parametrize(
     ("change", "differs"),

@@ -30,6 +30,8 @@ from routerlab.judging._units import read_votes, reject_disjoint
 from routerlab.labeling import PositionBias, SelfConsistency, Share
 from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
 
+_FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class JudgeReport:
@@ -95,7 +97,7 @@ class JudgeReport:
 
     @property
     def width_limit(self) -> float:
-        """Least width that this judge can bring an interval of a win rate to, relative to people alone."""
+        """Least width that this judge can bring an interval of a win rate to, relative to people alone (estimated)."""
         return float(np.sqrt(1 - max(self.correlation, 0.0) ** 2))
 
     @property
@@ -111,9 +113,12 @@ class JudgeReport:
             return "agreement beyond chance not measured: people or the judge gave one verdict only"
         if self.kappa.ci_low <= 0:
             return "not shown to agree with people more often than chance would"
+        if self.n_pairs < _FEWEST_FOR_WIDTH:
+            return "agrees with people beyond chance"
         return (
             "agrees with people beyond chance; with any number of its verdicts, an interval corrected by people's "
-            f"(ppi_win_rate) is at best {self.width_limit:.0%} as wide as from theirs alone"
+            f"(ppi_win_rate) is at best {self.width_limit:.0%} as wide as from theirs alone, as estimated from "
+            f"{self.n_pairs:,} pairs"
         )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
