@@ -305,6 +305,7 @@ def test_a_dry_run_sends_nothing_and_brackets_the_bill(server, tmp_path):
     small = estimate.by_model.loc["small"]
     assert small["output_tokens"] == 600 and small["most_output_tokens"] == 600
     assert small["expected_usd"] == pytest.approx((small["input_tokens"] + 2 * 600) / 1e6)
+    assert all(float(word).is_integer() for word in str(estimate).splitlines()[2].split()[1:6]), "whole tokens"
     assert "characters / 4" in str(estimate) and "expected_output_tokens" in estimate._repr_html_()
 
 

@@ -60,11 +60,15 @@ class CostEstimate:
 
     def __str__(self) -> str:
         """Return the table, the sums, and what they rest on."""
-        return "\n".join([self.by_model.to_string(float_format=_figure), self._summary(), *self.assumptions])
+        return "\n".join([self._rounded().to_string(float_format=_figure), self._summary(), *self.assumptions])
 
     def __repr__(self) -> str:
         """Return what ``print`` shows: in a notebook without HTML, this is the result."""
         return str(self)
+
+    def _rounded(self) -> pd.DataFrame:
+        """Return the table with whole tokens, for people."""
+        return self.by_model.round({"input_tokens": 0, "output_tokens": 0, "most_output_tokens": 0})
 
     def _summary(self) -> str:
         text = (
@@ -81,7 +85,7 @@ class CostEstimate:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{html.escape(text)}</li>" for text in self.assumptions)
-        table = self.by_model.to_html(float_format=_figure, border=0)
+        table = self._rounded().to_html(float_format=_figure, border=0)
         return f"{table}<p>{html.escape(self._summary())}</p><ul>{notes}</ul>"
 
 

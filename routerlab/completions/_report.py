@@ -86,10 +86,8 @@ class RunReport:
         if elsewhere:
             found.append(ended(f"Nothing more was sent to {' / '.join(elsewhere)}"))
         if self.n_unpriced:
-            models = f" for {shown(self.unpriced_models)}" if self.unpriced_models else ""
-            found.append(
-                f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices={models}."
-            )
+            given = f" for {shown(self.unpriced_models)}" if self.unpriced_models else ""
+            found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices={given}.")
         found += self._passed()
         if self.unreadable:
             found.append(f"The journal {self.path} has {len(self.unreadable)} bad lines: {'; '.join(self.unreadable)}.")
