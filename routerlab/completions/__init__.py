@@ -15,6 +15,7 @@ from routerlab.completions._estimate import CostEstimate, estimate_requests
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._run import arun_requests, run_requests
 from routerlab.completions._secrets import real_keys, scrub
+from routerlab.completions._words import counted
 
 __all__ = [
     "Account",
@@ -35,6 +36,7 @@ __all__ = [
     "check_client",
     "check_params",
     "collect_responses",
+    "counted",
     "estimate_requests",
     "host_of",
     "most_cost",

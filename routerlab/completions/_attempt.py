@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from routerlab.completions._words import ended
+
 _TRY_AGAIN = {408, 409, 425, 429}
 # Every later request to this endpoint would end the same way: a wrong key, no credit, no such model.
 _NO_USE = {401, 402, 404}
@@ -195,17 +197,6 @@ def wait_s(
     """
     jitter = rng.uniform(0.0, min(max_wait_s, backoff_s * 2.0 ** min(n_failed - 1, 30)))
     return min(max_wait_s, (retry_after_s or 0.0) + jitter)
-
-
-def ended(text: str) -> str:
-    """Return a sentence with its full stop: what providers say often lacks it.
-
-    Examples
-    --------
-    >>> ended("no such model"), ended("Why?")
-    ('no such model.', 'Why?')
-    """
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _bad_status(error: Any) -> Failure:

@@ -16,6 +16,7 @@ from routerlab.completions._accounting import most_cost, most_tokens, request_co
 from routerlab.completions._endpoint import Models, Request
 from routerlab.completions._plan import Plan, make_plan
 from routerlab.completions._settings import Settings
+from routerlab.completions._words import counted
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
 from routerlab.schema import reject
 
@@ -72,7 +73,7 @@ class CostEstimate:
 
     def _summary(self) -> str:
         text = (
-            f"{self.n_requests:,} requests: expected {_figure(self.expected_usd)} USD, "
+            f"{counted(self.n_requests, 'request')}: expected {_figure(self.expected_usd)} USD, "
             f"at most {_figure(self.most_usd)} USD."
         )
         if self.budget_usd is None:
@@ -178,7 +179,8 @@ def _guess(plan: Plan, model: str, expected_output_tokens: float | None, notes: 
     measured = [n for n in measured if not math.isnan(n)]
     if measured:
         mean = math.fsum(measured) / len(measured)
-        notes.append(f"Output of {model}: {mean:.0f} tokens, the mean of its {len(measured):,} replies in the journal.")
+        replies = counted(len(measured), "reply", "replies")
+        notes.append(f"Output of {model}: {mean:.0f} tokens, the mean of its {replies} in the journal.")
         return mean
     guess = ASSUMED_OUTPUT_TOKENS if expected_output_tokens is None else float(expected_output_tokens)
     why = "an assumption; pass expected_output_tokens" if expected_output_tokens is None else "as given"

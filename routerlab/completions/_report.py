@@ -6,8 +6,8 @@ import html
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from routerlab.completions._attempt import ended
 from routerlab.completions._journal import Record
+from routerlab.completions._words import counted, ended
 from routerlab.schema import shown
 
 
@@ -81,16 +81,19 @@ class RunReport:
         """Return what a user should know, a sentence each; empty if all went well. `errors`: where the errors are."""
         found = self._failed(errors) if self.n_failed else []
         if self.n_left_out:
-            found.append(ended(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}"))
+            found.append(ended(f"{counted(self.n_left_out, 'was', 'were')} not asked: {' / '.join(self.why_left_out)}"))
         elsewhere = [text for text in self.closed if not any(text in why for why in self.why_left_out)]
         if elsewhere:
             found.append(ended(f"Nothing more was sent to {' / '.join(elsewhere)}"))
         if self.n_unpriced:
             given = f" for {shown(self.unpriced_models)}" if self.unpriced_models else ""
-            found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices={given}.")
+            replies = counted(self.n_unpriced, "reply", "replies")
+            found.append(f"The cost of {replies} is not known and is in no sum; give prices={given}.")
         found += self._passed()
         if self.unreadable:
-            found.append(f"The journal {self.path} has {len(self.unreadable)} bad lines: {'; '.join(self.unreadable)}.")
+            found.append(
+                f"The journal {self.path} has {counted(len(self.unreadable), 'bad line')}: {'; '.join(self.unreadable)}."
+            )
         return found
 
     def _failed(self, errors: str) -> list[str]:
@@ -118,7 +121,7 @@ class RunReport:
     def __str__(self) -> str:
         """Return what was done, what it cost, and what to know."""
         text = (
-            f"{self.n_requests:,} requests: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
+            f"{counted(self.n_requests, 'request')}: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
             f"before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
             f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )

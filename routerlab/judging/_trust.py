@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.completions import counted
 from routerlab.judging._measures import (
     KINDS,
     Estimate,
@@ -122,7 +123,7 @@ class JudgeReport:
         )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        yield "agreement", f"{self.agreement} pairs of responses on {self.n_prompts:,} prompts"
+        yield "agreement", f"{self.agreement} pairs of responses on {counted(self.n_prompts, 'prompt')}"
         yield "both decided", f"{self.decided}" if self.decided else "never"
         yield "Cohen's kappa", f"{self.kappa}"
         yield "two people agree", f"{self.people}" if self.people else "not known: no pair was judged by two"
@@ -134,7 +135,7 @@ class JudgeReport:
         if self.length:
             yield "length", str(self.length)
         if self.n_unreadable is not None:
-            yield "unreadable", f"{self.n_unreadable:,} verdicts, left out everywhere"
+            yield "unreadable", f"{counted(self.n_unreadable, 'verdict')}, left out everywhere"
         yield "", self.verdict
         yield "", f"{self.confidence:.0%} intervals; {self.method}, {self.n_resamples:,} resamples"
         if self.provenance:
