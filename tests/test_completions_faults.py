@@ -373,7 +373,7 @@ def test_refusals_and_filters_are_recorded(tmp_path):
     assert read_reply(json.dumps(body).encode()).text == "I cannot."
     with LLMServer(script=lambda ask: "filter", prices=PRICE) as server:
         with pytest.warns(
-            CollectionWarning, match="1 were stopped by the provider's content filter. 1 responses are empty"
+            CollectionWarning, match="1 was stopped by the provider's content filter. 1 response is empty"
         ):
             table = rl.collect_responses(
                 ["a"], ["m"], path=tmp_path / "r", client=server.client(), prices={"m": PRICE}, progress=False

@@ -185,7 +185,7 @@ def test_a_torn_last_line_is_reported_and_its_request_asked_again(tmp_path):
         path, data = journal_of(tmp_path, server)
         lines = data.splitlines(keepends=True)
         path.write_bytes(b"".join(lines[:50]) + lines[50][:40])
-        with pytest.warns(CollectionWarning, match="has 1 bad lines: line 51 is torn"):
+        with pytest.warns(CollectionWarning, match="has 1 bad line: line 51 is torn"):
             table = collect(server, path)
         assert table["error"].isna().all()
         assert table.attrs["collection"]["n_from_journal"] == 48

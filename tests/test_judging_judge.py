@@ -151,7 +151,7 @@ def test_an_endpoint_that_refuses_a_response_format_is_asked_for_less(tmp_path, 
 def test_one_pair_that_is_too_long_does_not_decide_the_format(tmp_path):
     prompts, responses = tables(3)
     with LLMServer(reply=longer, script=lambda ask: "400" if "(0)" in ask.prompt else None) as server:
-        with pytest.warns(CollectionWarning, match="pairs lack a verdict"):
+        with pytest.warns(CollectionWarning, match="1 pair lacks a verdict"):
             _, table = run(server, prompts, responses.query("model != 'zebra-7b'"), tmp_path / "j.jsonl")
     assert table.attrs["structured"] == "json_schema"
     assert table["prompt_id"].tolist() == ["p1", "p2"]

@@ -208,9 +208,8 @@ def _oddities(responses: pd.DataFrame, max_tokens: int | None) -> list[str]:
     n_empty = int((responses["error"].isna() & (responses["response"].str.strip() == "")).sum())
     if n_cut:
         limit = f" at max_tokens={max_tokens}" if max_tokens is not None else ""
-        found.append(
-            f"{counted(n_cut, 'response is', 'responses are')} cut off{limit}: {'its' if n_cut == 1 else 'their'} finish_reason is 'length'."
-        )
+        cut, whose = counted(n_cut, "response is", "responses are"), "its" if n_cut == 1 else "their"
+        found.append(f"{cut} cut off{limit}: {whose} finish_reason is 'length'.")
     if n_filtered:
         found.append(f"{counted(n_filtered, 'was', 'were')} stopped by the provider's content filter.")
     if n_empty:

@@ -91,9 +91,8 @@ class RunReport:
             found.append(f"The cost of {replies} is not known and is in no sum; give prices={given}.")
         found += self._passed()
         if self.unreadable:
-            found.append(
-                f"The journal {self.path} has {counted(len(self.unreadable), 'bad line')}: {'; '.join(self.unreadable)}."
-            )
+            lines = counted(len(self.unreadable), "bad line")
+            found.append(f"The journal {self.path} has {lines}: {'; '.join(self.unreadable)}.")
         return found
 
     def _failed(self, errors: str) -> list[str]:
@@ -121,8 +120,8 @@ class RunReport:
     def __str__(self) -> str:
         """Return what was done, what it cost, and what to know."""
         text = (
-            f"{counted(self.n_requests, 'request')}: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
-            f"before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
+            f"{counted(self.n_requests, 'request')}: {self.n_answered:,} answered now, {self.n_from_journal:,} in the "
+            f"journal before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
             f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )
         text += f", budget {usd(self.budget_usd)}." if self.budget_usd is not None else "."
