@@ -305,6 +305,7 @@ def test_a_dry_run_sends_nothing_and_brackets_the_bill(server, tmp_path):
     small = estimate.by_model.loc["small"]
     assert small["output_tokens"] == 600 and small["most_output_tokens"] == 600
     assert small["expected_usd"] == pytest.approx((small["input_tokens"] + 2 * 600) / 1e6)
+    assert all(float(word).is_integer() for word in str(estimate).splitlines()[2].split()[1:6]), "whole tokens"
     assert "characters / 4" in str(estimate) and "expected_output_tokens" in estimate._repr_html_()
 
 
@@ -357,8 +358,8 @@ def test_a_report_reads_as_sentences(server, tmp_path):
     run = run_requests(requests, ["small"], path=tmp_path / "r", client=server.client(), prices=PRICES, progress=False)
     assert len(server.asked) == 1  # the same key is the same request
     assert [record["n"] for record in run.records] == [0, 1]
-    assert str(run.report).startswith("1 requests: 1 answered now, 0 in the journal before, 0 failed, 0 not asked.")
-    assert "<p>1 requests" in run._repr_html_() and repr(run).startswith("Run(1 requests")
+    assert str(run.report).startswith("1 request: 1 answered now, 0 in the journal before, 0 failed, 0 not asked.")
+    assert "<p>1 request:" in run._repr_html_() and repr(run).startswith("Run(1 request:")
 
 
 # Bad input.

@@ -308,6 +308,20 @@ def test_a_provider_that_ignores_max_tokens_is_reported(tmp_path):
             run(server, requests(30), tmp_path, budget_usd=0.004, concurrency=1)
 
 
+def test_a_budget_below_what_the_journal_cost_before_blames_no_reply(tmp_path):
+    with LLMServer(prices=PRICE) as server:
+        before = run(server, requests(4), tmp_path).report.spent_usd
+        n_asked, small = len(server.asked), before / 2
+        again = run(server, requests(4), tmp_path, budget_usd=small)  # nothing is missing: no warning
+        with pytest.warns(
+            CollectionWarning, match=r"2 were not asked.* already cost 0\.\d+ USD in earlier runs, more"
+        ) as w:
+            more = run(server, requests(6), tmp_path, budget_usd=small)
+        assert len(server.asked) == n_asked
+    assert again.report.problems() == [] and more.report.n_left_out == 2
+    assert not any("A reply cost more" in str(one.message) for one in w)
+
+
 @settings(deadline=None)
 @given(
     st.one_of(
@@ -359,7 +373,7 @@ def test_refusals_and_filters_are_recorded(tmp_path):
     assert read_reply(json.dumps(body).encode()).text == "I cannot."
     with LLMServer(script=lambda ask: "filter", prices=PRICE) as server:
         with pytest.warns(
-            CollectionWarning, match="1 were stopped by the provider's content filter. 1 responses are empty"
+            CollectionWarning, match="1 was stopped by the provider's content filter. 1 response is empty"
         ):
             table = rl.collect_responses(
                 ["a"], ["m"], path=tmp_path / "r", client=server.client(), prices={"m": PRICE}, progress=False
@@ -412,8 +426,54 @@ def test_keys_in_headers_addresses_and_half_masked_are_scrubbed():
     assert scrub("Authorization: Bearer eyJhbGciOi.x.y, retry") == "Authorization: [key], retry"
     assert scrub("The task-oriented risk-free desk-based answer") == "The task-oriented risk-free desk-based answer"
     assert len(scrub("x" * 9000)) == 500
+
+
+def test_placeholder_keys_mangle_no_words(tmp_path):
+    assert (
+        scrub("Check the key of model none", ["k", "model", "none", "", "elevenchars"]) == "Check the key of model none"
+    )
+    assert scrub("no access for twelve-chars", ["twelve-chars"]) == "no access for [key]"
+    for key in ("k", "model", "none"):
+        with LLMServer(script=lambda ask: "404") as server:
+            with pytest.warns(CollectionWarning, match=r"Check the model's name at this provider"):
+                run(server, requests(1), tmp_path / key, client=server.client(api_key=key))
     client = openai.OpenAI(
         base_url="https://user:hunter2@example.org/v1", api_key="k", default_headers={"api-key": "s3"}
     )
     endpoint = Endpoint("m", client)
     assert endpoint.name == "m at example.org" and repr(endpoint) == "Endpoint('m', at example.org)"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("404", r"1 of 1 requests failed \(see 'error'\)\. Nothing more was sent to m at \S+: HTTP 404.*base_url\.$"),
+        ("400", r"failed \(see 'error'\)\. The first error: m at \S+: HTTP 400\D*prompt's length\.$"),
+        ("500", r"failed \(see 'error'\); run again to retry\. The first error: .*HTTP 500.*\(attempt 2 of 2\)\.$"),
+    ],
+)
+def test_the_warning_says_why_and_to_run_again_only_where_that_helps(tmp_path, fault, said):
+    with LLMServer(script=lambda ask: fault) as server, pytest.warns(CollectionWarning, match=said):
+        run(server, requests(1), tmp_path, max_attempts=2)
+
+
+def test_replies_without_a_price_are_counted_by_model(tmp_path):
+    with (
+        LLMServer() as server,
+        pytest.warns(CollectionWarning, match="2 replies is not known .* give prices= for 'm-9b'"),
+    ):
+        run_requests(requests(2), {"m": "m-9b"}, path=tmp_path / "run.jsonl", client=server.client(), progress=False)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run):
+    options = {"path": tmp_path / "run.jsonl", "progress": False, "dry_run": dry_run, "prices": {"smal": PRICE}}
+    with LLMServer() as server:
+        with pytest.raises(rl.TableError, match=r"'prices': 'smal' is no model here; there is 'small'\..* not known"):
+            rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
+        assert len(server.asked) == 0
+        with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
+            rl.collect_responses(["Hi"], ["gpt-4.1-mini"], client=server.client(), **options)
+        assert warned[0].filename == __file__
+        more = {**options, "prices": {"small": PRICE, "another": PRICE}}
+        rl.collect_responses(["Hi"], ["small"], client=server.client(), **more)  # more prices than models are fine

@@ -185,7 +185,7 @@ def test_a_torn_last_line_is_reported_and_its_request_asked_again(tmp_path):
         path, data = journal_of(tmp_path, server)
         lines = data.splitlines(keepends=True)
         path.write_bytes(b"".join(lines[:50]) + lines[50][:40])
-        with pytest.warns(CollectionWarning, match="has 1 bad lines: line 51 is torn"):
+        with pytest.warns(CollectionWarning, match="has 1 bad line: line 51 is torn"):
             table = collect(server, path)
         assert table["error"].isna().all()
         assert table.attrs["collection"]["n_from_journal"] == 48
@@ -258,7 +258,7 @@ def test_other_files_and_newer_formats_are_left_alone(tmp_path, content, message
         with pytest.raises(JournalError, match=message):
             collect(server, path, dry_run=dry_run)
         assert not server.asked
-    assert path.read_bytes() == content
+    assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path], "no lock file stays behind"
 
 
 def test_attempts_count_once_with_or_without_the_record_of_their_request(tmp_path):
@@ -301,6 +301,7 @@ def test_a_folder_a_second_run_and_a_file_for_a_folder_are_refused(tmp_path):
     with LLMServer() as server:
         with pytest.raises(JournalError, match="is a folder. Name a file in it"):
             collect(server, tmp_path)
+        assert not Path(f"{tmp_path}.lock").exists()
         path = tmp_path / "r.jsonl"
         with FileLock(f"{path}.lock"), pytest.raises(JournalError, match="another run is writing to it"):
             collect(server, path)

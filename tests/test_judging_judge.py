@@ -151,7 +151,7 @@ def test_an_endpoint_that_refuses_a_response_format_is_asked_for_less(tmp_path, 
 def test_one_pair_that_is_too_long_does_not_decide_the_format(tmp_path):
     prompts, responses = tables(3)
     with LLMServer(reply=longer, script=lambda ask: "400" if "(0)" in ask.prompt else None) as server:
-        with pytest.warns(CollectionWarning, match="pairs lack a verdict"):
+        with pytest.warns(CollectionWarning, match="1 pair lacks a verdict"):
             _, table = run(server, prompts, responses.query("model != 'zebra-7b'"), tmp_path / "j.jsonl")
     assert table.attrs["structured"] == "json_schema"
     assert table["prompt_id"].tolist() == ["p1", "p2"]
@@ -325,3 +325,30 @@ def test_a_killed_run_resumes_to_the_same_table(tmp_path):
     assert n_asked_again < 120 - 10
     drop = ["judged_at"]
     pd.testing.assert_frame_equal(resumed.drop(columns=drop), straight.drop(columns=drop))
+
+
+@pytest.mark.parametrize("method", ["judge", "dry_run", "verdicts"])
+@pytest.mark.parametrize("wrong", [{"combine": "boht"}, {"structured": "jsn"}], ids=["combine", "structured"])
+def test_a_misspelt_setting_is_refused_before_anything_is_sent(tmp_path, wrong, method):
+    prompts, responses = tables(2)
+    with LLMServer(reply=longer) as server:
+        judge = PairwiseJudge(server.client(), "judge-model", **wrong)
+        call = judge.verdicts if method == "verdicts" else judge.judge
+        options = {"dry_run": True} if method == "dry_run" else {"progress": False}
+        with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' parameter must be"):
+            call(prompts, responses, path=tmp_path / "j.jsonl", prices=PRICES, **options)
+        assert len(server.asked) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_judge_whose_every_request_fails_says_why_and_where_to_look(tmp_path):
+    prompts, responses = tables(6)
+    with LLMServer(script=lambda ask: "404") as server:
+        with pytest.warns(CollectionWarning) as warned:
+            judge, table = run(server, prompts, responses, tmp_path / "j.jsonl")
+        errors = judge.verdicts(prompts, responses, path=tmp_path / "j.jsonl", progress=False, prices=PRICES)["error"]
+    (text,) = (str(one.message) for one in warned)
+    assert not len(table) and errors.str.contains("HTTP 404").all()
+    assert "requests failed (see PairwiseJudge.verdicts, column 'error')." in text
+    assert text.count("HTTP 404") == 1 and "Check the model's name at this provider" in text
+    assert "run again" not in text and "attempt 1 of" not in text

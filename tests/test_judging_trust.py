@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from routerlab import TableError, fetch_auto_j, load_demo
-from routerlab.judging import judge_trust
+from routerlab.judging import judge_trust, ppi_win_rate
 
 VERDICTS = np.array(["model_a", "model_b", "tie"])
 
@@ -194,6 +194,31 @@ def test_the_report_says_how_it_was_made_and_escapes_names():
     assert "&lt;llm&gt;" in html and "<llm>" not in html
     assert set(re.findall("color:([^;]*);", html)) == {"inherit"}, "takes its colours from the page, dark or light"
     assert repr(report) == text
+
+
+def test_a_width_is_promised_as_an_estimate_and_only_from_enough_pairs():
+    many, few = (judge_trust(*people_and_judge(n), n_resamples=200) for n in (60, 29))
+    assert "% as wide as from theirs alone, as estimated from 60 pairs" in many.verdict
+    assert "agrees with people beyond chance" in few.verdict and "wide" not in few.verdict
+
+
+@pytest.mark.parametrize("measure", [judge_trust, ppi_win_rate])
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        (
+            {"prompt_id": ["1", "2"]},
+            r"no prompt_id is in both. The judge saw, e.g., \(1, 'x', 'y'\), people \('1', 'x'",
+        ),
+        ({"model_b": "z"}, r"no two models were compared by both. .* \(1, 'x', 'y'\), people \(1, 'x', 'z'\)"),
+        ({"prompt_id": [2, 3], "model_b": ["w", "y"]}, "but never the same pair on the same prompt"),
+    ],
+    ids=["prompts", "models", "pairs"],
+)
+def test_tables_without_a_pair_in_common_say_what_differs(measure, change, differs):
+    judge = pd.DataFrame({"prompt_id": [1, 2], "model_a": "x", "model_b": "y", "winner": "tie"})
+    with pytest.raises(TableError, match=differs):
+        measure(judge, judge.assign(**change))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from routerlab.completions._errors import CollectionWarning, EndpointRefused, Jo
 from routerlab.completions._estimate import CostEstimate, estimate_requests
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._run import arun_requests, run_requests
-from routerlab.completions._secrets import scrub
+from routerlab.completions._secrets import real_keys, scrub
+from routerlab.completions._words import counted
 
 __all__ = [
     "Account",
@@ -35,10 +36,12 @@ __all__ = [
     "check_client",
     "check_params",
     "collect_responses",
+    "counted",
     "estimate_requests",
     "host_of",
     "most_cost",
     "most_tokens",
+    "real_keys",
     "read_error",
     "read_reply",
     "request_cost",

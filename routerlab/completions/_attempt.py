@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from routerlab.completions._words import ended
+
 _TRY_AGAIN = {408, 409, 425, 429}
 # Every later request to this endpoint would end the same way: a wrong key, no credit, no such model.
 _NO_USE = {401, 402, 404}
@@ -204,7 +206,8 @@ def _bad_status(error: Any) -> Failure:
     said = detail.get("message") if isinstance(detail, dict) else detail
     no_credit = code in _NO_CREDIT
     advice = _ADVICE[402] if no_credit else _ADVICE.get(status, "")
-    message = " ".join(f"HTTP {status}{f' ({code})' if code else ''}: {said or error.message} {advice}".split())
+    text = " ".join(f"HTTP {status}{f' ({code})' if code else ''}: {said or error.message}".split())
+    message = f"{ended(text)} {advice}" if advice else text
     closes = no_credit or status in _NO_USE
     again = not closes and (status in _TRY_AGAIN or status >= 500)
     return Failure(message, again, closes, status, retry_after(error.response.headers))

@@ -15,6 +15,7 @@ from routerlab.completions._plan import make_plan
 from routerlab.completions._report import Run
 from routerlab.completions._run import execute, warn_of
 from routerlab.completions._settings import Settings
+from routerlab.completions._words import counted
 from routerlab.pricing import Prices
 from routerlab.schema import check_prompts, check_responses, reject, shown
 
@@ -207,9 +208,10 @@ def _oddities(responses: pd.DataFrame, max_tokens: int | None) -> list[str]:
     n_empty = int((responses["error"].isna() & (responses["response"].str.strip() == "")).sum())
     if n_cut:
         limit = f" at max_tokens={max_tokens}" if max_tokens is not None else ""
-        found.append(f"{n_cut:,} responses are cut off{limit}: their finish_reason is 'length'.")
+        cut, whose = counted(n_cut, "response is", "responses are"), "its" if n_cut == 1 else "their"
+        found.append(f"{cut} cut off{limit}: {whose} finish_reason is 'length'.")
     if n_filtered:
-        found.append(f"{n_filtered:,} were stopped by the provider's content filter.")
+        found.append(f"{counted(n_filtered, 'was', 'were')} stopped by the provider's content filter.")
     if n_empty:
-        found.append(f"{n_empty:,} responses are empty without an error.")
+        found.append(f"{counted(n_empty, 'response is', 'responses are')} empty without an error.")
     return found

@@ -50,6 +50,8 @@ class Engine:
         Why a provider refuses every request, if that stopped the run.
     dropped_usd : float
         The most that attempts dropped in flight can have cost.
+    n_to_retry : int
+        Requests that failed, and may go better in a later run.
     tallies : list of Tally
         One for each request that was asked.
     """
@@ -66,6 +68,7 @@ class Engine:
         self.served: dict[str, list[Served]] = {}
         self.refused: str | None = None
         self.dropped_usd = 0.0
+        self.n_to_retry = 0
         self.tallies: list[Tally] = []
         self.writer = Writer(journal)
         self.budget = Budget(settings.limit_usd, journal.spent_usd, journal.unsure_usd)
@@ -164,7 +167,9 @@ class Engine:
         if not tally.attempts:
             return None
         reason = "; ".join(f"{name}: {problem}" for name, problem in tally.problems.items())
-        if self._stopping.is_set() or self.budget.used_up:
+        ended = self._stopping.is_set() or self.budget.used_up
+        self.n_to_retry += tally.again or ended
+        if ended:
             reason += f"; not tried again: {self.why_not_asked(request.model)}"
         return make_record(request, tally, error=reason)
 
@@ -185,7 +190,7 @@ class Engine:
                 )
             failure = outcome
             served.note(failure, self._now(), settings.max_wait_s)
-            tally.problems[served.endpoint.name] = f"{failure.message} (attempt {n_attempt} of {settings.max_attempts})"
+            tally.problems[served.endpoint.name] = _said(failure, n_attempt, settings.max_attempts)
             if not failure.again or n_attempt == settings.max_attempts or self._better_elsewhere(served, failure):
                 break
             await self._pause(
@@ -198,6 +203,7 @@ class Engine:
                 )
             )
         if failure is not None:
+            tally.again |= failure.again
             served.note_failed_request(failure, settings.patience)
         return None
 
@@ -254,3 +260,9 @@ class Engine:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _said(failure: Failure, n_attempt: int, max_attempts: int) -> str:
+    """Return a failure's message, with the number of the attempt if there was or could be another."""
+    counted = failure.again or n_attempt > 1
+    return f"{failure.message} (attempt {n_attempt} of {max_attempts})" if counted else failure.message

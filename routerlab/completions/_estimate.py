@@ -16,6 +16,7 @@ from routerlab.completions._accounting import most_cost, most_tokens, request_co
 from routerlab.completions._endpoint import Models, Request
 from routerlab.completions._plan import Plan, make_plan
 from routerlab.completions._settings import Settings
+from routerlab.completions._words import counted
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
 from routerlab.schema import reject
 
@@ -60,15 +61,19 @@ class CostEstimate:
 
     def __str__(self) -> str:
         """Return the table, the sums, and what they rest on."""
-        return "\n".join([self.by_model.to_string(float_format=_figure), self._summary(), *self.assumptions])
+        return "\n".join([self._rounded().to_string(float_format=_figure), self._summary(), *self.assumptions])
 
     def __repr__(self) -> str:
         """Return what ``print`` shows: in a notebook without HTML, this is the result."""
         return str(self)
 
+    def _rounded(self) -> pd.DataFrame:
+        """Return the table with whole tokens, for people."""
+        return self.by_model.round({"input_tokens": 0, "output_tokens": 0, "most_output_tokens": 0})
+
     def _summary(self) -> str:
         text = (
-            f"{self.n_requests:,} requests: expected {_figure(self.expected_usd)} USD, "
+            f"{counted(self.n_requests, 'request')}: expected {_figure(self.expected_usd)} USD, "
             f"at most {_figure(self.most_usd)} USD."
         )
         if self.budget_usd is None:
@@ -81,7 +86,7 @@ class CostEstimate:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{html.escape(text)}</li>" for text in self.assumptions)
-        table = self.by_model.to_html(float_format=_figure, border=0)
+        table = self._rounded().to_html(float_format=_figure, border=0)
         return f"{table}<p>{html.escape(self._summary())}</p><ul>{notes}</ul>"
 
 
@@ -174,7 +179,8 @@ def _guess(plan: Plan, model: str, expected_output_tokens: float | None, notes: 
     measured = [n for n in measured if not math.isnan(n)]
     if measured:
         mean = math.fsum(measured) / len(measured)
-        notes.append(f"Output of {model}: {mean:.0f} tokens, the mean of its {len(measured):,} replies in the journal.")
+        replies = counted(len(measured), "reply", "replies")
+        notes.append(f"Output of {model}: {mean:.0f} tokens, the mean of its {replies} in the journal.")
         return mean
     guess = ASSUMED_OUTPUT_TOKENS if expected_output_tokens is None else float(expected_output_tokens)
     why = "an assumption; pass expected_output_tokens" if expected_output_tokens is None else "as given"

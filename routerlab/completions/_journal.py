@@ -19,6 +19,7 @@ from routerlab.disk import append_durably, file_lock, why_not_written
 Record = dict[str, Any]
 FORMAT, VERSION = "routerlab-completions", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every header begins
+_LONGEST_HEADER = 1 << 16  # bytes; a file without line ends need not be read whole to see that it is no journal
 _NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
 _ALL_NUMBERS = (*_NUMBERS, "latency_s", "spent_usd", "unsure_usd", "in_flight_usd")
 
@@ -64,21 +65,14 @@ class Journal:
         JournalError
             A folder, some other file, a newer format.
         """
-        if self.path.is_dir():
-            raise JournalError(f"Journal {self.path}: is a folder. Name a file in it, e.g. responses.jsonl.")  # noqa: EM102
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
+        data = self._read_bytes()
+        if data is None:
             return
-        except OSError as error:
-            msg = f"Journal {self.path}: cannot be read ({error.strerror or error}). Check its permissions."
-            raise JournalError(msg) from error
         lines = data.split(b"\n")
         self._torn = bool(lines.pop())
         if self._torn:
             self.bad_lines.append(f"line {len(lines) + 1} is torn: its writer was stopped while it wrote")
-        # A crash while the file was made leaves the beginning of a header.
-        self._new = not lines and (_BIRTH.startswith(data) or data.startswith(_BIRTH))
+        self._new = not lines and _begins(data)
         if self._new:
             return
         self._check_header(lines[0] if lines else data)
@@ -99,6 +93,10 @@ class Journal:
         """
         from filelock import Timeout
 
+        # Before the lock, so that a path that is refused gets no lock file beside it.
+        first = self._read_bytes(first_line=True) if self.path.exists() else None
+        if first is not None and (first.endswith(b"\n") or not _begins(first)):
+            self._check_header(first)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = file_lock(self.path, 0)
@@ -142,6 +140,19 @@ class Journal:
     def end(self, unsure_usd: float = 0.0) -> None:
         """Say that the run came to its end, and what of the requests that it dropped may have been billed."""
         self.append([{"type": "end", "run": self._run, "unsure_usd": unsure_usd}])
+
+    def _read_bytes(self, *, first_line: bool = False) -> bytes | None:
+        """Return what the file holds, or None if there is none."""
+        if self.path.is_dir():
+            raise JournalError(f"Journal {self.path}: is a folder. Name a file in it, e.g. responses.jsonl.")  # noqa: EM102
+        try:
+            with self.path.open("rb") as file:
+                return file.readline(_LONGEST_HEADER) if first_line else file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            msg = f"Journal {self.path}: cannot be read ({error.strerror or error}). Check its permissions."
+            raise JournalError(msg) from error
 
     def _check_header(self, line: bytes) -> None:
         header = _parse(line)
@@ -194,6 +205,11 @@ class Journal:
 
     def _refused(self, error: OSError) -> JournalError:
         return JournalError(f"Journal {self.path}: {why_not_written(error)} No request was sent.")
+
+
+def _begins(data: bytes) -> bool:
+    """Tell whether this is all that a crash left while the file was made: the beginning of a header."""
+    return _BIRTH.startswith(data) or data.startswith(_BIRTH)
 
 
 def now() -> str:

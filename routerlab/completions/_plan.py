@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from routerlab.completions._accounting import most_cost
+from routerlab.completions._accounting import most_cost, request_cost
 from routerlab.completions._clients import check_client
 from routerlab.completions._endpoint import Endpoint, Models, Request, resolve_models
+from routerlab.completions._errors import CollectionWarning
 from routerlab.completions._journal import Journal, Record
 from routerlab.completions._records import RESERVED, sent_digest
 from routerlab.completions._settings import Settings
@@ -86,10 +88,30 @@ def make_plan(
     taken = sorted({name for r in requests for name in r.about} & RESERVED)
     if taken:
         reject("'requests', 'about'", f"{shown(taken)} is what the record itself says.", "Choose another name.")
+    _check_prices(prices, endpoints)
     if not dry_run:
         for endpoint in (e for group in endpoints.values() for e in group):
             check_client(endpoint.client)
     return Plan(requests, endpoints, Journal(Path(path)), settings)
+
+
+def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoint]]) -> None:
+    """Refuse prices that match no model while a model has none; warn if that one has the price list's."""
+    if not isinstance(prices, Mapping):
+        return  # a table of prices may well hold more than is asked here
+    every = [endpoint for group in endpoints.values() for endpoint in group]
+    names = {*endpoints, *(endpoint.model for endpoint in every)}
+    unused = [name for name in prices if name not in names]
+    without = [endpoint for endpoint in every if endpoint.price is None]
+    if not unused or not without:
+        return
+    wrong = f"{shown(unused)} is no model here; there is {shown(dict.fromkeys(e.model for e in every))}."
+    unknown = list(dict.fromkeys(e.model for e in without if math.isnan(request_cost(e, 1.0, 1.0))))
+    if unknown:
+        reject("'prices'", wrong, f"Correct the name, or leave it out; the price of {shown(unknown)} is not known.")
+    listed = shown(dict.fromkeys(endpoint.model for endpoint in without))
+    text = f"'prices': {wrong} The price list's price is used for {listed}; correct the name, or leave it out."
+    warnings.warn(text, CollectionWarning, stacklevel=4)
 
 
 def _check_bounded(request: Request, endpoints: Sequence[Endpoint], costs: Sequence[float]) -> None:

@@ -24,6 +24,8 @@ class Tally:
     attempts: int = 0
     n_unsure: int = 0
     n_unpriced: int = 0
+    unpriced: set[str] = field(default_factory=set)  # models, as their endpoints call them
+    again: bool = False  # whether the last failure somewhere may go better in a later run
     spent_usd: float = 0.0
     unsure_usd: float = 0.0
     problems: dict[str, str] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class Tally:
             known = not math.isnan(counted.cost_usd)
             spent, unsure = (counted.cost_usd, 0.0) if known else (0.0, most_usd)
             self.n_unpriced += not known
+            self.unpriced |= set() if known else {endpoint.model}
         elif outcome.maybe_billed:
             self.n_unsure += 1
             unsure = most_usd

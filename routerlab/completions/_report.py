@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from routerlab.completions._journal import Record
+from routerlab.completions._words import counted, ended
+from routerlab.schema import shown
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class RunReport:
         The journal's file name.
     n_requests, n_answered, n_from_journal, n_failed, n_left_out : int
         Requests; answered in this run; answered before; failed after all attempts; not asked at all.
+    n_to_retry : int
+        Of `n_failed`, those that may go better in a later run: not what was refused for good (400, 404, ...).
+    first_error : str or None
+        Of the first request that failed.
     why_left_out : tuple of str
         Reasons for `n_left_out`.
     n_attempts, n_unsure : int
@@ -28,6 +34,8 @@ class RunReport:
         In this run: what the replies that came say or cost by their tokens; and at most for the `n_unsure`.
     n_unpriced : int
         Replies whose cost is not known; they are not in `spent_usd`.
+    unpriced_models : tuple of str
+        Whose replies they are, by the provider's name, as ``prices=`` wants it.
     spent_before_usd, unsure_before_usd : float
         The same by earlier runs in this journal, in which a run that was killed counts with all it had in flight.
     budget_usd : float or None
@@ -48,12 +56,15 @@ class RunReport:
     n_from_journal: int = 0
     n_failed: int = 0
     n_left_out: int = 0
+    n_to_retry: int = 0
+    first_error: str | None = None
     why_left_out: tuple[str, ...] = ()
     n_attempts: int = 0
     n_unsure: int = 0
     spent_usd: float = 0.0
     unsure_usd: float = 0.0
     n_unpriced: int = 0
+    unpriced_models: tuple[str, ...] = ()
     spent_before_usd: float = 0.0
     unsure_before_usd: float = 0.0
     budget_usd: float | None = None
@@ -66,29 +77,51 @@ class RunReport:
         """Return plain values, as ``attrs`` of a table keep them."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
-    def problems(self) -> list[str]:
-        """Return what a user should know, a sentence each; empty if all went well."""
-        found = []
-        if self.n_failed:
-            found.append(f"{self.n_failed:,} of {self.n_requests:,} requests failed (see 'error'); run again to retry.")
+    def problems(self, errors: str = "'error'") -> list[str]:
+        """Return what a user should know, a sentence each; empty if all went well. `errors`: where the errors are."""
+        found = self._failed(errors) if self.n_failed else []
         if self.n_left_out:
-            found.append(f"{self.n_left_out:,} were not asked: {' / '.join(self.why_left_out)}")
+            found.append(ended(f"{counted(self.n_left_out, 'was', 'were')} not asked: {' / '.join(self.why_left_out)}"))
         elsewhere = [text for text in self.closed if not any(text in why for why in self.why_left_out)]
         if elsewhere:
-            found.append(f"Nothing more was sent to {' / '.join(elsewhere)}")
+            found.append(ended(f"Nothing more was sent to {' / '.join(elsewhere)}"))
         if self.n_unpriced:
-            found.append(f"The cost of {self.n_unpriced:,} replies is not known and is in no sum; give prices=.")
-        if self.budget_usd is not None and self.spent_before_usd + self.spent_usd > self.budget_usd:
-            found.append("A reply cost more than its price and max_tokens allow, and the budget was passed by that.")
+            given = f" for {shown(self.unpriced_models)}" if self.unpriced_models else ""
+            replies = counted(self.n_unpriced, "reply", "replies")
+            found.append(f"The cost of {replies} is not known and is in no sum; give prices={given}.")
+        found += self._passed()
         if self.unreadable:
-            found.append(f"The journal {self.path} has {len(self.unreadable)} bad lines: {'; '.join(self.unreadable)}.")
+            lines = counted(len(self.unreadable), "bad line")
+            found.append(f"The journal {self.path} has {lines}: {'; '.join(self.unreadable)}.")
         return found
+
+    def _failed(self, errors: str) -> list[str]:
+        """Say how many failed, why the first did unless it is said elsewhere, and whether to ask again."""
+        some = f" {self.n_to_retry:,} of them" if self.n_to_retry < self.n_failed else ""
+        retry = f"; run again to retry{some}" if self.n_to_retry else ""
+        found = [f"{self.n_failed:,} of {self.n_requests:,} requests failed (see {errors}){retry}."]
+        if self.first_error and not any(text in self.first_error for text in self.closed):
+            found.append(ended(f"The first error: {self.first_error}"))
+        return found
+
+    def _passed(self) -> list[str]:
+        """Say why the budget was passed, or that it was before: no matter if nothing is missing."""
+        before = self.spent_before_usd + self.unsure_before_usd
+        if self.budget_usd is None:
+            return []
+        if before > self.budget_usd:
+            cost = f"{usd(before)} USD in earlier runs{' (maybe billed included)' if self.unsure_before_usd else ''}"
+            text = f"The journal {self.path} already cost {cost}, more than the budget of {self.budget_usd:g} USD."
+            return [text] if self.n_failed or self.n_left_out else []
+        if self.spent_before_usd + self.spent_usd > self.budget_usd:
+            return ["A reply cost more than its price and max_tokens allow, and the budget was passed by that."]
+        return []
 
     def __str__(self) -> str:
         """Return what was done, what it cost, and what to know."""
         text = (
-            f"{self.n_requests:,} requests: {self.n_answered:,} answered now, {self.n_from_journal:,} in the journal "
-            f"before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
+            f"{counted(self.n_requests, 'request')}: {self.n_answered:,} answered now, {self.n_from_journal:,} in the "
+            f"journal before, {self.n_failed:,} failed, {self.n_left_out:,} not asked. "
             f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )
         text += f", budget {usd(self.budget_usd)}." if self.budget_usd is not None else "."

@@ -21,7 +21,8 @@ from routerlab.completions import (
     host_of,
     run_requests,
 )
-from routerlab.judging._orders import combine_orders, make_showings
+from routerlab.judging._orders import check_combine, combine_orders, make_showings
+from routerlab.judging._problems import warn_of_problems
 from routerlab.judging._prompt import FORMATS, RUBRIC, judge_messages
 from routerlab.judging._verdict import parse_verdict
 from routerlab.schema import check_judgments, provenance_of
@@ -159,13 +160,15 @@ class PairwiseJudge:
         ------
         TableError
             Tables that cannot be used. EndpointRefused, JournalError: see `routerlab.collect_responses`.
+        ValueError
+            An unknown `combine` or `structured`; nothing was sent.
 
         Warns
         -----
         CollectionWarning
             How many verdicts could not be read, requests failed or pairs were left out.
         """
-        shown, n_left_out = make_showings(prompts, responses, pairs)
+        shown, n_left_out = self._showings(prompts, responses, pairs)
         if dry_run:
             return estimate_requests(
                 self._requests(shown, self._formats()[0]),
@@ -181,7 +184,7 @@ class PairwiseJudge:
         judgments = combine_orders(table, self.combine)
         judgments.attrs |= {"judge": self.judge_name, "structured": used, "n_left_out": n_left_out}
         judgments.attrs["collection"] = run.report.to_dict()
-        _warn(run, judgments.attrs)
+        warn_of_problems(run.report, judgments.attrs)
         return check_judgments(judgments)
 
     def verdicts(
@@ -200,10 +203,15 @@ class PairwiseJudge:
             ``prompt_id, model_a`` (shown first)``, model_b, winner`` (None: unreadable or failed)``, judge, judged_at,
             note`` (rationale)``, how`` (it was read, or why not)``, text`` (the whole reply)``, error``, tokens, cost.
         """
-        shown, _ = make_showings(prompts, responses, pairs)
+        shown, _ = self._showings(prompts, responses, pairs)
         table, _, used = self._run(shown, **options)
         table.attrs = {"judge": self.judge_name, "structured": used, "provenance": self._provenance(responses)}
         return table
+
+    def _showings(self, *tables: Any) -> tuple[pd.DataFrame, int]:
+        check_combine(self.combine)  # before anything is paid for
+        self._formats()
+        return make_showings(*tables)
 
     def _run(self, shown: pd.DataFrame, **options: Any) -> tuple[pd.DataFrame, Run, str]:
         used = self._accepted_format(shown, **options)
@@ -280,15 +288,3 @@ class PairwiseJudge:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _warn(run: Run, attrs: Mapping[str, Any]) -> None:
-    found = list(run.report.problems())
-    if attrs["n_unreadable"]:
-        found.append(f"{attrs['n_unreadable']:,} verdicts could not be read: see PairwiseJudge.verdicts.")
-    if attrs["n_incomplete"]:
-        found.append(f"{attrs['n_incomplete']:,} pairs lack a verdict in one order or both, and are left out.")
-    if attrs["n_left_out"]:
-        found.append(f"{attrs['n_left_out']:,} pairs were not shown, as a response is missing.")
-    if found:
-        warnings.warn(" ".join(found), CollectionWarning, stacklevel=3)

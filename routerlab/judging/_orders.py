@@ -108,9 +108,7 @@ def combine_orders(verdicts: pd.DataFrame, combine: str = "both") -> pd.DataFram
     >>> table.attrs["n_unreadable"], table.attrs["n_incomplete"]
     (1, 1)
     """
-    if combine not in ("both", "soft"):
-        msg = f"The 'combine' parameter must be 'both' or 'soft'. Got {combine!r} instead."
-        raise ValueError(msg)
+    check_combine(combine)
     swapped = verdicts["model_a"] > verdicts["model_b"]
     one, two = verdicts[~swapped], verdicts[swapped].rename(columns={"model_a": "model_b", "model_b": "model_a"})
     units = pd.concat([one[KEY], two[KEY]]).sort_index(kind="stable").drop_duplicates()  # in the order given
@@ -128,6 +126,13 @@ def combine_orders(verdicts: pd.DataFrame, combine: str = "both") -> pd.DataFram
     provenance = provenance_of(verdicts)
     table.attrs |= {"provenance": provenance} if provenance else {}
     return table
+
+
+def check_combine(combine: str) -> None:
+    """Raise for an unknown `combine`."""
+    if combine not in ("both", "soft"):
+        msg = f"The 'combine' parameter must be 'both' or 'soft'. Got {combine!r} instead."
+        raise ValueError(msg)
 
 
 def _both(pairs: pd.DataFrame) -> pd.DataFrame:

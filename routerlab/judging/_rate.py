@@ -43,8 +43,9 @@ def ppi_rate(
     Parameters
     ----------
     judge, human : DataFrame of shape (n_votes, n_columns)
-        Judgments tables of judge models and of people; see `routerlab.judging.ppi_win_rate`. Models are compared on the
-        pairs of models that people judged, which must connect them all.
+        Judgments tables of judge models and of people; see `routerlab.judging.ppi_win_rate`. Within each pair of
+        models, people's prompts must be like the judge's: a random part. Models are compared on the pairs of models
+        that people judged, which must connect them all.
     baseline : str, optional
         Adds each model's expected win rate against this one.
     anchor : str, optional

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.completions import counted
 from routerlab.judging._measures import (
     KINDS,
     Estimate,
@@ -26,9 +27,11 @@ from routerlab.judging._measures import (
     position,
     showings,
 )
-from routerlab.judging._units import read_votes
+from routerlab.judging._units import read_votes, reject_disjoint
 from routerlab.labeling import PositionBias, SelfConsistency, Share
 from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
+
+_FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -95,7 +98,7 @@ class JudgeReport:
 
     @property
     def width_limit(self) -> float:
-        """Least width that this judge can bring an interval of a win rate to, relative to people alone."""
+        """Least width that this judge can bring an interval of a win rate to, relative to people alone (estimated)."""
         return float(np.sqrt(1 - max(self.correlation, 0.0) ** 2))
 
     @property
@@ -111,13 +114,16 @@ class JudgeReport:
             return "agreement beyond chance not measured: people or the judge gave one verdict only"
         if self.kappa.ci_low <= 0:
             return "not shown to agree with people more often than chance would"
+        if self.n_pairs < _FEWEST_FOR_WIDTH:
+            return "agrees with people beyond chance"
         return (
             "agrees with people beyond chance; with any number of its verdicts, an interval corrected by people's "
-            f"(ppi_win_rate) is at best {self.width_limit:.0%} as wide as from theirs alone"
+            f"(ppi_win_rate) is at best {self.width_limit:.0%} as wide as from theirs alone, as estimated from "
+            f"{self.n_pairs:,} pairs"
         )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        yield "agreement", f"{self.agreement} pairs of responses on {self.n_prompts:,} prompts"
+        yield "agreement", f"{self.agreement} pairs of responses on {counted(self.n_prompts, 'prompt')}"
         yield "both decided", f"{self.decided}" if self.decided else "never"
         yield "Cohen's kappa", f"{self.kappa}"
         yield "two people agree", f"{self.people}" if self.people else "not known: no pair was judged by two"
@@ -129,7 +135,7 @@ class JudgeReport:
         if self.length:
             yield "length", str(self.length)
         if self.n_unreadable is not None:
-            yield "unreadable", f"{self.n_unreadable:,} verdicts, left out everywhere"
+            yield "unreadable", f"{counted(self.n_unreadable, 'verdict')}, left out everywhere"
         yield "", self.verdict
         yield "", f"{self.confidence:.0%} intervals; {self.method}, {self.n_resamples:,} resamples"
         if self.provenance:
@@ -225,12 +231,7 @@ def judge_trust(
     theirs, people = read_votes(judge, "judge"), read_votes(human, "human")
     units = joined(theirs, people)
     if not len(units):
-        reject(
-            "'judge' and 'human'",
-            f"have no pair of responses in common: the judge saw prompts {shown(theirs['prompt_id'].unique(), 2)}, "
-            f"people saw {shown(people['prompt_id'].unique(), 2)}.",
-            "Let the judge compare the pairs that people compared, too.",
-        )
+        reject_disjoint(theirs, people)
     rng = np.random.default_rng(random_state)
     matrices, prompts = confusion(units), pd.factorize(units["prompt_id"])[0]
     counts = pd.DataFrame(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -70,12 +71,7 @@ def read_units(judge: pd.DataFrame, human: pd.DataFrame) -> Units:
     scores = [_scores(human, "human"), _scores(judge, "judge")]
     table = pd.concat(scores, axis=1).reset_index()
     if not (table["human"].notna() & table["judge"].notna()).any():
-        reject(
-            "'judge' and 'human'",
-            f"have no pair of responses in common: the judge saw {shown(scores[1].index, 2)}, people saw "
-            f"{shown(scores[0].index, 2)}.",
-            "Let the judge compare the pairs that people compared, too.",
-        )
+        reject_disjoint(scores[1].index.to_frame(), scores[0].index.to_frame())
     codes, models = pd.factorize(pd.concat([table["model_a"], table["model_b"]], ignore_index=True), sort=True)
     return Units(
         models=np.asarray(models, dtype=object),
@@ -84,6 +80,24 @@ def read_units(judge: pd.DataFrame, human: pd.DataFrame) -> Units:
         cluster=pd.factorize(table["prompt_id"])[0],
         human=table["human"].to_numpy(float),
         judge=table["judge"].to_numpy(float),
+    )
+
+
+def reject_disjoint(judge: pd.DataFrame, human: pd.DataFrame) -> NoReturn:
+    """Raise, for two tables of pairs of which none is in both: say what differs, and show one of each side."""
+    models = [set(map(frozenset, side[KEY[1:]].itertuples(index=False, name=None))) for side in (judge, human)]
+    prompts = [set(side["prompt_id"]) for side in (judge, human)]
+    if models[0].isdisjoint(models[1]):
+        differs = "no two models were compared by both"
+    elif prompts[0].isdisjoint(prompts[1]):
+        differs = "no prompt_id is in both"
+    else:
+        differs = "they share prompts and pairs of models, but never the same pair on the same prompt"
+    one = [shown(side[KEY].head(1).itertuples(index=False, name=None)) for side in (judge, human)]
+    reject(
+        "'judge' and 'human'",
+        f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}.",
+        "Let the judge compare the pairs that people compared, too.",
     )
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from routerlab.completions import real_keys
 from routerlab.disk import append_durably, file_lock, why_not_written
 from routerlab.schema import reject
 from routerlab.serving._errors import CaptureWarning
@@ -20,7 +21,6 @@ from routerlab.serving._errors import CaptureWarning
 FORMAT, VERSION = "routerlab-captures", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every file begins
 _TEXTS = ("prompt", "response", "note", "message")
-_KEY = 12  # characters; what is shorter ("unused", "EMPTY") is no key, and may be a word of the text
 _MODE = 0o600  # of a new file: what people ask is for its owner alone
 _LOCK_S = 2.0  # a reply does not wait longer for another process that writes
 
@@ -103,8 +103,7 @@ class CaptureLog:
         if redacted is None:
             return None
         whole = {**dict(redacted), "type": record["type"], "request_id": record["request_id"]}
-        keys = sorted((s for s in self._secrets() if len(s) >= _KEY), key=len, reverse=True)
-        return (json.dumps(_plain(whole, keys), allow_nan=False) + "\n").encode("ascii")
+        return (json.dumps(_plain(whole, real_keys(self._secrets())), allow_nan=False) + "\n").encode("ascii")
 
     def _append(self, line: bytes) -> None:
         torn = _torn(self.path)
