@@ -223,4 +223,4 @@ def test_one_is_killed_and_the_other_answers(client, served, prompts):
     calls = read_captured(client.path).calls
     assert begun and calls["error"].fillna("").tolist() == ["broke off: APIConnectionError", "", ""]
     assert calls["model"].tolist() == [LARGE, SMALL, SMALL] and set(calls["chosen"]) == {LARGE}
-    assert [f["error"] for f in calls["failures"].iloc[1]] == ["cannot connect"]
+    assert [len(rested) for rested in calls["rested"]] == [0, 1, 1], "it broke off, so that it rests: not asked again"
