@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from sklearn.base import clone
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
-from routerlab.evaluation import always, choose_operating_point
-from routerlab.routers import cross_sweep
+from routerlab.evaluation import NoOperatingPointError, always, choose_operating_point
+from routerlab.routers import cross_sweep, fit_copy
 from routerlab.schema import check_model, provenance_of
 
 __all__ = ["held_out_choices"]
@@ -90,12 +89,16 @@ def held_out_choices(
             point = choose_operating_point(
                 sweep, **inside, baseline=baseline, max_quality_loss=max_quality_loss, assurance=assurance
             )
-        except ValueError:  # no point of this router is good enough
+        except NoOperatingPointError:
             parts.append(always(baseline, quality.index[test]))
             n_kept += 1
             continue
-        fitted = _fit(router, X.iloc[seen], **inside, intents=known, wtp=point.willingness_to_pay)
-        parts.append(fitted.predict(X.iloc[test]))
+        fitted = fit_copy(router, X.iloc[seen], **inside, intents=known)
+        last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+        last.set_params(willingness_to_pay=point.willingness_to_pay)
+        chosen = fitted.predict(X.iloc[test])
+        chosen.index = quality.index[test]  # a step of a pipeline may have dropped the labels
+        parts.append(chosen)
     n_abstained = sum(part.attrs.get("n_abstained", 0) for part in parts)
     choices = pd.concat(parts).loc[quality.index]
     choices.attrs = {"n_kept_baseline": n_kept, "n_folds": n_folds, "n_abstained": n_abstained}
@@ -103,16 +106,3 @@ def held_out_choices(
     if note:
         choices.attrs["provenance"] = note
     return choices
-
-
-def _fit(
-    router: Any, X: Any, quality: pd.DataFrame, cost: pd.DataFrame, *, intents: pd.Series | None, wtp: float
-) -> Any:
-    """Fit a clone at an operating point. `intents` are an `IntentRouter`'s y, as in `cross_estimates`."""
-    fitted = clone(router)
-    last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
-    last.set_params(willingness_to_pay=wtp)
-    y, rest = (quality, {"cost": cost}) if intents is None else (intents, {"quality": quality, "cost": cost})
-    if isinstance(fitted, Pipeline):
-        rest = {f"{fitted.steps[-1][0]}__{name}": frame for name, frame in rest.items()}
-    return fitted.fit(X, y, **rest)

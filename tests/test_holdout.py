@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
@@ -69,3 +70,19 @@ def test_unknown_baseline_is_named(problem):
     X, quality, cost, _ = problem
     with pytest.raises(TableError, match="gpt-5"):
         rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, baseline="gpt-5")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [({"assurance": 2}, "assurance"), ({"max_quality_loss": float("nan")}, "max_quality_loss")]
+)
+def test_a_mistake_is_an_error_and_no_advice_to_keep_the_baseline(problem, wrong, message):
+    X, quality, cost, _ = problem
+    with pytest.raises(ValueError, match=message):
+        rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, baseline="large", **wrong)
+
+
+def test_intents_may_serve_an_earlier_step_of_a_pipeline(problem):
+    X, quality, cost, kind = problem
+    router = make_pipeline(LinearDiscriminantAnalysis(), rl.KNNRouter(5))  # the first step learns from intents
+    choices = rl.held_out_choices(router, X, quality, cost, baseline="large", intents=kind.map({0: "easy", 1: "hard"}))
+    assert (choices == kind.map({0: "small", 1: "large"})).all()

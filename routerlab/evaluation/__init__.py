@@ -10,7 +10,7 @@ from routerlab.evaluation._compare import Comparison, compare
 from routerlab.evaluation._curves import Interval, aiq_difference, saving_at_parity
 from routerlab.evaluation._frontier import frontier, hull
 from routerlab.evaluation._metrics import aiq, apgr, arena_score, call_curve, cpt, gap_to_oracle, pgr
-from routerlab.evaluation._operating import choose_operating_point, set_operating_point
+from routerlab.evaluation._operating import NoOperatingPointError, choose_operating_point, set_operating_point
 from routerlab.evaluation._resample import percentile_interval, resampled_sums
 from routerlab.evaluation._savings import Savings, savings
 from routerlab.evaluation._scoring import mean_interval, score_choices
@@ -18,6 +18,7 @@ from routerlab.evaluation._scoring import mean_interval, score_choices
 __all__ = [
     "Comparison",
     "Interval",
+    "NoOperatingPointError",
     "OperatingPoint",
     "Savings",
     "aiq",

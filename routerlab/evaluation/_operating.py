@@ -14,6 +14,10 @@ from routerlab.evaluation._scoring import align, check_confidence, last_of_equal
 from routerlab.schema import check_model, provenance_of
 
 
+class NoOperatingPointError(ValueError):
+    """No operating point keeps the loss within the bar: keep calling the baseline, or allow a larger loss."""
+
+
 def choose_operating_point(
     sweep: Sweep,
     quality: pd.DataFrame,
@@ -47,8 +51,10 @@ def choose_operating_point(
 
     Raises
     ------
+    NoOperatingPointError
+        A ValueError: no operating point reaches the bar.
     ValueError
-        If no operating point reaches the bar.
+        `max_quality_loss` is no finite number; `assurance` is out of range, or needs more prompts.
 
     Examples
     --------
@@ -60,6 +66,9 @@ def choose_operating_point(
     >>> sweep.at(point.willingness_to_pay).tolist()
     ['small', 'large']
     """
+    if not np.isfinite(max_quality_loss):
+        msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
+        raise ValueError(msg)
     scored = align(sweep.index, sweep.models, quality, cost)
     check_model(baseline, scored.models, "baseline")
     column = scored.models.get_loc(baseline)
@@ -72,7 +81,7 @@ def choose_operating_point(
     spent = running(sweep, scored.cost[:, order], last, variance=False).mean
     bound = lead.mean
     if assurance is not None:
-        check_confidence(assurance)
+        check_confidence(assurance, "assurance")
         if n < 2:
             msg = f"'assurance' needs at least two tuning prompts. Got {n}."
             raise ValueError(msg)
@@ -86,7 +95,7 @@ def choose_operating_point(
             f"{baseline!r} on {n} tuning prompts: the best has {what} {bound[best]:+.4f}. Allow a larger loss, use "
             "more training prompts, or keep calling the baseline."
         )
-        raise ValueError(msg)
+        raise NoOperatingPointError(msg)
     row = int(np.where(good, spent, np.inf).argmin())
     return OperatingPoint(
         willingness_to_pay=_between(np.append(np.inf, sweep.wtp[last]), row),

@@ -21,7 +21,7 @@ class Scored(NamedTuple):
     models: pd.Index
 
 
-def check_confidence(confidence: float) -> float:
+def check_confidence(confidence: float, name: str = "confidence") -> float:
     """Check that a confidence level is between 0 and 1.
 
     Examples
@@ -31,7 +31,7 @@ def check_confidence(confidence: float) -> float:
     ValueError: 'confidence' must be between 0 and 1, e.g. 0.95. Got 95 instead.
     """
     if not 0 < confidence < 1:
-        msg = f"'confidence' must be between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
+        msg = f"'{name}' must be between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
         raise ValueError(msg)
     return float(confidence)
 

@@ -1,7 +1,7 @@
 """Routers: quality estimators that share one decision rule."""
 
 from routerlab.routers._base import BaseRouter, Router
-from routerlab.routers._cross import cross_estimates, cross_sweep
+from routerlab.routers._cross import cross_estimates, cross_sweep, fit_copy
 from routerlab.routers._explain import Explanation
 from routerlab.routers._intent import IntentRouter
 from routerlab.routers._io import load_router
@@ -17,5 +17,6 @@ __all__ = [
     "SimilarityWeightedRouter",
     "cross_estimates",
     "cross_sweep",
+    "fit_copy",
     "load_router",
 ]

@@ -71,12 +71,12 @@ def cross_estimates(
     estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
     abstained = np.zeros(len(quality), dtype=bool)
     for train, test in _folds(cv, len(quality), random_state):
-        fitted, (X_train, X_test) = _features(router, _rows(X, train), _rows(X, test), intents, quality, train)
-        if needs_intents and intents is not None:
-            fitted.fit(X_train, intents.iloc[train], quality=quality.iloc[train], cost=cost.iloc[train])
-        else:
-            fitted.fit(X_train, quality.iloc[train], cost=cost.iloc[train])
-        estimates, _ = fitted._estimates_of(X_test)
+        known = None if intents is None else intents.iloc[train]
+        fitted = fit_copy(router, _rows(X, train), quality.iloc[train], cost.iloc[train], intents=known)
+        X_test = _rows(X, test)
+        if isinstance(fitted, Pipeline):
+            X_test = fitted[:-1].transform(X_test)
+        estimates, _ = _last(fitted)._estimates_of(X_test)
         estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
     if np.isnan(estimated).any():
         n_left = int(np.isnan(estimated).any(axis=1).sum())
@@ -142,13 +142,37 @@ def _rows(X: Any, rows: Any) -> Any:
     return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
 
 
-def _features(
-    router: Any, train: Any, test: Any, intents: pd.Series | None, quality: pd.DataFrame, rows: Any
-) -> tuple[Any, tuple[Any, Any]]:
-    """Clone the router; run the earlier steps of a pipeline, fitted on the training rows alone."""
-    if not isinstance(router, Pipeline):
-        return clone(router), (train, test)
-    y = quality.iloc[rows] if intents is None else intents.iloc[rows]
-    steps = clone(router[:-1])
-    features = steps.fit_transform(train, y)
-    return clone(router[-1]), (features, steps.transform(test))
+def fit_copy(
+    router: Any, X: Any, quality: pd.DataFrame, cost: pd.DataFrame, *, intents: pd.Series | None = None
+) -> Any:
+    """Fit a clone of a router, or of a pipeline that ends in one.
+
+    Parameters
+    ----------
+    router : router or Pipeline
+        Left as it is.
+    X, quality, cost
+        Training rows; see `cross_estimates`.
+    intents : Series of shape (n_prompts,), optional
+        What the steps before the router learn from in place of quality, and `IntentRouter` as well.
+
+    Returns
+    -------
+    router or Pipeline
+        Fitted.
+
+    Examples
+    --------
+    >>> from routerlab.routers import KNNRouter
+    >>> quality = pd.DataFrame({"small": [0.0, 1.0]})
+    >>> fit_copy(KNNRouter(1), np.eye(2, dtype=np.float32), quality, quality / 100).models_.tolist()
+    ['small']
+    """
+    steps, last = (clone(router[:-1]), clone(router[-1])) if isinstance(router, Pipeline) else (None, clone(router))
+    if steps is not None:
+        X = steps.fit_transform(X, quality if intents is None else intents)
+    if isinstance(last, IntentRouter):
+        last.fit(X, intents, quality=quality, cost=cost)
+    else:
+        last.fit(X, quality, cost=cost)
+    return last if steps is None else Pipeline([*steps.steps, (router.steps[-1][0], last)])
