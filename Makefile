@@ -1,5 +1,7 @@
 # make demo    make .venv, install, run the quickstart, print its headline and where it lies
-# make test    make .venv, install, run every test but those that need a browser, local models or the internet
+# make test    make .venv, install, run the quick tests: under three minutes, the same on every run
+# make test-slow  run those that take longer, or read published files (ROUTERLAB_DATA)
+# make test-fuzz  run those that draw many inputs (SEED=1 draws others)
 # make lab     open JupyterLab on the quickstart
 # make label   serve the side-by-side comparator to raters (Voila, 127.0.0.1)
 # make test-browser  install a browser where there is none, and run the tests that need one
@@ -14,7 +16,7 @@ NOTEBOOKS := $(filter-out notebooks/label.ipynb,$(sort $(wildcard notebooks/*.ip
 # Threads that spin while they wait slow torch down by up to 10x on small machines.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo lab label test test-browser local-llm test-llm lint format notebooks benchmarks clean
+.PHONY: help install demo lab label test test-slow test-fuzz test-browser local-llm test-llm lint format notebooks benchmarks clean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -67,7 +69,14 @@ test-llm: $(LOCAL) $(TINYLLAMA)
 	$(BIN)/python -m pytest -m llm --timeout 1800 --durations=5 tests/test_local_llm.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser and not llm"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser and not llm and not slow and not fuzz and not realdata"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "(slow or realdata) and not network and not browser and not llm and not fuzz"
+
+SEED ?= 0
+test-fuzz: $(INSTALLED)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal -m fuzz --hypothesis-seed=$(SEED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

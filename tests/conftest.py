@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+# The same examples on every run, so that a newcomer's tests say what CI's said; `make test-fuzz SEED=` draws anew.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None)
+hypothesis.settings.register_profile("fuzz", max_examples=1000, database=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # conftest.py is loaded by pytest itself; golden/ holds scripts that need the peers' packages, and what they printed.
 collect_ignore_glob = ["*conftest.py", "golden/*"]

@@ -1,0 +1,128 @@
+# The public names, one line each: lazy-loader reads this file, and so do type checkers.
+from . import (
+    completions as completions,
+    datasets as datasets,
+    decision as decision,
+    embedding as embedding,
+    evaluation as evaluation,
+    holdout as holdout,
+    judging as judging,
+    labeling as labeling,
+    neighbors as neighbors,
+    plotting as plotting,
+    pricing as pricing,
+    ratings as ratings,
+    routers as routers,
+    schema as schema,
+    serving as serving,
+    widgets as widgets,
+)
+from .completions import (
+    Endpoint as Endpoint,
+    collect_responses as collect_responses,
+)
+from .datasets import (
+    fetch_alpaca_eval as fetch_alpaca_eval,
+    fetch_auto_j as fetch_auto_j,
+    fetch_pulze_example as fetch_pulze_example,
+    fetch_routellm as fetch_routellm,
+    fetch_routerbench as fetch_routerbench,
+    load_demo as load_demo,
+    make_routing_problem as make_routing_problem,
+)
+from .embedding import (
+    IntentEmbedder as IntentEmbedder,
+    LsaEmbedder as LsaEmbedder,
+    OutcomeEmbedder as OutcomeEmbedder,
+    SentenceEmbedder as SentenceEmbedder,
+    SurfaceFeatures as SurfaceFeatures,
+    domain_separability as domain_separability,
+    join_embeddings as join_embeddings,
+)
+from .evaluation import (
+    NoOperatingPointError as NoOperatingPointError,
+    aiq as aiq,
+    aiq_difference as aiq_difference,
+    always as always,
+    apgr as apgr,
+    arena_score as arena_score,
+    baselines as baselines,
+    call_curve as call_curve,
+    call_metrics as call_metrics,
+    choose_operating_point as choose_operating_point,
+    compare as compare,
+    cpt as cpt,
+    frontier as frontier,
+    gap_to_oracle as gap_to_oracle,
+    hull as hull,
+    model_share as model_share,
+    oracle as oracle,
+    pgr as pgr,
+    predictability as predictability,
+    random_mix as random_mix,
+    saving_at_parity as saving_at_parity,
+    savings as savings,
+    score_choices as score_choices,
+    set_operating_point as set_operating_point,
+    zero_router as zero_router,
+)
+from .holdout import (
+    held_out_choices as held_out_choices,
+)
+from .judging import (
+    PairwiseJudge as PairwiseJudge,
+    judge_trust as judge_trust,
+    ppi_rate as ppi_rate,
+    ppi_win_rate as ppi_win_rate,
+)
+from .labeling import (
+    PairQueue as PairQueue,
+    VoteLog as VoteLog,
+)
+from .plotting import (
+    plot_embedding_map as plot_embedding_map,
+    plot_frontier as plot_frontier,
+    plot_model_share as plot_model_share,
+    plot_ratings as plot_ratings,
+    plot_savings as plot_savings,
+)
+from .pricing import (
+    add_cost as add_cost,
+    price as price,
+)
+from .ratings import (
+    BradleyTerry as BradleyTerry,
+    best_models as best_models,
+    judged_outcomes as judged_outcomes,
+    rate as rate,
+)
+from .routers import (
+    IntentRouter as IntentRouter,
+    KNNRouter as KNNRouter,
+    Router as Router,
+    SimilarityWeightedRouter as SimilarityWeightedRouter,
+    cross_estimates as cross_estimates,
+    cross_sweep as cross_sweep,
+    load_router as load_router,
+)
+from .schema import (
+    TableError as TableError,
+    check_judgments as check_judgments,
+    check_outcomes as check_outcomes,
+    check_prompts as check_prompts,
+    check_responses as check_responses,
+    pivot_outcomes as pivot_outcomes,
+)
+from .serving import (
+    AsyncRoutedClient as AsyncRoutedClient,
+    RoutedClient as RoutedClient,
+    read_captured as read_captured,
+)
+from .widgets import (
+    EvidencePlot as EvidencePlot,
+    IntentLabeler as IntentLabeler,
+    JudgmentBrowser as JudgmentBrowser,
+    PairComparator as PairComparator,
+)
+
+__version__: str
