@@ -73,20 +73,34 @@ def account(usage: Any, endpoint: Endpoint) -> Account:
     return Account(n_in, n_out, cost, None if math.isnan(cost) else source)
 
 
-def billed_usage(reply: Any) -> Any:
-    """Return the usage of a reply (or of a stream's chunk), with the tier at which it was served.
+def billed_usage(reply: Any, before: Any = None) -> Any:
+    """Return the usage of a reply, or of a stream's chunk, with the tier at which it was served.
+
+    Parameters
+    ----------
+    reply : mapping, openai ``ChatCompletion`` or ``ChatCompletionChunk``
+        What may have ``usage`` and ``service_tier``.
+    before : optional
+        The usage so far of the same stream: what later chunks do not say stands.
+
+    Returns
+    -------
+    mapping, or whatever came as usage
+        None if there is none.
 
     Examples
     --------
-    >>> billed_usage({"usage": {"prompt_tokens": 9}, "service_tier": "flex"})
-    {'prompt_tokens': 9, 'service_tier': 'flex'}
+    >>> first = billed_usage({"usage": {"prompt_tokens": 9}, "service_tier": "flex"})
+    >>> billed_usage({"usage": {"completion_tokens": 2}}, first)
+    {'service_tier': 'flex', 'prompt_tokens': 9, 'completion_tokens': 2}
     """
     get = reply.get if isinstance(reply, Mapping) else partial(getattr, reply)
     usage, tier = get("usage", None), get("service_tier", None)
-    if usage is None or not isinstance(tier, str):
-        return usage
-    given = as_mapping(usage)
-    return {**given, "service_tier": given.get("service_tier") or tier} if given else usage
+    given = {name: value for name, value in as_mapping(usage).items() if value is not None}
+    if not given:
+        return usage if before is None else before
+    tiers = {"service_tier": tier} if isinstance(tier, str) else {}
+    return {**as_mapping(before), **tiers, **given}
 
 
 def request_cost(endpoint: Endpoint, input_tokens: float, output_tokens: float, *, tier: str | None = None) -> float:

@@ -14,11 +14,11 @@ import pandas as pd
 
 from routerlab.completions._accounting import most_cost, most_tokens, request_cost, tier_of
 from routerlab.completions._endpoint import Models, Request
-from routerlab.completions._plan import Plan, make_plan
+from routerlab.completions._plan import Plan, make_plan, unpriced
 from routerlab.completions._settings import Settings
 from routerlab.completions._words import counted
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
-from routerlab.schema import reject
+from routerlab.schema import reject, shown
 
 ASSUMED_OUTPUT_TOKENS = 300
 
@@ -146,6 +146,8 @@ def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEst
     if plan.settings.budget_usd is not None:
         plan.most_in_flight_usd(todo)  # says which price or limit is missing, as the run would
     rows = [_row(plan, model, expected_output_tokens, notes) for model in plan.endpoints]
+    names, question = unpriced(e for group in plan.endpoints.values() for e in group)
+    notes += [f"The price of {shown(names)} is not known. {question}"] if names else []
     if any(not isinstance(group[0].price, tuple) for group in plan.endpoints.values()):
         notes.append(f"Prices of models without one of your own: {price_list_info()}.")
     spent = plan.journal.spent_usd + plan.journal.unsure_usd

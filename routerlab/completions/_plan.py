@@ -75,8 +75,8 @@ class Plan:
         names = shown(dict.fromkeys(e.name for key in set().union(*found.values()) for e in today[key]))
         return (
             f"The journal {self.journal.path} has replies to {counted(n, 'request')} from another host "
-            f"({shown(found)}), which do not answer for {names}: these are asked again. If they shall count, list that "
-            "endpoint, too: models={name: [this one, that one]}."
+            f"({shown(found)}), which do not answer for {names}: these are asked again. To keep those replies, add "
+            "that endpoint to the model's list: models={name: [this endpoint, that endpoint]}."
         )
 
     def most_in_flight_usd(self, todo: Sequence[Request]) -> float:
@@ -148,21 +148,22 @@ def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoi
     warnings.warn(text, CollectionWarning, stacklevel=4)
 
 
-def _check_prices_known(endpoints: Iterable[Endpoint]) -> None:
-    """Ask once, for all endpoints, what they cost, if that is not known."""
+def unpriced(endpoints: Iterable[Endpoint]) -> tuple[list[str], str]:
+    """Return the endpoints, by name, whose price is not known, and one question about all of them."""
     without = list({e.name: e for e in endpoints if math.isnan(request_cost(e, 1.0, 1.0))}.values())
-    if not without:
-        return
-    local = [e for e in without if is_local(e.address)]
     models = list(dict.fromkeys(e.model for e in without))
     prices = ", ".join(f"{model!r}: (input, output)" for model in models)
-    if len(local) == len(without):
-        free = ", ".join(f"{model!r}: 0" for model in models)
-        remedy = f"Does it cost nothing? Then pass prices={{{free}}}, or Endpoint(price=0). If it does cost, p"
+    free = ", ".join(f"{model!r}: 0" for model in models)
+    paid = f"pass prices={{{prices}}} in USD per 1M tokens, or Endpoint(price=...)"
+    if all(is_local(e.address) for e in without):
+        text = f"Does that cost nothing? Then pass prices={{{free}}}, or Endpoint(price=0); if it does cost, {paid}."
     else:
-        remedy = "If a listed provider's prices are charged there, say Endpoint(provider='openai'). Else p"
-    reject(
-        "'budget_usd'",
-        f"the price of {shown(dict.fromkeys(e.name for e in without))} is not known, so that no budget can be kept.",
-        f"{remedy}ass prices={{{prices}}} in USD per 1M tokens, or Endpoint(price=...).",
-    )
+        text = f"Does a listed provider bill it? Then say Endpoint(provider='openai'), by its name; or {paid}."
+    return [e.name for e in without], text
+
+
+def _check_prices_known(endpoints: Iterable[Endpoint]) -> None:
+    names, question = unpriced(endpoints)
+    if names:
+        wrong = f"the price of {shown(names)} is not known, so that no budget can be kept."
+        reject("'budget_usd'", wrong, question)

@@ -101,7 +101,10 @@ class ListPrice:
 
     def cost(self, counts: Mapping[str, float]) -> float:
         """Return the USD of one request, NaN if it has output and the list no price for it."""
-        if self._prices.output_mtok is None and counts["output_tokens"]:
+        counts = {name: float(n) for name, n in counts.items()}
+        if not all(map(math.isfinite, counts.values())) or (
+            self._prices.output_mtok is None and counts["output_tokens"]
+        ):
             return math.nan
         if self._flat is not None and counts.keys() <= _PLAIN:
             parts = {name: Decimal(repr(counts.get(name, 0.0))) for name in self._flat}
