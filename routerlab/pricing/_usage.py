@@ -113,7 +113,7 @@ def _input(given: Mapping[str, Any], rest: float, read: float, write: float, rea
     anthropic &= not math.isnan(_count(given, "cache_read_input_tokens", "cache_creation_input_tokens"))
     prompt = _count(given, "prompt_tokens", "input_tokens")
     if math.isnan(prompt):
-        return rest if rest >= 0 else math.nan
+        return rest if rest >= read + write else math.nan
     possible = sorted({prompt, prompt + read, prompt + write, prompt + read + write})
     possible = [n for n in possible if n >= read + write]
     if rest in possible and rest - reasoning != prompt:
