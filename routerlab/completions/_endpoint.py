@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from routerlab.pricing import Prices, own_prices
+from routerlab.pricing import Prices, is_provider, own_prices
 from routerlab.schema import reject, shown
 
 # One model's name, or a mapping from the name that tables show to who serves it, in order of preference.
@@ -71,8 +71,12 @@ class Endpoint:
             own = own_prices({self.model: self.price})[self.model]
             if not isinstance(self.price, tuple):
                 object.__setattr__(self, "price", own)
-        if self.provider is not None and (not isinstance(self.provider, str) or not self.provider.strip()):
-            reject("Endpoint, 'provider'", f"got {self.provider!r}, expected a name.", "Example: provider='openai'.")
+        if self.provider is not None and not is_provider(self.provider):
+            reject(
+                "Endpoint, 'provider'",
+                f"got {self.provider!r}, expected a provider of the price list.",
+                "Examples: 'openai', 'anthropic', 'groq', 'together', 'openrouter'; or the address of its API.",
+            )
         object.__setattr__(self, "params", check_params(self.params or {}, "Endpoint"))
 
     def __repr__(self) -> str:

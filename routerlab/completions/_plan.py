@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,27 @@ class Plan:
         return [request for request in unique if request.key not in self.replies]
 
     def _answer(self, endpoint: Endpoint, request: Request) -> Record | None:
-        record = self.journal.done.get((request.key, sent_digest(endpoint, request)))
-        if record is not None:
-            return record
-        # Version 0.1.0 kept the host in 'served_by' alone. Without a client (a dry run), no host is known to differ.
-        record = self.journal.done.get((request.key, sent_digest(endpoint, request, with_place=False)))
-        same = record is not None and (endpoint.client is None or record.get("served_by") == endpoint.name)
-        return record if same else None
+        done = self.journal.done
+        if endpoint.client is None:  # a dry run: nobody knows the host, so that a reply of any counts
+            return self._by_model.get((request.key, endpoint.model))
+        record = done.get((request.key, sent_digest(endpoint, request)))
+        if record is None:  # version 0.1.0 kept the host in 'served_by' alone
+            record = done.get((request.key, sent_digest(endpoint, request, with_place=False)))
+            record = record if record is not None and record.get("served_by") == endpoint.name else None
+        return record
+
+    @cached_property
+    def _by_model(self) -> dict[tuple[str, str], Record]:
+        """Replies by request and by what the provider calls the model, from whichever host."""
+        found = {}
+        for key, sent in self.journal.done:
+            record = self.journal.done[key, sent]
+            found[key, str(record.get("served_by")).rpartition(" at ")[0]] = record
+        return found
 
     def elsewhere(self, todo: Sequence[Request]) -> str:
         """Say which replies in the journal came from another host than any of today; empty if none did."""
-        today = {request.key: self.endpoints[request.model] for request in todo}
+        today = {r.key: [e for e in self.endpoints[r.model] if e.client is not None] for r in todo}
         found: dict[str, set[str]] = {}
         for key, sent in self.journal.done:
             served_by = self.journal.done[key, sent].get("served_by") if key in today else None

@@ -13,7 +13,7 @@ from routerlab.pricing._cost import (
     price,
     usage_cost,
 )
-from routerlab.pricing._price_list import PriceListInfo, price_list_info
+from routerlab.pricing._price_list import PriceListInfo, is_provider, price_list_info
 from routerlab.pricing._usage import Usage, as_mapping, number, read_usage
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "add_cost",
     "as_mapping",
     "estimate_tokens",
+    "is_provider",
     "number",
     "own_prices",
     "price",

@@ -82,6 +82,21 @@ def price_list_info() -> PriceListInfo:
     )
 
 
+def is_provider(name: Any) -> bool:
+    """Whether the price list knows a provider by this name, or this is an address.
+
+    Examples
+    --------
+    >>> is_provider("groq"), is_provider("no-such-company"), is_provider("https://api.groq.com/openai/v1")
+    (True, False, True)
+    """
+    from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
+
+    if not isinstance(name, str) or "://" in name:
+        return isinstance(name, str)
+    return find_provider_by_id(get_snapshot().providers, name) is not None
+
+
 class ListPrice:
     """What the price list asks for a model: looked up once, for any number of requests.
 
