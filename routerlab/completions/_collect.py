@@ -71,14 +71,16 @@ def collect_responses(
         Names; or name -> `Endpoint` or a list of these in order of preference: the same model at several providers,
         and fallbacks. Names are what the table shows.
     path : str or Path
-        The journal (JSONL), which only grows. A reply counts for the same prompt_id, messages, model and parameters.
+        The journal (JSONL), which only grows. A reply counts for the same prompt_id, messages, model, parameters and
+        host.
     client : openai.OpenAI or openai.AsyncOpenAI, optional
         For models without an `Endpoint` that has its own.
     budget_usd : float, optional
         What this journal may cost in all its runs. It stops before it would be passed: what requests in flight can cost
         at most is set aside. Needs `max_tokens` and known prices.
     prices : mapping or DataFrame, optional
-        Your own, (input, output) in USD per 1M tokens; see `routerlab.add_cost`. Else the price list.
+        Your own, (input, output) in USD per 1M tokens, or 0 for a model that costs nothing; see `routerlab.add_cost`.
+        Else the price list's for the host: a server of your own has none there.
     system : str, optional
         A system message before each prompt.
     max_tokens : int, optional

@@ -48,11 +48,11 @@ def run_requests(
     models : iterable of str, or mapping
         Who serves each model that the requests name; see `resolve_models`.
     path : str or Path
-        The journal (JSONL, append-only). Replies in it are not asked for again; errors are.
+        The journal (JSONL, append-only). Replies in it are not asked for again of the same host; errors are.
     client : openai.OpenAI or openai.AsyncOpenAI, optional
         For endpoints without a client of their own.
     prices : mapping or DataFrame, optional
-        See `routerlab.add_cost`; they come before the price list.
+        See `routerlab.add_cost`; they come before the price list, which goes by the client's address.
     budget_usd : float, optional
         What all runs in this journal may cost. Needs known prices and a limit on output (``max_tokens``), as the most
         that a request can cost is set aside while it is in flight.

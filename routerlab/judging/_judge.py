@@ -142,7 +142,7 @@ class PairwiseJudge:
         budget_usd : float, optional
             What this journal may cost in all its runs.
         prices : mapping or DataFrame, optional
-            (input, output) in USD per 1M tokens; see `routerlab.add_cost`.
+            (input, output) in USD per 1M tokens, 0 for a judge that costs nothing; see `routerlab.add_cost`.
         dry_run : bool, default False
             Send nothing, and return what it would cost.
         expected_output_tokens : float, optional

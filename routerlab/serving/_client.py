@@ -34,7 +34,7 @@ class RoutedClient(BaseClient):
     client : openai.OpenAI, optional
         For endpoints without one of their own.
     prices : mapping or DataFrame, optional
-        For endpoints without a price of their own; see `routerlab.add_cost`.
+        For endpoints without a price of their own; see `routerlab.add_cost`. 0 for a model that costs nothing.
     capture : str or Path, optional
         JSONL file that every call and feedback is appended to, for `read_captured`. Any number of threads and
         processes may share one. A new file can be read and written by its owner alone (mode 0600).
