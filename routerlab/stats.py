@@ -413,7 +413,7 @@ def ratio_interval(
     Examples
     --------
     >>> [round(x, 2) for x in ratio_interval(np.full(50, 0.1), np.ones(50))]
-    [0.1, 0.08, 0.17]
+    [0.1, 0.09, 0.16]
     """
     sums, size = group_sums(np.column_stack([part, whole]), codes)
     ratio = float(sums[:, 0].sum() / sums[:, 1].sum())
