@@ -60,7 +60,7 @@ class StudyPlan:
             f"and a saving from {100 * self.smallest_saving:.0f}% on",
             "no number of prompts would: the assumed loss is not below the margin"
             if self.n_needed is None
-            else f"{self.n_needed:,} prompts would do; fewer than {self.n_fewest:,} cannot, even without any difference",
+            else f"{self.n_needed:,} prompts would do; fewer than {self.n_fewest:,} cannot, even without a difference",
             f"a promise needs at least {self.n_promise:,} testing prompts",
         ]
         if self.n_labels_with_judge is not None:
