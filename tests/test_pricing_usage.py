@@ -172,8 +172,6 @@ def test_cached_tokens_have_the_cached_price(case: str) -> None:
             (50 * 5 + 20 * 2.5 + 10 * 40 + 20 * 2.5) / 1e6,
         ),
         ({"input_tokens": 0, "output_tokens": 0, "server_tool_use": {"web_search_requests": 3}}, "gpt-4o", 0.03),
-        # Perplexity's sonar: a fee for each request.
-        (chat(1000, 1000), "gpt-4o", 0.0125),
     ],
 )
 def test_every_kind_of_token_has_its_own_price(usage: Any, model: str, usd: float) -> None:
