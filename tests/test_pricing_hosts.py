@@ -104,6 +104,13 @@ def test_openrouters_spelling_needs_no_host(name: str, usd: float | None) -> Non
         assert price(name, 10**5, 10**5) == pytest.approx(usd / 10)
 
 
+@pytest.mark.parametrize("name", ["deepseek-r1:7b", "deepseek-r1:latest", "mistral-small:24b-instruct-q4_K_M"])
+def test_a_model_with_ollamas_tag_has_no_price_of_a_cloud(name: str) -> None:
+    with pytest.warns(UnknownPriceWarning, match="costs nothing"):
+        assert math.isnan(price(name, 1000, 1000))
+    assert math.isnan(account(MILLION, Endpoint(name)).cost_usd)
+
+
 def test_the_price_is_that_of_the_moment() -> None:
     days = ["2025-06-01", date(2025, 6, 1), pd.Timestamp("2025-06-01"), "2025-06-01T10:00:00+02:00"]
     assert {price("o3", 10**6, 0, on=day) for day in days} == {10.0}

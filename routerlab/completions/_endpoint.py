@@ -100,7 +100,7 @@ class Endpoint:
         client = self.client
         if callable(client) and not hasattr(client, "base_url") and not iscoroutinefunction(client):
             try:
-                client = client()  # one that is never used, so that the host is known before anything is sent
+                client = client()  # never used: the host must be known before anything is sent
             except Exception:  # the run will say so, when it opens its clients
                 return None
         return address_of(client)

@@ -54,7 +54,7 @@ class Plan:
 
     def _answer(self, endpoint: Endpoint, request: Request) -> Record | None:
         done = self.journal.done
-        if endpoint.client is None:  # a dry run: nobody knows the host, so that a reply of any counts
+        if endpoint.client is None:  # a dry run without a host: a reply of any counts
             return self._by_model.get((request.key, endpoint.model))
         record = done.get((request.key, sent_digest(endpoint, request)))
         if record is None:  # version 0.1.0 kept the host in 'served_by' alone
@@ -73,6 +73,8 @@ class Plan:
 
     def elsewhere(self, todo: Sequence[Request]) -> str:
         """Say which replies in the journal came from another host than any of today; empty if none did."""
+        if not todo:
+            return ""
         today = {r.key: [e for e in self.endpoints[r.model] if e.client is not None] for r in todo}
         found: dict[str, set[str]] = {}
         for key, sent in self.journal.done:
@@ -103,7 +105,7 @@ class Plan:
             if self.settings.budget_usd is not None and math.inf in each:
                 reject(
                     "'budget_usd'",
-                    f"nothing bounds the output of {request.model!r}, so that no budget can be kept.",
+                    f"nothing bounds the output of {request.model!r}: no budget can be kept.",
                     "Pass max_tokens (or params={'max_completion_tokens': ...} where the model wants that).",
                 )
             costs += [max((cost for cost in each if math.isfinite(cost)), default=0.0)]
@@ -176,5 +178,5 @@ def unpriced(endpoints: Iterable[Endpoint]) -> tuple[list[str], str]:
 def _check_prices_known(endpoints: Iterable[Endpoint]) -> None:
     names, question = unpriced(endpoints)
     if names:
-        wrong = f"the price of {shown(names)} is not known, so that no budget can be kept."
+        wrong = f"the price of {shown(names)} is not known, and without it no budget can be kept."
         reject("'budget_usd'", wrong, question)

@@ -18,6 +18,7 @@ from routerlab.schema import reject
 
 # Kinds of tokens whose prices, where they have no tiers, need not be asked of the list again for each request.
 _CACHED = ("cache_read_tokens", "cache_write_tokens")
+_OLLAMA_TAG = re.compile(r":(latest|\d+(\.\d+)?[bm])\b", re.IGNORECASE)
 _PLAIN = frozenset({"input_tokens", "output_tokens", *_CACHED})
 
 
@@ -191,6 +192,8 @@ def _listed(_: int, model: str, when: datetime, provider: str | None, tier: str 
 def _places(model: str, provider: str | None) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield where to look for a model, and under which name."""
     if provider is None:
+        if _OLLAMA_TAG.search(model):  # runs on someone's own machine, whatever the list guesses
+            return
         yield model, {}
         from genai_prices.data_snapshot import get_snapshot
 

@@ -107,7 +107,7 @@ def number(value: Any, most: float = math.inf) -> float:
 def _input(given: Mapping[str, Any], rest: float, read: float, write: float, reasoning: float) -> float:
     """Return all input tokens: with those read from and written to a cache, which some providers count apart.
 
-    `rest` is what the total leaves beside the output: it tells how a provider counts, where it is given.
+    `rest` is the total without the output: it tells how a provider counts, where it is given.
     """
     anthropic = math.isnan(_count(given, "prompt_tokens"))
     anthropic &= not math.isnan(_count(given, "cache_read_input_tokens", "cache_creation_input_tokens"))
