@@ -317,17 +317,17 @@ def test_a_folder_a_second_run_and_a_file_for_a_folder_are_refused(tmp_path):
 
 def refusing(monkeypatch, code, after, times=10**9):
     """Let the disk refuse appends with an error after so many."""
-    from routerlab.completions import _journal
+    from routerlab import jsonl
 
-    real, calls = _journal.append_durably, []
+    real, calls = jsonl.append_durably, []
 
-    def append(path, data, **options):
+    def append(handle, data, **options):
         calls.append(1)
         if after < len(calls) <= after + times:
             raise OSError(code, os.strerror(code))
-        real(path, data, **options)
+        real(handle, data, **options)
 
-    monkeypatch.setattr(_journal, "append_durably", append)
+    monkeypatch.setattr(jsonl, "append_durably", append)
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])

@@ -175,8 +175,7 @@ def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: li
 
 def _guess(plan: Plan, model: str, expected_output_tokens: float | None, notes: list[str]) -> float:
     """Return output tokens for each request: what the journal measured for the model, or else an assumption."""
-    measured = [r["output_tokens"] for r in plan.journal.done.values() if r.get("model") == model]
-    measured = [n for n in measured if not math.isnan(n)]
+    measured = plan.journal.output_tokens.get(model)
     if measured:
         mean = math.fsum(measured) / len(measured)
         replies = counted(len(measured), "reply", "replies")
