@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from uuid import uuid4
 
 import orjson
@@ -219,21 +219,39 @@ class Log:
             The file cannot be read, became shorter, or is not such a log.
         """
         with self._opened() as file:
-            if file.seek(0, 2) < self.offset:
-                msg = f"{self.kind.name} {self.path}: became shorter, so something else rewrote it. Restore a backup."
-                raise self.kind.read_error(msg)
+            self._check_size(file.seek(0, 2))
             file.seek(self.offset)
-            rest = b""
-            while block := file.read(max(_BLOCK, len(rest))):
-                block = rest + block
-                lines = block.split(b"\n")
-                rest = lines.pop()
-                yield from self._values(lines, exact=_holds_big(block))
-            if rest and not self._past_header and self.kind.begins(rest) and parse(rest, exact=True) is None:
-                return
-            if rest and tail == "read":
-                self._torn_at = self.offset + len(rest)
-                yield from self._values([rest], exact=True)
+            for lines, exact in self._blocks(file, tail):
+                for line in lines:
+                    self.line += 1
+                    self.offset += len(line) + 1
+                    try:
+                        value = parse(line, exact) if exact else orjson.loads(line)
+                    except orjson.JSONDecodeError:
+                        value = parse(line)
+                    if self._past_header and value is not None:
+                        yield self.line, value, line
+                    elif not line or line.isspace():
+                        continue
+                    elif self._past_header or (value is None and self.kind.begins(line)):
+                        # Before the header stands what 0.1.0 left of a crash while it made the file.
+                        self.torn = self.offset - 1 == self._torn_at
+                        yield self.line, None, line
+                    else:
+                        self._check_header(line)
+                        self._past_header = True
+
+    def _blocks(self, file: Any, tail: Literal["wait", "read"]) -> Iterator[tuple[list[bytes], bool]]:
+        """Yield whole lines, many at once, and whether they may hold integers of more than 64 bits."""
+        rest = b""
+        while block := file.read(max(_BLOCK, len(rest))):
+            block = rest + block
+            lines = block.split(b"\n")
+            rest = lines.pop()
+            yield lines, _holds_big(block)
+        if rest and tail == "read" and not (self.offset == 0 and self._check_first(rest[:_LONGEST_HEADER])):
+            self._torn_at = self.offset + len(rest)
+            yield [rest], True
 
     def refused(self, error: OSError) -> LogError:
         """Return the error that says why the disk refused, with the remedy."""
@@ -241,19 +259,15 @@ class Log:
             return self._unreadable(error)
         return self.kind.write_error(f"{self.kind.name} {self.path}: {why_not_written(error)} {self.kind.safe}")
 
-    def _values(self, lines: list[bytes], exact: bool) -> Iterator[tuple[int, Any, bytes]]:
-        for line in lines:
-            self.line += 1
-            self.offset += len(line) + 1
-            self.torn = self.offset - 1 == self._torn_at
-            if not line or line.isspace():
-                continue
-            value = parse(line, exact)
-            if not self._past_header and not (value is None and self.kind.begins(line)):
-                self._check_header(line)
-                self._past_header = True
-            else:  # before the header stands what 0.1.0 left of a crash while it made the file
-                yield self.line, value, line
+    def refuse(self) -> NoReturn:
+        """Raise the error that says that this is not such a log."""
+        msg = f"{self.kind.name} {self.path}: is no {self.kind.what} (its first line is no header). "
+        raise self.kind.format_error(msg + "Choose another path; the file is unchanged.")
+
+    def _check_size(self, size: int) -> None:
+        if size < self.offset:
+            msg = f"{self.kind.name} {self.path}: became shorter, so something else rewrote it. Restore a backup."
+            raise self.kind.read_error(msg)
 
     def _check_first(self, beginning: bytes) -> bool:
         """Refuse a file of another kind by its first bytes; True if it holds no more than a part of a header."""
@@ -266,8 +280,7 @@ class Log:
     def _check_header(self, line: bytes) -> None:
         header = parse(line, exact=True)
         if not isinstance(header, dict) or header.get("format") != self.kind.format or self._lacks(header):
-            msg = f"{self.kind.name} {self.path}: is no {self.kind.what} (its first line is no header). "
-            raise self.kind.format_error(msg + "Choose another path; the file is unchanged.")
+            self.refuse()
         version = header.get("version")
         if not isinstance(version, int) or version > self.kind.version:
             msg = (
@@ -325,6 +338,7 @@ class Log:
         """Make sure that the file begins with a header and ends with a line's end."""
         status = os.fstat(self._handle)
         size, identity = status.st_size, (status.st_dev, status.st_ino)
+        self._check_size(size)
         if size and identity != self._ours:
             self._torn_at = -1
             if self._check_first(_bytes_at(self._handle, 0, _LONGEST_HEADER)):

@@ -162,7 +162,8 @@ class Journal:
 
     def _read_line(self, number: int, record: object, place: int) -> None:
         if not isinstance(record, dict) or not _sound(record):
-            state = "is torn: its writer was stopped while it wrote" if self._log.torn else "cannot be read"
+            torn = record is None and self._log.torn
+            state = "is torn: its writer was stopped while it wrote" if torn else "cannot be read"
             self.bad_lines.append(f"line {number} {state}")
             return
         kind, key = record.get("type"), record.get("key")
@@ -198,8 +199,7 @@ class Journal:
 
 def _sound(record: Record) -> bool:
     """Tell whether what should be numbers of at least 0 are; a file that was edited may hold anything."""
-    for name in _ALL_NUMBERS:
-        value = record.get(name)
+    for value in map(record.get, _ALL_NUMBERS):
         if value is not None and not (type(value) in (float, int) and 0 <= value < _MOST):
             return False
     return True
