@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -185,13 +185,13 @@ class Log:
                 os.close(handle)
             lock.release()
 
-    def append(self, records: Iterable[Mapping[str, Any]], *, sync: bool = True) -> None:
-        """Write records and wait until they are on the disk; only within `locked`.
+    def append(self, lines: bytes, *, sync: bool = True) -> None:
+        """Write whole lines and wait until they are on the disk; only within `locked`.
 
         Parameters
         ----------
-        records : iterable of mapping
-            What JSON can hold.
+        lines : bytes
+            From `line_of`.
         sync : bool, default True
             Without, the system writes to the disk when it likes: what a power failure takes is lost, no more.
 
@@ -200,10 +200,9 @@ class Log:
         OSError
             The disk refuses; the file is as it was.
         """
-        data = b"".join(map(line_of, records))
         if not os.path.samestat(os.fstat(self._handle), os.stat(self.real)):
             raise FileNotFoundError(errno.ENOENT, "another file took its place")
-        append_durably(self._handle, data, sync=sync)
+        append_durably(self._handle, lines, sync=sync)
 
     def read(self, tail: Literal["wait", "read"] = "wait") -> Iterator[tuple[int, Any, bytes]]:
         """Yield the number, the value (None if it cannot be read) and the bytes of each line that was added.
@@ -257,7 +256,7 @@ class Log:
         """Return the error that says why the disk refused, with the remedy."""
         if isinstance(error, FileNotFoundError):
             return self._unreadable(error)
-        return self.kind.write_error(f"{self.kind.name} {self.path}: {why_not_written(error)} {self.kind.safe}")
+        return self.kind.write_error(f"{self.kind.name} {self.path}: {why_not_written(error)} {self.kind.safe}".rstrip())
 
     def refuse(self) -> NoReturn:
         """Raise the error that says that this is not such a log."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from routerlab.completions._errors import JournalError
-from routerlab.jsonl import Kind, Log, Record, now, parse
+from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
 FORMAT, VERSION = "routerlab-completions", 1
 KIND = Kind(
@@ -154,7 +154,7 @@ class Journal:
 
     def append(self, records: list[Record]) -> None:
         """Write records and wait until they are on the disk; raises `OSError` with the file as it was."""
-        self._log.append(map(_without_nan, records))
+        self._log.append(b"".join(line_of(_without_nan(record)) for record in records))
 
     def end(self, unsure_usd: float = 0.0) -> None:
         """Say that the run came to its end, and what of the requests that it dropped may have been billed."""

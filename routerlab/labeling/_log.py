@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.jsonl import Record, now
+from routerlab.jsonl import Record, line_of, now
 from routerlab.labeling._errors import LogOwnerError, NothingToUndo
 from routerlab.labeling._reader import LogReport, Reader
 from routerlab.labeling._records import check_record, votes_frame
@@ -249,7 +249,7 @@ class VoteLog:
     def _write(self, record: Record) -> Ack:
         state, number = self._reader.state, self._reader.next_number
         state.refuse_stale(record, self.path)
-        self._reader.log.append([{"n": number, **record}])
+        self._reader.log.append(line_of({"n": number, **record}))
         self._reader.refresh()
         return Ack(record["nonce"], record.get("pair_id"), number, state.n_votes)
 
