@@ -192,11 +192,12 @@ def read_captured(path: str | Path) -> Captured:
     path = Path(path)
     if not path.is_file():
         reject(f"Captures {path}", "is no file.", "Give the path that the client got as capture=.")
-    log, columns, bad = Log(path, KIND), Columns(), []
+    log, columns = Log(path, KIND), Columns()
+    add = columns.add
     for number, record, _ in log.read("read"):
-        problem = columns.add(record)
-        if problem:
-            bad.append(f"line {number} {'is torn' if record is None and log.torn else problem}")
+        add(number, record)
+    columns.flush()
+    bad = [f"line {n} {'is torn' if n == log.line and log.torn else wrong}" for n, wrong in columns.bad]
     if bad:
         more = f" and {len(bad) - 5} more lines" if len(bad) > 5 else ""
         warnings.warn(
@@ -219,7 +220,7 @@ def _tables(columns: Columns, feedback: pd.Series) -> dict[str, pd.DataFrame]:
     replies = pd.concat([table[["model"]], texts[["response"]], table[[*numbers, "finish_reason"]]], axis=1)[answered]
     outcomes = replies.loc[replies.index.isin(feedback.index), ["model", "cost_usd", "latency_s"]]
     outcomes.insert(1, "quality", feedback.reindex(outcomes.index).to_numpy(float))
-    said = texts["prompt"].notna() & texts["prompt"].astype(object).map(lambda text: text == text and bool(text.strip()))
+    said = texts["prompt"].notna() & ~columns.is_blank(rows)
     return {
         "calls": table,
         "prompts": check_prompts(texts.loc[said, ["prompt"]].reset_index()),
