@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "schema": set(),
     "stats": {"schema"},
     "jsonl": set(),
+    "planning": {"schema", "stats"},
     "neighbors": set(),
     "decision": {"schema"},
     "pricing": {"schema"},

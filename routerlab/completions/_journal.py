@@ -84,7 +84,7 @@ class Journal:
     done : mapping
         (key, sent) -> record of the reply.
     output_tokens : dict
-        Model -> output tokens of its replies, as far as they are known.
+        (model, served_by) -> output tokens of its replies, as far as they are known.
     spent_usd, unsure_usd : float
         What the records say was paid, and the most that may have been billed without a reply that we could read.
     bad_lines : list of str
@@ -95,7 +95,7 @@ class Journal:
 
     path: Path
     done: Replies = field(init=False)
-    output_tokens: dict[str, array[float]] = field(default_factory=dict)
+    output_tokens: dict[tuple[str, str], array[float]] = field(default_factory=dict)
     spent_usd: float = 0.0
     unsure_usd: float = 0.0
     bad_lines: list[str] = field(default_factory=list)
@@ -173,7 +173,8 @@ class Journal:
             if record.get("error") is None:
                 self.done.add(key, str(record.get("sent")), place)
                 if (n := record.get("output_tokens")) is not None:
-                    self.output_tokens.setdefault(str(record.get("model")), array("d")).append(n)
+                    at = str(record.get("model")), str(record.get("served_by"))
+                    self.output_tokens.setdefault(at, array("d")).append(n)
         elif kind == "attempt" and isinstance(key, str):
             self._open_attempts.setdefault(key, []).append(record)
         elif kind == "run":

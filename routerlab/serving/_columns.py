@@ -16,18 +16,18 @@ _CALL_COLUMNS = (
     "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
     "provenance",
     "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
-    "first_token_s", "total_s", "stream", "failures", "rested", "error",
+    "first_token_s", "total_s", "stream", "failures", "rested", "error", "lost_usd",
 )  # fmt: skip
 _NUMBERS = (
     "willingness_to_pay", "propensity", "input_tokens", "output_tokens", "cost_usd", "routing_s", "latency_s",
-    "first_token_s", "total_s",
+    "first_token_s", "total_s", "lost_usd",
 )  # fmt: skip
 _ELSEWHERE = {"type", "request_id", "prompt", "response", "quality", "cost", "order"}
 _KNOWN = frozenset((*_CALL_COLUMNS, *_ELSEWHERE))
 _OBJECTS = tuple(name for name in (*_CALL_COLUMNS, "prompt", "response") if name not in (*_NUMBERS, "at"))
 _NAMES = frozenset(_OBJECTS) - {"prompt", "response", "failures", "rested", "error"}  # come again and again
 _TEXTS = ("model", "prompt", "provenance")
-_AMOUNTS = ("input_tokens", "output_tokens", "cost_usd", "latency_s")  # never below 0
+_AMOUNTS = ("input_tokens", "output_tokens", "cost_usd", "latency_s", "lost_usd")  # never below 0
 _NOTHING: list[Any] = []  # one for all calls without failures
 _AT_ONCE = 64  # calls that are taken apart together, few enough for the cache of the processor
 _TIMES_AT_ONCE = 1 << 16  # as text they take six times the memory
