@@ -135,7 +135,7 @@ def _select(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[t
     if "vectors" not in tables:
         return
     join = "LEFT JOIN checksums USING (key)" if "checksums" in tables else ""
-    columns = f"key, vector, {'crc32' if join else 'NULL'}"
+    columns = f"key, CAST(vector AS BLOB), {'crc32' if join else 'NULL'}"
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
         marks = ",".join("?" * len(chunk))
