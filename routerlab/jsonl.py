@@ -92,8 +92,8 @@ class Kind:
 class Log:
     """One append-only file of JSON lines, read forward and written under a lock.
 
-    Two locks keep other writers out: ``<path>.lock``, which routerlab 0.1.0 takes too, and one on the file itself, which
-    also holds when the other one was deleted or the file is reached by another name.
+    Two locks keep other writers out: ``<path>.lock``, as in routerlab 0.1.0, and one on the file itself, which holds
+    also when the first one was deleted, or the file is reached by another name.
 
     Parameters
     ----------
@@ -118,7 +118,9 @@ class Log:
         Whether the line that was read last had no end: its writer was stopped while it wrote.
     """
 
-    def __init__(self, path: str | Path, kind: Kind, about: Mapping[str, Any] | None = None, timeout: float = 0) -> None:
+    def __init__(
+        self, path: str | Path, kind: Kind, about: Mapping[str, Any] | None = None, timeout: float = 0
+    ) -> None:
         self.path = Path(path)
         self.kind = kind
         self.timeout = timeout
@@ -256,7 +258,9 @@ class Log:
         """Return the error that says why the disk refused, with the remedy."""
         if isinstance(error, FileNotFoundError):
             return self._unreadable(error)
-        return self.kind.write_error(f"{self.kind.name} {self.path}: {why_not_written(error)} {self.kind.safe}".rstrip())
+        return self.kind.write_error(
+            f"{self.kind.name} {self.path}: {why_not_written(error)} {self.kind.safe}".rstrip()
+        )
 
     def refuse(self) -> NoReturn:
         """Raise the error that says that this is not such a log."""
@@ -270,10 +274,15 @@ class Log:
 
     def _check_first(self, beginning: bytes) -> bool:
         """Refuse a file of another kind by its first bytes; True if it holds no more than a part of a header."""
-        line, end, _ = beginning.partition(b"\n")
-        if parse(line, exact=True) is None and self.kind.begins(line):
-            return not end  # with an end: 0.1.0 ended a torn header, and wrote it again in the next line
-        self._check_header(line)
+        *lines, rest = beginning.split(b"\n")
+        for line in lines:
+            if line and parse(line, exact=True) is None and self.kind.begins(line):
+                continue  # 0.1.0 ended a torn header, and wrote it again in the next line
+            self._check_header(line)
+            return False
+        if parse(rest, exact=True) is None and self.kind.begins(rest):
+            return True
+        self._check_header(rest)
         return False
 
     def _check_header(self, line: bytes) -> None:
@@ -284,8 +293,8 @@ class Log:
         if not isinstance(version, int) or version > self.kind.version:
             msg = (
                 f"{self.kind.name} {self.path}: has format version {version}, and this routerlab reads up to "
-                f"{self.kind.version}. Update routerlab (pip install -U routerlab), or choose another path; the file is "
-                "unchanged."
+                f"{self.kind.version}. Update routerlab (pip install -U routerlab), or choose another path; the file "
+                "is unchanged."
             )
             raise self.kind.format_error(msg)
         self.header = header

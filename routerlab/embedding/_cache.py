@@ -70,7 +70,9 @@ class VectorCache:
         sound = [row for row in rows if _is_sound(*row)]
         widths = Counter(len(blob) for _, blob, _ in sound)
         sound = [row for row in sound if len(row[1]) == max(widths, key=widths.__getitem__)]
-        vectors = np.frombuffer(b"".join(blob for _, blob, _ in sound), dtype="<f4").reshape(len(sound), -1 if sound else 0)
+        vectors = np.frombuffer(b"".join(blob for _, blob, _ in sound), dtype="<f4").reshape(
+            len(sound), -1 if sound else 0
+        )
         # Every vector was stored with length 1: one without a checksum that is damaged shows.
         unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
         if n := len(rows) - int(unit.sum()):

@@ -43,7 +43,9 @@ def record_problem(record: Any) -> str | None:
     missing = [name for name in _FIELDS[kind] if record.get(name) is None]
     if missing:
         return f"of type {kind!r} lacks {shown(missing)}"
-    odd = [name for name in ("nonce", "pair_id", "undoes", "repeat_of") if not isinstance(record.get(name, ""), str | None)]
+    odd = [
+        name for name in ("nonce", "pair_id", "undoes", "repeat_of") if not isinstance(record.get(name, ""), str | None)
+    ]
     if odd:
         return f"has a {shown(odd)} that is not text"
     odd = [n for n in ("prompt_id", "model_a", "model_b") if not isinstance(record.get(n, ""), str | int | float)]

@@ -159,9 +159,13 @@ def _declared(spec: Any) -> Iterator[str]:
 def _check_shapes(router: Any) -> None:
     """Insist on arrays that fit together: a row for each training prompt, a column for each model."""
     n, m = len(router.index_), len(router.models_)
-    expected = {"embeddings_": [(n, router.n_features_in_)], "quality_": [(n, m)], "cost_": [(n, m), (m,)]}
-    expected["mean_cost_"] = [(m,)]
-    for name, shapes in expected.items():
+    expected = (
+        ("embeddings_", [(n, router.n_features_in_)]),
+        ("quality_", [(n, m)]),
+        ("cost_", [(n, m), (m,)]),
+        ("mean_cost_", [(m,)]),
+    )
+    for name, shapes in expected:
         if hasattr(router, name) and np.shape(getattr(router, name)) not in shapes:
             got = np.shape(getattr(router, name))
             _damaged(f"'{name}' has shape {got}, expected {shapes[0]}: {n} prompts, {m} models")

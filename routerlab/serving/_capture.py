@@ -140,8 +140,13 @@ class CaptureLog:
         return not problems
 
 
+def _begin_again() -> None:
+    for log in list(_OPEN):
+        log._begin()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: [log._begin() for log in list(_OPEN)])
+    os.register_at_fork(after_in_child=_begin_again)
 
 
 def _without_texts(value: Any) -> Any:

@@ -6,10 +6,10 @@ import warnings
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from routerlab.jsonl import Log
 from routerlab.schema import (
     DroppedRowsWarning,
     Outcomes,
@@ -19,10 +19,10 @@ from routerlab.schema import (
     provenance_of,
     reject,
 )
-from routerlab.jsonl import Log
 from routerlab.serving._capture import KIND
 from routerlab.serving._columns import Columns
 from routerlab.serving._errors import CaptureWarning
+
 
 @dataclass(frozen=True)
 class Captured:
