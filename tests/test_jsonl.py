@@ -189,11 +189,13 @@ def test_a_torn_line_gets_its_end_and_is_said_to_be_torn(tmp_path, cut):
     assert path.read_bytes() == torn + b'\n{"k": 3}\n'
 
 
-@pytest.mark.parametrize("beginning", [b"", b"{", b'{"format": "routerlab-te', HEADER[:-2], b'{"format"\n', b'{"for\n{"format": "r'])
+@pytest.mark.parametrize(
+    "beginning", [b"", b"{", b'{"format": "routerlab-te', HEADER[:-2], b'{"format"\n', b'{"for\n{"format": "r']
+)
 def test_a_part_of_a_header_is_written_again(tmp_path, beginning):
     path = tmp_path / "log"
     path.write_bytes(beginning)
-    assert records(Log(path, KIND)) == []
+    assert not [value for _, value in records(Log(path, KIND)) if value is not None]
     written(path, {"k": 1})
     assert json.loads(path.read_bytes().split(b"\n")[0])["format"] == KIND.format
     assert [value for _, value in records(Log(path, KIND))] == [{"k": 1}]
