@@ -12,14 +12,14 @@ class Writer:
 
     Attributes
     ----------
-    error : OSError or None
-        Why the disk refused; nothing is written after that.
+    error : Exception or None
+        Why a record could not be written; nothing is written after that.
     unwritten : list of dict
         Records that are not in the journal.
     """
 
     def __init__(self, journal: Journal) -> None:
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self.unwritten: list[Record] = []
         self.journal = journal
         self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
@@ -41,7 +41,7 @@ class Writer:
         if self.unwritten:
             try:
                 await asyncio.to_thread(self.journal.append, self.unwritten)
-            except OSError:
+            except Exception:  # noqa: BLE001 - they are handed over as 'unwritten'
                 return
             self.unwritten = []
 
@@ -52,7 +52,7 @@ class Writer:
             if self.error is None:
                 try:
                     await asyncio.to_thread(self.journal.append, records)
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
                     self.error = error
             if self.error is not None:
                 self.unwritten += records

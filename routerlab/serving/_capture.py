@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from routerlab.completions import real_keys
-from routerlab.disk import append_durably, file_lock, why_not_written
-from routerlab.schema import reject
-from routerlab.serving._errors import CaptureWarning
+from routerlab.jsonl import Kind, Log, LogError, Record, line_of, now, why_not_written
+from routerlab.serving._errors import CaptureError, CaptureWarning
 
-FORMAT, VERSION = "routerlab-captures", 1
-_BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every file begins
-_TEXTS = ("prompt", "response", "note", "message")
-_MODE = 0o600  # of a new file: what people ask is for its owner alone
+__all__ = ["CaptureLog", "Record", "Redact", "now"]
+
 _LOCK_S = 2.0  # a reply does not wait longer for another process that writes
+KIND = Kind(
+    "routerlab-captures",
+    1,
+    "Captures",
+    "capture file",
+    busy=f"another process held its lock for {_LOCK_S:g} s. Give each service its own file.",
+    safe="",
+    format_error=CaptureError,
+    read_error=CaptureError,
+)
+_TEXTS = ("prompt", "response", "note", "message")
+_OPEN: WeakSet[CaptureLog] = WeakSet()
 
-Record = dict[str, Any]
 Redact = Callable[[Record], Mapping[str, Any] | None]
 
 
@@ -70,32 +77,50 @@ class CaptureLog:
         self.sync = sync
         self.n_lost = 0
         self._secrets = secrets
-        self._one_at_a_time = threading.Lock()
-        self._lock = file_lock(self.path, _LOCK_S)
-        if self.path.is_file():
-            with self.path.open("rb") as file:
-                check_header(self.path, file.readline())
+        self._log = Log(path, KIND, timeout=_LOCK_S)
+        self._log.check()
+        self._begin()
+        _OPEN.add(self)
+
+    def _begin(self) -> None:
+        """Start with a lock of this process: a parent's may be held by a thread that was not forked along."""
+        self._one_at_a_time = threading.RLock()
+        self._waiting: deque[bytes] = deque()
+        self._writes = False
 
     def write(self, record: Record) -> bool:
         """Write a record; warn and return False if that cannot be."""
         try:
             line = self._line(record)
         except Exception as error:  # whatever a redaction hook may raise: nothing unredacted is written
-            return self._lose(f"'redact' failed ({type(error).__name__}), so nothing was written. Correct the hook.")
-        if line is None:
-            return False
-        from filelock import Timeout
+            why = f"'redact' failed ({type(error).__name__}), so nothing was written. Correct the hook."
+            return self._lose([f"Captures {self.path}: {why}"])
+        return line is not None and self._lose(self._write(line))
 
-        try:
-            with self._one_at_a_time:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self._lock:
-                    self._append(line)
-        except Timeout:
-            return self._lose(f"another process held its lock for {_LOCK_S:g} s. Give each service its own file.")
-        except OSError as error:
-            return self._lose(why_not_written(error))
-        return True
+    def _write(self, line: bytes) -> list[str]:
+        """Write a line and what comes meanwhile; return why lines are lost.
+
+        A stream that the garbage collector closes in the middle of a write comes here again, in the same thread.
+        """
+        problems: list[str] = []
+        with self._one_at_a_time:
+            self._waiting.append(line)
+            if self._writes:
+                return []
+            self._writes = True
+            try:
+                while self._waiting:
+                    line = self._waiting.popleft()
+                    try:
+                        with self._log.locked():
+                            self._log.append(line, sync=self.sync)
+                    except LogError as error:
+                        problems.append(str(error))
+                    except Exception as error:  # noqa: BLE001 - whatever it is, the reply is paid for
+                        problems.append(f"Captures {self.path}: {why_not_written(error)}")
+            finally:
+                self._writes = False
+        return problems
 
     def _line(self, record: Record) -> bytes | None:
         kept = record if self.store_text else _without_texts(record)
@@ -103,60 +128,25 @@ class CaptureLog:
         if redacted is None:
             return None
         whole = {**dict(redacted), "type": record["type"], "request_id": record["request_id"]}
-        return (json.dumps(_plain(whole, real_keys(self._secrets())), allow_nan=False) + "\n").encode("ascii")
+        return line_of(_plain(whole, real_keys(self._secrets())))
 
-    def _append(self, line: bytes) -> None:
-        torn = _torn(self.path)
-        if torn is None:  # nothing, or the beginning of a header: a crash while the file was made
-            with suppress(FileNotFoundError):
-                os.truncate(self.path, 0)
-            header = {"format": FORMAT, "version": VERSION, "created_at": now()}
-            line = json.dumps(header).encode("ascii") + b"\n" + line
-        append_durably(self.path, (b"\n" if torn else b"") + line, create=True, sync=self.sync, mode=_MODE)
-
-    def _lose(self, why: str) -> bool:
-        with self._one_at_a_time:
-            self.n_lost += 1
-        message = f"Captures {self.path}: {why} The reply is not affected; {self.n_lost} captures are lost so far."
-        warnings.warn(message, CaptureWarning, stacklevel=2)
-        return False
+    def _lose(self, problems: list[str]) -> bool:
+        """Count and warn of what is lost; True if nothing is."""
+        for problem in problems:
+            with self._one_at_a_time:
+                self.n_lost += 1
+            message = f"{problem} The reply is not affected; {self.n_lost} captures are lost so far."
+            warnings.warn(message, CaptureWarning, stacklevel=3)
+        return not problems
 
 
-def check_header(path: Path, line: bytes) -> None:
-    """Raise `TableError` unless `line` begins a capture file that this version reads; an empty file is one, too."""
-    if not line.endswith(b"\n") and (_BIRTH.startswith(line) or line.startswith(_BIRTH)):
-        return
-    try:
-        header = json.loads(line)
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        reject(
-            f"Captures {path}", "is no capture file (its first line is no header).", "Choose another; it is unchanged."
-        )
-    if not isinstance(header.get("version"), int) or header["version"] > VERSION:
-        reject(
-            f"Captures {path}",
-            f"has format version {header.get('version')}, and this routerlab reads up to {VERSION}.",
-            "Update routerlab (pip install -U routerlab), or choose another file; it is unchanged.",
-        )
+def _begin_again() -> None:
+    for log in list(_OPEN):
+        log._begin()
 
 
-def now() -> str:
-    """Return the time in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _torn(path: Path) -> bool | None:
-    """Whether the last line lacks its end; None if there is no whole line."""
-    try:
-        with path.open("rb") as file:
-            if not file.readline().endswith(b"\n"):
-                return None
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except FileNotFoundError:
-        return None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
 
 
 def _without_texts(value: Any) -> Any:
