@@ -170,7 +170,9 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
         groups = groups.reindex(index)
     values = pd.Series(np.asarray(groups, dtype=object) if not isinstance(groups, pd.Series) else groups.to_numpy())
     if len(values) != len(index):
-        reject("'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id.")
+        reject(
+            "'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id."
+        )
     if values.isna().any():
         reject(
             "'groups'",
@@ -596,6 +598,8 @@ def mean_differs(
     null, count = -middle / half, np.ones(len(size))
     score = scaled - null * size
     mean = float(score.mean())
+    if 1 + null < 1e-9:  # nothing below 0 is possible, and something above it was seen
+        return sign
     if mean**2 <= quantile**2 * _null_variance(score, count / len(size), 1 + null) / len(size):
         return 0
     return sign if _pseudo_end(scaled, size, count, quantile) > null else 0
@@ -636,7 +640,7 @@ def ratio_set(
     ...     np.full(50, 0.5), np.ones(50), reach=lambda value: (-value, 1 - value), limits=(0, 1)
     ... )
     >>> round(low, 2), round(high, 2)
-    (0.37, 0.63)
+    (0.46, 0.54)
     """
     ratio = float(part.sum() / whole.sum()) if whole.sum() > 0 else float("nan")
     if not np.isfinite(ratio) or mean_differs(whole, codes, confidence=confidence) <= 0:

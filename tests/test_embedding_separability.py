@@ -113,7 +113,7 @@ def test_shuffled_labels_lie_around_a_half_and_a_row_holds_all_numbers():
         ({"X_ours": [["a"]]}, TableError, "'X_ours': expected numbers"),
         ({"n_folds": 1}, ValueError, "'n_folds' .* at least 2. Got 1"),
         ({"n_permutations": 0}, ValueError, "'n_permutations' .* at least 1. Got 0"),
-        ({"confidence": 95}, ValueError, "'confidence' .* between 0 and 1. Got 95"),
+        ({"confidence": 95}, ValueError, "'confidence' .* between 0 and 1, e.g. 0.95. Got 95"),
     ],
 )
 def test_bad_input_is_named(change, error, message):

@@ -81,7 +81,8 @@ class _Replayed:
             self.prompt.astype(np.intp) * self.n_models + self.column[self.sweep.origin],
         ]
         values = [np.full(n, after[0]), moved, -moved]
-        return np.bincount(np.concatenate(flat), np.concatenate(values), n * self.n_models).reshape(n, self.n_models)
+        cells = np.bincount(np.concatenate(flat), np.concatenate(values), n * self.n_models)
+        return cells.reshape(n, self.n_models).astype(float)
 
 
 class _Mixed:
@@ -96,7 +97,7 @@ class _Mixed:
 
     def spread(self, weight: Floats) -> Floats:
         """Weight of each model, the same for all prompts."""
-        return np.broadcast_to(weight, self.quality.shape)
+        return np.tile(weight, (len(self.quality), 1))
 
 
 def aiq_difference(
@@ -112,9 +113,9 @@ def aiq_difference(
 ) -> Interval:
     """AIQ of one router minus another's, paired by prompt, each hull read off other prompts than it is scored on.
 
-    A hull is drawn through the highest points of a curve, and on the prompts that made it some of them are high by luck:
-    more of them on a router's thousands of points than on the zero router's few. So both hulls are read off nine tenths
-    of the prompts and scored on the tenth. Areas are taken over the costs that both reach: from the larger of their
+    A hull is drawn through the highest points of a curve, and on the prompts that made it some are high by luck: more of
+    them on a router's thousands of points than on the zero router's few. So both hulls are read off nine tenths of the
+    prompts and scored on the tenth. Areas are taken over the costs that both reach: from the larger of their
     least costs to the larger of their largest.
 
     Parameters
@@ -133,13 +134,13 @@ def aiq_difference(
     Returns
     -------
     Interval
-        In units of quality. Against the zero router the estimate is cross-fitted as the interval is; between two routers
-        it is the difference of their areas on all prompts, as `aiq` gives them.
+        In units of quality. Against the zero router the estimate is cross-fitted as the interval is; between two
+        routers it is the difference of their areas on all prompts, as `aiq` gives them.
 
     Notes
     -----
-    To first order the difference is a mean over prompts: of the quality that each prompt adds at the points on the hulls,
-    less its cost at the hull's slope. The interval is that mean's: the wider of the score interval
+    To first order the difference is a mean over prompts: of the quality that each adds at the points on the hulls, less
+    its cost at the hull's slope. The interval is that mean's: the wider of the score interval
     (`routerlab.stats.mean_interval`) and the bootstrap.
 
     Examples
@@ -295,10 +296,10 @@ class ParitySaving(Interval):
     held_out_quality: float = float("nan")
 
     def __repr__(self) -> str:
-        """The estimate is never printed without the words that it needs."""
+        """Never print the estimate without the words that it needs."""
         return (
-            f"in hindsight {super().__repr__()}; mixing models blindly saves {self.blind:.4f} (in hindsight); points read "
-            f"off other prompts save {self.held_out:.4f} at quality {100 * self.held_out_quality:+.1f} points"
+            f"in hindsight {super().__repr__()}; mixing models blindly saves {self.blind:.4f} (in hindsight); points "
+            f"read off other prompts save {self.held_out:.4f} at quality {100 * self.held_out_quality:+.1f} points"
         )
 
 
@@ -317,8 +318,8 @@ def saving_at_parity(
     """Largest saving along a frontier whose quality is not below the baseline's by more than a margin, in hindsight.
 
     The estimate reads the operating point off the same prompts that it scores, as published comparisons do, and so
-    flatters the router. The interval is for the true largest saving, and does not rest on the estimate: its lower end is
-    what the prompts prove, its upper end what they do not rule out. For a claim, set the operating point on a tuning
+    flatters the router. The interval is for the true largest saving, and does not rest on the estimate: its lower end
+    is what the prompts prove, its upper end what they do not rule out. For a claim, set the operating point on a tuning
     split and use `savings`.
 
     Parameters
@@ -401,7 +402,7 @@ class _Level:
         return point if kept[point] and spent[point] < weight @ self.cost / weight.sum() else None
 
     def ends(self, confidence: float) -> tuple[float, float]:
-        """What the prompts prove, and what they do not rule out."""
+        """Find what the prompts prove, and what they do not rule out."""
 
         def verdict(point: int) -> int:
             lead = self.replayed.at(point)[1] - self.quality + self.margin
@@ -425,7 +426,7 @@ class _Level:
         return low, high
 
     def held_out(self, fold: NDArray[np.intp]) -> tuple[float, float]:
-        """Saving and quality difference of points that were read off the other folds."""
+        """Score points that were read off the other folds: saving, and quality difference."""
         spent, worth = self.cost.copy(), self.quality.copy()
         for k in np.unique(fold):
             test, train = fold == k, (fold != k).astype(float)
@@ -436,7 +437,7 @@ class _Level:
 
 
 def _blind_saving(quality: pd.DataFrame, cost: pd.DataFrame, baseline: str, margin: float) -> float:
-    """Saving of the cheapest mix of single models whose mean quality reaches the bar."""
+    """Find what the cheapest mix of single models saves whose mean quality reaches the bar."""
     x, y = hull(cost.mean(), quality.mean())
     bar, full = float(quality[baseline].mean()) - margin, float(cost[baseline].mean())
     if y[0] >= bar:
