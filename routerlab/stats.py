@@ -206,7 +206,7 @@ def group_sums(values: Floats, codes: Codes | None) -> tuple[Floats, Floats]:
     """
     if codes is None:
         return values, np.ones(len(values))
-    size = np.bincount(codes).astype(float)
+    size: Floats = np.bincount(codes, np.ones(len(codes)))
     if values.ndim == 1:
         return np.bincount(codes, values), size
     return np.column_stack([np.bincount(codes, column) for column in values.T]), size
@@ -643,7 +643,8 @@ def ratio_set(
     (0.46, 0.54)
     """
     ratio = float(part.sum() / whole.sum()) if whole.sum() > 0 else float("nan")
-    if not np.isfinite(ratio) or mean_differs(whole, codes, confidence=confidence) <= 0:
+    least = 0.0 if whole.min() >= 0 else -1.0
+    if not np.isfinite(ratio) or mean_differs(whole, codes, bounds=(least, 1.0), confidence=confidence) <= 0:
         return float("nan"), float("nan")
 
     def end(outer: float) -> float:

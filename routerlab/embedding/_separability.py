@@ -306,8 +306,8 @@ def _interval(
 ) -> tuple[float, float, float]:
     """Interval of the AUC from placements, on the log-odds scale, and the one-sided p-value of "it is 0.5".
 
-    Two independent means over groups, as in Welch's test; `auc` holds the AUC and those of permuted labels, whose spread
-    counts in that folds share their training prompts.
+    Two independent means over groups, as in Welch's test; `auc` holds the AUC and those of permuted labels, whose
+    spread counts in that folds share their training prompts.
     """
     middle, variance, weight = 0.0, [], []
     for place, codes in zip(places, units, strict=True):

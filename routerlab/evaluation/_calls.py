@@ -134,10 +134,8 @@ class _Gains:
         ]
         if mean_differs(self.lead, self.codes, confidence=confidence) <= 0:
             return [(np.nan, np.nan)] * (1 + len(targets))
-        df = cluster_df(group_sums(self.lead, self.codes)[1])
-        drawn = [
-            percentile_interval(np.array(column), confidence, round(df) + 1) for column in zip(*draws, strict=True)
-        ]
+        n_units = round(cluster_df(group_sums(self.lead, self.codes)[1])) + 1
+        redrawn = [percentile_interval(column, confidence, n_units) for column in np.transpose(draws)]
         tested = [self._apgr(confidence), *(self._cpt(target, confidence) for target in targets)]
         return [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(redrawn, tested, strict=True)]
 
@@ -310,12 +308,13 @@ def _r2_interval(
     deviation, error = (true - true.mean()) ** 2, (true - guess) ** 2
     if not np.isfinite(r2) or not (_several(true != np.median(true), codes)):
         return r2, np.nan, np.nan
-    most_error, most_spread = float(((1 + np.abs(guess)) ** 2).max()), float((1 + abs(true.mean())) ** 2)
+    # What a difference of 1 or -1, the farther one, would add on a typical prompt.
+    most_error, most_spread = float(((1 + np.abs(guess)) ** 2).mean()), float((1 + abs(true.mean())) ** 2)
     low, high = ratio_set(
         error, deviation, codes, reach=lambda value: (-value * most_spread, most_error),
-        limits=(0.0, 20 * (2 - r2)), confidence=options["confidence"],
+        limits=(0.0, most := 20 * (2 - r2)), confidence=options["confidence"],
     )  # fmt: skip
-    if np.isnan(low):
+    if np.isnan(low) or high == most:  # the variance itself is hardly known
         return r2, np.nan, np.nan
     values = r2 - (error - (1 - r2) * deviation) / deviation.mean()
     ends = linear_interval(values, codes, bounds=(values.min(), values.max()), **options)

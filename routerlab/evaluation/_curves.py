@@ -113,9 +113,9 @@ def aiq_difference(
 ) -> Interval:
     """AIQ of one router minus another's, paired by prompt, each hull read off other prompts than it is scored on.
 
-    A hull is drawn through the highest points of a curve, and on the prompts that made it some are high by luck: more of
-    them on a router's thousands of points than on the zero router's few. So both hulls are read off nine tenths of the
-    prompts and scored on the tenth. Areas are taken over the costs that both reach: from the larger of their
+    A hull is drawn through the highest points of a curve, and on the prompts that made it some are high by luck: more
+    of them on a router's thousands of points than on the zero router's few. So both hulls are read off nine tenths of
+    the prompts and scored on the tenth. Areas are taken over the costs that both reach: from the larger of their
     least costs to the larger of their largest.
 
     Parameters
@@ -203,7 +203,10 @@ def _cross_fitted(a: Any, b: Any, quality: pd.DataFrame, cost: pd.DataFrame, fol
         influence = (of_quality * worth + of_cost * price).sum(axis=1)
         values[test] = gap.difference + influence[test] - train @ influence / train.sum()
         reach = max(reach, float(np.abs(of_quality).sum(axis=1).max()) / 2)
-    return values, reach if reach > 1e-12 else 0.0
+    if len(worth) < 2 or reach < 1e-12:
+        return values, 0.0
+    # Where costs are heavy-tailed a prompt counts for more than its quality can, and the heaviest is still to come.
+    return values, max(reach, 2 * float(np.abs(values).max()) - reach)
 
 
 class _AreaGap(NamedTuple):
