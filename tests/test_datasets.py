@@ -197,8 +197,9 @@ class TestRouteLLM:
         with pytest.raises(DataFileError, match=f"should hold True or False, got '{cell}'"):
             fetch_routellm("mmlu")
 
-    def test_gsm8k(self, publish: Callable) -> None:
-        weak = "mixtral-8x7b-instruct-v0.1"
+    @pytest.mark.parametrize("prefix", ["", "mistralai/", "mistralai/mistralai/"])
+    def test_gsm8k_under_each_name_that_its_commits_give_mixtral(self, publish: Callable, prefix: str) -> None:
+        weak = f"{prefix}mixtral-8x7b-instruct-v0.1"
         header = ["prompt", weak, STRONG, f"{weak}_response", f"{STRONG}_response"]
         publish(
             {f"{ROUTELLM}/gsm8k/gsm8k_responses.csv": as_csv(header, ["x" * 40, "True", "False", "y" * 8, NASTY[1]])}
