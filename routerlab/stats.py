@@ -206,9 +206,9 @@ def group_sums(values: Floats, codes: Codes | None) -> tuple[Floats, Floats]:
     """
     if codes is None:
         return values, np.ones(len(values))
-    size: Floats = np.bincount(codes, np.ones(len(codes)))
+    size = np.asarray(np.bincount(codes, np.ones(len(codes))), dtype=np.float64)
     if values.ndim == 1:
-        return np.bincount(codes, values), size
+        return np.asarray(np.bincount(codes, values), dtype=np.float64), size
     return np.column_stack([np.bincount(codes, column) for column in values.T]), size
 
 
