@@ -75,6 +75,9 @@ from .datasets import (
     fetch_routerbench as fetch_routerbench,
 )
 from .datasets import (
+    fetch_zeroeval as fetch_zeroeval,
+)
+from .datasets import (
     load_demo as load_demo,
 )
 from .datasets import (

@@ -22,7 +22,9 @@ from routerlab.datasets import (
     fetch_pulze_example,
     fetch_routellm,
     fetch_routerbench,
+    fetch_zeroeval,
 )
+from routerlab.datasets._files import in_folder
 from routerlab.datasets._routellm import PRICES, STRONG, WEAK
 from routerlab.datasets._routerbench import MODELS
 from routerlab.pricing import UnknownPriceWarning
@@ -197,8 +199,9 @@ class TestRouteLLM:
         with pytest.raises(DataFileError, match=f"should hold True or False, got '{cell}'"):
             fetch_routellm("mmlu")
 
-    def test_gsm8k(self, publish: Callable) -> None:
-        weak = "mixtral-8x7b-instruct-v0.1"
+    @pytest.mark.parametrize("prefix", ["", "mistralai/", "mistralai/mistralai/"])
+    def test_gsm8k_under_each_name_that_its_commits_give_mixtral(self, publish: Callable, prefix: str) -> None:
+        weak = f"{prefix}mixtral-8x7b-instruct-v0.1"
         header = ["prompt", weak, STRONG, f"{weak}_response", f"{STRONG}_response"]
         publish(
             {f"{ROUTELLM}/gsm8k/gsm8k_responses.csv": as_csv(header, ["x" * 40, "True", "False", "y" * 8, NASTY[1]])}
@@ -405,12 +408,68 @@ class TestPulze:
     [
         (lambda: fetch_routerbench("dev"), "'split'.*'train' or 'test'. Got 'dev'"),
         (lambda: fetch_routellm("arena"), "'benchmark'.*mmlu, mt_bench, gsm8k. Got 'arena'"),
+        (lambda: fetch_zeroeval("gsm"), "'benchmark'.*crux, math-l5. Got 'gsm'"),
         (lambda: fetch_auto_j("pair"), "'kind'.*'intents' or 'pairs'. Got 'pair'"),
     ],
 )
 def test_unknown_choices_name_the_known_ones(fetch: Callable, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fetch()
+
+
+class TestZeroEval:
+    """Outputs of eight models; the answer is read out of each and compared."""
+
+    models = [file.path.rsplit("/", 1)[1][:-5] for file in in_folder("WildEval/ZeroEval/result_dirs/crux", ".json")]
+
+    def files(self, outputs: Sequence[str], true: str, benchmark: str = "crux", **changes: object) -> dict:
+        column = {"crux": "question", "math-l5": "problem"}[benchmark]
+        shared = {column: NASTY[0], "id": 0, "chat_history": ["q" * 39], "answer": true} | changes
+        return {
+            f"WildEval/ZeroEval/result_dirs/{benchmark}/{model}.json": json.dumps([{**shared, "output": [output]}])
+            for model, output in zip(self.models, outputs, strict=True)
+        }
+
+    def test_answers_of_programs(self, publish: Callable) -> None:
+        outputs = [
+            '{"answer": "[1,2]"}',
+            '```json\n{"reasoning": "first \\"answer\\": [0]", "answer": "[1, 2]"}\n```',
+            '{"answer": [1, 2]}',
+            '{"reasoning": "a \n broken one", "answer": "[1, 2]"',
+            '{"answer": "(1, 2)"}',
+            '{"answer": "[1, 2, 3]"}',
+            '{"answer": "[True, 2]"}',
+            "[1, 2]",
+        ]
+        publish(self.files(outputs, "[1, 2]"))
+        data = fetch_zeroeval("crux")
+        assert data.outcomes["quality"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+        assert data.responses["answer"].isna().tolist() == [False] * 7 + [True]
+        assert data.prompts.loc["crux/0"].tolist() == [NASTY[0], "[1, 2]"]
+        # 39 characters were sent, 10 tokens, and the first output is 5 tokens, at $0.88 per 1M.
+        assert data.outcomes["cost_usd"].iloc[0] == pytest.approx(15 * 0.88e-6)
+        assert "hold no costs" in data.outcomes.attrs["cost_note"]
+        assert "cost_usd estimated" in data.provenance
+        assert any("1 of 8 outputs hold no answer" in note for note in data.notes)
+
+    def test_a_string_may_lack_its_quotes_and_an_empty_one_is_an_answer(self, publish: Callable) -> None:
+        texts = ["ab", "'ab'", "AB", "", "a b", "'ab", "ab ", "None"]
+        publish(self.files([json.dumps({"answer": text}) for text in texts], "'ab'"))
+        assert fetch_zeroeval("crux").outcomes["quality"].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+        publish(self.files([*([json.dumps({"answer": ""})] * 7), "nothing"], "''"))
+        assert fetch_zeroeval("crux").outcomes["quality"].tolist() == [1] * 7 + [0]
+
+    def test_answers_of_problems(self, publish: Callable) -> None:
+        texts = ["1024", "1,024", "$1024$", r"\boxed{1024}", "1024.0", r"\frac{2048}{2}", "1025", "2^{10}"]
+        publish(self.files([json.dumps({"answer": text}) for text in texts], "1024", "math-l5"))
+        assert fetch_zeroeval("math-l5").outcomes["quality"].tolist() == [1] * 6 + [0, 0]
+
+    def test_files_of_other_prompts_are_an_error(self, publish: Callable) -> None:
+        files = self.files(["{}"] * 8, "1")
+        files |= {list(files)[3]: list(self.files(["{}"] * 8, "2").values())[3]}
+        publish(files)
+        with pytest.raises(DataFileError, match="not those of the other files"):
+            fetch_zeroeval("crux")
 
 
 class TestDataset:

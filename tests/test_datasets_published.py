@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from routerlab.datasets import fetch_alpaca_eval, fetch_auto_j, fetch_pulze_example, fetch_routellm, fetch_routerbench
+from routerlab.datasets import (
+    fetch_alpaca_eval,
+    fetch_auto_j,
+    fetch_pulze_example,
+    fetch_routellm,
+    fetch_routerbench,
+    fetch_zeroeval,
+)
 from routerlab.pricing import UnknownPriceWarning
 from routerlab.schema import DroppedRowsWarning, pivot_outcomes
 
@@ -119,3 +126,20 @@ def test_pulze_example() -> None:
     agents = data.prompts["intent"] + "-agent"
     assert (scores.idxmax(axis=1) == agents).all()
     assert scores.notna().sum(axis=1).eq(1).all()
+
+
+# Right answers by our comparison; the files say nothing of them.
+ZEROEVAL = {
+    "crux": {"claude-3-5-sonnet-20241022": 683, "gpt-4o-2024-08-06": 698, "Meta-Llama-3.1-8B-Instruct": 331},
+    "math-l5": {"claude-3-5-sonnet-20241022": 426, "gpt-4o-2024-08-06": 397, "Meta-Llama-3.1-8B-Instruct": 157},
+}
+
+
+@pytest.mark.parametrize(("benchmark", "n"), [("crux", 800), ("math-l5", 721)])
+def test_zeroeval(benchmark: str, n: int) -> None:
+    data = fetch_zeroeval(benchmark)
+    quality, cost = pivot_outcomes(data.outcomes)
+    assert quality.shape == (n, 8)
+    assert (cost > 0).all(axis=None)
+    right = quality.sum().astype(int)
+    assert right[list(ZEROEVAL[benchmark])].to_dict() == ZEROEVAL[benchmark]

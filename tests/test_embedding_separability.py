@@ -113,10 +113,53 @@ def test_shuffled_labels_lie_around_a_half_and_a_row_holds_all_numbers():
         ({"X_ours": [["a"]]}, TableError, "'X_ours': expected numbers"),
         ({"n_folds": 1}, ValueError, "'n_folds' .* at least 2. Got 1"),
         ({"n_permutations": 0}, ValueError, "'n_permutations' .* at least 1. Got 0"),
-        ({"confidence": 95}, ValueError, "'confidence' .* between 0 and 1. Got 95"),
+        ({"confidence": 95}, ValueError, "'confidence' .* between 0 and 1, e.g. 0.95. Got 95"),
     ],
 )
 def test_bad_input_is_named(change, error, message):
     ours, general = two_sets(1)
     with pytest.raises(error, match=message):
         domain_separability(**{"X_ours": ours, "X_general": general} | change)
+
+
+def conversations(seed: int, n: int = 10, size: int = 30):
+    """Two samples of conversations from one population: prompts of one resemble each other."""
+    rng = np.random.default_rng(seed)
+    return [np.repeat(rng.normal(size=(n, 8)), size, axis=0) + 0.2 * rng.normal(size=(n * size, 8)) for _ in range(2)]
+
+
+def test_ten_conversations_each_of_one_population_are_not_told_apart():
+    groups = np.repeat(np.arange(10), 30)
+    told = {"rows": 0, "groups": 0}
+    for seed in range(6):
+        sets = conversations(seed)
+        told["rows"] += domain_separability(*sets, n_permutations=99, random_state=seed).p_value <= 0.05
+        found = domain_separability(*sets, groups=(groups, groups), n_permutations=99, random_state=seed)
+        told["groups"] += found.p_value <= 0.05
+        assert "only 10 groups" in repr(found)
+        assert "in 10 and 10 groups" in repr(found)
+    assert told["rows"] == 6
+    assert told["groups"] <= 2
+
+
+def test_groups_are_read_by_prompt_or_by_place_and_four_are_the_least():
+    ours, general = (pd.DataFrame(x, index=[f"{name}{k}" for k in range(300)]) for name, x in
+                     zip("og", conversations(0), strict=True))  # fmt: skip
+    place = np.repeat(np.arange(20), 30)
+    by_place = domain_separability(ours, general, groups=place, n_permutations=19)
+    labels = pd.Series(place, index=ours.index.append(general.index)).sample(frac=1, random_state=0)
+    assert repr(domain_separability(ours, general, groups=labels, n_permutations=19)) == repr(by_place)
+    assert by_place.n_groups_ours == by_place.n_groups_general == 10
+    with pytest.raises(TableError, match="has 3 for X_ours.*four are the least"):
+        domain_separability(ours, general, groups=(np.arange(300) % 3, np.arange(300)), n_permutations=19)
+    with pytest.raises(TableError, match="'groups': has 9 entries for 300 prompts of ours and 300 general"):
+        domain_separability(ours, general, groups=np.arange(9), n_permutations=19)
+
+
+def test_groups_that_do_differ_are_told_apart():
+    ours, general = conversations(0)
+    ours[:, 0] += 8
+    groups = np.repeat(np.arange(10), 30)
+    found = domain_separability(ours, general, groups=(groups, groups), n_permutations=99)
+    assert found.p_value <= 0.05
+    assert found.low > 0.5

@@ -457,3 +457,41 @@ def test_a_router_that_cannot_be_saved_leaves_the_old_file(tmp_path, monkeypatch
         with pytest.raises(OSError, match="No space"):
             KNNRouter(5).fit(X, quality, cost=cost).save(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_number_of_neighbours_is_chosen_by_cross_validation_unless_given():
+    """A weak signal in few directions wants many neighbours, a strong one few."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3)).astype(np.float32)
+    chance = 0.5 + 0.05 * np.sign(X[:, :1]) * [1, -1]
+    weak = pd.DataFrame((rng.random((600, 2)) < chance).astype(float), columns=["small", "large"])
+    strong = pd.DataFrame((np.sin(6 * X[:, :1]) * [1, -1] > 0).astype(float), columns=["small", "large"])
+    routers = [KNNRouter().fit(X, quality, cost=quality + 0.001) for quality in (weak, strong)]
+    assert routers[0].n_neighbors_ > 60 > 15 > routers[1].n_neighbors_
+    for router in routers:
+        assert router.n_neighbors_ == router.cv_error_.idxmin()
+        assert f"n_neighbors_ = {router.n_neighbors_}" in repr(router)
+        assert len(router.explain(X[:1]).neighbors) == router.n_neighbors_
+    given = KNNRouter(7).fit(X, weak, cost=weak + 0.001)
+    assert (given.n_neighbors_, given.cv_error_) == (7, None)
+
+
+def test_copies_of_a_text_do_not_choose_one_another():
+    """Without signal the more neighbours the better; a copy in a training fold would make five look best."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(100, 5)).astype(np.float32), 6, axis=0)
+    quality = pd.DataFrame(np.repeat(rng.random((100, 2)) < 0.5, 6, axis=0).astype(float), columns=["small", "large"])
+    assert KNNRouter().fit(X, quality, cost=quality + 0.001).n_neighbors_ > 60
+
+
+def test_a_router_that_chose_its_neighbours_is_saved_with_them(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)).astype(np.float32)
+    quality = pd.DataFrame(rng.random((60, 2)), columns=["small", "large"])
+    router = KNNRouter().fit(X, quality, cost=quality)
+    again = load_router(router.save(tmp_path / "router"))
+    assert again.n_neighbors_ == router.n_neighbors_
+    assert again.cv_error_.equals(router.cv_error_)
+    pd.testing.assert_frame_equal(again.predict_quality(X), router.predict_quality(X))
+    few = KNNRouter().fit(X[:3], quality[:3], cost=quality[:3])
+    assert few.n_neighbors_ == 3

@@ -15,6 +15,7 @@ from routerlab.datasets._pulze import fetch_pulze_example
 from routerlab.datasets._routellm import fetch_routellm
 from routerlab.datasets._routerbench import fetch_routerbench
 from routerlab.datasets._simulated import Population, RoutingProblem, make_routing_problem
+from routerlab.datasets._zeroeval import fetch_zeroeval
 
 __all__ = [
     "AbsentFileError",
@@ -30,6 +31,7 @@ __all__ = [
     "fetch_pulze_example",
     "fetch_routellm",
     "fetch_routerbench",
+    "fetch_zeroeval",
     "load_demo",
     "make_routing_problem",
 ]

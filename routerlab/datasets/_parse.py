@@ -67,6 +67,11 @@ def _records(records: list[Any], file: PublishedFile, keys: Sequence[str]) -> li
     return records
 
 
+def require_columns(frame: pd.DataFrame, file: PublishedFile, columns: Iterable[str]) -> None:
+    """Raise where a table lacks columns."""
+    _require(file, columns, frame.columns, "the header")
+
+
 def _require(file: PublishedFile, wanted: Iterable[str], found: Iterable[str], where: str) -> None:
     found = list(found)
     absent = [name for name in wanted if name not in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, long_table, stamp
 from routerlab.datasets._files import PublishedFile, in_folder, read_published, registry
-from routerlab.datasets._parse import correctness, csv_table, json_lines, malformed
+from routerlab.datasets._parse import correctness, csv_table, json_lines, malformed, require_columns
 from routerlab.pricing import add_cost, estimate_tokens
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"
@@ -124,10 +125,14 @@ def _mmlu() -> Dataset:
 
 def _gsm8k() -> Dataset:
     files = [registry()[f"{FOLDER}/gsm8k/gsm8k_responses.csv"]]
-    # This file spells Mixtral in lower case and without its organisation.
-    names = {WEAK.split("/")[1].lower(): WEAK, STRONG: STRONG}
+    # This file spells Mixtral in lower case, and its commits differ on whether its organisation stands before it.
+    short = WEAK.split("/")[1].lower()
+    frame = csv_table(read_published(files, "RouteLLM GSM8K")[0], files[0], ["prompt"])
+    frame = frame.rename(columns=lambda name: re.sub(f"^(mistralai/)*(?={re.escape(short)})", "", name, flags=re.I))
+    frame = frame.rename(columns=lambda name: re.sub(re.escape(short), short, name, flags=re.I))
+    names = {short: WEAK, STRONG: STRONG}
     columns = [f"{name}{suffix}" for suffix in ("", "_response") for name in names]
-    frame = csv_table(read_published(files, "RouteLLM GSM8K")[0], files[0], ["prompt", *columns])
+    require_columns(frame, files[0], columns)
     frame.index = pd.Index([f"gsm8k/{row}" for row in range(len(frame))], name="prompt_id")
     quality = np.column_stack([correctness(frame[name], files[0]) for name in names])
     responses = long_table(frame.index, MODELS, response=frame[[f"{name}_response" for name in names]])

@@ -11,9 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import solve
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
+from scipy.stats import t as student
 
 from routerlab.schema import check_embeddings, provenance_of, reject, unit_rows
+from routerlab.stats import Codes, check_confidence, few_groups_note, group_codes, group_sums
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +30,8 @@ class Separability:
         Chance that a prompt of ours is ranked above a general one, and its interval: 0.5 if the two cannot be told
         apart, 1 if they always can.
     p_value : float
-        Permutation test of "both come from the same distribution", against a larger AUC.
+        Permutation test of "both come from the same distribution", against a larger AUC; with groups, whole groups are
+        permuted, and it is never below what the spread between groups gives.
     null_low, null_high : float
         Where the AUC lies with probability `confidence` when labels are shuffled. With few prompts that is wider than
         the interval, which holds the classifiers fixed: judge whether there is a difference by the p-value.
@@ -38,6 +41,10 @@ class Separability:
         Out-of-fold score of each prompt of ours: the larger, the less it looks like a general one.
     confidence : float
         Nominal coverage of the interval.
+    n_groups_ours, n_groups_general : int or None
+        Groups in each set.
+    note : str or None
+        What to keep in mind, in words.
     """
 
     auc: float
@@ -55,6 +62,9 @@ class Separability:
     scores: pd.Series = field(compare=False)
     method: str = "out-of-fold ridge classifier, placement-value interval with the classifiers held fixed"
     provenance: str | None = None
+    n_groups_ours: int | None = None
+    n_groups_general: int | None = None
+    note: str | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """One row with all numbers, for tables of several comparisons."""
@@ -62,13 +72,16 @@ class Separability:
         return pd.DataFrame([row])
 
     def _lines(self) -> list[str]:
+        of_groups = (
+            "" if self.n_groups_ours is None else f" in {self.n_groups_ours:,} and {self.n_groups_general:,} groups"
+        )
         lines = [
             f"AUC {self.auc:.3f} [{self.low:.3f}, {self.high:.3f}], p = {self.p_value:.2g}; "
             f"labels shuffled: {self.null_low:.3f} to {self.null_high:.3f}",
-            f"n = {self.n_ours:,} of ours and {self.n_general:,} general prompts; {self.confidence:.0%}; "
+            f"n = {self.n_ours:,} of ours and {self.n_general:,} general prompts{of_groups}; {self.confidence:.0%}; "
             f"{self.n_folds} folds, {self.n_permutations:,} permutations; {self.method}",
         ]
-        return [*lines, f"[{self.provenance}]"] if self.provenance else lines
+        return [*lines, *(f"[{text}]" for text in (self.note, self.provenance) if text)]
 
     def __repr__(self) -> str:
         """Put the estimate first, then how it was made."""
@@ -83,6 +96,7 @@ def domain_separability(
     X_ours: Any,
     X_general: Any,
     *,
+    groups: Any = None,
     n_folds: int = 5,
     n_permutations: int = 999,
     confidence: float = 0.95,
@@ -99,8 +113,14 @@ def domain_separability(
     ----------
     X_ours, X_general : DataFrame or array of shape (n_prompts, n_features)
         Embeddings from the same embedder, which must not have been trained on which set is which.
+    groups : Series, array of shape (n_ours + n_general,), or pair of such, optional
+        Conversation, customer or text that each prompt belongs to: a Series prompt_id -> group for both sets, an array
+        for our prompts and then the general ones, or one of either for each set. Prompts of one conversation resemble
+        each other whatever the set: a group lies within one fold, and labels are permuted by whole groups. A group lies
+        within one set; one named in both counts as two.
     n_folds : int, default 5
-        Each prompt is scored by a classifier trained on the other folds.
+        Each prompt is scored by a classifier trained on the other folds. With few groups there are fewer: each has two
+        groups of each set at least.
     n_permutations : int, default 999
         Times that labels are shuffled, within folds. The smallest p-value is ``1 / (n_permutations + 1)``.
     confidence : float, default 0.95
@@ -116,17 +136,20 @@ def domain_separability(
     Raises
     ------
     TableError
-        Embeddings of different widths, or fewer than two prompts a fold in one set.
+        Embeddings of different widths, or fewer than two prompts a fold, or four groups, in one set.
 
     Notes
     -----
     Prompts are compared within their fold only, so each comparison uses one classifier. Labels are shuffled within
     folds and the classifiers trained again for each shuffle (a matrix product: the penalty and the folds do not depend
-    on the labels), which makes the p-value exact for independent prompts. Leave out repeated and near-identical prompts
-    first: with a twin in a training fold, a prompt is recognised and not classified.
+    on the labels), which makes the p-value exact for independent prompts. Groups that differ in size cannot all be
+    exchanged for each other, so with `groups` a Student test of the AUC over groups must agree. Leave out repeated and
+    near-identical prompts first, or give copies one group: with a twin in a training fold, a prompt is recognised and
+    not classified.
 
-    The interval is that of LeDell et al. [2]_ on the log-odds scale, with one prompt of no information added to each
-    set so that it keeps a width when all comparisons come out right.
+    The interval is that of LeDell et al. [2]_ on the log-odds scale, summed over groups, with one prompt (or group) of
+    no information added to each set: it keeps a width when all comparisons come out right. Near 0.5 it is as wide as
+    the spread of AUCs of permuted labels.
 
     References
     ----------
@@ -147,10 +170,16 @@ def domain_separability(
     ours, general = check_embeddings(X_ours, name="X_ours"), check_embeddings(X_general, name="X_general")
     _check(ours, general, n_folds, n_permutations, confidence)
     rng = np.random.default_rng(random_state)
+    units = _units(X_ours, X_general, groups, len(ours))
+    n_folds = _fewer_folds(units, n_folds)
     rows = unit_rows(np.concatenate([ours, general])).astype(np.float64)
     is_ours = np.arange(len(rows)) < len(ours)
-    fold = np.concatenate([rng.permutation(np.arange(len(part)) % n_folds) for part in (ours, general)])
-    labels = _shuffled(is_ours, fold, n_permutations, rng)  # the first column holds the true ones
+    counts = [int(part.max()) + 1 for part in units]
+    fold = np.concatenate(
+        [rng.permutation(np.arange(n) % n_folds)[part] for n, part in zip(counts, units, strict=True)]
+    )
+    codes = np.concatenate([units[0], counts[0] + units[1]])
+    labels = _shuffled(is_ours, fold, codes, n_permutations, rng)  # the first column holds the true ones
     scores, place = np.empty(len(rows)), np.empty(len(rows))
     auc = np.zeros(labels.shape[1])
     for k in range(n_folds):
@@ -162,13 +191,14 @@ def domain_separability(
         place[test] = _placements(said[:, 0], rank[:, 0], is_ours[test])
     tail = (1 - confidence) / 2
     null_low, null_high = np.quantile(auc[1:], [tail, 1 - tail])
-    low, high = _interval(place[is_ours], place[~is_ours], auc[0], confidence)
+    low, high, by_groups = _interval((place[is_ours], place[~is_ours]), units, auc, confidence)
+    p_value = float(np.mean(auc >= auc[0] - 1e-12))
     index = X_ours.index if isinstance(X_ours, pd.DataFrame) else pd.RangeIndex(len(ours), name="prompt_id")
     return Separability(
         auc=float(auc[0]),
         low=low,
         high=high,
-        p_value=float(np.mean(auc >= auc[0] - 1e-12)),
+        p_value=p_value if groups is None else max(p_value, by_groups),
         null_low=float(null_low),
         null_high=float(null_high),
         n_ours=len(ours),
@@ -179,7 +209,39 @@ def domain_separability(
         random_state=random_state,
         scores=pd.Series(scores[is_ours], index=index, name="score"),
         provenance=provenance_of(X_ours, X_general),
+        n_groups_ours=None if groups is None else counts[0],
+        n_groups_general=None if groups is None else counts[1],
+        note=None if groups is None else few_groups_note(min(units, key=np.max)),
     )
+
+
+def _units(X_ours: Any, X_general: Any, groups: Any, n_ours: int) -> tuple[Codes, Codes]:
+    """Group of each prompt, numbered from 0 in each set; without groups each prompt is its own."""
+    index = [X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X)) for X in (X_ours, X_general)]
+    if groups is None:
+        return np.arange(len(index[0])), np.arange(len(index[1]))
+    if isinstance(groups, (tuple, list)) and len(groups) == 2:
+        pair = groups
+    elif isinstance(groups, pd.Series):
+        pair = [groups, groups]
+    else:
+        if len(groups) != len(index[0]) + len(index[1]):
+            reject(
+                "'groups'",
+                f"has {len(groups)} entries for {len(index[0])} prompts of ours and {len(index[1])} general ones.",
+                "Pass a Series prompt_id -> group, or a pair: groups of ours, groups of the general ones.",
+            )
+        pair = [np.asarray(groups, dtype=object)[:n_ours], np.asarray(groups, dtype=object)[n_ours:]]
+    first, second = (group_codes(one, rows) for one, rows in zip(pair, index, strict=True))
+    return np.asarray(first), np.asarray(second)
+
+
+def _fewer_folds(units: tuple[Codes, Codes], n_folds: int) -> int:
+    """As many folds as leave two groups of each set in each."""
+    for name, part in zip(("ours", "general"), units, strict=True):
+        if (n := int(part.max()) + 1) < 4:
+            reject("'groups'", f"has {n} for X_{name}.", "Too few to say: four are the least, and twenty of some use.")
+    return min(n_folds, *((int(part.max()) + 1) // 2 for part in units))
 
 
 def _check(ours: Any, general: Any, n_folds: int, n_permutations: int, confidence: float) -> None:
@@ -193,23 +255,22 @@ def _check(ours: Any, general: Any, n_folds: int, n_permutations: int, confidenc
         if not isinstance(value, (int, np.integer)) or value < least:
             msg = f"The {name!r} parameter of domain_separability must be an int of at least {least}. Got {value!r}."
             raise ValueError(msg)
-    if not 0 < confidence < 1:
-        msg = f"The 'confidence' parameter of domain_separability must lie between 0 and 1. Got {confidence!r} instead."
-        raise ValueError(msg)
+    check_confidence(confidence)
     for name, part in (("X_ours", ours), ("X_general", general)):
         if len(part) < 2 * n_folds:
             reject(f"'{name}'", f"has {len(part)} rows for {n_folds} folds.", f"Pass at least {2 * n_folds}.")
 
 
 def _shuffled(
-    is_ours: NDArray[np.bool_], fold: NDArray[np.intp], n_permutations: int, rng: np.random.Generator
+    is_ours: NDArray[np.bool_], fold: NDArray[np.intp], codes: Codes, n_permutations: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return true labels and their permutations within folds, of shape (n_prompts, 1 + n_permutations)."""
-    labels = np.repeat(is_ours[:, None].astype(np.float32), 1 + n_permutations, axis=1)
+    """Return true labels and their permutations of whole groups within folds: one column each."""
+    _, first = np.unique(codes, return_index=True)
+    labels = np.repeat(is_ours[first][:, None].astype(np.float32), 1 + n_permutations, axis=1)
     for k in np.unique(fold):
-        rows = np.flatnonzero(fold == k)
+        rows = np.flatnonzero(fold[first] == k)
         labels[rows, 1:] = rng.permuted(labels[rows, 1:], axis=0)
-    return labels
+    return labels[codes]
 
 
 def _trained_scores(train: Floats, test: Floats, labels: NDArray[np.float32]) -> Floats:
@@ -240,11 +301,27 @@ def _placements(score: Floats, rank: Floats, is_ours: NDArray[np.bool_]) -> Floa
     return place
 
 
-def _interval(ours: Floats, general: Floats, auc: float, confidence: float) -> tuple[float, float]:
-    """Interval of the AUC from placements, on the log-odds scale."""
-    ours, general = np.append(ours, 0.5), np.append(general, 0.5)
-    middle = (ours.mean() + general.mean()) / 2
-    variance = ours.var(ddof=1) / len(ours) + general.var(ddof=1) / len(general)
-    half = norm.ppf((1 + confidence) / 2) * np.sqrt(variance) / (middle * (1 - middle))
+def _interval(
+    places: tuple[Floats, Floats], units: tuple[Codes, Codes], auc: Floats, confidence: float
+) -> tuple[float, float, float]:
+    """Interval of the AUC from placements, on the log-odds scale, and the one-sided p-value of "it is 0.5".
+
+    Two independent means over groups, as in Welch's test; `auc` holds the AUC and those of permuted labels, whose
+    spread counts in that folds share their training prompts.
+    """
+    middle, variance, weight = 0.0, [], []
+    for place, codes in zip(places, units, strict=True):
+        total, size = group_sums(place, codes)
+        total, size = np.append(total, 0.5 * size.mean()), np.append(size, size.mean())
+        mean = total.sum() / size.sum()
+        residual = (total - mean * size) / size.sum()
+        share = size / size.sum()
+        middle += mean / 2
+        variance.append(float((residual**2 / (1 - share)).sum()))
+        weight.append(max(len(size) - 2.0, 1.0))
+    spread = max(sum(variance), 1e-12)
+    df = spread**2 / sum(v**2 / k for v, k in zip(variance, weight, strict=True)) if sum(variance) else min(weight)
+    error = max(np.sqrt(spread) / (middle * (1 - middle)), float(auc[1:].std()) / 0.25)
+    half = student.ppf((1 + confidence) / 2, df) * error
     low, high = expit(logit(middle) + half * np.array([-1, 1]))
-    return float(min(low, auc)), float(max(high, auc))
+    return float(min(low, auc[0])), float(max(high, auc[0])), float(student.sf(logit(middle) / error, df))

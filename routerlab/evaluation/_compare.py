@@ -12,10 +12,10 @@ from routerlab.evaluation._scoring import score_choices
 from routerlab.schema import provenance_of
 from routerlab.stats import (
     check_confidence,
+    check_n_resamples,
     few_groups_note,
     group_codes,
     mean_interval,
-    resample_counts,
     sign_flip_p_value,
     skewed_note,
     t_interval,
@@ -110,7 +110,7 @@ def compare(
     """
     check_confidence(confidence)
     a, b = (score_choices(choices, quality, cost) for choices in (first, second))
-    next(resample_counts(1, n_resamples, 0))  # refuses too few
+    check_n_resamples(n_resamples)
     b = b.loc[a.index]
     codes = group_codes(groups, a.index)
     rng = np.random.default_rng(random_state)

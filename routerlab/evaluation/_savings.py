@@ -15,12 +15,12 @@ from routerlab.evaluation._scoring import score_choices
 from routerlab.schema import check_model, provenance_of, reject
 from routerlab.stats import (
     check_confidence,
+    check_n_resamples,
     check_share,
     few_groups_note,
     group_codes,
     mean_interval,
     ratio_interval,
-    resample_counts,
     skewed_note,
 )
 
@@ -213,7 +213,7 @@ def savings(
     """
     check_confidence(confidence)
     margin = check_share(margin, "margin")
-    next(resample_counts(1, n_resamples, 0))  # refuses a number that never made sense
+    check_n_resamples(n_resamples)
     check_model(baseline, quality.columns, "baseline")
     ours = score_choices(choices, quality, cost)
     theirs = score_choices(always(baseline, choices.index), quality, cost)

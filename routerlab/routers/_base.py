@@ -227,7 +227,8 @@ class Router(BaseRouter):
     Parameters
     ----------
     estimator : regressor
-        Predicts quality of shape (n_prompts, n_models) from embeddings, e.g. ``Ridge()`` or ``MLPRegressor()``.
+        Predicts quality of shape (n_prompts, n_models) from embeddings, e.g. ``RidgeCV(np.logspace(-2, 4, 13))``, which
+        chooses its penalty by cross-validation: the default of ``Ridge()`` is far too small for unit-length embeddings.
     cost_estimator : regressor, optional
         Predicts cost; by default each model's mean training cost.
     willingness_to_pay : float, default infinity
@@ -242,11 +243,11 @@ class Router(BaseRouter):
 
     Examples
     --------
-    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.linear_model import RidgeCV
     >>> X = np.eye(4, dtype=np.float32)
     >>> quality = pd.DataFrame({"small": [1, 1, 0, 0], "large": [1, 1, 1, 1]})
     >>> cost = pd.DataFrame({"small": [0.001] * 4, "large": [0.01] * 4})
-    >>> Router(Ridge(0.1), willingness_to_pay=0.05).fit(X, quality, cost=cost).predict(X).tolist()
+    >>> Router(RidgeCV([0.01, 0.1]), willingness_to_pay=0.05).fit(X, quality, cost=cost).predict(X).tolist()
     ['small', 'small', 'large', 'large']
     """
 

@@ -129,7 +129,7 @@ class IntentRouter(NeighborRouter):
         """
         _, index = self._estimates_of(X[:1])
         values, index = self._checked(X)
-        similarity, neighbor = nearest(unit_rows(values), self.embeddings_, self.n_neighbors)
+        similarity, neighbor = nearest(unit_rows(values), self.embeddings_, self._k)
         one_hot = pd.get_dummies(pd.Series(self.intents_), dtype=float)
         return pd.DataFrame(
             average(self._weigh(similarity), neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns

@@ -13,28 +13,38 @@ from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
 from routerlab.schema import unit_rows
 
+N_FOLDS = 5  # of the cross-validation that chooses a number of neighbours
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
 
 class NeighborRouter(BaseRouter):
     """Shared by the routers that keep their training embeddings: search, weights, abstention."""
 
-    n_neighbors: int
+    n_neighbors: int | str
     weights: Weights
     min_similarity: float | None
 
     def _keep_embeddings(self, X: Any, values: NDArray[np.float32]) -> None:
-        if not isinstance(self.n_neighbors, (int, np.integer)) or self.n_neighbors < 1:
-            msg = f"'n_neighbors' must be an integer of at least 1. Got {self.n_neighbors!r} instead."
+        k = self.n_neighbors
+        if not isinstance(k, (int, np.integer)) or k < 1:
+            msg = f"'n_neighbors' must be an integer of at least 1. Got {k!r} instead."
             raise ValueError(msg)
-        if self.n_neighbors > len(values):
+        if k > len(values):
             msg = (
-                f"'n_neighbors' is {self.n_neighbors}, and there are only {len(values)} training prompts. "
+                f"'n_neighbors' is {k}, and there are only {len(values)} training prompts. "
                 f"Use n_neighbors={len(values)} or fewer, or more prompts."
             )
             raise ValueError(msg)
+        self._keep_rows(X, values)
+
+    def _keep_rows(self, X: Any, values: NDArray[np.float32]) -> None:
         self.embeddings_ = unit_rows(values)
         self.index_ = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values), name="prompt_id")
+
+    @property
+    def _k(self) -> int:
+        """How many neighbours count: as given, or as chosen at fit."""
+        return int(getattr(self, "n_neighbors_", self.n_neighbors))
 
     def _weigh(self, similarity: NDArray[np.float32]) -> NDArray[np.float64]:
         """Weights of shape (n_queries, n_neighbors) that sum to 1 in each row."""
@@ -55,7 +65,7 @@ class NeighborRouter(BaseRouter):
         return np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / weight.shape[1])
 
     def _estimate(self, X: NDArray[np.float32]) -> Estimates:
-        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self.n_neighbors)
+        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
         weight = self._weigh(similarity)
         quality = np.clip(average(weight, neighbor, self.quality_), 0, 1)  # weights sum to 1 but for rounding
         cost = (
@@ -67,7 +77,7 @@ class NeighborRouter(BaseRouter):
         return Estimates(quality, cost, far)
 
     def _neighbors(self, X: NDArray[np.float32]) -> pd.DataFrame:
-        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self.n_neighbors)
+        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
         table = pd.DataFrame({"similarity": similarity[0], "weight": self._weigh(similarity)[0]})
         table.index = self.index_[neighbor[0]]
         if hasattr(self, "intents_"):
@@ -92,8 +102,9 @@ class KNNRouter(NeighborRouter):
 
     Parameters
     ----------
-    n_neighbors : int, default 30
-        How many neighbours (cosine similarity, exact search).
+    n_neighbors : int or 'auto', default 'auto'
+        How many neighbours (cosine similarity, exact search). 'auto' chooses by cross-validation at `fit`, from 5 to
+        500: the number whose estimates of the models' differences have the least squared error.
     weights : {'uniform', 'similarity'} or callable, default 'uniform'
         How much each neighbour counts; a function maps similarities of shape (n_queries, n_neighbors)
         to weights of the same shape.
@@ -114,6 +125,10 @@ class KNNRouter(NeighborRouter):
         Training embeddings, unit length.
     quality_ : ndarray of shape (n_train, n_models)
         Training quality.
+    n_neighbors_ : int
+        How many neighbours count. Given, it is `n_neighbors`.
+    cv_error_ : Series n_neighbors -> mean squared error, or None
+        What 'auto' chose by; None where a number was given, or prompts are too few to choose.
 
     References
     ----------
@@ -131,7 +146,7 @@ class KNNRouter(NeighborRouter):
 
     def __init__(
         self,
-        n_neighbors: int = 30,
+        n_neighbors: int | str = "auto",
         *,
         weights: Weights = "uniform",
         cost_estimate: str = "neighbors",
@@ -166,11 +181,45 @@ class KNNRouter(NeighborRouter):
             raise ValueError(msg)
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost)
-        self._keep_embeddings(X, values)
-        self.models_ = quality.columns
         self.quality_ = quality.to_numpy(dtype=float)
+        self.cv_error_: pd.Series | None = None
+        if self.n_neighbors == "auto":
+            self._keep_rows(X, values)
+            self._choose_n_neighbors()
+        else:
+            self._keep_embeddings(X, values)
+            self.n_neighbors_ = int(self.n_neighbors)
+        self.models_ = quality.columns
         self.cost_ = cost.to_numpy(dtype=float)
         if self.cost_estimate == "mean":
             self.cost_ = self.cost_.mean(axis=0)
         self._check_fallback()
         return self
+
+    def _choose_n_neighbors(self) -> None:
+        """Cross-validate: one search for neighbours in each fold serves all numbers. Copies of a text share a fold."""
+        _, copy = np.unique(self.embeddings_, axis=0, return_inverse=True)
+        copy = copy.ravel()
+        n_texts, n_prompts = int(copy.max()) + 1, len(copy)
+        if n_texts < 2 * N_FOLDS:
+            self.n_neighbors_ = min(30, n_prompts)
+            return
+        fold = (np.random.default_rng(0).permutation(n_texts) % N_FOLDS)[copy]
+        most = min(500, n_prompts - int(np.bincount(fold).max()))
+        tried = np.unique(np.geomspace(min(5, most), most, 10).round().astype(int))
+        # Choices depend on differences between models: what all models find hard is no matter.
+        lead = self.quality_ - (self.quality_.mean(axis=1, keepdims=True) if self.quality_.shape[1] > 1 else 0)
+        squares = np.zeros(len(tried))
+        for part in range(N_FOLDS):
+            test = fold == part
+            similarity, neighbor = nearest(self.embeddings_[test], self.embeddings_[~test], most)
+            for place, k in enumerate(tried):
+                guess = average(self._weigh(similarity[:, :k]), neighbor[:, :k], lead[~test])
+                squares[place] += ((guess - lead[test]) ** 2).sum()
+        self.n_neighbors_ = int(tried[squares.argmin()])
+        self.cv_error_ = pd.Series(squares / lead.size, index=pd.Index(tried, name="n_neighbors"), name="error")
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - scikit-learn's name
+        """Parameters, and the number of neighbours that 'auto' chose."""
+        chosen = "" if getattr(self, "cv_error_", None) is None else f" chose n_neighbors_ = {self.n_neighbors_}"
+        return super().__repr__(N_CHAR_MAX) + chosen
