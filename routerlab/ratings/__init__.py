@@ -7,6 +7,7 @@ from routerlab.ratings._outcomes import judged_outcomes
 from routerlab.ratings._rate import rate
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import centred_inverse, contrasts, information, small_sample_factor, wilson
+from routerlab.ratings._votes import vote_groups
 
 __all__ = [
     "BradleyTerry",
@@ -20,5 +21,6 @@ __all__ = [
     "rate",
     "small_sample_factor",
     "solve_bradley_terry",
+    "vote_groups",
     "wilson",
 ]

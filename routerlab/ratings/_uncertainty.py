@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._votes import FIRST, SECOND, TIE, Votes, win_matrix
 from routerlab.schema import check_model
+from routerlab.stats import share_interval
 
 Floats = NDArray[np.float64]
 _CELLS = 4_000_000  # numbers held at once while resampling
@@ -30,11 +30,8 @@ def contrasts(models: NDArray[np.object_], reference: str | None, parameter: str
 
 
 def wilson(rate: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:
-    """Wilson's interval of a proportion."""
-    z = ndtri((1 + confidence) / 2)
-    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return middle - half, middle + half
+    """Wilson's interval of a proportion: `routerlab.stats.share_interval` under its older name."""
+    return share_interval(rate, n, confidence)
 
 
 def raw_win_rates(counts: Floats, confidence: float) -> dict[str, NDArray]:
@@ -44,7 +41,7 @@ def raw_win_rates(counts: Floats, confidence: float) -> dict[str, NDArray]:
     wins, losses = won.sum(axis=1), won.sum(axis=0)
     n = wins + tied + losses
     rate = (wins + tied / 2) / n
-    low, high = wilson(rate, n, confidence)
+    low, high = share_interval(rate, n, confidence)
     columns = {"wins": whole(wins), "ties": whole(tied), "losses": whole(losses), "n": whole(n)}
     return columns | {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.schema import check_judgments, reject, shown
+from routerlab.stats import group_codes
 
 Floats = NDArray[np.float64]
 FIRST, TIE, SECOND = 0, 1, 2
@@ -72,6 +74,19 @@ def _clusters(frame: pd.DataFrame, cluster: str | None, kept: NDArray[np.bool_])
     if (codes < 0).any():
         reject(f"judgments table, column '{cluster}'", "has empty cells and is to cluster by.", "Fill or drop them.")
     return codes
+
+
+def vote_groups(frame: pd.DataFrame, groups: Any = None) -> NDArray[np.intp]:
+    """Code the group of each vote: a column's name, a Series prompt_id -> group, or an array with one entry a vote.
+
+    None: the rater, where the column ``judge`` names several; else the prompt.
+    """
+    if groups is None:
+        several = "judge" in frame and frame["judge"].notna().all() and frame["judge"].nunique() > 1
+        groups = "judge" if several else "prompt_id"
+    if isinstance(groups, str):
+        return _clusters(frame, groups, np.ones(len(frame), dtype=bool))
+    return np.asarray(group_codes(groups, pd.Index(frame["prompt_id"])), dtype=np.intp)
 
 
 def tally(votes: Votes, group: NDArray[np.intp] | None = None, n_groups: int = 1) -> Floats:
