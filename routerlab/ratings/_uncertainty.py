@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._votes import FIRST, SECOND, TIE, Votes, win_matrix
@@ -94,14 +96,66 @@ def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None)
     has an interval as wide as that prior allows. Independent votes need `counts` alone; `votes`
     gives the clusters of those that are not.
     """
+    bread = _bread(counts, ratings, alpha)
     m, n = len(ratings), counts.sum()
-    bread = centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(m))
     if votes is None or votes.n_clusters == len(votes.first):
         meat, n_clusters = score_variance(counts, ratings), n
     else:
         scores = cluster_scores(votes, ratings, votes.cluster, votes.n_clusters)
         meat, n_clusters = scores.T @ scores, votes.n_clusters
-    return bread @ (small_sample_factor(n, n_clusters, m) * meat + alpha * np.eye(m)) @ bread
+    unseen = unseen_votes(n, n_clusters, m) * information(win_matrix(counts), ratings)
+    return bread @ (small_sample_factor(n, n_clusters, m) * meat + unseen + alpha * np.eye(m)) @ bread
+
+
+def rater_covariance(counts: Floats, ratings: Floats, alpha: float, votes: Votes) -> Floats:
+    """Covariance of ratings whose votes may be correlated within a prompt and within a rater.
+
+    Two-way clustering: by prompt, plus by rater, less by both (Cameron, Gelbach and Miller 2011).
+    """
+    bread, m, n = _bread(counts, ratings, alpha), len(ratings), counts.sum()
+    rater = votes.cluster if votes.rater is None else votes.rater
+    both = pd.factorize(votes.cluster * (rater.max() + 1) + rater)[0]
+    total = alpha * np.eye(m)
+    for sign, codes in ((1, votes.cluster), (1, rater), (-1, both)):
+        n_clusters = int(codes.max()) + 1
+        scores = cluster_scores(votes, ratings, codes, n_clusters)
+        total = total + sign * small_sample_factor(n, max(n_clusters, 2), m) * scores.T @ scores
+    return excess_covariance(bread @ total @ bread, np.zeros((m, m)))
+
+
+def unseen_covariance(counts: Floats, ratings: Floats, alpha: float, n_clusters: int) -> Floats:
+    """Covariance from the votes that may yet have been otherwise alone."""
+    bread = _bread(counts, ratings, alpha)
+    unseen = unseen_votes(counts.sum(), n_clusters, len(ratings)) * information(win_matrix(counts), ratings)
+    return bread @ unseen @ bread
+
+
+def excess_covariance(wide: Floats, narrow: Floats) -> Floats:
+    """What `wide` has more than `narrow`, as far as it is a covariance."""
+    values, vectors = np.linalg.eigh(wide - narrow)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
+def spread(contrast: Floats, covariance: Floats) -> Floats:
+    """Standard error of each row of ``contrast @ ratings``."""
+    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+
+
+def t_quantile(df: float, confidence: float) -> float:
+    """Student's quantile of a two-sided interval."""
+    return float(stdtrit(max(df, 1), (1 + confidence) / 2))
+
+
+def _bread(counts: Floats, ratings: Floats, alpha: float) -> Floats:
+    return centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(len(ratings)))
+
+
+def unseen_votes(n: float, n_clusters: float, n_models: int) -> float:
+    """Part of all votes that may yet have been otherwise: as if each model had one more cluster, of decided votes.
+
+    Sixty ties and nothing else do not show that nobody ever prefers a side. At most all votes.
+    """
+    return float(min(n_models * n / n_clusters**2, 1.0))
 
 
 def small_sample_factor(n: float, n_clusters: float, n_models: int) -> float:
