@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from routerlab.judging._units import KEY, SCORE
 from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented, position_bias
 from routerlab.schema import reject, shown
+<<<<<<< HEAD
 from routerlab.stats import cluster_df, equation_interval, percentile_interval, resampled_sums
+=======
+from routerlab.stats import percentile_interval, resampled_sums
+>>>>>>> main
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]

@@ -211,8 +211,9 @@ class BradleyTerry(BaseEstimator):
         ratings, n_iter = solve_bradley_terry(wins, alpha=self.alpha, return_n_iter=True)
         self.log_ratings_, self.n_iter_, self.log_resamples_ = ratings, int(n_iter[0]), None
         # An interval is as wide as the widest of these makes it: covariance, and degrees of freedom.
-        self._floors = [(sandwich(counts, ratings, self.alpha, votes), n_clusters - 1)]
-        self.log_covariance_ = self._floors[0][0]
+        unseen = unseen_covariance(wins, ratings, self.alpha, n_clusters)
+        self.log_covariance_ = sandwich(counts, ratings, self.alpha, votes)
+        self._floors = [(self.log_covariance_ + unseen, n_clusters - 1)]
         self.n_raters_ = None if votes is None or votes.rater is None else int(votes.rater.max()) + 1
         if self.n_raters_ is not None:
             self._floors.append((rater_covariance(counts, ratings, self.alpha, votes), self.n_raters_ - 1))
@@ -220,7 +221,7 @@ class BradleyTerry(BaseEstimator):
             rng = np.random.default_rng(self.random_state)
             self.log_resamples_ = bootstrap(counts, ratings, self.alpha, votes, self.n_resamples, rng)
             self.log_covariance_ = np.cov(self.log_resamples_, rowvar=False)
-            self._floors[0] = (unseen_covariance(counts, ratings, self.alpha, n_clusters), n_clusters - 1)
+            self._floors[0] = (unseen, n_clusters - 1)
         self._describe(contrast)
 
     def _describe(self, contrast: Floats) -> None:

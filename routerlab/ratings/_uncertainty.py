@@ -103,8 +103,7 @@ def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None)
     else:
         scores = cluster_scores(votes, ratings, votes.cluster, votes.n_clusters)
         meat, n_clusters = scores.T @ scores, votes.n_clusters
-    unseen = unseen_votes(n, n_clusters, m) * information(win_matrix(counts), ratings)
-    return bread @ (small_sample_factor(n, n_clusters, m) * meat + unseen + alpha * np.eye(m)) @ bread
+    return bread @ (small_sample_factor(n, n_clusters, m) * meat + alpha * np.eye(m)) @ bread
 
 
 def rater_covariance(counts: Floats, ratings: Floats, alpha: float, votes: Votes) -> Floats:
@@ -121,6 +120,36 @@ def rater_covariance(counts: Floats, ratings: Floats, alpha: float, votes: Votes
         scores = cluster_scores(votes, ratings, codes, n_clusters)
         total = total + sign * small_sample_factor(n, max(n_clusters, 2), m) * scores.T @ scores
     return excess_covariance(bread @ total @ bread, np.zeros((m, m)))
+
+
+def unseen_covariance(wins: Floats, ratings: Floats, alpha: float, n_clusters: float) -> Floats:
+    """Covariance from votes that may yet have been otherwise: one more cluster of decided votes for each model.
+
+    Sixty ties and nothing else do not show that nobody ever prefers a side. At most what all votes are worth.
+    """
+    info, m, n = information(wins, ratings), len(ratings), wins.sum()
+    bread = centred_inverse(info + alpha * np.eye(m))
+    return min(m * n / n_clusters**2, 1.0) * bread @ info @ bread
+
+
+def excess_covariance(wide: Floats, narrow: Floats) -> Floats:
+    """What `wide` has more than `narrow`, as far as it is a covariance."""
+    values, vectors = np.linalg.eigh(wide - narrow)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
+def spread(contrast: Floats, covariance: Floats) -> Floats:
+    """Standard error of each row of ``contrast @ ratings``."""
+    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+
+
+def t_quantile(df: float, confidence: float) -> float:
+    """Student's quantile of a two-sided interval."""
+    return float(stdtrit(max(df, 1), (1 + confidence) / 2))
+
+
+def _bread(counts: Floats, ratings: Floats, alpha: float) -> Floats:
+    return centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(len(ratings)))
 
 
 def unseen_covariance(counts: Floats, ratings: Floats, alpha: float, n_clusters: int) -> Floats:
