@@ -722,14 +722,14 @@ def equation_interval(
 ) -> tuple[float, float]:
     """Interval of the root of an estimating equation whose scores are bounded: kappa, alpha, a weighted mean.
 
-    It holds the values at which the mean score does not differ from 0, by the test that `mean_interval` inverts: what was
-    not seen may still be there, groups are pieces of evidence, and few of them are few.
+    It holds the values at which the mean score does not differ from 0, by the test that `mean_interval` inverts: what
+    was not seen may still be there, groups are pieces of evidence, and few of them are few.
 
     Parameters
     ----------
     score : callable
-        theta -> the rows' scores, of shape (n,), whose sum falls as theta grows and is 0 at `estimate`; and the least and
-        largest score that a row of size 1 may have.
+        theta -> the rows' scores, of shape (n,), whose sum falls as theta grows and is 0 at `estimate`; and the least
+        and largest score that a row of size 1 may have.
     estimate : float
         Root of the mean score.
     span : (float, float)
@@ -785,9 +785,9 @@ def anytime_half_width(variance: Any, scale: float, confidence: float = 0.95) ->
     """Half-width of a confidence sequence: an interval that holds at all looks at once, however often one looks.
 
     Robbins' normal mixture: the running likelihood ratio of "the truth is normal with standard deviation `scale` around
-    here" to "it is here" is expected not to grow if the latter is right, and passes 1 / (1 - confidence) at any time with
-    probability at most 1 - confidence (Ville). For estimates that are close to normal, as asymptotic confidence sequences
-    are.
+    here" to "it is here" is expected not to grow if the latter is right, and passes 1 / (1 - confidence) at any time
+    with probability at most 1 - confidence (Ville). For estimates that are close to normal, as asymptotic confidence
+    sequences are.
 
     Parameters
     ----------
@@ -804,8 +804,8 @@ def anytime_half_width(variance: Any, scale: float, confidence: float = 0.95) ->
 
     References
     ----------
-    H. Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of Mathematical Statistics 41,
-    1970; I. Waudby-Smith et al., "Time-uniform central limit theory and asymptotic confidence sequences", Annals of
+    H. Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of Mathematical Statistics
+    41, 1970; I. Waudby-Smith et al., "Time-uniform central limit theory and asymptotic confidence sequences", Annals of
     Statistics 52, 2024.
 
     Examples

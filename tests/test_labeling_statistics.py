@@ -89,9 +89,7 @@ def test_agreement_does_not_depend_on_sides_order_or_repeats():
     for same in (turned(votes, slice(0, None, 3)), votes.sample(frac=1, random_state=0), pd.concat([votes, repeat])):
         assert agreement(same).alpha == pytest.approx(result.alpha)
     single = votes.drop_duplicates("prompt_id")
-    assert agreement(
-        pd.concat([votes, single.assign(prompt_id="q" + single["prompt_id"])])
-    ).n_units == (result.n_units)
+    assert agreement(pd.concat([votes, single.assign(prompt_id="q" + single["prompt_id"])])).n_units == (result.n_units)
 
 
 def test_ordinal_agreement_forgives_ties_more_than_opposites():

@@ -11,11 +11,7 @@ from numpy.typing import NDArray
 from routerlab.judging._units import KEY, SCORE
 from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented, position_bias
 from routerlab.schema import reject, shown
-<<<<<<< HEAD
 from routerlab.stats import cluster_df, equation_interval, percentile_interval, resampled_sums
-=======
-from routerlab.stats import percentile_interval, resampled_sums
->>>>>>> main
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -106,8 +102,8 @@ def kappa(matrix: Floats) -> Floats:
 def kappa_estimate(matrices: Floats, groups: Codes, confidence: float) -> Estimate:
     """Kappa and the values of it that a score test does not reject, at any number of pairs.
 
-    It inverts the test of ``agreement - chance = kappa * (1 - chance)``, with the influence of the margins on chance, so
-    that disagreements which few pairs happened not to show stay possible.
+    It inverts the test of ``agreement - chance = kappa * (1 - chance)``, with the influence of the margins on chance:
+    disagreements that few pairs happened not to show stay possible.
     """
     total = matrices.sum(axis=0) / matrices.sum()
     value = float(kappa(total))
@@ -199,7 +195,7 @@ def length_bias(
     }
     columns = np.column_stack([x * (score["judge"] - 0.5), x * (score["human"] - 0.5), x * x])
     codes = pd.factorize(groups[known])[0]
-    sums = np.column_stack([np.bincount(codes, column) for column in columns.T])
+    sums = np.column_stack([np.bincount(codes, column) for column in columns.T]).astype(float)
     drawn = resampled_sums(sums, n_resamples, rng)
     drawn = drawn[drawn[:, 2] > 0]
     slopes, draws = sums.sum(axis=0)[:2] / sums[:, 2].sum(), drawn[:, :2] / drawn[:, 2:]

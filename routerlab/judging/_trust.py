@@ -222,8 +222,8 @@ def judge_trust(
     rest only those on pairs that people judged.
 
     Kappa's interval holds the values that a score test does not reject. It leaves room for what few pairs did not show:
-    four pairs that all agree say little, and the verdict "agrees beyond chance" is wrong in at most (1 - confidence) / 2
-    of the cases, from the first pair on.
+    four pairs that all agree say little, and the verdict "agrees beyond chance" is wrong in no more than about
+    (1 - confidence) / 2 of the cases, from the first pair on.
 
     Length: slope of the score (1, 1/2, 0) on log2 of the ratio of lengths in characters. People, too, may prefer longer
     responses, and longer ones may be better: hence the difference on the same pairs. It also grows if the judge

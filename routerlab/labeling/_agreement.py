@@ -259,7 +259,9 @@ def _alpha_interval(
     size = counts.sum(axis=1).astype(float)
     n, k = size.sum(), counts.shape[1]
     margin = counts.sum(axis=0) / n
-    seen = np.einsum("uk,ul,u->kl", counts, counts, 1 / (size - 1)) - np.diag((counts / (size - 1)[:, None]).sum(axis=0))
+    seen = np.einsum("uk,ul,u->kl", counts, counts, 1 / (size - 1)) - np.diag(
+        (counts / (size - 1)[:, None]).sum(axis=0)
+    )
 
     def expected(at: Floats) -> float:
         return float(n / (n - 1) * at @ _distances(at, level) @ at)

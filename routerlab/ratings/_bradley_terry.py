@@ -53,10 +53,10 @@ class BradleyTerry(BaseEstimator):
         that won or lost everything finite, and is worth about 0.04 votes to a model. 0 is plain maximum
         likelihood, and raises on such data.
     cluster : str, Series or None, default 'auto'
-        Column (or Series prompt_id -> group) whose equal values mark votes that may be correlated. 'auto': those of a prompt, and those of a rater if
-        ``judge`` names several (two-way clustering [1]_; intervals are then for raters like these, and wide if raters
-        are few). 'prompt_id': those of a prompt only; the raters are the only ones that matter. None: all votes
-        are independent, which makes intervals too narrow if several votes share a prompt.
+        Column (or Series prompt_id -> group) whose equal values mark votes that may be correlated. 'auto': those of a
+        prompt, and those of a rater if ``judge`` names several (two-way clustering [1]_; intervals are then for raters
+        like these, and wide if raters are few). 'prompt_id': those of a prompt only; no other raters than these matter.
+        None: all votes are independent, which makes intervals too narrow if several votes share a prompt.
     interval : {'sandwich', 'bootstrap'}, default 'sandwich'
         'sandwich': robust covariance with a small-sample factor, and Student's t with (number of
         clusters - 1) degrees of freedom. 'bootstrap': percentiles over resampled clusters, widened likewise.
@@ -215,7 +215,7 @@ class BradleyTerry(BaseEstimator):
         self.log_covariance_ = sandwich(counts, ratings, self.alpha, votes)
         self._floors = [(self.log_covariance_ + unseen, n_clusters - 1)]
         self.n_raters_ = None if votes is None or votes.rater is None else int(votes.rater.max()) + 1
-        if self.n_raters_ is not None:
+        if votes is not None and self.n_raters_ is not None:
             self._floors.append((rater_covariance(counts, ratings, self.alpha, votes), self.n_raters_ - 1))
         if self.interval == "bootstrap":
             rng = np.random.default_rng(self.random_state)

@@ -123,7 +123,7 @@ def rater_covariance(counts: Floats, ratings: Floats, alpha: float, votes: Votes
 
 
 def unseen_covariance(wins: Floats, ratings: Floats, alpha: float, n_clusters: float) -> Floats:
-    """Covariance from votes that may yet have been otherwise: one more cluster of decided votes for each model.
+    """Return the covariance from votes not seen yet: one more cluster of decided votes for each model.
 
     Sixty ties and nothing else do not show that nobody ever prefers a side. At most what all votes are worth.
     """
@@ -133,40 +133,13 @@ def unseen_covariance(wins: Floats, ratings: Floats, alpha: float, n_clusters: f
 
 
 def excess_covariance(wide: Floats, narrow: Floats) -> Floats:
-    """What `wide` has more than `narrow`, as far as it is a covariance."""
+    """Return what `wide` has more than `narrow`, as far as it is a covariance."""
     values, vectors = np.linalg.eigh(wide - narrow)
     return (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
 def spread(contrast: Floats, covariance: Floats) -> Floats:
-    """Standard error of each row of ``contrast @ ratings``."""
-    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
-
-
-def t_quantile(df: float, confidence: float) -> float:
-    """Student's quantile of a two-sided interval."""
-    return float(stdtrit(max(df, 1), (1 + confidence) / 2))
-
-
-def _bread(counts: Floats, ratings: Floats, alpha: float) -> Floats:
-    return centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(len(ratings)))
-
-
-def unseen_covariance(counts: Floats, ratings: Floats, alpha: float, n_clusters: int) -> Floats:
-    """Covariance from the votes that may yet have been otherwise alone."""
-    bread = _bread(counts, ratings, alpha)
-    unseen = unseen_votes(counts.sum(), n_clusters, len(ratings)) * information(win_matrix(counts), ratings)
-    return bread @ unseen @ bread
-
-
-def excess_covariance(wide: Floats, narrow: Floats) -> Floats:
-    """What `wide` has more than `narrow`, as far as it is a covariance."""
-    values, vectors = np.linalg.eigh(wide - narrow)
-    return (vectors * np.maximum(values, 0.0)) @ vectors.T
-
-
-def spread(contrast: Floats, covariance: Floats) -> Floats:
-    """Standard error of each row of ``contrast @ ratings``."""
+    """Return the standard error of each row of ``contrast @ ratings``."""
     return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
 
 

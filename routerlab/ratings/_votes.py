@@ -82,7 +82,7 @@ def _clusters(frame: pd.DataFrame, cluster: str | pd.Series | None, kept: NDArra
 
 
 def _several_raters(frame: pd.DataFrame) -> bool:
-    return "judge" in frame and bool(frame["judge"].notna().all()) and frame["judge"].nunique() > 1
+    return "judge" in frame and bool(frame["judge"].notna().all()) and len(frame["judge"].unique()) > 1
 
 
 def vote_groups(frame: pd.DataFrame, groups: Any = None) -> NDArray[np.intp]:
