@@ -24,6 +24,7 @@ from routerlab.labeling import (
 )
 from routerlab.ratings import rate
 from routerlab.schema import TableError
+from routerlab.stats import anytime_half_width
 
 
 def panel(n_pairs=60, n_raters=3, noise=0.3, seed=0, missing=0.2, per_prompt=1):
@@ -331,8 +332,8 @@ def test_votes_needed_is_what_it_takes():
     contrast = np.array([1.0, -1.0, 0, 0])
     before = contrast @ posterior.covariance @ contrast
     after = 1 / (1 / before + forecast.n_votes * p * (1 - p) / posterior.design_effect)
-    assert gap / np.sqrt(after) == pytest.approx(1.96, abs=0.01)
-    assert gap / np.sqrt(before) < 1.96
+    assert gap / anytime_half_width(after, 0.5) == pytest.approx(1, abs=0.01)
+    assert gap / anytime_half_width(before, 0.5) < 1
     assert str(forecast).startswith(f"{forecast.better} leads {forecast.worse} by {forecast.difference:.0f}")
 
 
@@ -365,7 +366,7 @@ def test_the_forecast_is_right_about_half_the_time():
         a, b = (result.models.index(name) for name in (forecast.better, forecast.worse))
         contrast = np.zeros(3)
         contrast[[a, b]] = 1, -1
-        apart.append(abs(contrast @ result.ratings) > 1.96 * np.sqrt(contrast @ result.covariance @ contrast))
+        apart.append(abs(contrast @ result.ratings) > anytime_half_width(contrast @ result.covariance @ contrast, 0.5))
     assert len(apart) > 25
     assert 0.3 < np.mean(apart) < 0.75
 
