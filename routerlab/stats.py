@@ -29,13 +29,16 @@ from routerlab.schema import reject, shown
 __all__ = [
     "FEW_GROUPS",
     "Interval",
+    "anytime_half_width",
     "betting_p_value",
     "bounded_ends",
     "check_confidence",
-    "check_share",
     "check_n_resamples",
+    "check_share",
     "cluster_df",
+    "clustered_share",
     "cost_ends",
+    "equation_interval",
     "few_groups_note",
     "group_codes",
     "group_sums",
@@ -812,3 +815,157 @@ def ratio_set(
         return outer
 
     return end(min(limits[0], ratio)), end(max(limits[1], ratio))
+
+
+def clustered_share(
+    hits: Floats, of: Floats | None = None, codes: Codes | None = None, *, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Share of `hits` in `of`: Wilson's interval at the number of independent trials that the rows are worth.
+
+    Where all groups agree, that number is the number of groups: the rows of one may all be one. Groups that few say
+    little of how they differ, for which Student's quantile stands.
+
+    Parameters
+    ----------
+    hits, of : ndarray of shape (n,)
+        Hits and trials of each row, which may be fractions; `of` is 1 by default.
+    codes : ndarray of shape (n,), optional
+        Group of each row.
+    confidence : float, default 0.95
+        Two-sided.
+
+    Returns
+    -------
+    share, low, high : float
+
+    Examples
+    --------
+    >>> [round(x, 2) for x in clustered_share(np.ones(20))]
+    [1.0, 0.84, 1.0]
+    >>> [round(x, 2) for x in clustered_share(np.ones(20), codes=np.arange(20) // 4)]
+    [1.0, 0.39, 1.0]
+    """
+    of = np.ones(len(hits)) if of is None else of
+    total = float(of.sum())
+    share = float(hits.sum()) / total
+    codes = None if codes is None or len(np.unique(codes)) == len(codes) else codes
+    binary = codes is None and np.isin(of, (0.0, 1.0)).all() and np.isin(hits, (0.0, 1.0)).all()
+    if binary:
+        low, high = share_interval(share, total, confidence)
+        return share, float(min(low, share)), float(max(high, share))
+    sums, _ = group_sums(np.column_stack([hits, of]).astype(float), codes)
+    sums = sums[sums[:, 1] > 0]
+    weight = sums[:, 1] / total
+    residual = sums[:, 0] - share * sums[:, 1]
+    variance = float((residual**2 / np.maximum(1 - weight, 1e-9)).sum()) / total**2
+    worth = share * (1 - share) / variance if variance > 0 else len(sums)
+    quantile = stats.t.ppf((1 + confidence) / 2, cluster_df(sums[:, 1]))
+    low, high = share_interval(share, np.clip(worth, 1.0, max(total, 1.0)), quantile=quantile)
+    return share, float(min(low, share)), float(max(high, share))
+
+
+def equation_interval(
+    score: Callable[[float], tuple[Floats, float, float]],
+    estimate: float,
+    span: tuple[float, float],
+    *,
+    size: Floats | None = None,
+    codes: Codes | None = None,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of the root of an estimating equation whose scores are bounded: kappa, alpha, a weighted mean.
+
+    It holds the values at which the mean score does not differ from 0, by the test that `mean_interval` inverts: what
+    was not seen may still be there, groups are pieces of evidence, and few of them are few.
+
+    Parameters
+    ----------
+    score : callable
+        theta -> the rows' scores, of shape (n,), whose sum falls as theta grows and is 0 at `estimate`; and the least
+        and largest score that a row of size 1 may have.
+    estimate : float
+        Root of the mean score.
+    span : (float, float)
+        Least and largest possible value.
+    size : ndarray of shape (n,), optional
+        Weight of each row.
+    codes : ndarray of shape (n,), optional
+        Group of each row.
+    confidence : float, default 0.95
+        Two-sided.
+
+    Returns
+    -------
+    low, high : float
+
+    Examples
+    --------
+    >>> seen = np.array([1.0] * 9 + [0.0])
+    >>> [round(x, 3) for x in equation_interval(lambda theta: (seen - theta, -theta, 1 - theta), 0.9, (0.0, 1.0))]
+    [0.544, 1.0]
+    """
+    n_rows = len(score(estimate)[0])
+    weight, _ = group_sums(np.ones(n_rows) if size is None else size, codes)
+    quantile = float(stats.t.ppf((1 + confidence) / 2, max(cluster_df(weight), 1.0)))
+
+    def excess(theta: float) -> float:
+        """Above 0 where `theta` is rejected."""
+        values, least, most = score(theta)
+        total, _ = group_sums(values, codes)
+        total = total / weight.mean()
+        if total.sum() < 0:
+            total, least, most = -total, -most, -least
+        distinct, count = np.unique(total, return_counts=True)
+        n = count.sum()
+        gap = count @ distinct / n
+        tested = gap**2 - quantile**2 * _null_variance(distinct, count / n, max(-least, 1e-9)) / n
+        pseudo = np.array([least, most, (least + most) / 2]), np.array([0.5, 0.5, 1.0])
+        mean = (count @ distinct + pseudo[0] @ pseudo[1]) / (n + 2)
+        squares = count @ (distinct - mean) ** 2 + pseudo[1] @ (pseudo[0] - mean) ** 2
+        return float(min(tested, np.sign(mean) * mean**2 - quantile**2 * squares / (n + 2) ** 2))
+
+    ends = []
+    for end in span:
+        inside = estimate + 1e-9 * (end - estimate)
+        if abs(end - estimate) < 1e-9 or excess(end) <= 0 or excess(inside) >= 0:
+            ends.append(end)
+        else:
+            ends.append(float(optimize.brentq(excess, inside, end, xtol=1e-6)))
+    return ends[0], ends[1]
+
+
+def anytime_half_width(variance: Any, scale: float, confidence: float = 0.95) -> Any:
+    """Half-width of a confidence sequence: an interval that holds at all looks at once, however often one looks.
+
+    Robbins' normal mixture: the running likelihood ratio of "the truth is normal with standard deviation `scale` around
+    here" to "it is here" is expected not to grow if the latter is right, and passes 1 / (1 - confidence) at any time
+    with probability at most 1 - confidence (Ville). For estimates that are close to normal, as asymptotic confidence
+    sequences are.
+
+    Parameters
+    ----------
+    variance : float or ndarray
+        Of the estimate, at this look.
+    scale : float
+        Difference that one expects, fixed beforehand: where the sequence is narrowest.
+    confidence : float, default 0.95
+        Of all looks together.
+
+    Returns
+    -------
+    float or ndarray
+
+    References
+    ----------
+    H. Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of Mathematical Statistics
+    41, 1970; I. Waudby-Smith et al., "Time-uniform central limit theory and asymptotic confidence sequences", Annals of
+    Statistics 52, 2024.
+
+    Examples
+    --------
+    >>> round(anytime_half_width(0.04, 0.5), 3), round(1.96 * 0.2, 3)
+    (0.608, 0.392)
+    """
+    ratio = (variance + scale**2) / variance
+    half = np.sqrt(variance * ratio / (ratio - 1) * (np.log(ratio) - 2 * np.log(1 - confidence)))
+    return float(half) if np.ndim(half) == 0 else half

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "ratings": {"schema", "stats"},
     "datasets": {"schema", "pricing"},
     "routers": {"schema", "jsonl", "decision", "neighbors", "ratings"},
-    "evaluation": {"schema", "decision", "stats"},
+    "evaluation": {"schema", "decision", "stats", "ratings"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"schema", "routers", "evaluation"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},

@@ -12,7 +12,8 @@ from scipy import stats
 
 from routerlab.evaluation._baselines import always
 from routerlab.evaluation._scoring import score_choices
-from routerlab.schema import check_model, provenance_of, reject
+from routerlab.ratings import ppi_mean_difference
+from routerlab.schema import check_model, provenance_of, reject, shown
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -46,6 +47,12 @@ class Savings:
         Largest acceptable loss of quality for the non-inferiority verdict.
     n_groups : int, optional
         Groups of prompts that count as one piece of evidence each.
+    judge : str, optional
+        Who measured quality, if a judge model did.
+    n_people : int, optional
+        Prompts on which people's labels correct the judge's quality difference.
+    judge_weight : float, optional
+        Weight of the judge in it, from 0 (people's labels alone) to 1.
     notes : tuple of str
         What to keep in mind: few groups, unequal costs, a sample too small for any verdict.
     """
@@ -68,6 +75,9 @@ class Savings:
     margin: float
     confidence: float
     n_groups: int | None = None
+    judge: str | None = None
+    n_people: int | None = None
+    judge_weight: float | None = None
     notes: tuple[str, ...] = ()
     method: str = _METHOD
     provenance: str | None = None
@@ -79,14 +89,20 @@ class Savings:
 
     @property
     def verdict(self) -> str:
-        """The non-inferiority verdict in words."""
+        """The non-inferiority verdict in words, and whose it is."""
+        if self.judge is not None and self.n_people is None:
+            return f"as {self.judge} judges, and no label of people corrects: {self._verdict}"
+        return self._verdict
+
+    @property
+    def _verdict(self) -> str:
         points = f"{100 * self.margin:g} point" + ("" if 100 * self.margin == 1 else "s")
         loss = f"a loss of more than {points}"
         if self.non_inferior:
             return f"non-inferior: the interval rules out {loss}"
         if self.quality_high < -self.margin:
             return f"inferior: the interval lies wholly below a loss of {points}"
-        if self.n_fewest > (n := self.n if self.n_groups is None else self.n_groups):
+        if self.n_people is None and self.n_fewest > (n := self.n if self.n_groups is None else self.n_groups):
             what = "prompts" if self.n_groups is None else "groups"
             return f"too few to say: {n:,} {what} cannot rule out {loss}, {self.n_fewest:,} without any loss would"
         return f"not shown to be non-inferior: the interval does not rule out {loss}"
@@ -156,6 +172,9 @@ def savings(
     router_cost: float | pd.Series | None = None,
     confidence: float = 0.95,
     groups: Any = None,
+    judged: bool | str = False,
+    people: pd.DataFrame | None = None,
+    propensity: pd.Series | None = None,
     n_resamples: int = 2000,
     random_state: Any = 0,
 ) -> Savings:
@@ -183,6 +202,15 @@ def savings(
     groups : Series or array of shape (n_prompts,), optional
         What makes prompts depend on each other: the conversation, the customer, the text that several ids share. A
         group counts as one piece of evidence, and under 20 of them the result says so.
+    judged : bool or str, default False
+        Quality was measured by a judge model (or by this one). Its errors pull the difference toward 0 and hide losses:
+        without `people` the result says that the verdict is the judge's.
+    people : DataFrame of shape (n_labelled, n_models), optional
+        Quality in [0, 1] as people measured it, on a random part of the prompts. The quality difference is then theirs:
+        the judge's, corrected by how far people differ from it (prediction-powered inference), with an interval that is
+        wide if labels are few.
+    propensity : Series, optional
+        prompt_id -> chance with which people were to label it, if the part was drawn by known chances that differ.
     n_resamples, random_state
         Not used any more: intervals are computed, not drawn. Kept for code written for 0.1.0.
 
@@ -226,10 +254,7 @@ def savings(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
         )
     codes = group_codes(groups, choices.index)
-    if (choices == baseline).all():  # the baseline kept throughout differs from itself by nothing
-        quality_ends = (0.0, 0.0)
-    else:
-        quality_ends = mean_interval(difference, codes, confidence=confidence)[1:]
+    measured = _measured(difference, choices, baseline, codes, judged, people, propensity, confidence)
     if np.array_equal(spent, base):
         ratio, low, high = 1.0, 1.0, 1.0
     else:
@@ -240,9 +265,6 @@ def savings(
         saving=1 - ratio,
         saving_low=1 - high,
         saving_high=1 - low,
-        quality_difference=float(difference.mean()),
-        quality_low=quality_ends[0],
-        quality_high=quality_ends[1],
         quality=float(ours["quality"].mean()),
         baseline_quality=float(theirs["quality"].mean()),
         cost_usd=float(spent.mean()),
@@ -253,11 +275,78 @@ def savings(
         margin=margin,
         confidence=confidence,
         n_groups=None if codes is None else len(np.unique(codes)),
+        **measured,
         notes=tuple(
-            note for note in (few_groups_note(codes), skewed_note(base, codes) if low != high else None) if note
+            filter(
+                None,
+                (few_groups_note(codes), None if low == high else skewed_note(base, codes), _judge_note(**measured)),
+            )
         ),
         provenance=provenance_of(quality, cost),
     )
+
+
+def _measured(
+    difference: Any,
+    choices: pd.Series,
+    baseline: str,
+    codes: Any,
+    judged: bool | str,
+    people: pd.DataFrame | None,
+    propensity: pd.Series | None,
+    confidence: float,
+) -> dict[str, Any]:
+    """Quality difference with its interval, and who measured it."""
+    judge = judged if isinstance(judged, str) else "the judge" if judged or people is not None else None
+    found: dict[str, Any] = {"judge": judge}
+    if (choices == baseline).all():  # the baseline kept throughout differs from itself by nothing
+        ends: tuple[float, ...] = (0.0, 0.0, 0.0)
+    elif people is None:
+        ends = mean_interval(difference, codes, confidence=confidence)
+    else:
+        labels = _people_difference(people, choices, baseline)
+        chance = None if propensity is None else _chances(propensity, labels)
+        *ends, weight = ppi_mean_difference(difference, labels.to_numpy(), codes, chance, confidence=confidence)  # type: ignore[assignment]
+        found |= {"n_people": int(labels.notna().sum()), "judge_weight": weight}
+    return found | dict(zip(("quality_difference", "quality_low", "quality_high"), ends, strict=True))
+
+
+def _judge_note(judge: str | None, n_people: int | None = None, judge_weight: float = 0.0, **_: float) -> str | None:
+    """Say whose the quality difference is."""
+    if judge is None:
+        return None
+    if n_people is None:
+        return f"quality is {judge}'s: its errors hide losses; label a random part of the prompts and pass people="
+    return (
+        f"quality difference: {judge}'s, corrected by people's labels of {n_people:,} prompts "
+        f"(weight of the judge {judge_weight:.2f}); mean qualities above are {judge}'s"
+    )
+
+
+def _people_difference(people: pd.DataFrame, choices: pd.Series, baseline: str) -> pd.Series:
+    """People's quality of the choice less the baseline's on each prompt; NaN where they labelled neither."""
+    known = choices.index.intersection(people.index)
+    if not len(known) or not people.index.is_unique:
+        reject("'people'", "names no prompt of 'choices', or one twice.", "Index it by prompt_id, as 'quality' is.")
+    check_model(baseline, people.columns, "baseline")
+    theirs = people.loc[known].reindex(columns=people.columns.union(choices.unique(), sort=False)).astype(float)
+    place = theirs.columns.get_indexer(choices.loc[known])
+    values = theirs.to_numpy()[np.arange(len(known)), place] - theirs[baseline].to_numpy()
+    labelled = theirs.notna().any(axis=1).to_numpy()
+    if np.isnan(values[labelled]).any():
+        lost = known[labelled & np.isnan(values)]
+        reject("'people'", f"lacks the chosen model or the baseline on {shown(lost)}.", "Label both, or neither.")
+    if ((theirs < 0) | (theirs > 1)).any(axis=None):
+        reject("'people'", "must hold qualities from 0 to 1.", "Rescale them as 'quality' is.")
+    return pd.Series(values, known).reindex(choices.index)
+
+
+def _chances(propensity: pd.Series, labels: pd.Series) -> Any:
+    chance = propensity.reindex(labels.index).to_numpy(dtype=float)
+    bad = labels.notna().to_numpy() & ~((chance > 0) & (chance <= 1))
+    if bad.any():
+        reject("'propensity'", f"must be above 0 and at most 1 on {shown(labels.index[bad])}.", "Give every chance.")
+    return chance
 
 
 def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:

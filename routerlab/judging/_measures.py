@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.judging._units import KEY, SCORE
-from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented
-from routerlab.ratings import wilson
+from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented, position_bias
 from routerlab.schema import reject, shown
-from routerlab.stats import percentile_interval, resampled_sums
+from routerlab.stats import cluster_df, equation_interval, percentile_interval, resampled_sums
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
 KINDS = ("model_a", "tie", "model_b")
 
 
@@ -68,22 +68,6 @@ class LengthBias:
         return f"twice the length moves the win rate by {judge} points (judge), {human} (people); difference {more}"
 
 
-def clustered_share(hits: Floats, of: Floats, cluster: NDArray[np.intp], confidence: float) -> Share:
-    """Share of `hits` in `of`, with Wilson's interval at the number of independent votes that it is worth.
-
-    Where all clusters agree, that number is the number of clusters: votes on one prompt may all be one.
-    """
-    total = float(of.sum())
-    share = float(hits.sum()) / total
-    in_cluster = np.bincount(cluster[of > 0])
-    n_clusters = int(np.count_nonzero(in_cluster))
-    residual = np.bincount(cluster, hits - share * of)
-    variance = float((residual**2).sum()) / total**2 * n_clusters / max(n_clusters - 1, 1)
-    worth = share * (1 - share) / variance if variance > 0 else n_clusters
-    low, high = wilson(np.array(share), np.array(np.clip(worth, 1.0, max(total, 1.0))), confidence)
-    return Share(share, max(float(low), 0.0), min(float(high), 1.0), round(total), confidence)
-
-
 def confusion(frame: pd.DataFrame) -> Floats:
     """Human by judge verdict for each row of `joined`, as shares: shape (n_units, 3, 3)."""
     human = frame[[f"human_{kind}" for kind in KINDS]].to_numpy(float)
@@ -115,13 +99,26 @@ def kappa(matrix: Floats) -> Floats:
         return np.where(several, (seen - chance) / (1 - chance), np.nan)
 
 
-def kappa_estimate(
-    matrices: Floats, cluster: NDArray[np.intp], confidence: float, n_resamples: int, rng: np.random.Generator
-) -> Estimate:
-    """Kappa with a percentile interval from resampled prompts."""
-    sums = _by_cluster(matrices.reshape(len(matrices), 9), cluster)
-    draws = kappa(resampled_sums(sums, n_resamples, rng).reshape(-1, 3, 3))
-    return _interval(float(kappa(matrices.sum(axis=0))), draws, confidence, len(sums))
+def kappa_estimate(matrices: Floats, groups: Codes, confidence: float) -> Estimate:
+    """Kappa and the values of it that a score test does not reject, at any number of pairs.
+
+    It inverts the test of ``agreement - chance = kappa * (1 - chance)``, with the influence of the margins on chance:
+    disagreements that few pairs happened not to show stay possible.
+    """
+    total = matrices.sum(axis=0) / matrices.sum()
+    value = float(kappa(total))
+    if np.isnan(value):
+        return Estimate(value, value, value)
+    people, judge = total.sum(axis=1), total.sum(axis=0)
+    chance = judge[:, None] + people[None, :] - people @ judge  # what each cell adds to the agreement by chance
+    agree = np.eye(len(KINDS))
+    seen, pulled = (np.einsum("uij,ij->u", matrices, part) for part in (agree, chance))
+
+    def score(at: float) -> tuple[Floats, float, float]:
+        cells = agree - at - (1 - at) * chance
+        return seen - at - (1 - at) * pulled, cells.min(), cells.max()
+
+    return Estimate(value, *equation_interval(score, value, (-1.0, 1.0), codes=groups, confidence=confidence))
 
 
 def correlation(matrices: Floats) -> float:
@@ -134,7 +131,7 @@ def correlation(matrices: Floats) -> float:
     return float(covariance / np.sqrt(spread)) if spread > 1e-15 else float("nan")
 
 
-def human_agreement(human: pd.DataFrame, confidence: float) -> Share | None:
+def human_agreement(human: pd.DataFrame, groups: pd.Series, confidence: float) -> Share | None:
     """Share of pairs of people who agree on the same pair of responses; None if nobody shared one."""
     if "judge" not in human or human["judge"].isna().any():
         return None
@@ -146,8 +143,8 @@ def human_agreement(human: pd.DataFrame, confidence: float) -> Share | None:
     if not len(counts):
         return None
     agree = ((counts**2).sum(axis=1) - n) / (n * (n - 1))
-    prompts = pd.factorize(counts.index.get_level_values("prompt_id"))[0]
-    return clustered_share(agree.to_numpy(float), np.ones(len(counts)), prompts, confidence)
+    codes = groups.loc[counts.index.get_level_values("prompt_id")].to_numpy()
+    return Share.of(agree, np.ones(len(counts)), codes, confidence)
 
 
 def showings(judge: pd.DataFrame) -> pd.DataFrame:
@@ -160,33 +157,30 @@ def showings(judge: pd.DataFrame) -> pd.DataFrame:
     return both.loc[both["winner"].notna(), [*KEY, "winner"]]
 
 
-def position(shown: pd.DataFrame, confidence: float) -> PositionBias | None:
+def position(shown: pd.DataFrame, groups: pd.Series, confidence: float) -> PositionBias | None:
     """Share of votes for a side that went to the first response; None if no vote is for a side."""
-    sided = shown["winner"].isin(("model_a", "model_b")).to_numpy()
-    if not sided.any():
+    if not shown["winner"].isin(("model_a", "model_b")).any():
         return None
-    first = (shown["winner"] == "model_a").to_numpy(float)
-    prompts = pd.factorize(shown["prompt_id"])[0]
-    share = clustered_share(first * sided, sided.astype(float), prompts, confidence)
-    return PositionBias(share, int((~sided).sum()))
+    return position_bias(shown, groups=groups, confidence=confidence)
 
 
-def consistency(shown: pd.DataFrame, confidence: float) -> SelfConsistency | None:
+def consistency(shown: pd.DataFrame, groups: pd.Series, confidence: float) -> SelfConsistency | None:
     """Compare the verdicts of both orders; None if no pair was shown in both."""
     turned = oriented(shown).assign(swapped=shown["model_a"] > shown["model_b"], side=shown["winner"])
     turned = turned.drop_duplicates([*KEY, "swapped"])
-    both = turned[~turned["swapped"]].merge(turned[turned["swapped"]], on=KEY, suffixes=("", "_swapped"))
+    both = turned[turned["swapped"]].merge(turned[~turned["swapped"]], on=KEY, suffixes=("", "_first"))
     if not len(both):
         return None
-    same = (both["winner"] == both["winner_swapped"]).to_numpy()
-    stayed = ~same & (both["side"] == both["side_swapped"]).to_numpy() & both["side"].isin(KINDS[::2]).to_numpy()
-    prompts = pd.factorize(both["prompt_id"])[0]
-    share = clustered_share(same.astype(float), np.ones(len(both)), prompts, confidence)
-    return SelfConsistency(share, int(stayed.sum()), int((~same & ~stayed).sum()))
+    return SelfConsistency.of(both, groups.loc[both["prompt_id"]].to_numpy(), confidence)
 
 
 def length_bias(
-    units: pd.DataFrame, responses: pd.DataFrame, confidence: float, n_resamples: int, rng: np.random.Generator
+    units: pd.DataFrame,
+    responses: pd.DataFrame,
+    groups: Codes,
+    confidence: float,
+    n_resamples: int,
+    rng: np.random.Generator,
 ) -> LengthBias | None:
     """Least-squares slope of scores on log2 of the lengths' ratio, through the origin as sides are exchangeable."""
     length = responses.assign(n=responses["response"].str.len().clip(lower=1)).set_index(["prompt_id", "model"])["n"]
@@ -200,28 +194,22 @@ def length_bias(
         name: rows[f"{name}_model_a"].to_numpy() + 0.5 * rows[f"{name}_tie"].to_numpy() for name in ("judge", "human")
     }
     columns = np.column_stack([x * (score["judge"] - 0.5), x * (score["human"] - 0.5), x * x])
-    sums = _by_cluster(columns, pd.factorize(rows["prompt_id"])[0])
+    codes = pd.factorize(groups[known])[0]
+    sums = np.column_stack([np.bincount(codes, column) for column in columns.T]).astype(float)
     drawn = resampled_sums(sums, n_resamples, rng)
     drawn = drawn[drawn[:, 2] > 0]
     slopes, draws = sums.sum(axis=0)[:2] / sums[:, 2].sum(), drawn[:, :2] / drawn[:, 2:]
-    judge, human = (_interval(float(slopes[k]), draws[:, k], confidence, len(sums)) for k in (0, 1))
-    more = _interval(float(slopes[0] - slopes[1]), draws[:, 0] - draws[:, 1], confidence, len(sums))
+    judge, human = (_interval(float(slopes[k]), draws[:, k], confidence, codes) for k in (0, 1))
+    more = _interval(float(slopes[0] - slopes[1]), draws[:, 0] - draws[:, 1], confidence, codes)
     return LengthBias(judge, human, more, len(x))
 
 
-def agreement(matrices: Floats, prompts: NDArray[np.intp], confidence: float) -> Share:
+def agreement(matrices: Floats, groups: Codes, confidence: float) -> Share:
     """Share of verdicts on the diagonal."""
-    return clustered_share(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), prompts, confidence)
+    return Share.of(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), groups, confidence)
 
 
-def by_intent(
-    units: pd.DataFrame,
-    matrices: Floats,
-    by: pd.Series,
-    confidence: float,
-    n_resamples: int,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+def by_intent(units: pd.DataFrame, matrices: Floats, by: pd.Series, groups: Codes, confidence: float) -> pd.DataFrame:
     """Agreement and kappa for each intent; prompts that `by` does not know are left out."""
     if not by.index.is_unique:
         reject("'by'", "has more than one row for a prompt_id.", "Keep one intent for each prompt.")
@@ -231,9 +219,9 @@ def by_intent(
     rows = {}
     for intent in sorted(intents.dropna().unique(), key=str):
         mine = (intents == intent).to_numpy()
-        prompts = pd.factorize(units.loc[mine, "prompt_id"])[0]
-        share = agreement(matrices[mine], prompts, confidence)
-        kappa = kappa_estimate(matrices[mine], prompts, confidence, n_resamples, rng)
+        codes = pd.factorize(groups[mine])[0]
+        share = agreement(matrices[mine], codes, confidence)
+        kappa = kappa_estimate(matrices[mine], codes, confidence)
         rows[intent] = {
             "n": int(mine.sum()),
             "agreement": share.share,
@@ -246,12 +234,8 @@ def by_intent(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by.name or "intent")
 
 
-def _by_cluster(values: Floats, cluster: NDArray[np.intp]) -> Floats:
-    return np.column_stack([np.bincount(cluster, column) for column in values.T])
-
-
-def _interval(value: float, draws: Floats, confidence: float, n: int) -> Estimate:
-    draws = draws[np.isfinite(draws)]
-    if n < 2 or len(draws) < 2:
+def _interval(value: float, draws: Floats, confidence: float, codes: Codes) -> Estimate:
+    draws, size = draws[np.isfinite(draws)], np.bincount(codes).astype(float)
+    if len(size) < 2 or len(draws) < 2:
         return Estimate(value, float("nan"), float("nan"))
-    return Estimate(value, *percentile_interval(draws, confidence, n))
+    return Estimate(value, *percentile_interval(draws, confidence, int(cluster_df(size)) + 1))

@@ -10,20 +10,26 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, stdtrit
 
-from routerlab.judging._ppi import centred, influence, judge_weights, power
 from routerlab.judging._units import Units, read_units
 from routerlab.judging._win_rate import METHOD, check_options
 from routerlab.ratings import (
     BradleyTerry,
+    Weights,
+    centred,
     centred_inverse,
     check_connected,
     check_separable,
     contrasts,
+    influence,
     information,
+    power,
     small_sample_factor,
     solve_bradley_terry,
+    unit_weights,
+    unseen_covariance,
 )
 from routerlab.schema import provenance_of, reject
+from routerlab.stats import cluster_df
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +42,8 @@ def ppi_rate(
     anchor: str | None = None,
     lam: float | None = None,
     alpha: float = 0.01,
+    groups: pd.Series | None = None,
+    propensity: pd.Series | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Rate models as people would, from many judge verdicts and few human ones.
@@ -54,6 +62,8 @@ def ppi_rate(
         Weight of the judge, in [0, 1]; by default the one that makes the summed variance of the ratings least.
     alpha : float, default 0.01
         L2 penalty, as in `routerlab.BradleyTerry`; above 0.
+    groups, propensity : Series, optional
+        As in `routerlab.judging.ppi_win_rate`: prompts that are one piece of evidence; chances of being labelled.
     confidence : float, default 0.95
         Nominal coverage of each interval by itself.
 
@@ -76,7 +86,7 @@ def ppi_rate(
     Warns
     -----
     UserWarning
-        A model won or lost everything, so that only `alpha` holds its rating.
+        A model won or lost everything, so that only `alpha` holds its rating; or people's part is hardly random.
 
     Notes
     -----
@@ -105,7 +115,8 @@ def ppi_rate(
     if not 0 < alpha < np.inf:
         msg = f"The 'alpha' parameter of ppi_rate must be above 0, and finite. Got {alpha!r} instead."
         raise ValueError(msg)
-    units = _rated(read_units(judge, human))
+    units = _rated(read_units(judge, human, groups, propensity))
+    units.warn_if_unlike("ppi_rate")
     contrast = contrasts(units.models, anchor, "anchor")
     fit = fit_ratings(units, contrast, alpha, lam)
     check_separable(np.maximum(fit.wins, 0.0), units.models, alpha)
@@ -116,7 +127,7 @@ def ppi_rate(
     )
     table.attrs = {"method": f"Bradley-Terry, {METHOD}", "confidence": confidence, "alpha": alpha, "anchor": anchor}
     table.attrs |= {"baseline": baseline, "lam": fit.lam, "width_ratio": float(np.nanmean(ratio))}
-    table.attrs |= units.counts() | {"n_judgments": int(units.has_human.sum())}
+    table.attrs |= units.counts() | units.notes() | {"n_judgments": int(units.has_human.sum())}
     provenance = provenance_of(judge, human)
     table.attrs |= {"provenance": provenance} if provenance else {}
     return table
@@ -134,6 +145,7 @@ class Ratings:
     covariance: Floats  # (n_targets, n_targets)
     log_covariance: Floats  # (n_models, n_models)
     n_clusters: int
+    df: float
 
 
 def fit_ratings(
@@ -141,7 +153,7 @@ def fit_ratings(
 ) -> Ratings:
     """Fit, at `lam` or at the one that suits the variance of ``contrast @ ratings`` best."""
     stratum = units.pair if stratum is None else stratum
-    weight = judge_weights(units.has_human, units.has_judge, stratum)
+    weight = unit_weights(units.has_human, units.has_judge, stratum, units.chance)
     if lam is None:
         first = _solve(units, weight, alpha, 1.0)[0]
         bread = _bread(units, weight, first, alpha, 1.0)
@@ -157,7 +169,9 @@ def fit_ratings(
     n = int(units.has_human.sum())
     moved = influence(human, n * judge, weight, units.cluster, lam) @ bread
     n_clusters = len(np.unique(units.cluster[units.has_human]))
+    size = np.bincount(np.unique(units.cluster[units.has_human], return_inverse=True)[1]).astype(float)
     covariance = small_sample_factor(n, n_clusters, n_fitted + 1) * moved.T @ moved + alpha * bread @ bread
+    covariance += unseen_covariance(np.maximum(wins, 0.0), ratings, alpha, n_clusters)
     return Ratings(
         ratings=ratings,
         point=contrast @ ratings,
@@ -167,6 +181,7 @@ def fit_ratings(
         covariance=contrast @ covariance @ contrast.T,
         log_covariance=covariance,
         n_clusters=n_clusters,
+        df=cluster_df(size),
     )
 
 
@@ -178,23 +193,24 @@ def _rated(units: Units) -> Units:
     units = units.take(kept)
     code = np.searchsorted(judged, np.arange(len(units.models)))
     units = Units(
-        units.models[judged], code[units.first], code[units.second], *(units.cluster, units.human, units.judge)
-    )
+        units.models[judged], code[units.first], code[units.second], *(units.cluster, units.human, units.judge),
+        chance=units.chance, grouped=units.grouped,
+    )  # fmt: skip
     check_connected(_wins(units, np.where(units.has_human, 1.0, 0.0), np.zeros(len(units.first))), units.models)
     n_prompts, m = len(np.unique(units.cluster[units.has_human])), len(judged)
     if n_prompts < m + 1:
         reject(
             "'human'",
-            f"has verdicts on {n_prompts} prompts for {m} models: too few to say how sure the ratings are.",
+            f"has verdicts on {n_prompts} prompts or groups for {m} models: too few to say how sure the ratings are.",
             "Collect more.",
         )
     return units
 
 
-def _solve(units: Units, weight: Floats, alpha: float, lam: float) -> tuple[Floats, Floats]:
+def _solve(units: Units, weight: Weights, alpha: float, lam: float) -> tuple[Floats, Floats]:
     """Ratings at `lam`, and the corrected wins of row over column that they fit."""
-    human = units.has_human.astype(float)
-    wins = _wins(units, human, human.sum() * lam * weight)
+    n = units.has_human.sum()
+    wins = _wins(units, n * weight.own, n * lam * weight.bracket)
     total = wins + wins.T
     # Corrected wins may be negative, which the solver rightly refuses. All that is not in the totals is linear in the
     # ratings, and so is the pull of a prior: let the totals be even, and the prior carry the rest.
@@ -215,28 +231,29 @@ def _wins(units: Units, human: Floats, judge: Floats) -> Floats:
     return np.where(np.abs(wins) < 1e-12, 0.0, wins)
 
 
-def _bread(units: Units, weight: Floats, ratings: Floats, alpha: float, lam: float) -> Floats:
-    human = units.has_human.astype(float)
-    wins = _wins(units, human, human.sum() * lam * weight)
+def _bread(units: Units, weight: Weights, ratings: Floats, alpha: float, lam: float) -> Floats:
+    n = units.has_human.sum()
+    wins = _wins(units, n * weight.own, n * lam * weight.bracket)
     return centred_inverse(information(wins, ratings) + alpha * np.eye(len(ratings)))
 
 
-def _scores(units: Units, weight: Floats, stratum: NDArray[np.intp], ratings: Floats) -> tuple[Floats, Floats]:
+def _scores(units: Units, weight: Weights, stratum: NDArray[np.intp], ratings: Floats) -> tuple[Floats, Floats]:
     """Gradients (n_units, n_models) of human and judge scores, less their means; 0 where there is none."""
     n, m = len(units.first), len(units.models)
     direction = np.zeros((n, m))
     direction[np.arange(n), units.first] += 1.0
     direction[np.arange(n), units.second] -= 1.0
     expected = expit(ratings[units.first] - ratings[units.second])
+    counted = (units.has_human.sum() * weight.own)[:, None]
     human = direction * np.where(units.has_human, units.human - expected, 0.0)[:, None]
-    human[units.has_human] -= human[units.has_human].mean(axis=0)
+    human = counted * (human - weight.own @ human)
     judge = direction * np.where(units.has_judge, units.judge - expected, 0.0)[:, None]
     return human, centred(judge, weight, stratum)
 
 
 def _table(units: Units, fit: Ratings, confidence: float, baseline: str | None) -> pd.DataFrame:
     scale = BradleyTerry()
-    unit, quantile = scale.points_per_log_odds, stdtrit(fit.n_clusters - 1, (1 + confidence) / 2)
+    unit, quantile = scale.points_per_log_odds, stdtrit(fit.df, (1 + confidence) / 2)
     half = quantile * np.sqrt(np.diag(fit.covariance))
     human = units.has_human
     seen = np.concatenate([units.first[human], units.second[human]])

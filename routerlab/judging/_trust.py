@@ -30,6 +30,7 @@ from routerlab.judging._measures import (
 from routerlab.judging._units import read_votes, reject_disjoint
 from routerlab.labeling import PositionBias, SelfConsistency, Share
 from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
+from routerlab.stats import check_confidence, few_groups_note, group_codes
 
 _FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
 
@@ -69,11 +70,15 @@ class JudgeReport:
     confidence : float
         Nominal coverage of each interval by itself.
     n_resamples : int
-        Bootstrap resamples of prompts.
+        Bootstrap resamples of prompts, for length bias.
     random_state : object
         Seed of the bootstrap.
     method, provenance : str
         How intervals were made; where the tables come from.
+    n_groups : int or None
+        Groups of prompts that were taken as one piece of evidence each.
+    note : str or None
+        What to keep in mind, such as that groups are few.
     """
 
     judge: str
@@ -93,8 +98,10 @@ class JudgeReport:
     confidence: float
     n_resamples: int
     random_state: Any
-    method: str = "shares: Wilson's, at the votes' worth by prompt; kappa and length: percentile bootstrap over prompts"
+    method: str = "shares: Wilson's, at the votes' worth by group; kappa: score interval; length: percentile bootstrap"
     provenance: str | None = None
+    n_groups: int | None = None
+    note: str | None = None
 
     @property
     def width_limit(self) -> float:
@@ -138,6 +145,8 @@ class JudgeReport:
             yield "unreadable", f"{counted(self.n_unreadable, 'verdict')}, left out everywhere"
         yield "", self.verdict
         yield "", f"{self.confidence:.0%} intervals; {self.method}, {self.n_resamples:,} resamples"
+        if self.note:
+            yield "", self.note
         if self.provenance:
             yield "", f"[{self.provenance}]"
 
@@ -168,6 +177,7 @@ def judge_trust(
     responses: pd.DataFrame | None = None,
     *,
     by: pd.Series | None = None,
+    groups: pd.Series | None = None,
     confidence: float = 0.95,
     n_resamples: int = 1000,
     random_state: Any = 0,
@@ -185,10 +195,13 @@ def judge_trust(
         Responses table: adds length bias.
     by : Series, optional
         ``prompt_id`` -> intent: adds agreement by intent.
+    groups : Series, optional
+        ``prompt_id`` -> group: prompts that are one piece of evidence, such as those of one conversation. By default
+        each prompt is its own. An entry for every prompt that the judge or people judged.
     confidence : float, default 0.95
         Nominal coverage of each interval by itself.
     n_resamples : int, default 1000
-        Bootstrap resamples of prompts.
+        Bootstrap resamples of prompts, for length bias.
     random_state : int or Generator, default 0
         Seeds the bootstrap.
 
@@ -207,6 +220,10 @@ def judge_trust(
     A pair of responses counts once: with several votes on it, agreement is the share of its (person, judge) pairs
     that agree. A tie and both_bad are one verdict. Position bias and consistency use all verdicts of the judge, the
     rest only those on pairs that people judged.
+
+    Kappa's interval holds the values that a score test does not reject. It leaves room for what few pairs did not show:
+    four pairs that all agree say little, and the verdict "agrees beyond chance" is wrong in no more than about
+    (1 - confidence) / 2 of the cases, from the first pair on.
 
     Length: slope of the score (1, 1/2, 0) on log2 of the ratio of lengths in characters. People, too, may prefer longer
     responses, and longer ones may be better: hence the difference on the same pairs. It also grows if the judge
@@ -227,13 +244,16 @@ def judge_trust(
     >>> report.judge, report.agreement.n, 0.6 < report.agreement.share < 0.9, report.kappa.ci_low > 0.4
     ('made up', 300, True, True)
     """
+    check_confidence(confidence)
     name = _one_judge(judge)
     theirs, people = read_votes(judge, "judge"), read_votes(human, "human")
     units = joined(theirs, people)
     if not len(units):
         reject_disjoint(theirs, people)
     rng = np.random.default_rng(random_state)
-    matrices, prompts = confusion(units), pd.factorize(units["prompt_id"])[0]
+    group_of = _groups(groups, theirs, people)
+    matrices, codes = confusion(units), pd.factorize(units["prompt_id"].map(group_of))[0]
+    n_prompts, n_groups = units["prompt_id"].nunique(), len(np.unique(codes))
     counts = pd.DataFrame(
         matrices.sum(axis=0), index=pd.Index(KINDS, name="people"), columns=pd.Index(KINDS, name="judge")
     )
@@ -242,23 +262,32 @@ def judge_trust(
     return JudgeReport(
         judge=name,
         n_pairs=len(units),
-        n_prompts=int(prompts.max()) + 1,
-        agreement=agreement(matrices, prompts, confidence),
-        decided=agreement(matrices[:, ::2, ::2], prompts, confidence) if matrices[:, ::2, ::2].any() else None,
-        kappa=kappa_estimate(matrices, prompts, confidence, n_resamples, rng),
-        people=human_agreement(people, confidence),
+        n_prompts=n_prompts,
+        agreement=agreement(matrices, codes, confidence),
+        decided=agreement(matrices[:, ::2, ::2], codes, confidence) if matrices[:, ::2, ::2].any() else None,
+        kappa=kappa_estimate(matrices, codes, confidence),
+        people=human_agreement(people, group_of, confidence),
         correlation=correlation(matrices),
         confusion=counts,
-        by=None if by is None else by_intent(units, matrices, by, confidence, n_resamples, rng),
-        position=position(shown_once, confidence),
-        consistency=consistency(shown_once, confidence),
-        length=None if checked is None else length_bias(units, checked, confidence, n_resamples, rng),
+        by=None if by is None else by_intent(units, matrices, by, codes, confidence),
+        position=position(shown_once, group_of, confidence),
+        consistency=consistency(shown_once, group_of, confidence),
+        length=None if checked is None else length_bias(units, checked, codes, confidence, n_resamples, rng),
         n_unreadable=judge.attrs.get("n_unreadable"),
         confidence=confidence,
         n_resamples=n_resamples,
         random_state=random_state,
         provenance=provenance_of(judge, human, responses),
+        n_groups=n_groups,
+        note=few_groups_note(codes) if n_groups < len(units) else None,
     )
+
+
+def _groups(groups: pd.Series | None, *tables: pd.DataFrame) -> pd.Series:
+    """Code the group of every prompt in the tables."""
+    prompts = pd.Index(pd.concat([table["prompt_id"] for table in tables]).unique())
+    codes = group_codes(groups, prompts)
+    return pd.Series(np.arange(len(prompts)) if codes is None else codes, index=prompts)
 
 
 def _one_judge(judge: pd.DataFrame) -> str:

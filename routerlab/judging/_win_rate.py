@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
-from routerlab.judging._ppi import centred, influence, judge_weights, power
 from routerlab.judging._units import Units, read_units
-from routerlab.ratings import small_sample_factor, wilson
+from routerlab.ratings import ppi_mean
 from routerlab.schema import check_model, provenance_of, reject
 
-Floats = NDArray[np.float64]
 METHOD = "prediction-powered (PPI++), within pairs of models, clustered by prompt"
 
 
@@ -24,6 +18,8 @@ def ppi_win_rate(
     *,
     baseline: str | None = None,
     lam: float | None = None,
+    groups: pd.Series | None = None,
+    propensity: pd.Series | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     r"""Estimate each model's win rate among people from many judge verdicts and few human ones.
@@ -38,12 +34,19 @@ def ppi_win_rate(
         A judgments table by one or several judges: see `routerlab.check_judgments`. It should hold the pairs that
         people judged, and many more. Verdicts on both orders of a pair are averaged.
     human : DataFrame of shape (n_human_votes, n_columns)
-        A judgments table by people. Within each pair of models, their prompts must be like the judge's: a random part.
+        A judgments table by people. Within each pair of models, their prompts must be like the judge's: a random part,
+        or one drawn by the chances in `propensity`.
     baseline : str, optional
         Win rates against this model alone. By default, against whomever the model met in `human`, in that mixture.
     lam : float, optional
         Weight of the judge, in [0, 1]; by default the one that makes the interval shortest, from the data. 0 leaves the
         judge out. 1 is prediction-powered inference without tuning.
+    groups : Series, optional
+        ``prompt_id`` -> group: prompts that are one piece of evidence, such as those of one conversation. By default
+        each prompt is its own.
+    propensity : Series, optional
+        ``prompt_id`` -> the chance, known beforehand, with which people were to judge it: for labels that were not
+        drawn evenly, say more of the hard prompts. Each label then counts for the prompts that it stands for.
     confidence : float, default 0.95
         Nominal coverage of each interval by itself.
 
@@ -60,6 +63,12 @@ def ppi_win_rate(
         No pair of responses in common; fewer than 3 prompts with human verdicts on a model; an unknown baseline.
     ValueError
         `lam` or `confidence` out of range.
+
+    Warns
+    -----
+    UserWarning
+        The judge's verdicts where people judged are unlike its others (p < 0.001), so that people's part is hardly
+        random: give its `propensity`, or draw it at random.
 
     Notes
     -----
@@ -90,7 +99,8 @@ def ppi_win_rate(
     (True, True)
     """
     check_options(lam, confidence, "ppi_win_rate")
-    units = read_units(judge, human)
+    units = read_units(judge, human, groups, propensity)
+    units.warn_if_unlike("ppi_win_rate")
     names = list(units.models) if baseline is None else [check_model(baseline, units.models, "baseline")]
     names = names if baseline is None else [name for name in units.models if name != baseline]
     rows = [_row(units, str(name), baseline, lam, confidence) for name in names]
@@ -98,7 +108,7 @@ def ppi_win_rate(
     if not len(table):
         reject("'human'", f"holds no verdict on {baseline!r}.", "Name a baseline that people judged.")
     table = table.sort_values("win_rate", ascending=False, kind="stable", ignore_index=True)
-    table.attrs = {"method": METHOD, "confidence": confidence, "baseline": baseline} | units.counts()
+    table.attrs = {"method": METHOD, "confidence": confidence, "baseline": baseline} | units.counts() | units.notes()
     provenance = provenance_of(judge, human)
     table.attrs |= {"provenance": provenance} if provenance else {}
     return table
@@ -114,51 +124,6 @@ def check_options(lam: float | None, confidence: float, who: str) -> None:
         raise ValueError(msg)
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A prediction-powered mean, and what its variance is made of."""
-
-    estimate: float
-    lam: float
-    influence: Floats  # (n_clusters, 1)
-    n: int  # units with a human score
-    n_clusters: int  # prompts with one
-
-    def interval(self, confidence: float, n_fitted: int) -> tuple[float, float]:
-        """Wilson's interval at the number of verdicts that the estimate is worth, with Student's quantile.
-
-        It is the usual one in the middle, and stays within [0, 1] and wider than nothing at the ends; where all agree,
-        the estimate is worth one verdict for each prompt. `n_fitted` numbers were fitted to human scores.
-        """
-        variance = small_sample_factor(self.n, self.n_clusters, n_fitted + 1) * float((self.influence**2).sum())
-        rate = float(np.clip(self.estimate, 0.0, 1.0))
-        spread = rate * (1 - rate)
-        worth = spread / variance if variance > 0 and spread > 0 else float(self.n_clusters)
-        quantile = stdtrit(self.n_clusters - 1, (1 + confidence) / 2)
-        low, high = wilson(np.array(rate), np.array(worth), 2 * ndtr(quantile) - 1)
-        return max(float(low), 0.0), min(float(high), 1.0)
-
-
-def ppi_mean(
-    human: Floats, judge: Floats, stratum: NDArray[np.intp], cluster: NDArray[np.intp], lam: float | None
-) -> Mean:
-    """Mean of human scores, corrected by a judge's: both of shape (n_units,), NaN where there is none."""
-    has_human, has_judge = ~np.isnan(human), ~np.isnan(judge)
-    weight = judge_weights(has_human, has_judge, stratum)
-    n, mean = int(has_human.sum()), float(np.nanmean(human))
-    score = np.where(has_judge, judge, 0.0)[:, None]
-    from_human = np.where(has_human, human - mean, 0.0)[:, None] / n
-    from_judge = centred(score, weight, stratum)
-    lam = power(from_human, from_judge, weight, cluster) if lam is None else lam
-    return Mean(
-        estimate=mean + lam * float(weight @ score[:, 0]),
-        lam=lam,
-        influence=influence(from_human, from_judge, weight, cluster, lam),
-        n=n,
-        n_clusters=len(np.unique(cluster[has_human])),
-    )
-
-
 def _row(
     units: Units, model: str, baseline: str | None, lam: float | None, confidence: float
 ) -> dict[str, object] | None:
@@ -172,15 +137,15 @@ def _row(
     if not own.has_human.any():
         return None
     human, judge = (np.where(own.first == code, score, 1.0 - score) for score in (own.human, own.judge))
-    fit = ppi_mean(human, judge, own.pair, own.cluster, lam)
+    fit = ppi_mean(human, judge, own.pair, own.cluster, lam, own.chance)
     if fit.n_clusters < 3:
         reject(
             "'human'",
-            f"has verdicts on {fit.n_clusters} prompts for {model!r}: too few to say how sure its win rate is.",
+            f"has verdicts on {fit.n_clusters} prompts or groups for {model!r}: too few for an interval.",
             "Collect more, or leave the model out.",
         )
     low, high = fit.interval(confidence, 1 + (lam is None))
-    alone = ppi_mean(human, judge, own.pair, own.cluster, 0.0)
+    alone = ppi_mean(human, judge, own.pair, own.cluster, 0.0, own.chance)
     alone_low, alone_high = alone.interval(confidence, 1)
     return {
         "model": model,

@@ -10,14 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.labeling._merge import first_showings, oriented
+from routerlab.ratings import vote_groups
 from routerlab.schema import WINNERS, check_judgments, reject
+from routerlab.stats import check_confidence, equation_interval, few_groups_note
 
+Floats = NDArray[np.float64]
 _KEY = ["prompt_id", "model_a", "model_b"]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement between raters, with its bootstrap interval.
+    """Agreement between raters, with its interval.
 
     Attributes
     ----------
@@ -32,11 +35,15 @@ class Agreement:
     confidence : float
         Nominal coverage of the interval.
     n_resamples, n_undefined : int
-        Bootstrap resamples of prompts, and those among them in which all votes were equal, which have no alpha.
+        0: kept for readers of 0.1.0, whose interval was a bootstrap's.
     random_state : object
-        Seed of the bootstrap.
+        None, likewise.
     method : str
         How the interval was made.
+    n_groups : int
+        Groups of pairs that were taken as one piece of evidence each.
+    note : str or None
+        What to keep in mind, such as that groups are few.
     """
 
     alpha: float
@@ -48,16 +55,19 @@ class Agreement:
     n_raters: int
     n_votes: int
     confidence: float
-    n_resamples: int
-    n_undefined: int
-    random_state: Any
-    method: str = "Krippendorff's alpha; percentile bootstrap over prompts"
+    n_resamples: int = 0
+    n_undefined: int = 0
+    random_state: Any = None
+    method: str = "Krippendorff's alpha; score interval over prompts"
+    n_groups: int = 0
+    note: str | None = None
 
     def __str__(self) -> str:
         """Return one line."""
         return (
             f"Krippendorff's alpha ({self.level}) {self.alpha:.2f} [{self.ci_low:.2f}, {self.ci_high:.2f}], "
             f"{self.raw:.0%} of votes agree; {self.n_raters} raters, {self.n_units} pairs, {self.n_votes} votes"
+            + (f" [{self.note}]" if self.note else "")
         )
 
 
@@ -65,8 +75,9 @@ def agreement(
     judgments: pd.DataFrame,
     *,
     level: str = "nominal",
+    groups: Any = None,
     confidence: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int | None = None,
     random_state: int | np.random.Generator | None = None,
 ) -> Agreement:
     """Measure agreement between raters by Krippendorff's alpha.
@@ -79,12 +90,13 @@ def agreement(
     level : {'nominal', 'ordinal'}, default 'nominal'
         'nominal': four verdicts, any two of which differ alike. 'ordinal': a tie, of either kind, lies between the
         two wins.
+    groups : str, Series or array, optional
+        Pairs that are one piece of evidence: a column, prompt_id -> group, or an entry for each judgment; by default
+        those on one prompt.
     confidence : float, default 0.95
         Nominal coverage of the interval.
-    n_resamples : int, default 1000
-        Bootstrap resamples of prompts.
-    random_state : int, Generator or None
-        Seeds the bootstrap.
+    n_resamples, random_state
+        Without effect: nothing is drawn at random any more. Kept for calls written for 0.1.0.
 
     Returns
     -------
@@ -96,6 +108,12 @@ def agreement(
     TableError
         No column ``judge``; no pair that two raters judged; all votes equal.
 
+    Notes
+    -----
+    The interval holds the values of alpha that a score test does not reject. It leaves room for disagreements that few
+    pairs happened not to show: perfect agreement on ten pairs is not certain to be perfect. It is for these raters, on
+    other pairs of responses.
+
     References
     ----------
     K. Krippendorff, "Content Analysis: An Introduction to Its Methodology", 4th ed., 2019, chapter 12.
@@ -105,33 +123,31 @@ def agreement(
     >>> rows = [(p, "x", "y", w, judge) for judge, ws in (("ana", "abab"), ("bob", "abaa")) for p, w in enumerate(ws)]
     >>> votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge"])
     >>> votes["winner"] = "model_" + votes["winner"]
-    >>> round(agreement(votes, n_resamples=200, random_state=0).alpha, 3)
+    >>> round(agreement(votes).alpha, 3)
     0.533
     """
     if level not in ("nominal", "ordinal"):
         msg = f"The 'level' parameter of agreement must be 'nominal' or 'ordinal'. Got {level!r} instead."
         raise ValueError(msg)
-    frame = _comparable(judgments)
-    counts, cluster = _counts(frame, level)
-    rng = np.random.default_rng(random_state)
-    alphas = _bootstrap(counts, cluster, level, n_resamples, rng)
-    defined = alphas[np.isfinite(alphas)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
+    check_confidence(confidence)
+    frame = _comparable(judgments, groups)
+    counts, codes = _counts(frame, level)
+    alpha = _alpha(counts, level)
+    low, high = _alpha_interval(counts, codes, alpha, level, confidence)
     n = counts.sum(axis=1)
+    n_groups = len(np.unique(codes))
     return Agreement(
-        alpha=_alpha(counts, level),
-        ci_low=float(low),
-        ci_high=float(high),
+        alpha=alpha,
+        ci_low=low,
+        ci_high=high,
         raw=float((counts * (counts - 1)).sum() / (n * (n - 1)).sum()),
         level=level,
         n_units=len(counts),
         n_raters=int(frame["judge"].nunique()),
         n_votes=int(n.sum()),
         confidence=confidence,
-        n_resamples=n_resamples,
-        n_undefined=len(alphas) - len(defined),
-        random_state=random_state,
+        n_groups=n_groups,
+        note=few_groups_note(codes) if n_groups < len(counts) else None,
     )
 
 
@@ -186,16 +202,16 @@ def disagreements(judgments: pd.DataFrame, *, adjudicator: str | None = None) ->
 _TALLY = ("wins_a", "wins_b", "ties", "both_bad")
 
 
-def _with_judge(judgments: pd.DataFrame) -> pd.DataFrame:
+def _with_judge(judgments: pd.DataFrame, groups: Any = "prompt_id") -> pd.DataFrame:
     frame = check_judgments(judgments)
     if "judge" not in frame or frame["judge"].isna().any():
         reject("judgments table, column 'judge'", "is missing or has empty cells.", "Say who cast each vote.")
-    frame = oriented(first_showings(frame))
+    frame = oriented(first_showings(frame.assign(group=vote_groups(frame, groups))))
     return frame.drop_duplicates([*_KEY, "judge"])
 
 
-def _comparable(judgments: pd.DataFrame) -> pd.DataFrame:
-    frame = _with_judge(judgments)
+def _comparable(judgments: pd.DataFrame, groups: Any) -> pd.DataFrame:
+    frame = _with_judge(judgments, "prompt_id" if groups is None else groups)
     frame = frame[frame.groupby(_KEY)["judge"].transform("size") > 1]
     if not len(frame):
         reject(
@@ -207,15 +223,14 @@ def _comparable(judgments: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(frame: pd.DataFrame, level: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Votes of each unit by verdict, (n_units, n_verdicts), and the prompt of each unit."""
+    """Votes of each unit by verdict, (n_units, n_verdicts), and the group of each unit."""
     codes = {"model_a": 0, "tie": 1, "model_b": 2, "both_bad": 3 if level == "nominal" else 1}
     verdict = frame["winner"].map(codes).to_numpy()
     unit = frame.groupby(_KEY, sort=False).ngroup().to_numpy()
     counts = np.zeros((unit.max() + 1, 4 if level == "nominal" else 3), dtype=np.intp)
     np.add.at(counts, (unit, verdict), 1)
-    prompts = pd.factorize(frame["prompt_id"])[0]
     cluster = np.zeros(len(counts), dtype=np.intp)
-    cluster[unit] = prompts
+    cluster[unit] = pd.factorize(frame["group"])[0]
     if (counts.sum(axis=0) > 0).sum() < 2:
         reject("judgments table", "holds one verdict only, for which alpha is not defined.", "Collect more votes.")
     return counts, cluster
@@ -227,20 +242,44 @@ def _alpha(counts: NDArray[np.intp], level: str) -> float:
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))  # type: ignore[arg-type]
 
 
-def _bootstrap(
-    counts: NDArray[np.intp], cluster: NDArray[np.intp], level: str, n_resamples: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Alpha of each resample of prompts, NaN where all votes are equal."""
-    n_clusters = int(cluster.max()) + 1
-    order = np.argsort(cluster, kind="stable")
-    bounds = np.searchsorted(cluster[order], np.arange(n_clusters + 1))
-    units = [order[bounds[c] : bounds[c + 1]] for c in range(n_clusters)]
-    alphas = np.full(n_resamples, np.nan)
-    for k in range(n_resamples):
-        drawn = np.concatenate([units[c] for c in rng.integers(n_clusters, size=n_clusters)])
-        resampled = counts[drawn]
-        if (resampled.sum(axis=0) > 0).sum() > 1:
-            alphas[k] = _alpha(resampled, level)
-    if not np.isfinite(alphas).any():
-        reject("judgments table", "has too few pairs with different verdicts for a bootstrap.", "Collect more votes.")
-    return alphas
+def _distances(margin: Floats, level: str) -> Floats:
+    """Squared distances of two verdicts, as Krippendorff has them for verdicts that are this frequent."""
+    k = len(margin)
+    if level == "nominal":
+        return 1.0 - np.eye(k)
+    below = np.concatenate([[0.0], np.cumsum(margin)])
+    first, second = np.minimum.outer(range(k), range(k)), np.maximum.outer(range(k), range(k))
+    return np.square(below[second + 1] - below[first] - (margin[first] + margin[second]) / 2)
+
+
+def _alpha_interval(
+    counts: NDArray[np.intp], codes: NDArray[np.intp], alpha: float, level: str, confidence: float
+) -> tuple[float, float]:
+    """Invert the score test of ``(1 - alpha) * expected disagreement = observed``, with the margins' own influence."""
+    size = counts.sum(axis=1).astype(float)
+    n, k = size.sum(), counts.shape[1]
+    margin = counts.sum(axis=0) / n
+    seen = np.einsum("uk,ul,u->kl", counts, counts, 1 / (size - 1)) - np.diag(
+        (counts / (size - 1)[:, None]).sum(axis=0)
+    )
+
+    def expected(at: Floats) -> float:
+        return float(n / (n - 1) * at @ _distances(at, level) @ at)
+
+    def observed(at: Floats) -> float:
+        return float((seen * _distances(at, level)).sum() / n)
+
+    step = 1e-5 * np.eye(k)
+    slopes = [np.array([(f(margin + d) - f(margin - d)) / 2e-5 for d in step]) for f in (expected, observed)]
+    distance = _distances(margin, level)
+    apart = np.einsum("uk,kl,ul->u", counts, distance, counts) / (size - 1)
+    unlike = counts - size[:, None] * margin
+    two = (np.eye(k)[:, None] + np.eye(k)[None]) / 2 - margin  # every pair of votes that a unit of two may have
+
+    def score(at: float) -> tuple[Floats, float, float]:
+        pull = (1 - at) * slopes[0] - slopes[1]
+        cells = (1 - at) * expected(margin) + two @ pull - distance
+        return (1 - at) * size * expected(margin) + unlike @ pull - apart, cells.min(), cells.max()
+
+    least = min(1 - distance.max() / expected(margin), alpha)
+    return equation_interval(score, alpha, (least, 1.0), size=size, codes=codes, confidence=confidence)

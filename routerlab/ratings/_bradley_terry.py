@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,14 +16,20 @@ from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
     contrasts,
+    excess_covariance,
+    rater_covariance,
     raw_win_rates,
     sandwich,
     small_sample_factor,
+    spread,
+    t_quantile,
+    unseen_covariance,
     whole,
     win_probability,
 )
 from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
 from routerlab.schema import provenance_of, reject
+from routerlab.stats import FEW_GROUPS
 
 Floats = NDArray[np.float64]
 
@@ -46,10 +52,11 @@ class BradleyTerry(BaseEstimator):
         ``1 / sqrt(alpha)``, by default 10 log-odds or 1,737 points. It keeps the rating of a model
         that won or lost everything finite, and is worth about 0.04 votes to a model. 0 is plain maximum
         likelihood, and raises on such data.
-    cluster : str or None, default 'prompt_id'
-        Column whose equal values mark votes that may be correlated. None: all votes are
-        independent, which makes intervals too narrow if several votes share a prompt. Where each
-        prompt has one vote, the two agree.
+    cluster : str, Series or None, default 'auto'
+        Column (or Series prompt_id -> group) whose equal values mark votes that may be correlated. 'auto': those of a
+        prompt, and those of a rater if ``judge`` names several (two-way clustering [1]_; intervals are then for raters
+        like these, and wide if raters are few). 'prompt_id': those of a prompt only; no other raters than these matter.
+        None: all votes are independent, which makes intervals too narrow if several votes share a prompt.
     interval : {'sandwich', 'bootstrap'}, default 'sandwich'
         'sandwich': robust covariance with a small-sample factor, and Student's t with (number of
         clusters - 1) degrees of freedom. 'bootstrap': percentiles over resampled clusters, widened likewise.
@@ -80,6 +87,8 @@ class BradleyTerry(BaseEstimator):
         Votes that each model was in.
     n_judgments_, n_dropped_, n_clusters_, n_iter_ : int
         Votes used, votes left out by `ties` and `both_bad`, clusters among those used, and Newton steps.
+    n_raters_ : int or None
+        Raters that were taken as clusters.
     counts_ : ndarray of shape (n_models, n_models, 3)
         Votes by pair (upper triangle) and outcome: first won, tie, second won.
     provenance_ : str or None
@@ -98,10 +107,15 @@ class BradleyTerry(BaseEstimator):
 
     Notes
     -----
-    No interval covers what the votes do not show: biased judges, or prompts unlike those judged.
+    No interval covers what the votes do not show: biased judges, or prompts unlike those judged. But votes that were
+    all ties do not show that nobody ever prefers a side: intervals are as wide as one more cluster of decided votes for
+    each model would make them.
 
     References
     ----------
+    .. [1] A. C. Cameron, J. B. Gelbach and D. L. Miller, "Robust inference with multiway clustering", Journal of
+       Business & Economic Statistics 29, 2011.
+
     R. A. Bradley and M. E. Terry, "Rank analysis of incomplete block designs", Biometrika 39, 1952.
     W.-L. Chiang et al., "Chatbot Arena", ICML 2024: the sandwich covariance.
     T. C. Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015:
@@ -128,7 +142,7 @@ class BradleyTerry(BaseEstimator):
         ties: str = "half",
         both_bad: str = "tie",
         alpha: float = 0.01,
-        cluster: str | None = "prompt_id",
+        cluster: str | pd.Series | None = "auto",
         interval: str = "sandwich",
         n_resamples: int = 1000,
         confidence: float = 0.95,
@@ -196,12 +210,18 @@ class BradleyTerry(BaseEstimator):
         self.models_, self.counts_, self.n_judgments_, self.n_clusters_ = models, counts, n, n_clusters
         ratings, n_iter = solve_bradley_terry(wins, alpha=self.alpha, return_n_iter=True)
         self.log_ratings_, self.n_iter_, self.log_resamples_ = ratings, int(n_iter[0]), None
+        # An interval is as wide as the widest of these makes it: covariance, and degrees of freedom.
+        unseen = unseen_covariance(wins, ratings, self.alpha, n_clusters)
+        self.log_covariance_ = sandwich(counts, ratings, self.alpha, votes)
+        self._floors = [(self.log_covariance_ + unseen, n_clusters - 1)]
+        self.n_raters_ = None if votes is None or votes.rater is None else int(votes.rater.max()) + 1
+        if votes is not None and self.n_raters_ is not None:
+            self._floors.append((rater_covariance(counts, ratings, self.alpha, votes), self.n_raters_ - 1))
         if self.interval == "bootstrap":
             rng = np.random.default_rng(self.random_state)
             self.log_resamples_ = bootstrap(counts, ratings, self.alpha, votes, self.n_resamples, rng)
             self.log_covariance_ = np.cov(self.log_resamples_, rowvar=False)
-        else:
-            self.log_covariance_ = sandwich(counts, ratings, self.alpha, votes)
+            self._floors[0] = (unseen, n_clusters - 1)
         self._describe(contrast)
 
     def _describe(self, contrast: Floats) -> None:
@@ -220,15 +240,21 @@ class BradleyTerry(BaseEstimator):
     def _interval(self, contrast: Floats) -> tuple[Floats, Floats, Floats]:
         """Estimate and interval of each row of ``contrast @ log_ratings_``."""
         point = contrast @ self.log_ratings_
-        width = stdtrit(self.n_clusters_ - 1, (1 + self.confidence) / 2)
-        if self.log_resamples_ is not None:
-            # Resamples spread as little as a variance with no small-sample factor (Hesterberg, 2015).
-            width *= np.sqrt(small_sample_factor(self.n_judgments_, self.n_clusters_, len(self.models_)))
-            low, high = np.quantile(self.log_resamples_ @ contrast.T, [ndtr(-width), ndtr(width)], axis=0)
-            return point, low, high
-        variance = np.einsum("ij,jk,ik->i", contrast, self.log_covariance_, contrast)
-        half = width * np.sqrt(np.maximum(variance, 0.0))
-        return point, point - half, point + half
+        half = np.max([t_quantile(df, self.confidence) * spread(contrast, v) for v, df in self._floors], axis=0)
+        if self.log_resamples_ is None:
+            return point, point - half, point + half
+        # Resamples spread as little as a variance with no small-sample factor (Hesterberg, 2015).
+        width = t_quantile(self.n_clusters_ - 1, self.confidence)
+        width *= np.sqrt(small_sample_factor(self.n_judgments_, self.n_clusters_, len(self.models_)))
+        low, high = np.quantile(self.log_resamples_ @ contrast.T, [ndtr(-width), ndtr(width)], axis=0)
+        return point, np.minimum(low, point - half), np.maximum(high, point + half)
+
+    def _shared_covariance(self) -> Floats:
+        """How much more ratings vary between sets of raters than between prompts, for a normal quantile."""
+        if self.n_raters_ is None:
+            return np.zeros_like(self.log_covariance_)
+        few = t_quantile(self.n_raters_ - 1, self.confidence) / t_quantile(np.inf, self.confidence)
+        return excess_covariance(few**2 * self._floors[1][0], self._floors[0][0])
 
     @property
     def points_per_log_odds(self) -> float:
@@ -285,7 +311,15 @@ class BradleyTerry(BaseEstimator):
     def _made_by(self) -> dict[str, Any]:
         told = ("confidence", "alpha", "ties", "both_bad", "cluster", "scale", "base", "center", "anchor")
         made = {"method": f"Bradley-Terry, {self.interval} intervals"} | {name: getattr(self, name) for name in told}
+        made["cluster"] = "groups" if isinstance(self.cluster, pd.Series) else self.cluster
         made |= {"n_judgments": self.n_judgments_, "n_dropped": self.n_dropped_, "n_clusters": self.n_clusters_}
+        if self.n_raters_ is not None:
+            made["n_raters"] = self.n_raters_
+            if self.n_raters_ < FEW_GROUPS:
+                made["note"] = (
+                    f"only {self.n_raters_} raters: how raters differ is itself poorly known, and intervals are wide "
+                    "for it; cluster='prompt_id' is about these raters alone"
+                )
         if self.interval == "bootstrap":
             made |= {"n_resamples": self.n_resamples, "random_state": self.random_state}
         return made | ({"provenance": self.provenance_} if self.provenance_ else {})

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
@@ -71,10 +72,11 @@ def check_separable(wins: NDArray[np.float64], models: NDArray[np.object_], alph
     )
 
 
-def check_enough(n_clusters: int, n_votes: int, n_models: int, cluster: str | None) -> None:
+def check_enough(n_clusters: int, n_votes: int, n_models: int, cluster: str | pd.Series | None) -> None:
     """Raise if there are too few independent units to see how votes scatter."""
     if n_clusters < n_models:
-        units = f"{n_votes} votes" if cluster is None else f"{n_votes} votes on {n_clusters} values of {cluster!r}"
+        column = "groups" if isinstance(cluster, pd.Series) else repr(cluster).replace("auto", "prompt_id")
+        units = f"{n_votes} votes" if cluster is None else f"{n_votes} votes on {n_clusters} values of {column}"
         reject(
             "judgments table",
             f"has {units} for {n_models} models: too few to say how sure the ratings are.",

@@ -135,6 +135,7 @@ def fit_by(
         levels.get_indexer(label[votes.kept]),
         len(levels),
         overall=model.log_ratings_,
+        shared=model._shared_covariance(),
         alpha=model.alpha,
         prior_sd=None if prior_sd is None else prior_sd / model.points_per_log_odds,
     )

@@ -50,9 +50,19 @@ class _Fit:
 
 
 def shrink(
-    votes: Votes, group: NDArray[np.intp], n_groups: int, *, overall: Floats, alpha: float, prior_sd: float | None
+    votes: Votes,
+    group: NDArray[np.intp],
+    n_groups: int,
+    *,
+    overall: Floats,
+    shared: Floats,
+    alpha: float,
+    prior_sd: float | None,
 ) -> Partial:
-    """Fit all groups, averaging over how far they may differ unless `prior_sd` says it."""
+    """Fit all groups, averaging over how far they may differ unless `prior_sd` says it.
+
+    `shared` is the covariance of what shifts the ratings of all groups alike: the taste of a few raters.
+    """
     counts = tally(votes, group, n_groups)
     wins = win_matrix(counts)
     effect = design_effect(votes, group, information(wins, overall), overall)
@@ -68,7 +78,7 @@ def shrink(
     mean = np.einsum("k,kgi->gi", weight, ratings)
     apart = ratings - mean
     covariance = np.einsum("k,kgij->gij", weight, np.array([f.covariance for f in fits]))
-    covariance += np.einsum("k,kgi,kgj->gij", weight, apart, apart)
+    covariance += np.einsum("k,kgi,kgj->gij", weight, apart, apart) + shared
     in_pair = counts.sum(axis=3)
     return Partial(
         ratings=mean,

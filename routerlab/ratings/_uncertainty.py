@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._votes import FIRST, SECOND, TIE, Votes, win_matrix
 from routerlab.schema import check_model
+from routerlab.stats import share_interval
 
 Floats = NDArray[np.float64]
 _CELLS = 4_000_000  # numbers held at once while resampling
@@ -30,11 +32,8 @@ def contrasts(models: NDArray[np.object_], reference: str | None, parameter: str
 
 
 def wilson(rate: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:
-    """Wilson's interval of a proportion."""
-    z = ndtri((1 + confidence) / 2)
-    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return middle - half, middle + half
+    """Wilson's interval of a proportion: `routerlab.stats.share_interval` under its older name."""
+    return share_interval(rate, n, confidence)
 
 
 def raw_win_rates(counts: Floats, confidence: float) -> dict[str, NDArray]:
@@ -44,7 +43,7 @@ def raw_win_rates(counts: Floats, confidence: float) -> dict[str, NDArray]:
     wins, losses = won.sum(axis=1), won.sum(axis=0)
     n = wins + tied + losses
     rate = (wins + tied / 2) / n
-    low, high = wilson(rate, n, confidence)
+    low, high = share_interval(rate, n, confidence)
     columns = {"wins": whole(wins), "ties": whole(tied), "losses": whole(losses), "n": whole(n)}
     return columns | {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
 
@@ -97,14 +96,68 @@ def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None)
     has an interval as wide as that prior allows. Independent votes need `counts` alone; `votes`
     gives the clusters of those that are not.
     """
+    bread = _bread(counts, ratings, alpha)
     m, n = len(ratings), counts.sum()
-    bread = centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(m))
     if votes is None or votes.n_clusters == len(votes.first):
         meat, n_clusters = score_variance(counts, ratings), n
     else:
         scores = cluster_scores(votes, ratings, votes.cluster, votes.n_clusters)
         meat, n_clusters = scores.T @ scores, votes.n_clusters
     return bread @ (small_sample_factor(n, n_clusters, m) * meat + alpha * np.eye(m)) @ bread
+
+
+def rater_covariance(counts: Floats, ratings: Floats, alpha: float, votes: Votes) -> Floats:
+    """Covariance of ratings whose votes may be correlated within a prompt and within a rater.
+
+    Two-way clustering: by prompt, plus by rater, less by both (Cameron, Gelbach and Miller 2011).
+    """
+    bread, m, n = _bread(counts, ratings, alpha), len(ratings), counts.sum()
+    rater = votes.cluster if votes.rater is None else votes.rater
+    both = pd.factorize(votes.cluster * (rater.max() + 1) + rater)[0]
+    total = alpha * np.eye(m)
+    for sign, codes in ((1, votes.cluster), (1, rater), (-1, both)):
+        n_clusters = int(codes.max()) + 1
+        scores = cluster_scores(votes, ratings, codes, n_clusters)
+        total = total + sign * small_sample_factor(n, max(n_clusters, 2), m) * scores.T @ scores
+    return excess_covariance(bread @ total @ bread, np.zeros((m, m)))
+
+
+def unseen_covariance(wins: Floats, ratings: Floats, alpha: float, n_clusters: float) -> Floats:
+    """Return the covariance from votes not seen yet: one more cluster of decided votes for each model.
+
+    Sixty ties and nothing else do not show that nobody ever prefers a side. At most what all votes are worth.
+    """
+    info, m, n = information(wins, ratings), len(ratings), wins.sum()
+    bread = centred_inverse(info + alpha * np.eye(m))
+    return min(m * n / n_clusters**2, 1.0) * bread @ info @ bread
+
+
+def excess_covariance(wide: Floats, narrow: Floats) -> Floats:
+    """Return what `wide` has more than `narrow`, as far as it is a covariance."""
+    values, vectors = np.linalg.eigh(wide - narrow)
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
+def spread(contrast: Floats, covariance: Floats) -> Floats:
+    """Return the standard error of each row of ``contrast @ ratings``."""
+    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", contrast, covariance, contrast), 0.0))
+
+
+def t_quantile(df: float, confidence: float) -> float:
+    """Student's quantile of a two-sided interval."""
+    return float(stdtrit(max(df, 1), (1 + confidence) / 2))
+
+
+def _bread(counts: Floats, ratings: Floats, alpha: float) -> Floats:
+    return centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(len(ratings)))
+
+
+def unseen_votes(n: float, n_clusters: float, n_models: int) -> float:
+    """Part of all votes that may yet have been otherwise: as if each model had one more cluster, of decided votes.
+
+    Sixty ties and nothing else do not show that nobody ever prefers a side. At most all votes.
+    """
+    return float(min(n_models * n / n_clusters**2, 1.0))
 
 
 def small_sample_factor(n: float, n_clusters: float, n_models: int) -> float:

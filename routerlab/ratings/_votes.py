@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.schema import check_judgments, reject, shown
+from routerlab.stats import group_codes
 
 Floats = NDArray[np.float64]
 FIRST, TIE, SECOND = 0, 1, 2
@@ -23,6 +25,7 @@ class Votes:
     second: NDArray[np.intp]
     outcome: NDArray[np.intp]  # FIRST, TIE or SECOND
     cluster: NDArray[np.intp]  # votes of one cluster may be correlated
+    rater: NDArray[np.intp] | None  # and so may those of one rater, where several cast them
     kept: NDArray[np.bool_]  # (n_judgments,), which rows of the table these are
 
     @property
@@ -30,11 +33,12 @@ class Votes:
         return int(self.cluster.max(initial=-1)) + 1
 
 
-def read_votes(judgments: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | None) -> Votes:
+def read_votes(judgments: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | pd.Series | None) -> Votes:
     """Check and encode a judgments table."""
     frame = check_judgments(judgments)
     if not len(frame):
         reject("judgments table", "has no rows.", "Check the split that you selected.")
+    auto = isinstance(cluster, str) and cluster == "auto"
     codes, models = pd.factorize(pd.concat([frame["model_a"], frame["model_b"]], ignore_index=True), sort=True)
     a, b = codes[: len(frame)], codes[len(frame) :]
     winner = frame["winner"].to_numpy(dtype=object)
@@ -54,14 +58,17 @@ def read_votes(judgments: pd.DataFrame, *, ties: str, both_bad: str, cluster: st
         first=np.minimum(a, b)[kept],
         second=np.maximum(a, b)[kept],
         outcome=outcome[kept],
-        cluster=_clusters(frame, cluster, kept),
+        cluster=_clusters(frame, "prompt_id" if auto else cluster, kept),
+        rater=_clusters(frame, "judge", kept) if auto and _several_raters(frame[kept]) else None,
         kept=kept,
     )
 
 
-def _clusters(frame: pd.DataFrame, cluster: str | None, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _clusters(frame: pd.DataFrame, cluster: str | pd.Series | None, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
     if cluster is None:
         return np.arange(int(kept.sum()))
+    if isinstance(cluster, pd.Series):
+        return np.asarray(group_codes(cluster, pd.Index(frame["prompt_id"][kept])), dtype=np.intp)
     if cluster not in frame:
         reject(
             "judgments table",
@@ -72,6 +79,22 @@ def _clusters(frame: pd.DataFrame, cluster: str | None, kept: NDArray[np.bool_])
     if (codes < 0).any():
         reject(f"judgments table, column '{cluster}'", "has empty cells and is to cluster by.", "Fill or drop them.")
     return codes
+
+
+def _several_raters(frame: pd.DataFrame) -> bool:
+    return "judge" in frame and bool(frame["judge"].notna().all()) and len(frame["judge"].unique()) > 1
+
+
+def vote_groups(frame: pd.DataFrame, groups: Any = None) -> NDArray[np.intp]:
+    """Code the group of each vote: a column's name, a Series prompt_id -> group, or an array with one entry a vote.
+
+    None: the rater, where the column ``judge`` names several; else the prompt.
+    """
+    if groups is None:
+        groups = "judge" if _several_raters(frame) else "prompt_id"
+    if isinstance(groups, str):
+        return _clusters(frame, groups, np.ones(len(frame), dtype=bool))
+    return np.asarray(group_codes(groups, pd.Index(frame["prompt_id"])), dtype=np.intp)
 
 
 def tally(votes: Votes, group: NDArray[np.intp] | None = None, n_groups: int = 1) -> Floats:
