@@ -127,6 +127,51 @@ def by_prompt(frame: Any) -> Any:
     return frame
 
 
+def row_labels(X: Any) -> pd.Index:
+    """Return the prompt ids of a frame, and 0, 1, ... for what has none.
+
+    Examples
+    --------
+    >>> row_labels([[1.0], [2.0]]).tolist()
+    [0, 1]
+    """
+    X = by_prompt(X)
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
+
+
+def check_columns(X: Any, names: Any) -> Any:
+    """Bring the columns of a frame into the order of `names`, those seen at fit, or name those that differ.
+
+    An array, a frame numbered 0, 1, ... and a fit without names are taken as they come.
+
+    Examples
+    --------
+    >>> check_columns(pd.DataFrame([[1, 2]], columns=["b", "a"]), ["a", "b"]).columns.tolist()
+    ['a', 'b']
+    """
+    seen = column_names(X)
+    if seen is None or names is None or list(seen) == list(names):
+        return X
+    odd = pd.Index(names, dtype=object).symmetric_difference(pd.Index(seen, dtype=object))
+    if len(odd) or len(set(seen)) < len(seen):
+        wrong = f"column {shown(odd if len(odd) else seen)} was at fit and is not here, or the other way round."
+        reject("'X'", wrong, "Use the embedder that made the training embeddings.")
+    return X[list(names)]
+
+
+def column_names(X: Any) -> NDArray[np.object_] | None:
+    """Return the names of a frame's columns, or None if it has none or they are 0, 1, ...
+
+    Examples
+    --------
+    >>> column_names(pd.DataFrame({"x": [1.0]})).tolist()
+    ['x']
+    """
+    if not isinstance(X, pd.DataFrame) or X.columns.nlevels > 1 or X.columns.equals(pd.RangeIndex(X.shape[1])):
+        return None
+    return X.columns.to_numpy(dtype=object)
+
+
 def _check_labels(labels: pd.Index, axis: str, name: str) -> None:
     if labels.nlevels > 1 and axis == "model":
         reject(f"'{name}'", f"has {labels.nlevels} levels of columns.", "Pass one column for each model.")
