@@ -69,7 +69,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes
         quality, cost = quality[~incomplete], cost[~incomplete]
     for wide_frame, name in ((quality, "quality"), (cost, "cost_usd")):
         wide_frame.index.name, wide_frame.columns.name = "prompt_id", "model"
-        wide_frame.attrs = {**outcomes.attrs, "n_dropped": int(incomplete.sum()) if missing == "drop" else 0}
+        wide_frame.attrs = {**frame.attrs, "n_dropped": int(incomplete.sum()) if missing == "drop" else 0}
         wide_frame.attrs["measure"] = name
     return Outcomes(quality, cost)
 
@@ -312,7 +312,7 @@ def _as_float32(X: Any, name: str) -> NDArray[np.float32]:
         reject(f"'{name}'", f"expected numbers, got {odd}.", remedy)
     try:
         if isinstance(X, pd.DataFrame) and not all(isinstance(kind, np.dtype) for kind in kinds):
-            X = X.to_numpy(dtype=np.float32, na_value=np.nan)
+            X = pd.DataFrame({place: plain(X.iloc[:, place]) for place in range(X.shape[1])}).to_numpy()
         values = np.asarray(X)
         if values.dtype.kind in "mMcSUV" or (values.dtype == object and any(isinstance(v, str) for v in values.flat)):
             reject(f"'{name}'", f"expected numbers, got {shown(values.flat, 2)}.", remedy)
