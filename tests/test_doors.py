@@ -39,8 +39,8 @@ def measured(index=IDS):
     return quality, pd.DataFrame({"small": 0.001, "large": 0.01}, index=quality.index)
 
 
-def vectors(index=IDS):
-    return pd.DataFrame(np.eye(4, dtype=np.float32), index=index, columns=list("wxyz"))
+def vectors(index=IDS, columns="wxyz"):
+    return pd.DataFrame(np.eye(4, dtype=np.float32), index=index, columns=list(columns))
 
 
 def choices(*models):
@@ -287,7 +287,7 @@ REFUSED = {
     "no judgments": (lambda: rl.rate(judgments().iloc[:0]), ["judgments table", "no rows"]),
     "no prompts to embed": (lambda: LsaEmbedder().fit(prompts().iloc[:0]), ["prompts", "none", "split"]),
     "other columns of X": (
-        lambda: rl.KNNRouter(1).fit(vectors(), measured()[0], cost=measured()[1]).predict(vectors().set_axis(list("wxyv"), axis=1)),
+        lambda: rl.KNNRouter(1).fit(vectors(), measured()[0], cost=measured()[1]).predict(vectors(columns="wxyv")),
         ["'X'", "'v', 'z'", "embedder that made"],
     ),
     "texts as X": (lambda: check_embeddings(pd.DataFrame({"x": ["1.0", "2.0"]})), ["'X'", "expected numbers"]),

@@ -54,7 +54,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes
         msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
         raise ValueError(msg)
     frame = check_outcomes(outcomes)
-    rows, columns = pd.unique(frame["prompt_id"]), pd.unique(frame["model"])
+    rows, columns = (pd.Index(frame[key].unique(), dtype=frame[key].dtype) for key in ("prompt_id", "model"))
     wide = frame.pivot(index="prompt_id", columns="model", values=["quality", "cost_usd"])  # noqa: PD010
     quality = wide["quality"].reindex(index=rows, columns=columns).astype(float)
     cost = wide["cost_usd"].reindex(index=rows, columns=columns).astype(float)
