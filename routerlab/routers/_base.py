@@ -208,9 +208,11 @@ class BaseRouter(BaseEstimator):
 
 def rows_like(X: Any, frame: Any, name: str) -> Any:
     """Reorder `frame` to the rows of X (by label where X has labels), or say which labels differ."""
+    labelled = isinstance(X, pd.DataFrame)
     X = by_prompt(X)
+    labelled = labelled or (isinstance(X, pd.DataFrame) and X.index.name == "prompt_id")  # not so a polars frame
     remedy = f"Select the same prompts of both, e.g. {name}.loc[X.index]."
-    labelled = isinstance(X, pd.DataFrame) and isinstance(frame, (pd.DataFrame, pd.Series))
+    labelled = labelled and isinstance(frame, (pd.DataFrame, pd.Series))
     if labelled and is_integer_dtype(X.index) and not is_integer_dtype(frame.index):
         remedy = (
             f"X is numbered, and '{name}' has prompt ids: index prompts by prompt_id before you embed them, "
