@@ -98,6 +98,9 @@ from .embedding import (
 from .embedding import (
     join_embeddings as join_embeddings,
 )
+from .embedding import (
+    load_embedder as load_embedder,
+)
 from .evaluation import (
     NoOperatingPointError as NoOperatingPointError,
 )

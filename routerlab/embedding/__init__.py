@@ -2,6 +2,7 @@
 
 from routerlab.embedding._analogies import analogies
 from routerlab.embedding._intent import IntentEmbedder
+from routerlab.embedding._io import load_embedder
 from routerlab.embedding._lsa import LsaEmbedder
 from routerlab.embedding._models import ModelNotFoundError
 from routerlab.embedding._outcome import OutcomeEmbedder
@@ -23,4 +24,5 @@ __all__ = [
     "analogies",
     "domain_separability",
     "join_embeddings",
+    "load_embedder",
 ]

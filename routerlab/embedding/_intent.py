@@ -13,6 +13,7 @@ from scipy.linalg import solve
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.embedding._io import SavedMixin
 from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._surface import SurfaceFeatures
@@ -31,7 +32,7 @@ from routerlab.schema import (
 _LARGEST = 10_000  # the solver holds the square of this many numbers
 
 
-class IntentEmbedder(TransformerMixin, BaseEstimator):
+class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Learn an embedding in which prompts of one intent lie together, in seconds on a CPU.
 
     A shrunk linear discriminant analysis in its regression form: a ridge regression of the intents'

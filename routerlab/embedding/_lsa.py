@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.embedding._io import SavedMixin
 from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
 from routerlab.schema import reject, unit_rows
 
 
-class LsaEmbedder(TransformerMixin, BaseEstimator):
+class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Embed prompts by latent semantic analysis: TF-IDF of words and of character n-grams, truncated SVD.
 
     It knows only the words of the corpus that it was fitted on, but it needs no model, no torch and no

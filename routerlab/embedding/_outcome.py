@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.embedding._io import SavedMixin
 from routerlab.schema import by_prompt, check_embeddings, check_matrix, id_remedy, reject, row_labels, shown, unit_rows
 
 _LIMIT = 3.0  # standard deviations that lie a quarter turn from the mean
 
 
-class OutcomeEmbedder(TransformerMixin, BaseEstimator):
+class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Add to an embedding what a linear model expects of each LLM's quality.
 
     Neighbours in a sentence embedding are about the same thing; that is not yet equally hard. A ridge

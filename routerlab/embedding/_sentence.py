@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._cache import VectorCache, default_folder, text_key
+from routerlab.embedding._io import SavedMixin
 from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
 from routerlab.embedding._prompts import as_frame, check_texts, reads_text
 from routerlab.embedding._windows import WINDOWS, CutPromptsWarning, windows_of
@@ -24,7 +25,7 @@ from routerlab.schema import unit_rows
 _LONG_WORK = 256  # prompts: about a second on two cores
 
 
-class SentenceEmbedder(TransformerMixin, BaseEstimator):
+class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Embed prompts with a sentence-transformers model; texts seen before come from a cache on disk.
 
     The model is looked for in the hub's cache, then (default model only) in the wheel of the
