@@ -30,6 +30,9 @@ from . import (
     neighbors as neighbors,
 )
 from . import (
+    planning as planning,
+)
+from . import (
     plotting as plotting,
 )
 from . import (
@@ -46,6 +49,9 @@ from . import (
 )
 from . import (
     serving as serving,
+)
+from . import (
+    stats as stats,
 )
 from . import (
     widgets as widgets,
@@ -199,6 +205,12 @@ from .labeling import (
 )
 from .model_selection import (
     split_prompts as split_prompts,
+)
+from .planning import (
+    payback as payback,
+)
+from .planning import (
+    plan_study as plan_study,
 )
 from .plotting import (
     plot_embedding_map as plot_embedding_map,
