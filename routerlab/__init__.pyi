@@ -24,6 +24,9 @@ from . import (
     labeling as labeling,
 )
 from . import (
+    model_selection as model_selection,
+)
+from . import (
     neighbors as neighbors,
 )
 from . import (
@@ -103,6 +106,9 @@ from .embedding import (
 )
 from .embedding import (
     join_embeddings as join_embeddings,
+)
+from .embedding import (
+    load_embedder as load_embedder,
 )
 from .evaluation import (
     NoOperatingPointError as NoOperatingPointError,
@@ -199,6 +205,9 @@ from .labeling import (
 )
 from .labeling import (
     VoteLog as VoteLog,
+)
+from .model_selection import (
+    split_prompts as split_prompts,
 )
 from .planning import (
     payback as payback,

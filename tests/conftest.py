@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+
+class WithoutPyarrow(PathFinder):
+    """Find every package but pyarrow, as on a plain installation; None in sys.modules would break scikit-learn."""
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        return None if fullname == "pyarrow" else super().find_spec(fullname, path, target)
+
+
+if os.environ.get("ROUTERLAB_WITHOUT_PYARROW"):  # before pandas looks for it
+    sys.meta_path[:] = [WithoutPyarrow if finder is PathFinder else finder for finder in sys.meta_path]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

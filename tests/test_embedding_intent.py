@@ -121,6 +121,7 @@ def test_more_prompts_than_it_can_solve_for(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.realdata
+@pytest.mark.filterwarnings("ignore::routerlab.embedding.CutPromptsWarning")
 def test_it_beats_plain_minilm_by_15_points_on_auto_j(published_data):
     """Two of the five folds of benchmarks/embedding.py, everything refitted on the training folds."""
     from routerlab.datasets import fetch_auto_j

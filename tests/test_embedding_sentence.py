@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -24,9 +25,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from routerlab.embedding import ModelNotFoundError, SentenceEmbedder, _models
+from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _models
 from routerlab.embedding._cache import VectorCache, text_key
 from routerlab.embedding._models import find_model, load_encoder, mean_of_layer
+from routerlab.embedding._windows import windows_of
+from routerlab.routers import KNNRouter
 from routerlab.schema import TableError
 
 WIDTH = 8
@@ -299,7 +302,11 @@ def test_clone_pickle_pipeline_and_grid_search(toy):
 def test_provenance_travels(toy):
     prompts = pd.Series(["a"])
     prompts.attrs["provenance"] = "simulated: seed 0"
-    assert toy.transform(prompts).attrs == {"provenance": "simulated: seed 0", "embedder": "toy ffffffffffff"}
+    assert toy.transform(prompts).attrs == {
+        "provenance": "simulated: seed 0",
+        "embedder": "toy ffffffffffff",
+        "n_cut": 0,
+    }
 
 
 # The real model, from the wheel.
@@ -447,3 +454,86 @@ def test_quiet_lazy_and_without_lasting_effects(wheel_folder, tmp_path):
         print("torch" in sys.modules)
     """
     assert run(again, HF_HUB_OFFLINE="1") == "False"
+
+
+# Texts longer than the window.
+
+TEMPLATE = "You are a careful assistant for the ticket desk. " * 40
+TASKS = ["Translate the ticket into French.", "Prove that the square root of two is irrational."]
+
+
+@pytest.fixture
+def behind_a_template():
+    return pd.Series([TEMPLATE + task for task in TASKS] + ["Short."], index=["p1", "p2", "p3"])
+
+
+def test_what_the_window_cuts_is_said_once_and_counted(wheel_folder, behind_a_template, tmp_path):
+    embedder = SentenceEmbedder(cache_dir=tmp_path)
+    for _ in range(2):  # from the cache as well
+        with pytest.warns(
+            CutPromptsWarning, match=r"cut 2 of 3 prompts .* window of 256 tokens.*window='mean'"
+        ) as seen:
+            X = embedder.fit_transform(behind_a_template)
+        assert len(seen) == 1
+        assert X.attrs["n_cut"] == 2
+    assert X.loc["p1"].equals(X.loc["p2"]), "which is why it is said"
+    assert embedder.transform(behind_a_template[["p3"]]).attrs["n_cut"] == 0
+
+
+@pytest.mark.parametrize("window", ["mean", "last"])
+def test_other_windows_tell_prompts_behind_one_template_apart(wheel_folder, behind_a_template, tmp_path, window):
+    first = SentenceEmbedder(cache_dir=tmp_path)
+    with pytest.warns(CutPromptsWarning):
+        cut = first.transform(behind_a_template)
+    embedder = clone(first).set_params(window=window)
+    X = embedder.transform(behind_a_template)
+    assert X.loc["p1"] @ X.loc["p2"] < 0.999
+    assert X.attrs["n_cut"] == 2 and X.attrs["embedder"].endswith(f"window {window}")
+    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(X.loc["p3"], cut.loc["p3"])
+    pd.testing.assert_frame_equal(embedder.transform(behind_a_template), X)
+    with pytest.warns(CutPromptsWarning):
+        pd.testing.assert_frame_equal(first.transform(behind_a_template), cut)  # each window has keys of its own
+
+
+def test_the_mean_is_that_of_windows_that_cover_the_text(wheel_folder):
+    files = find_model(str(wheel_folder))
+    words = [f"word{i}" for i in range(300)]  # two tokens or more each
+    texts = [" ".join(words), "x" * 5000, "卵" * 700, "Short."]
+    windows, limit = windows_of(texts, files, "cpu", "mean")
+    assert limit == 256 and set(windows) == {0, 2}  # the tokenizer reads an endless word as one unknown token
+    encoder = load_encoder(files, "cpu")
+    for row, pieces in windows.items():
+        assert "".join(pieces) == texts[row]
+        lengths = [len(encoder.tokenizer(piece)["input_ids"]) for piece in pieces]
+        assert max(lengths) <= 256 and min(lengths) > 0.7 * max(lengths), lengths
+    assert [piece.split() for piece in windows[0]] and sum((p.split() for p in windows[0]), []) == words
+    ends = windows_of(texts, files, "cpu", "last")[0]
+    assert texts[0].endswith(ends[0][0]) and ends[0][0].split() == words[-len(ends[0][0].split()) :]
+    assert 200 <= len(encoder.tokenizer(ends[0][0])["input_ids"]) <= 256
+    X = SentenceEmbedder(window="mean", cache=False).transform(texts[:1]).to_numpy()[0]
+    parts = SentenceEmbedder(cache=False).transform(windows[0]).to_numpy().mean(axis=0)
+    np.testing.assert_allclose(X, parts / np.linalg.norm(parts), atol=1e-6)
+
+
+def test_a_window_that_does_not_exist_is_refused(toy):
+    with pytest.raises(ValueError, match="'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'"):
+        toy.set_params(window="middle").transform(["a"])
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+@pytest.mark.parametrize("how", ["set_output", "global"])
+def test_scikit_learns_output_container_is_kept(toy, container, how):
+    library = pytest.importorskip(container)
+    texts = pd.Series(["b", "a"], index=["p1", "p2"])
+    expected = clone(toy).transform(texts)
+    with sklearn.config_context(transform_output=container if how == "global" else None):
+        embedder = clone(toy).set_output(transform=container) if how == "set_output" else clone(toy)
+        for X in (embedder.transform(texts), embedder.fit_transform(texts)):
+            assert isinstance(X, library.DataFrame)
+            assert list(X.columns) == list(expected.columns)
+            np.testing.assert_array_equal(X.to_numpy(), expected.to_numpy())
+        quality = pd.DataFrame({"small": [1.0, 0.0], "large": 1.0}, index=texts.index)
+        cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=texts.index)
+        router = KNNRouter(1, willingness_to_pay=0.1).fit(embedder.transform(texts), quality, cost=cost)
+        assert make_pipeline(embedder, router).predict(texts).tolist() == ["small", "large"]

@@ -48,8 +48,8 @@ class World:
         expected_cost = self.price * relative_length[:, None]
         cost = expected_cost * rng.lognormal(-(COST_SPREAD**2) / 2, COST_SPREAD, expected_cost.shape)
 
-        ids = pd.Index([f"p{i}" for i in range(n_prompts)], name="prompt_id")
-        columns = pd.Index(self.models, name="model")
+        ids = pd.Index([f"p{i}" for i in range(n_prompts)], dtype=object, name="prompt_id")
+        columns = pd.Index(self.models, dtype=object, name="model")
         intents = np.array([f"intent-{t}" for t in range(n_intents)], dtype=object)
         prompts = {
             "prompt": [f"simulated prompt {i} of intent-{t}" for i, t in enumerate(intent.tolist())],

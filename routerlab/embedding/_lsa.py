@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.embedding._io import SavedMixin
 from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
 from routerlab.schema import reject, unit_rows
 
 
-class LsaEmbedder(TransformerMixin, BaseEstimator):
+class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Embed prompts by latent semantic analysis: TF-IDF of words and of character n-grams, truncated SVD.
 
     It knows only the words of the corpus that it was fitted on, but it needs no model, no torch and no
@@ -87,7 +89,7 @@ class LsaEmbedder(TransformerMixin, BaseEstimator):
         from sklearn.decomposition import TruncatedSVD
 
         for name in ("n_components", "min_df", "max_chars"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
+            if not isinstance(value := getattr(self, name), Integral) or value < 1:
                 msg = f"The {name!r} parameter of LsaEmbedder must be an int of at least 1. Got {value!r} instead."
                 raise ValueError(msg)
         texts = check_texts(X)

@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_embeddings, check_prompts, provenance_of, reject, shown, unit_rows
+from routerlab.schema import (
+    as_pandas,
+    by_prompt,
+    check_embeddings,
+    check_prompts,
+    id_remedy,
+    not_text,
+    provenance_of,
+    reject,
+    shown,
+    text_remedy,
+    unit_rows,
+)
 
 
 def check_texts(X: Any) -> pd.Series:
@@ -33,13 +45,10 @@ def check_texts(X: Any) -> pd.Series:
     texts = _series(X)
     if not len(texts):
         reject("prompts", "got none.", "Pass at least one; check the split that you selected.")
-    bad = ~texts.map(lambda text: isinstance(text, str) and bool(text.strip())).to_numpy(dtype=bool)
+    bad = not_text(texts)
     if bad.any():
-        reject(
-            "prompts",
-            f"empty or not text for {shown(texts.index[bad])} (got {shown(texts[bad])}).",
-            "Drop those rows, or convert them with .astype(str).",
-        )
+        wrong = f"empty or not text for {shown(texts.index[bad])} (got {shown(texts[bad])})."
+        reject("prompts", wrong, text_remedy(texts[bad]))
     broken = texts.map(_is_broken).to_numpy(dtype=bool)
     if broken.any():
         reject(
@@ -52,6 +61,7 @@ def check_texts(X: Any) -> pd.Series:
 
 
 def _series(X: Any) -> pd.Series:
+    X = as_pandas(X)
     if isinstance(X, pd.DataFrame):
         if "prompt" in X:
             frame = check_prompts(X) if "prompt_id" in X else X
@@ -166,6 +176,7 @@ def join_embeddings(*frames: pd.DataFrame, weights: Sequence[float] | None = Non
     weights = [1.0] * len(frames) if weights is None else list(weights)
     if not frames or len(weights) != len(frames) or not all(np.isfinite(w) and w > 0 for w in weights):
         reject("'weights'", f"got {weights} for {len(frames)} frames.", "Pass one number above 0 for each frame.")
+    frames = tuple(by_prompt(frame) for frame in frames)
     first = frames[0]
     for other in frames[1:]:
         odd = first.index.symmetric_difference(other.index)
@@ -173,7 +184,7 @@ def join_embeddings(*frames: pd.DataFrame, weights: Sequence[float] | None = Non
             reject(
                 "embeddings to join",
                 f"their prompt ids differ or appear twice: {shown(odd)}.",
-                "Embed the same prompts with each embedder.",
+                id_remedy(first.index, other.index, ("one", "another"), "Embed the same prompts with each embedder."),
             )
     names = pd.Index([name for frame in frames for name in frame.columns])
     if not names.is_unique:

@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from routerlab.schema import check_embeddings, provenance_of, reject, unit_rows
+from routerlab.schema import check_embeddings, provenance_of, reject, row_labels, unit_rows
 from routerlab.stats import Codes, check_confidence, few_groups_note, group_codes, group_sums
 
 Floats = NDArray[np.float64]
@@ -193,7 +193,7 @@ def domain_separability(
     null_low, null_high = np.quantile(auc[1:], [tail, 1 - tail])
     low, high, by_groups = _interval((place[is_ours], place[~is_ours]), units, auc, confidence)
     p_value = float(np.mean(auc >= auc[0] - 1e-12))
-    index = X_ours.index if isinstance(X_ours, pd.DataFrame) else pd.RangeIndex(len(ours), name="prompt_id")
+    index = row_labels(X_ours)
     return Separability(
         auc=float(auc[0]),
         low=low,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.embedding._io import SavedMixin
 from routerlab.embedding._prompts import as_frame, check_texts, reads_text
 from routerlab.schema import unit_rows
 
@@ -80,7 +81,7 @@ FEATURES: dict[str, Callable[[str], float]] = {
 }  # fmt: skip
 
 
-class SurfaceFeatures(TransformerMixin, BaseEstimator):
+class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
     """Describe prompts by their surface: length, digits, code, questions, options, scripts.
 
     Two prompts may be about the same thing and still differ in how hard they are: a sentence

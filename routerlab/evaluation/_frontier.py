@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.optimize import isotonic_regression
 
 from routerlab.decision import Sweep
-from routerlab.evaluation._scoring import Scored, align, last_of_equal, running
+from routerlab.evaluation._scoring import Scored, align, check_choices, last_of_equal, running
 from routerlab.schema import provenance_of, reject
 from routerlab.stats import (
     bounded_ends,
@@ -74,8 +74,8 @@ def frontier(
     [[0.0055, 1.0], [0.001, 0.5]]
     """
     check_confidence(confidence)
-    if isinstance(sweep, pd.Series):
-        sweep = _constant_sweep(sweep)
+    if not isinstance(sweep, Sweep):
+        sweep = _constant_sweep(check_choices(sweep))
     scored = align(sweep.index, sweep.models, quality, cost)
     order = scored.models.get_indexer(sweep.models)
     in_order = np.array_equal(order, np.arange(len(scored.models)))

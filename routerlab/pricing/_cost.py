@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from routerlab.pricing._price_list import ListPrice, list_price, price_list_info
 from routerlab.pricing._usage import Usage
-from routerlab.schema import check_outcomes, check_responses, reject, shown
+from routerlab.schema import as_pandas, check_outcomes, check_responses, reject, shown
 
 # What a user may say about a model: (input, output) or (input, output, cached input) in USD per 1M tokens, 0 for
 # nothing at all, or the name that the list knows it by.
@@ -309,6 +309,7 @@ def own_prices(prices: Prices | None) -> dict[str, OwnPrice]:
     """Check the user's prices and return them as one mapping."""
     if prices is None:
         return {}
+    prices = as_pandas(prices)
     if isinstance(prices, pd.DataFrame):
         frame = prices.set_index("model") if "model" in prices else prices
         absent = [c for c in PRICE_COLUMNS if c not in frame]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
-from routerlab.schema import unit_rows
+from routerlab.schema import row_labels, unit_rows
 
 N_FOLDS = 5  # of the cross-validation that chooses a number of neighbours
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -39,7 +39,7 @@ class NeighborRouter(BaseRouter):
 
     def _keep_rows(self, X: Any, values: NDArray[np.float32]) -> None:
         self.embeddings_ = unit_rows(values)
-        self.index_ = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values), name="prompt_id")
+        self.index_ = row_labels(X)
 
     @property
     def _k(self) -> int:
@@ -88,7 +88,16 @@ class NeighborRouter(BaseRouter):
 def average(
     weight: NDArray[np.float64], neighbor: NDArray[np.intp], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weighted mean of the neighbours' rows of `target`, of shape (n_queries, n_models)."""
+    """Weighted mean of the neighbours' rows of `target`, of shape (n_queries, n_models).
+
+    Empty cells do not count; without any other, the mean of the column stands in.
+    """
+    known = ~np.isnan(target)
+    if not known.all():
+        share = average(weight, neighbor, known.astype(float))
+        total = average(weight, neighbor, np.where(known, target, 0.0))
+        mean = np.nansum(target, axis=0) / np.maximum(known.sum(axis=0), 1)
+        return np.where(share > 1e-12, total / np.maximum(share, 1e-12), mean)
     result = np.empty((len(neighbor), target.shape[1]))
     step = max(1, 2**21 // (neighbor.shape[1] * target.shape[1]))
     for start in range(0, len(neighbor), step):
@@ -130,6 +139,12 @@ class KNNRouter(NeighborRouter):
     cv_error_ : Series n_neighbors -> mean squared error, or None
         What 'auto' chose by; None where a number was given, or prompts are too few to choose.
 
+    Notes
+    -----
+    Missing means missing: where a model has no value for some neighbours, the others count, and where it has none at
+    all, its estimate is its mean over the training prompts. A model with few judgments can so be routed to; its
+    estimates rest on few values, so ask more of its operating point (``assurance=``).
+
     References
     ----------
     Hu et al. (2024), RouterBench: A Benchmark for Multi-LLM Routing Systems, arXiv:2403.12031.
@@ -169,7 +184,8 @@ class KNNRouter(NeighborRouter):
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
         quality, cost : DataFrame of shape (n_prompts, n_models)
-            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`.
+            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`. Cells may be
+            empty (``missing='keep'``). `cost` may be a Series of one price per model.
 
         Returns
         -------
@@ -180,7 +196,7 @@ class KNNRouter(NeighborRouter):
             msg = f"'cost_estimate' must be 'neighbors' or 'mean'. Got {self.cost_estimate!r} instead."
             raise ValueError(msg)
         values = self._start_fit(X, quality, cost)
-        quality, cost = training_outcomes(X, quality, cost)
+        quality, cost = training_outcomes(X, quality, cost, missing=True)
         self.quality_ = quality.to_numpy(dtype=float)
         self.cv_error_: pd.Series | None = None
         if self.n_neighbors == "auto":
@@ -192,7 +208,7 @@ class KNNRouter(NeighborRouter):
         self.models_ = quality.columns
         self.cost_ = cost.to_numpy(dtype=float)
         if self.cost_estimate == "mean":
-            self.cost_ = self.cost_.mean(axis=0)
+            self.cost_ = np.nanmean(self.cost_, axis=0)
         self._check_fallback()
         return self
 
@@ -208,16 +224,18 @@ class KNNRouter(NeighborRouter):
         most = min(500, n_prompts - int(np.bincount(fold).max()))
         tried = np.unique(np.geomspace(min(5, most), most, 10).round().astype(int))
         # Choices depend on differences between models: what all models find hard is no matter.
-        lead = self.quality_ - (self.quality_.mean(axis=1, keepdims=True) if self.quality_.shape[1] > 1 else 0)
+        n_known = np.isfinite(self.quality_).sum(axis=1, keepdims=True)
+        mean = np.nansum(self.quality_, axis=1, keepdims=True) / np.maximum(n_known, 1)
+        lead = self.quality_ - np.where(n_known > 1, mean, 0.0)
         squares = np.zeros(len(tried))
         for part in range(N_FOLDS):
             test = fold == part
             similarity, neighbor = nearest(self.embeddings_[test], self.embeddings_[~test], most)
             for place, k in enumerate(tried):
                 guess = average(self._weigh(similarity[:, :k]), neighbor[:, :k], lead[~test])
-                squares[place] += ((guess - lead[test]) ** 2).sum()
+                squares[place] += np.nansum((guess - lead[test]) ** 2)
         self.n_neighbors_ = int(tried[squares.argmin()])
-        self.cv_error_ = pd.Series(squares / lead.size, index=pd.Index(tried, name="n_neighbors"), name="error")
+        self.cv_error_ = pd.Series(squares / n_known.sum(), index=pd.Index(tried, name="n_neighbors"), name="error")
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - scikit-learn's name
         """Parameters, and the number of neighbours that 'auto' chose."""
