@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from routerlab.schema import reject
 
@@ -45,9 +46,9 @@ class Settings:
                 reject(f"'{name}'", f"got {value!r}, expected a finite number of at least {low:g}.", f"E.g. {example}.")
         for name, example in (("concurrency", "8"), ("max_attempts", "6")):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 reject(f"'{name}'", f"got {value!r}, expected a whole number of at least 1.", f"E.g. {example}.")
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)

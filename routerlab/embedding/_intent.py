@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,17 @@ from sklearn.utils.validation import check_is_fitted
 from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._surface import SurfaceFeatures
-from routerlab.schema import check_embeddings, reject, shown, unit_rows
+from routerlab.schema import (
+    as_pandas,
+    by_prompt,
+    check_embeddings,
+    id_remedy,
+    plain,
+    reject,
+    row_labels,
+    shown,
+    unit_rows,
+)
 
 _LARGEST = 10_000  # the solver holds the square of this many numbers
 
@@ -168,7 +179,7 @@ class IntentEmbedder(TransformerMixin, BaseEstimator):
         if self.reads_ == "embeddings":
             values = check_embeddings(X, n_features=None if fit else self.n_features_in_)
             self.n_features_in_ = values.shape[1]
-            index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values), name="prompt_id")
+            index = row_labels(X)
             return {"semantic": sp.csr_array(values)}, index
         texts = check_texts(X)
         parts = {
@@ -202,8 +213,12 @@ class IntentEmbedder(TransformerMixin, BaseEstimator):
         weights = self._weights().values()
         for name, good, wanted in (
             ("shrinkage", 0 < self.shrinkage < 1, "above 0 and below 1"),
-            ("opening_chars", isinstance(self.opening_chars, int) and self.opening_chars > 0, "an int of at least 1"),
-            ("max_chars", isinstance(self.max_chars, int) and self.max_chars > 1, "an int of at least 2"),
+            (
+                "opening_chars",
+                isinstance(self.opening_chars, Integral) and self.opening_chars > 0,
+                "an int of at least 1",
+            ),
+            ("max_chars", isinstance(self.max_chars, Integral) and self.max_chars > 1, "an int of at least 2"),
             ("semantic_weight", min(weights) >= 0 and max(weights) > 0, "at least 0, like the others, and one above 0"),
         ):
             if not good:
@@ -227,6 +242,7 @@ class IntentEmbedder(TransformerMixin, BaseEstimator):
 
 def _is_numeric(X: Any) -> bool:
     """Tell embeddings from texts."""
+    X = by_prompt(X)
     if isinstance(X, pd.DataFrame):
         return X.shape[1] > 0 and all(pd.api.types.is_numeric_dtype(kind) for kind in X.dtypes)
     return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu"
@@ -236,15 +252,18 @@ def _check_intents(y: Any, index: pd.Index) -> NDArray[Any]:
     """Return the intents of the prompts in `index`, joined on it if `y` is a Series."""
     if y is None:
         reject("intents", "are missing, and IntentEmbedder learns from them.", "Pass y: prompts['intent'].")
-    labels = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y).ravel(), dtype=object)
-    joined = isinstance(y, pd.Series) and not labels.index.equals(index)
+    named = isinstance(y, pd.Series)  # a series of another library has no prompt ids
+    y = as_pandas(y)
+    labels = plain(y) if isinstance(y, pd.Series) else pd.Series(np.asarray(y).ravel(), dtype=object)
+    joined = named and not labels.index.equals(index)
     if joined:
         odd = index.symmetric_difference(labels.index)
+        remedy = "Select the same rows of both, e.g. intents.loc[prompts.index]."
         if len(odd) or not (index.is_unique and labels.index.is_unique):
             reject(
                 "prompts and intents",
                 f"their prompt ids differ or appear twice: {shown(odd)}.",
-                "Select the same rows of both, e.g. intents.loc[prompts.index].",
+                id_remedy(index, labels.index, ("prompts", "intents"), remedy),
             )
         labels = labels.loc[index]
     if len(labels) != len(index):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class LsaEmbedder(TransformerMixin, BaseEstimator):
         from sklearn.decomposition import TruncatedSVD
 
         for name in ("n_components", "min_df", "max_chars"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
+            if not isinstance(value := getattr(self, name), Integral) or value < 1:
                 msg = f"The {name!r} parameter of LsaEmbedder must be an int of at least 1. Got {value!r} instead."
                 raise ValueError(msg)
         texts = check_texts(X)

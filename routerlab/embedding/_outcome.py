@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.schema import check_embeddings, check_matrix, reject, shown, unit_rows
+from routerlab.schema import by_prompt, check_embeddings, check_matrix, id_remedy, reject, row_labels, shown, unit_rows
 
 _LIMIT = 3.0  # standard deviations that lie a quarter turn from the mean
 
@@ -79,6 +79,7 @@ class OutcomeEmbedder(TransformerMixin, BaseEstimator):
         if not 0 < self.weight < np.inf:
             msg = f"The 'weight' parameter of OutcomeEmbedder must be above 0. Got {self.weight!r} instead."
             raise ValueError(msg)
+        X = by_prompt(X)
         values = unit_rows(check_embeddings(X))
         quality = _aligned(X, check_matrix(y, "quality", 0.0, 1.0))
         quality = quality.loc[:, quality.max() > quality.min()]
@@ -105,13 +106,13 @@ class OutcomeEmbedder(TransformerMixin, BaseEstimator):
             float32, rows of unit length, the index of `X`.
         """
         check_is_fitted(self)
+        X = by_prompt(X)
         values = unit_rows(check_embeddings(X, n_features=self.n_features_in_))
         spread = np.clip((self._expected(values) - self.mean_) / self.scale_, -_LIMIT, _LIMIT)
         angles = spread * (np.pi / 2 / _LIMIT)
         length = self.weight / np.sqrt(len(self.models_))
         rows = unit_rows(np.hstack([values, length * np.cos(angles), length * np.sin(angles)]))
-        index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(rows), name="prompt_id")
-        frame = pd.DataFrame(rows, index=index, columns=self.get_feature_names_out(getattr(X, "columns", None)))
+        frame = pd.DataFrame(rows, index=row_labels(X), columns=self.get_feature_names_out(getattr(X, "columns", None)))
         frame.attrs = {**getattr(X, "attrs", {}), "embedder": f"OutcomeEmbedder of {_made_by(X)}"}
         return frame
 
@@ -144,7 +145,7 @@ def _aligned(X: Any, quality: pd.DataFrame) -> pd.DataFrame:
         reject(
             "'X' and 'quality'",
             f"their prompt ids differ or appear twice: {shown(odd)}.",
-            "Select the same rows of both, e.g. quality.loc[X.index].",
+            id_remedy(X.index, quality.index, ("X", "quality"), "Select the same rows of both: quality.loc[X.index]."),
         )
     return quality.loc[X.index]
 

@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_embeddings, check_prompts, provenance_of, reject, shown, unit_rows
+from routerlab.schema import (
+    as_pandas,
+    check_embeddings,
+    check_prompts,
+    id_remedy,
+    not_text,
+    provenance_of,
+    reject,
+    shown,
+    text_remedy,
+    unit_rows,
+)
 
 
 def check_texts(X: Any) -> pd.Series:
@@ -33,13 +44,10 @@ def check_texts(X: Any) -> pd.Series:
     texts = _series(X)
     if not len(texts):
         reject("prompts", "got none.", "Pass at least one; check the split that you selected.")
-    bad = ~texts.map(lambda text: isinstance(text, str) and bool(text.strip())).to_numpy(dtype=bool)
+    bad = not_text(texts)
     if bad.any():
-        reject(
-            "prompts",
-            f"empty or not text for {shown(texts.index[bad])} (got {shown(texts[bad])}).",
-            "Drop those rows, or convert them with .astype(str).",
-        )
+        wrong = f"empty or not text for {shown(texts.index[bad])} (got {shown(texts[bad])})."
+        reject("prompts", wrong, text_remedy(texts[bad]))
     broken = texts.map(_is_broken).to_numpy(dtype=bool)
     if broken.any():
         reject(
@@ -52,6 +60,7 @@ def check_texts(X: Any) -> pd.Series:
 
 
 def _series(X: Any) -> pd.Series:
+    X = as_pandas(X)
     if isinstance(X, pd.DataFrame):
         if "prompt" in X:
             frame = check_prompts(X) if "prompt_id" in X else X
@@ -173,7 +182,7 @@ def join_embeddings(*frames: pd.DataFrame, weights: Sequence[float] | None = Non
             reject(
                 "embeddings to join",
                 f"their prompt ids differ or appear twice: {shown(odd)}.",
-                "Embed the same prompts with each embedder.",
+                id_remedy(first.index, other.index, ("one", "another"), "Embed the same prompts with each embedder."),
             )
     names = pd.Index([name for frame in frames for name in frame.columns])
     if not names.is_unique:

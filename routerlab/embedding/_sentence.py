@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         return folder / f"{name}-{files.fingerprint[:16]}{layer}.sqlite"
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+        if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             msg = (
                 f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."
             )

@@ -13,7 +13,7 @@ from scipy.linalg import solve
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from routerlab.schema import check_embeddings, provenance_of, reject, unit_rows
+from routerlab.schema import check_embeddings, provenance_of, reject, row_labels, unit_rows
 
 Floats = NDArray[np.float64]
 
@@ -163,7 +163,7 @@ def domain_separability(
     tail = (1 - confidence) / 2
     null_low, null_high = np.quantile(auc[1:], [tail, 1 - tail])
     low, high = _interval(place[is_ours], place[~is_ours], auc[0], confidence)
-    index = X_ours.index if isinstance(X_ours, pd.DataFrame) else pd.RangeIndex(len(ours), name="prompt_id")
+    index = row_labels(X_ours)
     return Separability(
         auc=float(auc[0]),
         low=low,

@@ -134,9 +134,8 @@ def predictability(
     [[0.5, 1.0, 1.0]]
     """
     check_confidence(confidence)
+    estimated, quality = check_matrix(estimated, "estimated", -np.inf), check_matrix(quality, "quality", 0.0, 1.0)
     check_model(baseline, quality.columns, "baseline")
-    check_matrix(estimated, "estimated", -np.inf)
-    check_matrix(quality, "quality", 0.0, 1.0)
     for a, b, axis in ((estimated.index, quality.index, "prompt_id"), (estimated.columns, quality.columns, "model")):
         if len(odd := a.symmetric_difference(b)):
             reject(

@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 from routerlab.decision import Sweep
 from routerlab.evaluation._scoring import (
     align,
+    check_choices,
     check_confidence,
     half_width,
     last_of_equal,
@@ -66,8 +67,8 @@ def frontier(
     [[0.0055, 1.0], [0.001, 0.5]]
     """
     check_confidence(confidence)
-    if isinstance(sweep, pd.Series):
-        sweep = _constant_sweep(sweep)
+    if not isinstance(sweep, Sweep):
+        sweep = _constant_sweep(check_choices(sweep))
     scored = align(sweep.index, sweep.models, quality, cost)
     order = scored.models.get_indexer(sweep.models)
     in_order = np.array_equal(order, np.arange(len(scored.models)))

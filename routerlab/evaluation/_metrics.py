@@ -121,7 +121,7 @@ def call_curve(
     >>> call_curve(pd.Series([0.9, 0.1]), quality, strong="strong", weak="weak")["pgr"].tolist()
     [0.0, 1.0, 1.0]
     """
-    check_matrix(quality, "quality")
+    quality = check_matrix(quality, "quality")
     check_model(strong, quality.columns, "strong")
     check_model(weak, quality.columns, "weak")
     odd = score.index.symmetric_difference(quality.index)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.pipeline import Pipeline
 
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation._scoring import align, check_confidence, last_of_equal, running
@@ -133,17 +134,18 @@ def set_operating_point(
 
     Parameters
     ----------
-    router : fitted router
+    router : fitted router, or fitted Pipeline that ends in one
         Left as it is.
     X : DataFrame of shape (n_prompts, n_features)
-        Embeddings of tuning prompts, unseen by ``fit``.
+        Embeddings of tuning prompts, unseen by ``fit``; or what the pipeline's first step takes.
     quality, cost, baseline, max_quality_loss, assurance
         See `choose_operating_point`.
 
     Returns
     -------
     router
-        A copy with ``willingness_to_pay`` set, and the choice recorded in ``operating_point_``.
+        A copy with ``willingness_to_pay`` set, and the choice recorded in ``operating_point_``. Of a pipeline, a
+        pipeline whose last step is that copy.
 
     Examples
     --------
@@ -156,9 +158,14 @@ def set_operating_point(
     >>> router.predict(X).tolist(), router.operating_point_.quality_difference
     (['small', 'large'], 0.0)
     """
-    point = choose_operating_point(
-        router.sweep(X), quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, assurance=assurance
-    )
+    asked: dict[str, Any] = {"baseline": baseline, "max_quality_loss": max_quality_loss, "assurance": assurance}
+    if isinstance(router, Pipeline):
+        rows = router[:-1].transform(X)
+        if not isinstance(rows, pd.DataFrame) and isinstance(X, (pd.DataFrame, pd.Series)):
+            rows = pd.DataFrame(rows, index=X.index)  # a step may have dropped the prompt ids
+        last = set_operating_point(router[-1], rows, quality, cost, **asked)
+        return Pipeline([*router.steps[:-1], (router.steps[-1][0], last)])
+    point = choose_operating_point(router.sweep(X), quality, cost, **asked)
     chosen = copy(router).set_params(willingness_to_pay=point.willingness_to_pay)
     chosen.operating_point_ = point
     return chosen

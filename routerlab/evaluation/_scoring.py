@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from routerlab.decision import Sweep
-from routerlab.schema import Outcomes, check_aligned, reject, shown
+from routerlab.schema import Outcomes, check_aligned, id_remedy, kind_of, plain, reject, shown
 
 
 class Scored(NamedTuple):
@@ -50,17 +50,18 @@ def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.Dat
             "choices", f"prompt_id {shown(index[index.duplicated()])} appears twice.", "Choose once for each prompt."
         )
     odd = index.symmetric_difference(quality.index)
+    same_kind = id_remedy(index, quality.index, ("the choices", "the outcomes"), "")
     if len(odd) == len(index) + len(quality.index):
         reject(
             "choices and outcomes",
             f"no prompt is in both: choices have {shown(index, 3)}, outcomes have {shown(quality.index, 3)}.",
-            "Evaluate on the outcomes of the same split.",
+            same_kind or "Evaluate on the outcomes of the same split.",
         )
     if len(odd):
         reject(
             "choices and outcomes",
             f"prompt_id {shown(odd)} is in one and not in the other.",
-            "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index].",
+            same_kind or "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index].",
         )
     absent = models.difference(quality.columns)
     if len(absent):
@@ -70,6 +71,27 @@ def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.Dat
     if not quality.index.equals(index):
         quality, cost = Outcomes(quality.loc[index], cost.loc[index])
     return Scored(quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), quality.columns)
+
+
+def check_choices(choices: Any) -> pd.Series:
+    """Insist on a model for every prompt.
+
+    Examples
+    --------
+    >>> check_choices(pd.Series({"p1": "a", "p2": None}))
+    Traceback (most recent call last):
+    routerlab.schema._errors.TableError: choices: no model is chosen for prompt_id 'p2'. Choose one ...
+    """
+    if not isinstance(choices, pd.Series):
+        reject("choices", f"expected a Series prompt_id -> model, got {kind_of(choices)}.", "Use router.predict(X).")
+    empty = choices.isna().to_numpy()
+    if empty.any():
+        reject(
+            "choices",
+            f"no model is chosen for prompt_id {shown(choices.index[empty])}.",
+            "Choose one for each prompt, e.g. choices.fillna(baseline).",
+        )
+    return plain(choices)
 
 
 def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
@@ -93,10 +115,7 @@ def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
     >>> score_choices(pd.Series({"p1": "b", "p2": "a"}), quality, quality / 100)["quality"].tolist()
     [1.0, 1.0]
     """
-    if not isinstance(choices, pd.Series):
-        reject(
-            "choices", f"expected a Series prompt_id -> model, got {type(choices).__name__}.", "Use router.predict(X)."
-        )
+    choices = check_choices(choices)
     scored = align(choices.index, pd.Index(choices.unique()), quality, cost)
     column = scored.models.get_indexer(choices)
     row = np.arange(len(choices))

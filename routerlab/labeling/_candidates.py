@@ -165,7 +165,7 @@ def _text_or_missing(table: pd.DataFrame) -> None:
         reject(
             "responses table, column 'response'",
             f"is not text for {shown(table.loc[bad, 'prompt_id'])} (got {shown(table.loc[bad, 'response'])}).",
-            "Convert it with .astype(str), or empty those cells.",
+            "Join the text of its parts, or empty those cells.",
         )
 
 
@@ -176,7 +176,7 @@ def _plain(value: Any) -> Any:
         reject(
             "responses table, column 'prompt_id'",
             f"got {value!r} of type {type(value).__name__}, expected text or whole numbers.",
-            "Convert it with .astype(str).",
+            "Convert it with .map(str).",
         )
     return value
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.pricing._price_list import list_cost, price_list_info
-from routerlab.schema import check_responses, reject, shown
+from routerlab.schema import as_pandas, check_responses, reject, shown
 
 # What a user may say about a model: (input, output) in USD per 1M tokens, or the name that the list knows it by.
 Prices: TypeAlias = Mapping[str, "tuple[float, float] | str"] | pd.DataFrame
@@ -202,6 +202,7 @@ def own_prices(prices: Prices | None) -> dict[str, tuple[float, float] | str]:
     """Check the user's prices and return them as one mapping."""
     if prices is None:
         return {}
+    prices = as_pandas(prices)
     if isinstance(prices, pd.DataFrame):
         frame = prices.set_index("model") if "model" in prices else prices
         absent = [c for c in PRICE_COLUMNS if c not in frame]

@@ -12,7 +12,7 @@ from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._shrinkage import Partial, shrink
 from routerlab.ratings._uncertainty import contrasts
 from routerlab.ratings._votes import read_votes
-from routerlab.schema import check_judgments, reject, shown
+from routerlab.schema import check_judgments, id_remedy, plain, reject, shown
 
 _COLUMNS = ("model", "rating", "ci_low", "ci_high", "n", "win_rate", "win_rate_low", "win_rate_high")
 
@@ -144,6 +144,7 @@ def fit_by(
 def _labels(frame: pd.DataFrame, by: pd.Series | str) -> tuple[pd.Series, str]:
     """Intent of each judgment (empty: to leave out), and what it is called."""
     if isinstance(by, pd.Series):
+        by = plain(by)
         if not by.index.is_unique:
             reject(
                 "'by'",
@@ -156,7 +157,12 @@ def _labels(frame: pd.DataFrame, by: pd.Series | str) -> tuple[pd.Series, str]:
                 "'by' and judgments table, column 'prompt_id'",
                 f"no overlap: 'by' is indexed by {shown(by.index, 3)}, judgments are on "
                 f"{shown(frame['prompt_id'].unique(), 3)}.",
-                "Index 'by' by prompt_id, e.g. prompts['intent'].loc[train].",
+                id_remedy(
+                    by.index,
+                    pd.Index(frame["prompt_id"].unique()),
+                    ("'by'", "the judgments"),
+                    "Index 'by' by prompt_id, e.g. prompts['intent'].loc[train].",
+                ),
             )
     elif isinstance(by, str):
         if by not in frame:

@@ -16,12 +16,17 @@ from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_array
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
+    by_prompt,
     check_aligned,
+    check_columns,
     check_embeddings,
     check_matrix,
     check_model,
+    column_names,
+    id_remedy,
     provenance_of,
     reject,
+    row_labels,
     shown,
 )
 
@@ -47,8 +52,10 @@ class BaseRouter(BaseEstimator):
 
     def _checked(self, X: Any) -> tuple[NDArray[np.float32], pd.Index]:
         check_is_fitted(self, "models_")
-        index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
-        return check_embeddings(X, n_features=self.n_features_in_), index
+        X = by_prompt(X)
+        if not (isinstance(X, pd.DataFrame) and X.shape[1] != self.n_features_in_):  # the width says more than names
+            X = check_columns(X, getattr(self, "feature_names_in_", None))
+        return check_embeddings(X, n_features=self.n_features_in_), row_labels(X)
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         values, index = self._checked(X)
@@ -161,16 +168,16 @@ class BaseRouter(BaseEstimator):
     def score(self, X: Any, quality: pd.DataFrame) -> float:
         """Negative mean squared error of the predicted quality, so that larger is better.
 
-        It does not depend on willingness to pay, which makes it the score to choose
-        hyperparameters by (e.g. in ``GridSearchCV``).
+        Empty cells of `quality` are left out. It does not depend on willingness to pay, which makes it the score to
+        choose hyperparameters by (e.g. in ``GridSearchCV``).
         """
         predicted = self.predict_quality(X)
-        check_matrix(quality, "quality", 0.0, 1.0)
+        quality = check_matrix(quality, "quality", 0.0, 1.0, missing=True)
         missing = self.models_.difference(quality.columns)
         if len(missing) or len(quality) != len(predicted):
             reject("'quality'", f"has shape {quality.shape}, expected {predicted.shape}.", "Pass the rows of X.")
         error = predicted.to_numpy() - quality[self.models_].to_numpy()
-        return -float(np.mean(error**2))
+        return -float(np.nanmean(error**2))
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted router to one ``.npz`` file, without pickle. See `load_router`."""
@@ -190,12 +197,18 @@ class BaseRouter(BaseEstimator):
         check_wtp(self.willingness_to_pay)
         values = check_embeddings(X)
         self.n_features_in_ = values.shape[1]
+        names = column_names(by_prompt(X))
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         self.provenance_ = provenance_of(X, *frames)
         return values
 
 
 def rows_like(X: Any, frame: Any, name: str) -> Any:
     """Reorder `frame` to the rows of X (by label where X has labels), or say which labels differ."""
+    X = by_prompt(X)
     remedy = f"Select the same prompts of both, e.g. {name}.loc[X.index]."
     labelled = isinstance(X, pd.DataFrame) and isinstance(frame, (pd.DataFrame, pd.Series))
     if labelled and is_integer_dtype(X.index) and not is_integer_dtype(frame.index):
@@ -209,15 +222,22 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
         return frame
     odd = X.index.symmetric_difference(frame.index)
     if len(odd):
+        remedy = id_remedy(X.index, frame.index, ("X", f"'{name}'"), remedy)
         reject(f"X and '{name}'", f"prompt_id {shown(odd)} is in one and not in the other.", remedy)
     return frame.loc[X.index]
 
 
-def training_outcomes(X: Any, quality: pd.DataFrame, cost: pd.DataFrame | None) -> Outcomes:
-    """Check quality and cost, align them with each other and with X."""
+def training_outcomes(
+    X: Any, quality: pd.DataFrame, cost: pd.DataFrame | pd.Series | None, *, missing: bool = False
+) -> Outcomes:
+    """Check quality and cost, align them with each other and with X; with `missing`, cells may be empty."""
     if cost is None:
         reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
-    quality, cost = check_aligned(quality, cost)
+    quality, cost = check_aligned(quality, cost, missing=missing)
+    for frame, name in ((quality, "quality"), (cost, "cost")):
+        unknown = frame.columns[frame.isna().all()]
+        if len(unknown):
+            reject(f"'{name}'", f"has no value of model {shown(unknown)}.", "Measure some, or leave the model out.")
     return Outcomes(rows_like(X, quality, "quality"), rows_like(X, cost, "cost"))
 
 
@@ -263,7 +283,8 @@ class Router(BaseRouter):
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
         quality, cost : DataFrame of shape (n_prompts, n_models)
-            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`.
+            Measured quality in [0, 1] and cost in USD per request, without empty cells: see
+            `routerlab.pivot_outcomes`. `cost` may be a Series of one price per model.
 
         Returns
         -------
@@ -271,7 +292,14 @@ class Router(BaseRouter):
             Itself.
         """
         values = self._start_fit(X, quality, cost)
-        quality, cost = training_outcomes(X, quality, cost)
+        quality, cost = training_outcomes(X, quality, cost, missing=True)
+        empty = (quality.isna() | cost.isna()).any(axis=1)
+        if empty.any():
+            reject(
+                "'quality' and 'cost'",
+                f"have empty cells for {empty.sum()} of {len(empty)} prompts, and Router's estimator needs all.",
+                "Drop those prompts (pivot_outcomes does), or use KNNRouter, which takes them as missing.",
+            )
         self.estimator_ = clone(self.estimator).fit(values, quality.to_numpy(dtype=float))
         self.mean_cost_ = cost.mean().to_numpy(dtype=float)
         if self.cost_estimator is not None:

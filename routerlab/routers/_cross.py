@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from routerlab.decision import Sweep, sweep_estimates
 from routerlab.routers._base import Estimates, rows_like, training_outcomes
 from routerlab.routers._intent import IntentRouter
-from routerlab.schema import provenance_of, reject
+from routerlab.schema import by_prompt, provenance_of, reject
 
 Folds = Iterable[tuple[Any, Any]]
 
@@ -62,7 +62,8 @@ def cross_estimates(
     >>> cross_estimates(KNNRouter(2), X, quality, quality, cv=folds).quality["m"].tolist()
     [1.0, 1.0, 0.0, 0.0]
     """
-    quality, cost = training_outcomes(X, quality, cost)
+    X = by_prompt(X)
+    quality, cost = training_outcomes(X, quality, cost, missing=True)  # fit says whether it takes empty cells
     needs_intents = isinstance(_last(router), IntentRouter)
     if needs_intents and intents is None:
         reject("'intents'", "is missing, and IntentRouter learns from it.", "Pass intents=prompts['intent'].")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.neighbors import nearest
-from routerlab.routers._base import rows_like
+from routerlab.routers._base import rows_like, training_outcomes
 from routerlab.routers._knn import NeighborRouter, Weights, average
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import check_aligned, check_matrix, reject, shown, unit_rows
+from routerlab.schema import check_matrix, plain, reject, row_labels, shown, spread_prices, unit_rows
 
 
 class IntentRouter(NeighborRouter):
@@ -83,12 +84,13 @@ class IntentRouter(NeighborRouter):
         intents : Series or sequence of shape (n_prompts,)
             Intent of each prompt.
         quality : DataFrame of shape (n_prompts, n_models), optional
-            Measured quality; its per-intent means make the table.
+            Measured quality; its per-intent means make the table. Cells may be empty: the others count, and an intent
+            without any of a model gets the model's mean.
         ratings : DataFrame, optional
             From `routerlab.rate`: intent, model, rating; expected win rates against the other models
             make the table. Give exactly one of `quality` and `ratings`.
         cost : DataFrame of shape (n_prompts, n_models)
-            USD per request; its per-intent means are the estimates.
+            USD per request; its per-intent means are the estimates. Or a Series of one price per model.
 
         Returns
         -------
@@ -103,11 +105,11 @@ class IntentRouter(NeighborRouter):
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
         values = self._start_fit(X, quality, ratings, cost)
         intents = _check_intents(rows_like(X, intents, "intents"))
-        cost = rows_like(X, check_matrix(cost, "cost"), "cost")
         if quality is not None:
-            quality, cost = check_aligned(rows_like(X, quality, "quality"), cost)
-            table = quality.groupby(intents).mean()
+            quality, cost = training_outcomes(X, quality, cost, missing=True)
+            table = quality.groupby(intents).mean().fillna(quality.mean())
         else:
+            cost = rows_like(X, check_matrix(_priced(X, cost), "cost", missing=True), "cost")
             table = quality_from_ratings(ratings, pd.unique(intents), cost.columns)
         self._keep_embeddings(X, values)
         self.models_ = cost.columns
@@ -115,7 +117,7 @@ class IntentRouter(NeighborRouter):
         self.table_ = table[self.models_]
         row = self.table_.index.get_indexer(intents)
         self.quality_ = self.table_.to_numpy(dtype=float)[row]
-        self.cost_ = cost.groupby(intents).transform("mean").to_numpy(dtype=float)
+        self.cost_ = cost.groupby(intents).transform("mean").fillna(cost.mean()).to_numpy(dtype=float)
         self._check_fallback()
         return self
 
@@ -136,7 +138,16 @@ class IntentRouter(NeighborRouter):
         )
 
 
+def _priced(X: Any, cost: Any) -> Any:
+    """Repeat one price per model for every row of X; a frame stays as it is."""
+    if not isinstance(cost, (pd.Series, Mapping)):
+        return cost
+    prices = pd.Series(cost)
+    return spread_prices(prices, pd.DataFrame(index=row_labels(X), columns=prices.index))
+
+
 def _check_intents(intents: Any) -> NDArray[np.object_]:
+    intents = plain(intents) if isinstance(intents, pd.Series) else intents
     values = np.asarray(intents, dtype=object)
     empty = pd.isna(values)
     if empty.any():

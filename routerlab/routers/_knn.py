@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
-from routerlab.schema import unit_rows
+from routerlab.schema import row_labels, unit_rows
 
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
@@ -34,7 +34,7 @@ class NeighborRouter(BaseRouter):
             )
             raise ValueError(msg)
         self.embeddings_ = unit_rows(values)
-        self.index_ = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(values), name="prompt_id")
+        self.index_ = row_labels(X)
 
     def _weigh(self, similarity: NDArray[np.float32]) -> NDArray[np.float64]:
         """Weights of shape (n_queries, n_neighbors) that sum to 1 in each row."""
@@ -78,7 +78,15 @@ class NeighborRouter(BaseRouter):
 def average(
     weight: NDArray[np.float64], neighbor: NDArray[np.intp], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weighted mean of the neighbours' rows of `target`, of shape (n_queries, n_models)."""
+    """Weighted mean of the neighbours' rows of `target`, of shape (n_queries, n_models).
+
+    Empty cells do not count; without any other, the mean of the column stands in.
+    """
+    known = ~np.isnan(target)
+    if not known.all():
+        share = average(weight, neighbor, known.astype(float))
+        total = average(weight, neighbor, np.where(known, target, 0.0))
+        return np.where(share > 1e-12, total / np.maximum(share, 1e-12), np.nanmean(target, axis=0))
     result = np.empty((len(neighbor), target.shape[1]))
     step = max(1, 2**21 // (neighbor.shape[1] * target.shape[1]))
     for start in range(0, len(neighbor), step):
@@ -114,6 +122,12 @@ class KNNRouter(NeighborRouter):
         Training embeddings, unit length.
     quality_ : ndarray of shape (n_train, n_models)
         Training quality.
+
+    Notes
+    -----
+    Missing means missing: where a model has no value for some neighbours, the others count, and where it has none at
+    all, its estimate is its mean over the training prompts. A model with few judgments can so be routed to; its
+    estimates rest on few values, so ask more of its operating point (``assurance=``).
 
     References
     ----------
@@ -154,7 +168,8 @@ class KNNRouter(NeighborRouter):
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
         quality, cost : DataFrame of shape (n_prompts, n_models)
-            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`.
+            Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`. Cells may be
+            empty (``missing='keep'``). `cost` may be a Series of one price per model.
 
         Returns
         -------
@@ -165,12 +180,12 @@ class KNNRouter(NeighborRouter):
             msg = f"'cost_estimate' must be 'neighbors' or 'mean'. Got {self.cost_estimate!r} instead."
             raise ValueError(msg)
         values = self._start_fit(X, quality, cost)
-        quality, cost = training_outcomes(X, quality, cost)
+        quality, cost = training_outcomes(X, quality, cost, missing=True)
         self._keep_embeddings(X, values)
         self.models_ = quality.columns
         self.quality_ = quality.to_numpy(dtype=float)
         self.cost_ = cost.to_numpy(dtype=float)
         if self.cost_estimate == "mean":
-            self.cost_ = self.cost_.mean(axis=0)
+            self.cost_ = np.nanmean(self.cost_, axis=0)
         self._check_fallback()
         return self

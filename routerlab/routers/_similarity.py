@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from routerlab.neighbors import nearest
 from routerlab.ratings import solve_bradley_terry
 from routerlab.routers._base import BaseRouter, Estimates
 from routerlab.routers._winrates import mean_win_rates
-from routerlab.schema import check_judgments, check_matrix, check_model, reject, shown, unit_rows
+from routerlab.schema import by_prompt, check_judgments, check_matrix, check_model, reject, shown, unit_rows
 
 # Queries solved at once: their weights over all voted prompts are the largest array.
 _BATCH_BYTES = 64 * 2**20
@@ -100,13 +101,15 @@ class SimilarityWeightedRouter(BaseRouter):
         judgments : DataFrame
             See `routerlab.schema.check_judgments`. May judge more models than are routed among.
         cost : DataFrame of shape (n, n_models)
-            USD per request of the models to route among; their means are the estimates.
+            USD per request of the models to route among; their means over the cells that are not empty are the
+            estimates. Or a Series of one price per model.
 
         Returns
         -------
         SimilarityWeightedRouter
             Itself.
         """
+        X = by_prompt(X)
         if not isinstance(X, pd.DataFrame):
             reject(
                 "'X'", f"expected a DataFrame indexed by prompt_id, got {type(X).__name__}.", "Votes are joined on it."
@@ -120,7 +123,13 @@ class SimilarityWeightedRouter(BaseRouter):
         self.n_votes_, self.n_left_out_ = len(votes), int((~known).sum())
         if not len(votes):
             reject("judgments table", "has no vote on a prompt of X.", "Pass the embeddings of the judged prompts.")
-        self.mean_cost_ = check_matrix(cost, "cost").mean().to_numpy(dtype=float)
+        if isinstance(cost, (pd.Series, Mapping)):
+            cost = pd.Series(cost).to_frame().T
+        cost = check_matrix(cost, "cost", missing=True)
+        self.mean_cost_ = cost.mean().to_numpy(dtype=float)
+        unknown = cost.columns[np.isnan(self.mean_cost_)]
+        if len(unknown):
+            reject("'cost'", f"has no value of model {shown(unknown)}.", "Measure some, or leave the model out.")
         self.models_ = cost.columns
         self.tiers_ = self._tier(votes)
         absent = self.models_.difference(self.tiers_.index)

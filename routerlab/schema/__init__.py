@@ -5,24 +5,41 @@ Tables are tidy pandas frames joined on ``prompt_id``. Each is checked once, at 
 column, the offending rows and the remedy. Nothing downstream checks again.
 """
 
+from routerlab.schema._doors import as_pandas, id_remedy, kind_of, plain
 from routerlab.schema._errors import DroppedRowsWarning, TableError, provenance_of, reject, shown
 from routerlab.schema._matrices import (
     Outcomes,
+    by_prompt,
     check_aligned,
+    check_columns,
     check_embeddings,
     check_matrix,
     check_model,
+    column_names,
     pivot_outcomes,
+    row_labels,
+    spread_prices,
     unit_rows,
 )
-from routerlab.schema._tables import WINNERS, check_judgments, check_outcomes, check_prompts, check_responses
+from routerlab.schema._tables import (
+    WINNERS,
+    check_judgments,
+    check_outcomes,
+    check_prompts,
+    check_responses,
+    not_text,
+    text_remedy,
+)
 
 __all__ = [
     "WINNERS",
     "DroppedRowsWarning",
     "Outcomes",
     "TableError",
+    "as_pandas",
+    "by_prompt",
     "check_aligned",
+    "check_columns",
     "check_embeddings",
     "check_judgments",
     "check_matrix",
@@ -30,9 +47,17 @@ __all__ = [
     "check_outcomes",
     "check_prompts",
     "check_responses",
+    "column_names",
+    "id_remedy",
+    "kind_of",
+    "not_text",
     "pivot_outcomes",
+    "plain",
     "provenance_of",
     "reject",
+    "row_labels",
     "shown",
+    "spread_prices",
+    "text_remedy",
     "unit_rows",
 ]

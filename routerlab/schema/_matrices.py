@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, plain_frame, read_numbers
 from routerlab.schema._errors import DroppedRowsWarning, TableError, reject, shown
 from routerlab.schema._tables import check_outcomes
 
@@ -73,33 +74,37 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes
     return Outcomes(quality, cost)
 
 
-def check_matrix(frame: pd.DataFrame, name: str, low: float = 0.0, high: float = np.inf) -> pd.DataFrame:
-    """Check a prompts-by-models frame: unique labels, finite numbers within [low, high].
+def check_matrix(
+    frame: pd.DataFrame, name: str, low: float = 0.0, high: float = np.inf, *, missing: bool = False
+) -> pd.DataFrame:
+    """Check a prompts-by-models frame, and return it as floats: unique labels, finite numbers within [low, high].
+
+    Empty cells are refused unless `missing`.
 
     Examples
     --------
     >>> check_matrix(pd.DataFrame({"m": [0.5]}, index=["p"]), "quality", 0, 1).shape
     (1, 1)
     """
+    frame = by_prompt(frame)
     if not isinstance(frame, pd.DataFrame):
-        reject(
-            f"'{name}'", f"expected a DataFrame (prompts x models), got {type(frame).__name__}.", "See pivot_outcomes."
-        )
+        wrong = f"expected a DataFrame (prompts x models), got {kind_of(frame)}."
+        reject(f"'{name}'", wrong, "See pivot_outcomes.")
     for labels, axis in ((frame.index, "prompt_id"), (frame.columns, "model")):
-        if not labels.is_unique:
-            reject(f"'{name}'", f"{axis} {shown(labels[labels.duplicated()])} appears twice.", "Keep one.")
+        _check_labels(labels, axis, name)
     if not frame.shape[0] or not frame.shape[1]:
         reject(f"'{name}'", f"is empty: shape {frame.shape}.", "Check the split that you selected.")
-    try:
-        values = frame.to_numpy(dtype=float)
-    except (TypeError, ValueError) as error:
-        reject(f"'{name}'", f"holds something that is no number: {error}.", "Keep model columns only.")
+    if not all(kind == np.float64 for kind in frame.dtypes):
+        frame = _as_floats(frame, name)
+    values = frame.to_numpy()
     bad = ~(np.isfinite(values) & (values >= low) & (values <= high))
+    if missing:
+        bad &= ~np.isnan(values)
     if bad.any():
         rows, cols = np.nonzero(bad)
         cells = ((frame.index[r], frame.columns[c], float(values[r, c])) for r, c in zip(rows, cols, strict=True))
         wanted = f"[{low:g}, {high:g}]" if np.isfinite(high) else f"finite numbers of at least {low:g}"
-        if np.isfinite(values).all() and (values >= low).all():
+        if np.isfinite(values[bad]).all() and (values[bad] >= low).all():
             remedy = "Divide by the maximum of the scale, e.g. 1-10 scores by 10."
         else:
             remedy = "Drop incomplete prompts with pivot_outcomes(outcomes), or correct the cells."
@@ -107,24 +112,137 @@ def check_matrix(frame: pd.DataFrame, name: str, low: float = 0.0, high: float =
     return frame
 
 
-def check_aligned(quality: pd.DataFrame, cost: pd.DataFrame) -> Outcomes:
+def by_prompt(frame: Any) -> Any:
+    """Return a frame of any library as pandas, indexed by its column ``prompt_id`` if it has one.
+
+    Examples
+    --------
+    >>> by_prompt(pd.DataFrame({"prompt_id": ["p"], "m": [0.5]})).index.tolist()
+    ['p']
+    """
+    frame = as_pandas(frame)
+    if isinstance(frame, pd.DataFrame) and frame.columns.nlevels == 1 and "prompt_id" in frame.columns:
+        attrs, frame = frame.attrs, plain_frame(frame, "frame").set_index("prompt_id")
+        frame.attrs = dict(attrs)
+    return frame
+
+
+def row_labels(X: Any) -> pd.Index:
+    """Return the prompt ids of a frame, and 0, 1, ... for what has none.
+
+    Examples
+    --------
+    >>> row_labels([[1.0], [2.0]]).tolist()
+    [0, 1]
+    """
+    X = by_prompt(X)
+    return X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(X), name="prompt_id")
+
+
+def check_columns(X: Any, names: Any) -> Any:
+    """Bring the columns of a frame into the order of `names`, those seen at fit, or name those that differ.
+
+    An array, a frame numbered 0, 1, ... and a fit without names are taken as they come.
+
+    Examples
+    --------
+    >>> check_columns(pd.DataFrame([[1, 2]], columns=["b", "a"]), ["a", "b"]).columns.tolist()
+    ['a', 'b']
+    """
+    seen = column_names(X)
+    if seen is None or names is None or list(seen) == list(names):
+        return X
+    odd = pd.Index(names, dtype=object).symmetric_difference(pd.Index(seen, dtype=object))
+    if len(odd) or len(set(seen)) < len(seen):
+        wrong = f"column {shown(odd if len(odd) else seen)} was at fit and is not here, or the other way round."
+        reject("'X'", wrong, "Use the embedder that made the training embeddings.")
+    return X[list(names)]
+
+
+def column_names(X: Any) -> NDArray[np.object_] | None:
+    """Return the names of a frame's columns, or None if it has none or they are 0, 1, ...
+
+    Examples
+    --------
+    >>> column_names(pd.DataFrame({"x": [1.0]})).tolist()
+    ['x']
+    """
+    if not isinstance(X, pd.DataFrame) or X.columns.nlevels > 1 or X.columns.equals(pd.RangeIndex(X.shape[1])):
+        return None
+    return X.columns.to_numpy(dtype=object)
+
+
+def _check_labels(labels: pd.Index, axis: str, name: str) -> None:
+    if labels.nlevels > 1 and axis == "model":
+        reject(f"'{name}'", f"has {labels.nlevels} levels of columns.", "Pass one column for each model.")
+    if labels.nlevels == 1 and labels.hasnans:
+        at = shown(np.flatnonzero(labels.isna()))
+        reject(f"'{name}'", f"{axis} is empty (None or NaN) at position {at}.", "Name it, or leave it out.")
+    try:
+        unique = labels.is_unique
+    except TypeError:
+        reject(f"'{name}'", f"{axis} {shown(labels, 2)}: not hashable.", "Ids and names must be text or numbers.")
+    if not unique:
+        reject(f"'{name}'", f"{axis} {shown(labels[labels.duplicated()])} appears twice.", "Keep one.")
+
+
+def _as_floats(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    columns = {}
+    for place, model in enumerate(frame.columns):
+        read = read_numbers(frame.iloc[:, place], booleans=name == "quality")
+        if isinstance(read, Odd):
+            cells = [(frame.index[row], model, frame.iloc[row, place]) for row in read.rows[:3]]
+            reject(f"'{name}'", f"{read.wrong}: {shown(cells, 3)}. Expected numbers.", read.remedy)
+        columns[place] = read
+    floats = pd.DataFrame(columns, index=frame.index).set_axis(frame.columns, axis=1)
+    floats.attrs = dict(frame.attrs)
+    return floats
+
+
+def spread_prices(cost: Any, like: pd.DataFrame) -> Any:
+    """Repeat one price per model (a Series or mapping) for every prompt of `like`; return a frame as it is.
+
+    Examples
+    --------
+    >>> spread_prices({"m": 0.01}, pd.DataFrame({"m": [1.0, 0.5]})).shape
+    (2, 1)
+    """
+    if isinstance(cost, Mapping):
+        cost = pd.Series(cost)
+    if not isinstance(cost, pd.Series):
+        return cost
+    odd = cost.index.symmetric_difference(like.columns)
+    if len(odd) or not cost.index.is_unique:
+        wrong = f"has one number for each of {shown(cost.index, 4)}; the models are {shown(like.columns, 4)}."
+        reject("'cost'", wrong, "Pass one price for each model, in USD per request, or a frame of prompts x models.")
+    frame = pd.DataFrame([plain(cost).to_numpy()] * len(like), index=like.index, columns=cost.index)
+    frame.attrs = dict(cost.attrs)
+    return frame
+
+
+def check_aligned(quality: pd.DataFrame, cost: pd.DataFrame | pd.Series, *, missing: bool = False) -> Outcomes:
     """Check quality in [0, 1] and cost at least 0, with the same prompts and models, and align cost to quality.
+
+    Cost may be a Series of one price per model. Empty cells are refused unless `missing`.
 
     Examples
     --------
     >>> quality = pd.DataFrame({"m": [0.5]}, index=["p"])
     >>> check_aligned(quality, quality * 0.01).cost.loc["p", "m"]
     np.float64(0.005)
+    >>> check_aligned(quality, pd.Series({"m": 0.01})).cost.loc["p", "m"]
+    np.float64(0.01)
     """
-    check_matrix(quality, "quality", 0.0, 1.0)
-    check_matrix(cost, "cost")
+    quality = check_matrix(quality, "quality", 0.0, 1.0, missing=missing)
+    cost = check_matrix(spread_prices(cost, quality), "cost", missing=missing)
     for a, b, axis in ((quality.index, cost.index, "prompt_id"), (quality.columns, cost.columns, "model")):
         odd = a.symmetric_difference(b)
         if len(odd):
+            remedy = "Select the same rows and columns of both, as pivot_outcomes returns them."
             reject(
                 "'quality' and 'cost'",
                 f"{axis} {shown(odd)} is in one and not in the other.",
-                "Select the same rows and columns of both, as pivot_outcomes returns them.",
+                id_remedy(a, b, ("quality", "cost"), remedy),
             )
     if not quality.index.equals(cost.index) or not quality.columns.equals(cost.columns):
         cost = cost.reindex(index=quality.index, columns=quality.columns)
@@ -163,10 +281,7 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
     >>> check_embeddings([[1, 0]]).dtype
     dtype('float32')
     """
-    try:
-        values = np.asarray(X, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        reject(f"'{name}'", f"expected numbers: {error}.", "Embed prompts first, e.g. SentenceEmbedder().")
+    values = _as_float32(by_prompt(X), name)
     if values.ndim != 2 or not values.shape[0]:
         reject(
             f"'{name}'",
@@ -183,6 +298,30 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
         bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
         reject(f"'{name}'", f"holds NaN or infinity in row {shown(bad)}.", "Embed those prompts again or drop them.")
     return values
+
+
+def _as_float32(X: Any, name: str) -> NDArray[np.float32]:
+    remedy = "Embed prompts first, e.g. SentenceEmbedder()."
+    if hasattr(X, "toarray"):
+        reject(
+            f"'{name}'", f"expected a dense array, got {kind_of(X)}.", "Call X.toarray(), or reduce it (LsaEmbedder)."
+        )
+    kinds = X.dtypes if isinstance(X, pd.DataFrame) else [getattr(X, "dtype", None)]
+    odd = next((kind for kind in kinds if getattr(kind, "kind", "f") in "mMcSUV"), None)
+    if odd is not None:
+        reject(f"'{name}'", f"expected numbers, got {odd}.", remedy)
+    try:
+        if isinstance(X, pd.DataFrame) and not all(isinstance(kind, np.dtype) for kind in kinds):
+            X = X.to_numpy(dtype=np.float32, na_value=np.nan)
+        values = np.asarray(X)
+        if values.dtype.kind in "mMcSUV" or (values.dtype == object and any(isinstance(v, str) for v in values.flat)):
+            reject(f"'{name}'", f"expected numbers, got {shown(values.flat, 2)}.", remedy)
+        with np.errstate(over="ignore"):  # an infinity is refused below
+            return values.astype(np.float32, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, TableError):
+            raise
+        reject(f"'{name}'", f"expected numbers: {error}.", remedy)
 
 
 def unit_rows(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from routerlab.schema._doors import KEYS, Odd, as_pandas, check_keys, id_remedy, plain, plain_frame, read_numbers
 from routerlab.schema._errors import reject, shown
 
 WINNERS = ("model_a", "model_b", "tie", "both_bad")
 
 
 def _frame(table: object, name: str, required: Sequence[str]) -> pd.DataFrame:
-    """Copy `table`, bring a ``prompt_id`` index into the columns, and insist on `required`."""
-    if not isinstance(table, pd.DataFrame):
-        reject(f"{name} table", f"expected a pandas DataFrame, got {type(table).__name__}.", "Build one first.")
-    frame = table.reset_index() if "prompt_id" in table.index.names and "prompt_id" not in table else table.copy()
+    """Copy `table` with plain columns, ``prompt_id`` among them, and insist on `required` and on keys."""
+    frame = plain_frame(table, f"{name} table")
     missing = [c for c in required if c not in frame]
     if missing:
         what, remedy = f"column {shown(missing)} is missing", "Rename or add it."
@@ -25,17 +25,8 @@ def _frame(table: object, name: str, required: Sequence[str]) -> pd.DataFrame:
         if "model" in missing and {"model_a", "model_b"} <= set(frame.columns):
             remedy = "This looks like a judgments table: routerlab.rate(judgments) takes it."
         reject(f"{name} table", f"{what}; it has {shown(frame.columns, 12)}.", remedy)
-    _not_null(frame, name, [c for c in required if c != "prompt"])
-    frame.attrs = dict(table.attrs)
+    check_keys(frame, f"{name} table", [c for c in required if c in KEYS])
     return frame
-
-
-def _not_null(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> None:
-    for column in columns:
-        if column in ("prompt_id", "model", "model_a", "model_b"):
-            bad = frame.index[frame[column].isna()]
-            if len(bad):
-                reject(f"{name} table, column '{column}'", f"is empty in row {shown(bad)}.", "Fill or drop those rows.")
 
 
 def _unique(frame: pd.DataFrame, name: str, key: Sequence[str]) -> None:
@@ -51,13 +42,15 @@ def _unique(frame: pd.DataFrame, name: str, key: Sequence[str]) -> None:
 def _known(frame: pd.DataFrame, name: str, prompts: pd.DataFrame | None) -> None:
     if prompts is None:
         return
-    known = prompts["prompt_id"] if "prompt_id" in prompts else prompts.index
+    table = as_pandas(prompts)
+    known = pd.Index(plain(table["prompt_id"] if "prompt_id" in table else table.index.to_series()))
     absent = frame.loc[~frame["prompt_id"].isin(known), "prompt_id"].unique()
     if len(absent):
+        remedy = f"Add those prompts, or keep {name}[{name}.prompt_id.isin(prompts.index)]."
         reject(
             f"{name} table, column 'prompt_id'",
             f"{len(absent)} ids are not in the prompts table: {shown(absent)}.",
-            f"Add those prompts, or keep {name}[{name}.prompt_id.isin(prompts.index)].",
+            id_remedy(pd.Index(absent), known, (f"the {name} table", "the prompts table"), remedy),
         )
 
 
@@ -65,10 +58,12 @@ def _number(
     frame: pd.DataFrame, name: str, column: str, low: float, high: float = np.inf, *, scale: str | None = None
 ) -> None:
     """Insist on a finite number in [low, high] in `column`, NaN (missing) allowed."""
-    try:
-        values = pd.to_numeric(frame[column], errors="raise").astype(float)
-    except (TypeError, ValueError) as error:
-        reject(f"{name} table, column '{column}'", f"holds text: {error}.", "Convert it to numbers.")
+    read = read_numbers(frame[column], booleans=column == "quality")
+    if isinstance(read, Odd):
+        rows = frame.iloc[read.rows]
+        at = f"at {shown(rows['prompt_id'])} (got {shown(rows[column])})"
+        reject(f"{name} table, column '{column}'", f"{read.wrong} {at}, expected numbers or empty.", read.remedy)
+    values = pd.Series(read, index=frame.index)
     bad = ~values.isna() & ~(np.isfinite(values) & (values >= low) & (values <= high))
     if bad.any():
         where = f"{shown(values[bad])} at {shown(frame.loc[bad, 'prompt_id'])}"
@@ -106,14 +101,51 @@ def check_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
     """
     frame = _frame(prompts, "prompts", ["prompt_id", "prompt"])
     _unique(frame, "prompts", ["prompt_id"])
-    bad = ~frame["prompt"].map(lambda p: isinstance(p, str) and bool(p.strip()))
+    bad = not_text(frame["prompt"])
     if bad.any():
         reject(
             "prompts table, column 'prompt'",
             f"is empty or not text for {shown(frame.loc[bad, 'prompt_id'])} (got {shown(frame.loc[bad, 'prompt'])}).",
-            "Drop those rows, or convert them with .astype(str).",
+            text_remedy(frame.loc[bad, "prompt"]),
         )
     return frame.set_index("prompt_id")
+
+
+def not_text(column: pd.Series) -> NDArray[np.bool_]:
+    """Tell which cells hold no text to read, of shape (n_rows,).
+
+    Examples
+    --------
+    >>> not_text(pd.Series(["NA", " ", None, 3], dtype=object)).tolist()
+    [False, True, True, True]
+    """
+    return np.array([not (isinstance(cell, str) and bool(cell.strip())) for cell in column], dtype=bool)
+
+
+def text_remedy(cells: pd.Series) -> str:
+    """Say what to do about cells that are no text, by what they are.
+
+    Examples
+    --------
+    >>> text_remedy(pd.Series([3]))
+    'Convert the numbers with .map(str).'
+    """
+    filled = [cell for cell in cells if not (isinstance(cell, str) or (pd.api.types.is_scalar(cell) and pd.isna(cell)))]
+    if not filled:
+        return (
+            "Drop those rows; if the file says 'NA' or 'null' there, read it with "
+            "pd.read_csv(..., keep_default_na=False)."
+        )
+    if all(isinstance(cell, (list, tuple, Mapping, np.ndarray)) for cell in filled):
+        return (
+            "Pass the text to route by: of chat messages the last of the user, e.g. "
+            "frame['prompt'].map(lambda messages: messages[-1]['content'])."
+        )
+    if all(isinstance(cell, (int, float, np.number)) for cell in filled):
+        return "Convert the numbers with .map(str)." if len(filled) == len(cells) else "Drop those rows."
+    if all(isinstance(cell, bytes) for cell in filled):
+        return "Decode them: .str.decode('utf-8')."
+    return "Drop those rows, or put text there."
 
 
 def check_responses(responses: pd.DataFrame, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -181,11 +213,12 @@ def check_judgments(judgments: pd.DataFrame, prompts: pd.DataFrame | None = None
     """
     frame = _frame(judgments, "judgments", ["prompt_id", "model_a", "model_b", "winner"])
     _known(frame, "judgments", prompts)
-    bad = ~frame["winner"].isin(WINNERS)
+    bad = ~frame["winner"].map(lambda winner: isinstance(winner, str) and winner in WINNERS).astype(bool)
     if bad.any():
+        labels = {repr(winner): winner for winner in frame.loc[bad, "winner"]}
         reject(
             "judgments table, column 'winner'",
-            f"got {shown(frame.loc[bad, 'winner'].unique())} in {bad.sum()} rows (first: {shown(frame.index[bad])}); "
+            f"got {shown(labels.values())} in {bad.sum()} rows (first: {shown(frame.index[bad])}); "
             f"expected one of {', '.join(WINNERS)}.",
             "Map your labels to these, or drop verdicts that could not be read.",
         )
