@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
@@ -11,8 +12,8 @@ import pandas as pd
 
 from routerlab.evaluation._baselines import always
 from routerlab.evaluation._resample import percentile_interval, resampled_sums
-from routerlab.evaluation._scoring import check_confidence, score_choices
-from routerlab.schema import check_model, provenance_of, reject
+from routerlab.evaluation._scoring import check_confidence, score_choices, stand_ins
+from routerlab.schema import DroppedRowsWarning, check_model, provenance_of, reject
 
 FEW = 200  # prompts below which the saving's interval was seen to be too narrow (benchmarks/coverage.py)
 
@@ -135,7 +136,9 @@ def savings(
     choices : Series of shape (n_prompts,)
         Model names indexed by prompt id: ``router.predict(X)``, or from anywhere else.
     quality, cost : DataFrame of shape (n_prompts, n_models)
-        Measured quality in [0, 1] and cost in USD per request, of the same prompts.
+        Measured quality in [0, 1] and cost in USD per request, of the same prompts. Where cells are empty
+        (`routerlab.judged_outcomes` with ``baseline=``), prompts whose outcome is known stand for all that were given
+        to the same model, which is right if what is known does not depend on the prompt; n counts the known ones.
     baseline : str
         The model that is paid for on every request today.
     margin : float, default 0.01
@@ -172,12 +175,24 @@ def savings(
         msg = f"'margin' is the largest acceptable loss and must be at least 0. Got {margin!r} instead."
         raise ValueError(msg)
     check_model(baseline, quality.columns, "baseline")
-    ours = score_choices(choices, quality, cost)
-    theirs = score_choices(always(baseline, choices.index), quality, cost)
+    ours = score_choices(choices, quality, cost, missing=True)
+    theirs = score_choices(always(baseline, choices.index), quality, cost, missing=True)
     own = _router_cost(router_cost, choices.index)
     table = np.column_stack(
         [ours["cost_usd"].to_numpy() + own, theirs["cost_usd"], ours["quality"] - theirs["quality"]]
     ).astype(float)
+    known = ~np.isnan(table).any(axis=1)
+    n_prompts, method = len(table), "paired bootstrap over prompts, router held fixed"
+    if not known.all():
+        weight = stand_ins(known, choices)
+        warnings.warn(
+            f"savings: of {n_prompts:,} prompts, {known.sum():,} have a known outcome of the chosen model. They "
+            "stand for the others, which is right if what is known does not depend on the prompt.",
+            DroppedRowsWarning,
+            stacklevel=2,
+        )
+        table, ours, theirs = table[known] * weight[:, None], ours[known].mul(weight, 0), theirs[known].mul(weight, 0)
+        method += f"; of {n_prompts:,} prompts those with a known outcome, weighted to stand for all given to the model"
     if table[:, 1].sum() <= 0:
         reject(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
@@ -208,6 +223,7 @@ def savings(
         confidence=confidence,
         n_resamples=n_resamples,
         random_state=random_state,
+        method=method,
         provenance=provenance_of(quality, cost),
     )
 

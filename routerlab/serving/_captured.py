@@ -12,7 +12,9 @@ from typing import Any
 import pandas as pd
 
 from routerlab.schema import (
+    WIN_SHARE,
     DroppedRowsWarning,
+    MixedScalesWarning,
     Outcomes,
     check_outcomes,
     check_prompts,
@@ -110,6 +112,8 @@ class Captured:
         -----
         DroppedRowsWarning
             If calls with feedback have no estimates for some model (a caller named the model, or models were added).
+        MixedScalesWarning
+            If the router was fitted on win shares (`routerlab.judged_outcomes`): feedback is on another scale.
         """
         known = self.quality.index[self.quality.notna().all(axis=1) & self.cost.notna().all(axis=1)]
         measured = self.outcomes.set_index("prompt_id")
@@ -131,6 +135,15 @@ class Captured:
                     cost.loc[prompt_id, model] = usd
         note = f"captured: {n:,} of {quality.size:,} cells measured by feedback, the others the router's estimates"
         fitted_on = provenance_of(self.quality)
+        if fitted_on and f"quality: {WIN_SHARE}" in fitted_on:
+            warnings.warn(
+                f"Captured.complete mixes two scales: {n:,} cells are feedback on one reply alone, and the router's "
+                "estimates beside them are win shares over other models. Have a judge compare replies of both to the "
+                "same prompts instead (routerlab.PairwiseJudge), or fit on feedback alone.",
+                MixedScalesWarning,
+                stacklevel=2,
+            )
+            note += "; two scales are mixed, feedback and win shares"
         for frame in (quality, cost):
             frame.attrs["provenance"] = f"{note} (fitted on: {fitted_on})" if fitted_on else note
         return Outcomes(quality, cost)
@@ -244,6 +257,7 @@ def _tables(calls: dict[str, Record], feedback: dict[str, Record]) -> dict[str, 
     replies = pd.concat([table[["model"]], texts[["response"]], table[[*numbers, "finish_reason"]]], axis=1)[answered]
     outcomes = replies.loc[replies.index.isin(feedback), ["model", "cost_usd", "latency_s"]]
     outcomes.insert(1, "quality", [float(feedback[key]["quality"]) for key in outcomes.index])
+    outcomes["quality_scale"] = "feedback"
     return {
         "calls": table,
         "prompts": check_prompts(texts.loc[texts["prompt"].notna(), ["prompt"]].reset_index()),
