@@ -181,18 +181,7 @@ def savings(
     table = np.column_stack(
         [ours["cost_usd"].to_numpy() + own, theirs["cost_usd"], ours["quality"] - theirs["quality"]]
     ).astype(float)
-    known = ~np.isnan(table).any(axis=1)
-    n_prompts, method = len(table), "paired bootstrap over prompts, router held fixed"
-    if not known.all():
-        weight = stand_ins(known, choices)
-        warnings.warn(
-            f"savings: of {n_prompts:,} prompts, {known.sum():,} have a known outcome of the chosen model. They "
-            "stand for the others, which is right if what is known does not depend on the prompt.",
-            DroppedRowsWarning,
-            stacklevel=2,
-        )
-        table, ours, theirs = table[known] * weight[:, None], ours[known].mul(weight, 0), theirs[known].mul(weight, 0)
-        method += f"; of {n_prompts:,} prompts those with a known outcome, weighted to stand for all given to the model"
+    table, ours, theirs, stand_in = _known(table, ours, theirs, choices)
     if table[:, 1].sum() <= 0:
         reject(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
@@ -223,9 +212,25 @@ def savings(
         confidence=confidence,
         n_resamples=n_resamples,
         random_state=random_state,
-        method=method,
+        method=f"paired bootstrap over prompts, router held fixed{stand_in}",
         provenance=provenance_of(quality, cost),
     )
+
+
+def _known(table: Any, ours: Any, theirs: Any, choices: pd.Series) -> tuple[Any, Any, Any, str]:
+    """Keep prompts whose outcomes are known, weighted to stand for the others; and the note that says so."""
+    known = ~np.isnan(table).any(axis=1)
+    if known.all():
+        return table, ours, theirs, ""
+    weight = stand_ins(known, choices)
+    warnings.warn(
+        f"savings: of {len(table):,} prompts, {known.sum():,} have a known outcome of the chosen model. They stand for "
+        "the others, which is right if what is known does not depend on the prompt.",
+        DroppedRowsWarning,
+        stacklevel=3,
+    )
+    note = f"; of {len(table):,} prompts those with a known outcome, weighted to stand for all given to the model"
+    return table[known] * weight[:, None], ours[known].mul(weight, axis=0), theirs[known].mul(weight, axis=0), note
 
 
 def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:
