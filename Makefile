@@ -1,5 +1,6 @@
 # make demo    make .venv, install, run the quickstart, print its headline and where it lies
 # make test    make .venv, install, run the quick tests: under three minutes, the same on every run
+# make test-plain  run those of tables and README without pyarrow, as on a plain installation
 # make test-slow  run those that take longer, or read published files (ROUTERLAB_DATA)
 # make test-fuzz  run those that draw many inputs (SEED=1 draws others)
 # make lab     open JupyterLab on the quickstart
@@ -16,7 +17,7 @@ NOTEBOOKS := $(filter-out notebooks/label.ipynb,$(sort $(wildcard notebooks/*.ip
 # Threads that spin while they wait slow torch down by up to 10x on small machines.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo lab label test test-slow test-fuzz test-browser local-llm test-llm lint format notebooks benchmarks clean
+.PHONY: help install demo lab label test test-plain test-slow test-fuzz test-browser local-llm test-llm lint format notebooks benchmarks clean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -70,6 +71,13 @@ test-llm: $(LOCAL) $(TINYLLAMA)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser and not llm and not slow and not fuzz and not realdata"
+
+# The test extra has pyarrow, which changes how pandas holds text; a plain installation has none.
+PLAIN := tests/test_doors.py tests/test_schema.py tests/test_split.py tests/test_routers.py tests/test_datasets.py
+test-plain: $(INSTALLED)
+	ROUTERLAB_WITHOUT_PYARROW=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not fuzz and not realdata and not slow" \
+		$(PLAIN)
+	ROUTERLAB_WITHOUT_PYARROW=1 $(BIN)/python -m pytest -k readme tests/test_documents.py
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "(slow or realdata) and not network and not browser and not llm and not fuzz"

@@ -24,6 +24,9 @@ from . import (
     labeling as labeling,
 )
 from . import (
+    model_selection as model_selection,
+)
+from . import (
     neighbors as neighbors,
 )
 from . import (
@@ -190,6 +193,9 @@ from .labeling import (
 )
 from .labeling import (
     VoteLog as VoteLog,
+)
+from .model_selection import (
+    split_prompts as split_prompts,
 )
 from .plotting import (
     plot_embedding_map as plot_embedding_map,

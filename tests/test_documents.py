@@ -28,6 +28,11 @@ def test_readmes_links_lead_somewhere():
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
 
+def test_readme_names_the_cpu_build_of_torch_in_the_pinned_version():
+    pinned = re.search(r"^torch==(.*)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    assert f"pip install torch=={pinned} --index-url https://download.pytorch.org/whl/cpu" in README
+
+
 @pytest.mark.slow
 def test_readmes_ten_lines_run(capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
@@ -53,7 +58,8 @@ def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
         names = {"rl": rl}
         exec(compile(collect, "README.md", "exec"), names)
         assert names["quality"].shape == (120, 2) and (names["quality"] == 0.5).all(axis=None)
-        lines = ten.replace("demo.prompts.index", "quality.index").replace("demo.prompts", "prompts")
+        lines = ten.replace("split_prompts(demo.prompts)", "split_prompts(prompts.loc[quality.index])")
+        lines = lines.replace("demo.prompts", "prompts")
         lines = lines.replace('baseline="gpt-4"', 'baseline="gpt-4.1"').splitlines()
         kept = [line for line in lines if "load_demo" not in line and "pivot_outcomes" not in line]
         exec(compile("\n".join(kept), "README.md", "exec"), names)

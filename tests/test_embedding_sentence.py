@@ -248,7 +248,11 @@ def test_clone_pickle_pipeline_and_grid_search(toy):
 def test_provenance_travels(toy):
     prompts = pd.Series(["a"])
     prompts.attrs["provenance"] = "simulated: seed 0"
-    assert toy.transform(prompts).attrs == {"provenance": "simulated: seed 0", "embedder": "toy ffffffffffff"}
+    assert toy.transform(prompts).attrs == {
+        "provenance": "simulated: seed 0",
+        "embedder": "toy ffffffffffff",
+        "n_cut": 0,
+    }
 
 
 # The real model, from the wheel.

@@ -9,8 +9,10 @@ from routerlab.embedding._prompts import join_embeddings
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._separability import Separability, domain_separability
 from routerlab.embedding._surface import SurfaceFeatures
+from routerlab.embedding._windows import CutPromptsWarning
 
 __all__ = [
+    "CutPromptsWarning",
     "IntentEmbedder",
     "LsaEmbedder",
     "ModelNotFoundError",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from routerlab.schema import (
     as_pandas,
+    by_prompt,
     check_embeddings,
     check_prompts,
     id_remedy,
@@ -175,6 +176,7 @@ def join_embeddings(*frames: pd.DataFrame, weights: Sequence[float] | None = Non
     weights = [1.0] * len(frames) if weights is None else list(weights)
     if not frames or len(weights) != len(frames) or not all(np.isfinite(w) and w > 0 for w in weights):
         reject("'weights'", f"got {weights} for {len(frames)} frames.", "Pass one number above 0 for each frame.")
+    frames = tuple(by_prompt(frame) for frame in frames)
     first = frames[0]
     for other in frames[1:]:
         odd = first.index.symmetric_difference(other.index)

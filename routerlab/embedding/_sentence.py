@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from routerlab.embedding._cache import VectorCache, default_folder, text_key
 from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
 from routerlab.embedding._prompts import as_frame, check_texts, reads_text
+from routerlab.embedding._windows import WINDOWS, CutPromptsWarning, windows_of
 from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
@@ -35,7 +37,6 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
     ----------
     model : str, default 'all-MiniLM-L6-v2'
         Repository on the hub (a name without an owner belongs to ``sentence-transformers``), or a folder.
-        A text longer than the model's window (256 tokens for the default) is cut there by the model.
     revision : str, optional
         Branch, tag or commit on the hub. None takes what the hub's cache calls ``main``.
     layer : int, optional
@@ -43,6 +44,10 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         embeddings, -1: last layer). Lower layers keep more of a prompt's form and less of its topic:
         layer 3 of 6 told hard questions from easy ones better on MMLU, layer 5 told intents apart better.
         Rows of one layer are all alike (cosines of .8 to 1), so compare them with each other only.
+    window : {'first', 'mean', 'last'}, default 'first'
+        What stands for a text that is longer than the model's window (256 tokens for the default). 'first': its
+        beginning, with a warning, since prompts behind one long template then have one vector. 'last': its end.
+        'mean': all of it, cut into windows of like length; the mean of their unit vectors, scaled to unit length.
     batch_size : int, default 64
         Texts encoded and stored at once. An interrupted run loses no more than one batch.
     cache : bool, default True
@@ -58,7 +63,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_out_ : int
-        Width of the embeddings.
+        Width of the embeddings, known once something was embedded.
 
     Notes
     -----
@@ -84,6 +89,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         *,
         revision: str | None = None,
         layer: int | None = None,
+        window: str = "first",
         batch_size: int = 64,
         cache: bool = True,
         cache_dir: str | Path | None = None,
@@ -93,6 +99,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         self.model = model
         self.revision = revision
         self.layer = layer
+        self.window = window
         self.batch_size = batch_size
         self.cache = cache
         self.cache_dir = cache_dir
@@ -113,7 +120,7 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         SentenceEmbedder
             self.
         """
-        self.n_features_out_ = self.transform(check_texts(X).iloc[:1]).shape[1]
+        self._vectors(check_texts(X).iloc[:1])
         return self
 
     def transform(self, X: Any) -> pd.DataFrame:
@@ -127,7 +134,13 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         Returns
         -------
         DataFrame of shape (n_prompts, n_features)
-            float32, rows of unit length, the index of `X`, columns ``semantic_0``, ...
+            float32, rows of unit length, the index of `X`, columns ``semantic_0``, ... ``attrs["n_cut"]`` counts
+            the prompts that are longer than the model's window; see `window`.
+
+        Warns
+        -----
+        CutPromptsWarning
+            With ``window='first'``, if there are any.
 
         Raises
         ------
@@ -138,14 +151,23 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         OSError
             The cache cannot be written.
         """
-        self._check_parameters()
         texts = check_texts(X)
-        codes, unique = pd.factorize(texts.to_numpy())
-        files = self._locate()
-        vectors = self._embed(list(unique), files)
+        vectors, n_cut, limit, files = self._vectors(texts)
+        if n_cut and self.window == "first":
+            warnings.warn(
+                f"SentenceEmbedder cut {n_cut} of {len(texts)} prompts at the model's window of {limit} tokens: what "
+                "follows is not in their vectors, and prompts behind one long template have one vector. Pass "
+                "window='mean' or window='last', or embed the part in which they differ.",
+                CutPromptsWarning,
+                stacklevel=3,  # past scikit-learn's set_output
+            )
         layer = "" if self.layer is None else f" layer {self.layer}"
-        made_by = f"{files.name} {files.fingerprint[:12]}{layer}"
-        return as_frame(vectors[codes], texts, _names(vectors.shape[1]), made_by)
+        window = "" if self.window == "first" else f" window {self.window}"
+        frame = as_frame(
+            vectors, texts, _names(vectors.shape[1]), f"{files.name} {files.fingerprint[:12]}{layer}{window}"
+        )
+        frame.attrs["n_cut"] = n_cut
+        return frame
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns, once fitted."""
@@ -157,15 +179,28 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         """File that holds this model's vectors, or None with ``cache=False``."""
         return self._cache_path(self._locate()) if self.cache else None
 
-    def _embed(self, texts: list[str], files: ModelFiles) -> NDArray[np.float32]:
+    def _vectors(self, texts: pd.Series) -> tuple[NDArray[np.float32], int, int, ModelFiles]:
+        """Embed each text; return the vectors, how many texts are longer than the window, the window, the model."""
+        self._check_parameters()
+        codes, unique = pd.factorize(texts.to_numpy())
+        files = self._locate()
+        windows, limit = windows_of(list(unique), files, self.device, self.window)
+        vectors = self._embed(list(unique), windows, files)[codes]
+        self.n_features_out_ = vectors.shape[1]
+        return vectors, int(np.isin(codes, list(windows)).sum()), limit, files
+
+    def _embed(self, texts: list[str], windows: dict[int, list[str]], files: ModelFiles) -> NDArray[np.float32]:
         """Embed distinct texts: from the cache what is there, the rest batch by batch."""
         store = VectorCache(self._cache_path(files)) if self.cache else None
         keys = [text_key(text) for text in texts]
+        if self.window != "first":  # vectors of these texts are not those that another `window` gives
+            for row in windows:
+                keys[row] = text_key(f"window {self.window}\0{texts[row]}")
         found, known = store.read(keys) if store else (np.empty(0, dtype=np.intp), np.empty((0, 0)))
         vectors = np.empty((len(texts), known.shape[1]), dtype=np.float32)
         vectors[found] = known
         for rows in self._batches(texts, found):
-            encoded = unit_rows(self._encode([texts[row] for row in rows], files))
+            encoded = self._encode_windows([windows.get(row, [texts[row]]) for row in rows], files)
             if store:
                 store.write([keys[row] for row in rows], encoded)
             if not vectors.shape[1]:
@@ -186,6 +221,17 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
                 yield rows
                 bar.update(len(rows))
 
+    def _encode_windows(self, pieces: list[list[str]], files: ModelFiles) -> NDArray[np.float32]:
+        """Encode texts given by their windows, of shape (n_texts, n_features), rows of unit length."""
+        flat = [piece for text in pieces for piece in text]
+        size = self.batch_size
+        parts = [unit_rows(self._encode(flat[start : start + size], files)) for start in range(0, len(flat), size)]
+        encoded = np.concatenate(parts)
+        if len(flat) == len(pieces):
+            return encoded
+        first = np.cumsum([0, *map(len, pieces[:-1])])
+        return unit_rows(np.add.reduceat(encoded, first, axis=0))
+
     def _locate(self) -> ModelFiles:
         return find_model(self.model, self.revision)
 
@@ -202,6 +248,9 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
         return folder / f"{name}-{files.fingerprint[:16]}{layer}.sqlite"
 
     def _check_parameters(self) -> None:
+        if self.window not in WINDOWS:
+            msg = f"The 'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'. Got {self.window!r}."
+            raise ValueError(msg)
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             msg = (
                 f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."

@@ -172,7 +172,7 @@ def set_operating_point(
     if isinstance(router, Pipeline):
         rows = router[:-1].transform(X)
         if not isinstance(rows, pd.DataFrame) and isinstance(X, (pd.DataFrame, pd.Series)):
-            rows = pd.DataFrame(rows, index=X.index)  # a step may have dropped the prompt ids
+            rows = pd.DataFrame(np.asarray(rows), index=X.index)  # a step may have dropped the prompt ids
         last = set_operating_point(router[-1], rows, quality, cost, **asked)
         return Pipeline([*router.steps[:-1], (router.steps[-1][0], last)])
     point = choose_operating_point(router.sweep(X), quality, cost, **asked)

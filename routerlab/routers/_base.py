@@ -192,8 +192,8 @@ class BaseRouter(BaseEstimator):
         if self.fallback is not None:
             check_model(self.fallback, self.models_, "fallback")
 
-    def _start_fit(self, X: Any, *frames: Any) -> NDArray[np.float32]:
-        """Check the common parameters; remember the width and the provenance."""
+    def _start_fit(self, X: Any, *frames: Any, scale: str | None = None) -> NDArray[np.float32]:
+        """Check the common parameters; remember the width and the provenance, `scale` of quality included."""
         check_wtp(self.willingness_to_pay)
         values = check_embeddings(X)
         self.n_features_in_ = values.shape[1]
@@ -202,15 +202,19 @@ class BaseRouter(BaseEstimator):
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.provenance_ = provenance_of(X, *frames)
+        measured = pd.DataFrame()
+        measured.attrs["quality_scale"] = scale
+        self.provenance_ = provenance_of(X, *frames, measured)
         return values
 
 
 def rows_like(X: Any, frame: Any, name: str) -> Any:
     """Reorder `frame` to the rows of X (by label where X has labels), or say which labels differ."""
+    labelled = isinstance(X, pd.DataFrame)
     X = by_prompt(X)
+    labelled = labelled or (isinstance(X, pd.DataFrame) and X.index.name == "prompt_id")  # not so a polars frame
     remedy = f"Select the same prompts of both, e.g. {name}.loc[X.index]."
-    labelled = isinstance(X, pd.DataFrame) and isinstance(frame, (pd.DataFrame, pd.Series))
+    labelled = labelled and isinstance(frame, (pd.DataFrame, pd.Series))
     if labelled and is_integer_dtype(X.index) and not is_integer_dtype(frame.index):
         remedy = (
             f"X is numbered, and '{name}' has prompt ids: index prompts by prompt_id before you embed them, "

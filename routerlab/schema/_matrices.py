@@ -63,7 +63,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
         raise ValueError(msg)
     frame = check_outcomes(outcomes, scale=scale)
     measured_by = _one_scale(frame)
-    rows, columns = pd.unique(frame["prompt_id"]), pd.unique(frame["model"])
+    rows, columns = (pd.Index(frame[key].unique(), dtype=frame[key].dtype) for key in ("prompt_id", "model"))
     wide = frame.pivot(index="prompt_id", columns="model", values=["quality", "cost_usd"])  # noqa: PD010
     quality = wide["quality"].reindex(index=rows, columns=columns).astype(float)
     cost = wide["cost_usd"].reindex(index=rows, columns=columns).astype(float)
@@ -78,7 +78,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
         quality, cost = quality[~incomplete], cost[~incomplete]
     for wide_frame, name in ((quality, "quality"), (cost, "cost_usd")):
         wide_frame.index.name, wide_frame.columns.name = "prompt_id", "model"
-        wide_frame.attrs = {**outcomes.attrs, "n_dropped": int(incomplete.sum()) if missing == "drop" else 0}
+        wide_frame.attrs = {**frame.attrs, "n_dropped": int(incomplete.sum()) if missing == "drop" else 0}
         wide_frame.attrs["measure"] = name
         wide_frame.attrs |= {"quality_scale": measured_by} if measured_by else {}
     return Outcomes(quality, cost)
@@ -339,7 +339,7 @@ def _as_float32(X: Any, name: str) -> NDArray[np.float32]:
         reject(f"'{name}'", f"expected numbers, got {odd}.", remedy)
     try:
         if isinstance(X, pd.DataFrame) and not all(isinstance(kind, np.dtype) for kind in kinds):
-            X = X.to_numpy(dtype=np.float32, na_value=np.nan)
+            X = pd.DataFrame({place: plain(X.iloc[:, place]) for place in range(X.shape[1])}).to_numpy()
         values = np.asarray(X)
         if values.dtype.kind in "mMcSUV" or (values.dtype == object and any(isinstance(v, str) for v in values.flat)):
             reject(f"'{name}'", f"expected numbers, got {shown(values.flat, 2)}.", remedy)
