@@ -68,6 +68,8 @@ NOT_READ = {
     '{"verdict": ["A"]}': "unknown label",
     '{"verdict": "A", "verdict": "B"}': "contradiction",
     '{"winner": "Response A"}': "nothing found",
+    '{"verdict": "A"} I hope this helps!': "nothing found",
+    "{'verdict': 'A'}": "nothing found",
     '{"rationale": "long and cut off after the verdict", "verdict": "A"': "cut off",
     'Here is my verdict:\n\n```\n{"verdict": "B"}\n```\nI hope this helps!': "nothing found",
     '{"verdict": "A"}\n{"verdict": "B"}': "contradiction",

@@ -209,6 +209,13 @@ def test_scales_are_part_of_provenance_and_are_not_mixed_in_one_table():
         pd.DataFrame([[1.0, 0.0]], index=["p"]), *rl.pivot_outcomes(shares)[:1], cost=rl.pivot_outcomes(shares).cost
     )
     assert "quality: win share" in router.provenance_
+    table, answers, hard = arena(60, np.random.default_rng(0))
+    cost = pd.DataFrame({"big": 0.01, "mid": 0.003, "small": 0.001}, index=hard.index)
+    X = pd.DataFrame({"x": 1.0, "hard": hard.astype(float)})
+    by_intent = rl.IntentRouter(n_neighbors=3).fit(
+        X, hard.map(str), ratings=rl.rate(table, by=hard.map(str)), cost=cost
+    )
+    assert "quality: win share" in by_intent.provenance_
     told = shares.assign(prompt_id="q", quality_scale="feedback")
     for other in (told, told.drop(columns="quality_scale")):
         with pytest.raises(TableError, match="'quality_scale': quality is measured in 2 ways.*'win share' in 2 rows"):

@@ -146,7 +146,7 @@ def _from_json(said: str) -> Verdict:
             found.append(value)
             start = end + len(said[end:]) - len(said[end:].lstrip())
     except (ValueError, RecursionError):
-        return Verdict(None, said, "nothing found" if said.endswith("}") else "cut off")
+        return Verdict(None, said, "nothing found" if found or said.endswith("}") else "cut off")
     if not all(isinstance(one, dict) and "verdict" in one for one in found):
         return Verdict(None, said, "nothing found")
     given = [value for one in found for value in one["verdict"]]
