@@ -353,3 +353,59 @@ def test_scores_of_any_scale_become_quality(scores, scale, quality):
 def test_scores_off_their_scale_are_named(scores, scale, message):
     with pytest.raises(TableError, match=message):
         rl.to_quality(scores, scale)
+
+
+# Any JSON type at any place ------------------------------------------------------------------------------------------
+
+ODD = [None, True, 0, -1, 1e400, 10**30, "", "x", "\ud800", [], [None], {}, {"a": 1}, [[]], [{"role": "user"}], 0.5]
+
+
+def changed(value, rng):
+    """The same JSON with one part, anywhere in it, made another thing or left out."""
+    if isinstance(value, dict | list) and value and rng.random() < 0.85:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        key = keys[rng.integers(len(keys))]
+        copy = dict(value) if isinstance(value, dict) else list(value)
+        if rng.random() < 0.1:
+            del copy[key]
+        else:
+            copy[key] = changed(value[key], rng)
+        return copy
+    return ODD[rng.integers(len(ODD))]
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("tool", ["promptfoo", "inspect", "lm_eval", "arena", "comparator"])
+@pytest.mark.filterwarnings("ignore")
+def test_any_json_at_any_place_is_read_or_refused_by_name(tmp_path, tool):
+    rng = np.random.default_rng(0)
+    inspected(tmp_path, "m", ["C", "I"], name="i")
+    sample = harness(tmp_path, "h", [1.0]).read_text()
+    conversations = {"conversation_a": talk("Hi", "1", parts=True), "conversation_b": talk("Hi", "2", parts=True)}
+    votes = [wide(winner="tie"), {"id": 2, "model_a": "x", "model_b": "y", "winner": "model_a", **conversations}]
+    rating = {"is_flipped": True, "score": 1, "rating_label": "B is better", "rationale": "r", "custom_fields": {}}
+    example = {"input_text": "?", "output_text_a": "1", "output_text_b": "2", "tags": ["t"], "score": 0.5}
+    example |= {"individual_rater_scores": [rating], "custom_fields": {"prompt_id": "p"}}
+    whole, name, read = {
+        "promptfoo": ({"results": {"results": [graded(), graded(1, "s", 0)]}}, "r.json", read_promptfoo),
+        "inspect": (json.loads((tmp_path / "i.json").read_text()), "r.json", read_inspect),
+        "lm_eval": (json.loads(sample), "samples_t.jsonl", lambda path: read_lm_eval(path, model="m")),
+        "arena": (votes, "v.json", read_arena_votes),
+        "comparator": (
+            {"models": [{"name": "x"}, {"name": "y"}], "examples": [example], "metadata": {}}, "c.json",
+            rl.labeling.from_llm_comparator,
+        ),
+    }[tool]  # fmt: skip
+    path = tmp_path / name
+    n_refused = 0
+    for _ in range(300):
+        other = whole
+        for _ in range(rng.integers(1, 3)):
+            other = changed(other, rng)
+        path.write_text(json.dumps(other))
+        try:
+            read(path)
+        except TableError as error:
+            n_refused += 1
+            assert str(error)
+    assert 20 < n_refused < 300

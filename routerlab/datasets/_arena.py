@@ -64,6 +64,9 @@ def read_arena_votes(votes: Any, *, prices: Prices | None = None) -> Dataset:
     if absent:
         reject(source, f"lacks {shown(absent)}; it has {shown(frame.columns, 12)}.", "Rename the columns.")
     ids = next((frame[name] for name in _IDS if name in frame), pd.Series([f"row {k}" for k in range(len(frame))]))
+    _check_names(ids.rename("id"), source, (str, int, np.integer))
+    for name in ("model_a", "model_b"):
+        _check_names(frame[name], source, (str,))
     turns = pd.DataFrame([_turns(row, f"{source}, row {k}") for k, row in enumerate(frame.to_dict("records"))])
     extra = [name for name in ("judge", "language", "tstamp") if name in frame]
     judgments = pd.DataFrame({"prompt_id": ids, "model_a": frame["model_a"], "model_b": frame["model_b"]})
@@ -111,6 +114,14 @@ def _frame(votes: Any, source: str) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False, encoding="utf-8-sig")
 
 
+def _check_names(column: pd.Series, source: str, kinds: tuple[type, ...]) -> None:
+    bad = [not isinstance(name, kinds) or isinstance(name, bool) or name == "" for name in column]
+    if any(bad):
+        rows, got = column.index[bad], column[bad].iloc[0]
+        wrong = f"got {got!r:.60}, expected {'text' if kinds == (str,) else 'text or a whole number'}."
+        reject(f"{source}, row {shown(rows)}, column {column.name!r}", wrong, _REMEDY)
+
+
 def _winners(frame: pd.DataFrame, source: str) -> Any:
     if "winner" in frame:
         said = frame["winner"].map(lambda value: value.strip().casefold() if isinstance(value, str) else value)
@@ -154,6 +165,9 @@ def _turns(row: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(prompt, str) or not prompt.strip():
         reject(f"{where}, the prompt", f"got {prompt!r:.60}, expected text.", _REMEDY)
     answers = {name: next(iter(parts[name]), None) for name in ("response_a", "response_b")}
+    odd = [name for name, answer in answers.items() if not isinstance(answer, str | None)]
+    if odd:
+        reject(f"{where}, {odd[0]}", f"got {answers[odd[0]]!r:.60}, expected text.", _REMEDY)
     return {"prompt": prompt, "n_turns": len(parts["prompt"]), **answers}
 
 

@@ -110,7 +110,7 @@ def _promptfoo_row(record: Row, where: str, metric: str | None) -> Row:
     cached = bool(response.get("cached"))
     row = {
         "where": where,
-        "test": record["testIdx"] if "testIdx" in record else json.dumps(record.get("vars"), sort_keys=True),
+        "test": json.dumps(record.get("testIdx", record.get("vars")), sort_keys=True),
         "prompt": _text(prompt.get("raw") if isinstance(prompt, dict) else prompt, f"{where}, 'prompt.raw'"),
         "model": _text(model, f"{where}, 'provider.id'"),
         "response": None if failed else _said(response.get("output")),
@@ -202,14 +202,15 @@ def _inspect_row(sample: Row, where: str, task: str, model: str, metric: str | N
     held = _part(sample, "attachments", where)
     output = _part(sample, "output", where)
     completion = output.get("completion")
-    if completion is None and output.get("choices"):
+    if completion is None and isinstance(output.get("choices"), list) and output["choices"]:
         completion = _part(_record(output["choices"][0], where), "message", where).get("content")
     usage = _part(_part(sample, "model_usage", where), model, where) or _part(output, "usage", where)
     failed = sample.get("error") is not None
     score = None if failed else _inspect_score(_part(sample, "scores", where), where, metric)
     if plain and isinstance(score, str):
         score = next((worth for grade, worth in _GRADES.items() if grade.casefold() == score.casefold()), score)
-    seen = [usage.get(name) for name in ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write")]
+    read = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write")
+    seen = [_count(usage.get(name), f"{where}, {name!r}") for name in read]
     return {
         "where": where,
         "prompt_id": f"{task}/{sample.get('id')}",
@@ -217,7 +218,7 @@ def _inspect_row(sample: Row, where: str, task: str, model: str, metric: str | N
         "model": model,
         "response": None if failed else _message(completion, held, role="assistant"),
         "score": score,
-        "input_tokens": sum(n for n in seen if n is not None) if usage else None,
+        "input_tokens": sum(seen) if usage else None,
         "output_tokens": usage.get("output_tokens"),
         "cost_usd": usage.get("total_cost"),
         "latency_s": sample.get("working_time", sample.get("total_time")),
@@ -333,13 +334,15 @@ def _lm_eval_run(file: Path, model: str | None) -> tuple[str, str]:
 def _lm_eval_row(sample: Row, where: str, task: str, model: str, metric: str | None) -> Row:
     given = sample.get("metrics")
     known = given if isinstance(given, list) else [k for k in sample if not (k in _NOT_METRICS or k.endswith("_hash"))]
-    names = [name for name in known if isinstance(sample.get(name), bool | int | float | str)]
+    texts = [name for name in known if isinstance(name, str)]
+    names = [name for name in texts if isinstance(sample.get(name), bool | int | float | str)]
     if metric is None and len(names) != 1:
         reject(f"{where}, metrics", f"there are {len(names)}: {shown(names, 8)}.", "Choose one: metric=...")
     if metric is not None and metric not in sample:
         reject(f"{where}, {metric!r}", f"is missing; there are {shown(names, 8)}.", "Name one of these.")
     arguments = sample.get("arguments")
-    first: Any = next(iter(arguments.values()), {}) if isinstance(arguments, dict) else (arguments or [None])[0]
+    every = list(arguments.values()) if isinstance(arguments, dict) else arguments
+    first: Any = every[0] if isinstance(every, list) and every else None
     first = first.get("arg_0") if isinstance(first, dict) else first[0] if isinstance(first, list) and first else first
     if isinstance(first, list) and len(first) == 1 and isinstance(first[0], str):
         first = first[0]  # a chat, kept as JSON in a list
@@ -456,6 +459,14 @@ def _text(value: Any, where: str) -> str:
 
 def _said(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _count(value: Any, where: str) -> float:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        reject(where, f"got {value!r:.60}, expected a number of tokens.", "Correct it.")
+    return value
 
 
 def _seconds(value: Any, where: str) -> float | None:

@@ -162,12 +162,17 @@ def from_llm_comparator(data: Mapping[str, Any] | str | Path, *, tie_within: flo
     prompts, responses, judgments = [], [], []
     for k, example in enumerate(source["examples"]):
         _check_example(k, example)
-        prompt_id = (example.get("custom_fields") or {}).get("prompt_id", f"example {k}")
-        tags = example.get("tags") or [None]
+        about_it, tags = example.get("custom_fields"), example.get("tags")
+        prompt_id = about_it.get("prompt_id") if isinstance(about_it, Mapping) else None
+        prompt_id = prompt_id if isinstance(prompt_id, str | int) else f"example {k}"
+        tags = tags if isinstance(tags, list) and tags else [None]
         prompts.append({"prompt_id": prompt_id, "prompt": example["input_text"], "intent": tags[0]})
         for model, side in ((a, "output_text_a"), (b, "output_text_b")):
             responses.append({"prompt_id": prompt_id, "model": model, "response": example[side]})
         ratings = example.get("individual_rater_scores") or [example]
+        if not isinstance(ratings, list):
+            where = f"llm-comparator JSON, example {k}, 'individual_rater_scores'"
+            reject(where, f"is {type(ratings).__name__}, not a list.", "Leave it out.")
         for r, rating in enumerate(ratings):
             where = f"llm-comparator JSON, example {k}" + (f", rating {r}" if rating is not example else "")
             if not isinstance(rating, Mapping):

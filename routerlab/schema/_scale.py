@@ -55,7 +55,7 @@ def to_quality(scores: Any, scale: Scale | None = None, *, where: str = "scores"
     if odd.any():
         reject(
             where,
-            f"got {shown(given[odd].unique())} at {shown(at[odd])}, expected {expected}.",
+            f"got {shown({repr(score): score for score in given[odd]}.values())} at {shown(at[odd])}, expected {expected}.",
             "Correct those scores, or say what they are: scale=(1, 5), scale=(0, 100), scale={'pass': 1, 'fail': 0}.",
         )
     return pd.Series(values, index=given.index, name=given.name)
