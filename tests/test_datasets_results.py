@@ -289,6 +289,7 @@ WRONG = {
     "no doc_id": (read_lm_eval, "samples_t.jsonl", '{"acc": 1, "arguments": [["x"]]}', "line 1, 'doc_id': is missing"),
     "no metric": (read_lm_eval, "samples_t.jsonl", '{"doc_id": 1, "arguments": [["x"]]}', "line 1, metrics: there are 0"),
     "torn": (read_lm_eval, "samples_t.jsonl", '{"doc_id": 1, "arguments": [["x"]], "acc": 1}\n{"do', "line 2: is not JSON"),
+    "averages": (read_lm_eval, "results_x.json", "{}", "'results_x.json': holds averages alone.*--log_samples"),
     "no votes": (read_arena_votes, "v.json", "{}", "v.json: is no list of objects"),
     "no models": (read_arena_votes, "v.json", '[{"id": 1}]', "lacks 'model_a', 'model_b'"),
     "no winner": (

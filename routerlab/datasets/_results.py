@@ -292,7 +292,10 @@ def read_lm_eval(
     ...     read_lm_eval(file, model="small").outcomes[["prompt_id", "model", "quality"]].to_dict("records")
     [{'prompt_id': 'sums/0', 'model': 'small', 'quality': 1.0}]
     """
-    files = [file for file in _files(path, "samples_*.jsonl") if not file.name.startswith("results_")]
+    files = _files(path, "samples_*.jsonl")
+    averages = [file.name for file in files if file.name.startswith("results_")]
+    if averages:
+        reject(shown(averages), "holds averages alone.", "Pass samples_*.jsonl, which lm_eval --log_samples writes.")
     rows: list[Row] = []
     runs: dict[tuple[str, str], Path] = {}
     documents: dict[str, tuple[Any, str]] = {}

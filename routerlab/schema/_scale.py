@@ -53,9 +53,10 @@ def to_quality(scores: Any, scale: Scale | None = None, *, where: str = "scores"
     at = np.asarray(given.index if names is None else names, dtype=object)
     values, odd, expected = _looked_up(given, scale) if isinstance(scale, Mapping) else _spread(given, scale, where)
     if odd.any():
+        off = {repr(score): score for score in given[odd]}  # each once, lists among them
         reject(
             where,
-            f"got {shown({repr(score): score for score in given[odd]}.values())} at {shown(at[odd])}, expected {expected}.",
+            f"got {shown(off.values())} at {shown(at[odd])}, expected {expected}.",
             "Correct those scores, or say what they are: scale=(1, 5), scale=(0, 100), scale={'pass': 1, 'fail': 0}.",
         )
     return pd.Series(values, index=given.index, name=given.name)
