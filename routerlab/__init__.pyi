@@ -287,6 +287,9 @@ from .schema import (
 from .schema import (
     pivot_outcomes as pivot_outcomes,
 )
+from .schema import (
+    to_quality as to_quality,
+)
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
 )

@@ -319,6 +319,7 @@ def mean_interval(
     *,
     bounds: tuple[float, float] = (-1.0, 1.0),
     confidence: float = 0.95,
+    weight: Floats | None = None,
 ) -> tuple[float, float, float]:
     """Mean of bounded values and its interval, valid from one row on, whatever was not seen yet.
 
@@ -332,6 +333,8 @@ def mean_interval(
         Least and largest value that is possible.
     confidence : float, default 0.95
         Two-sided.
+    weight : ndarray of shape (n,), optional
+        How many rows each stands for.
 
     Returns
     -------
@@ -352,7 +355,8 @@ def mean_interval(
     """
     middle, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
     scaled = np.clip((np.asarray(values, dtype=float) - middle) / half, -1.0, 1.0)
-    total, size = group_sums(scaled, codes)
+    weight = np.ones(len(scaled)) if weight is None else np.asarray(weight, dtype=float)
+    total, size = group_sums(np.column_stack([scaled * weight, weight]), codes)[0].T
     mean = float(total.sum() / size.sum())
     quantile = float(stats.t.ppf((1 + confidence) / 2, max(cluster_df(size), 1.0)))
     total, size, count = _compressed(total / size.mean(), size / size.mean())

@@ -20,7 +20,7 @@ from routerlab.labeling import (
     to_llm_comparator,
     write_jsonl,
 )
-from routerlab.schema import WINNERS, TableError, check_judgments
+from routerlab.schema import WINNERS, DroppedRowsWarning, TableError, check_judgments
 
 KEY = ["prompt_id", "model_a", "model_b", "winner"]
 texts = st.text(min_size=1, max_size=8)  # lone surrogates, controls, line separators and all
@@ -127,6 +127,7 @@ def test_llm_comparator_round_trip(tmp_path):
     data = to_llm_comparator(votes, responses, prompts, model_a="x", model_b="y")
     assert [example["score"] for example in data["examples"]] == [0, 0, 0]
     assert [r["score"] for r in data["examples"][0]["individual_rater_scores"]] == [1, -1]
+    assert [r["rating_label"] for r in data["examples"][0]["individual_rater_scores"]] == ["A is better"] * 2
     assert data["examples"][0]["output_text_a"] == "x says 0"
     assert [example["tags"] for example in data["examples"]] == [["a"], [], ["b"]]
     (tmp_path / "data.json").write_text(json.dumps(data))
@@ -145,13 +146,78 @@ def test_llm_comparator_files_of_others():
     rating = {"score": -1.5, "is_flipped": True, "rationale": "B is right"}
     examples.append(texts | {"score": 0.1, "individual_rater_scores": [rating]})
     data = {"metadata": {}, "models": [{"name": "x"}, {"name": "y"}], "examples": examples}
-    judged = from_llm_comparator(data).judgments
+    with pytest.warns(DroppedRowsWarning, match="left out 1 of 5 ratings"):
+        judged = from_llm_comparator(data).judgments
+    assert judged.attrs["n_left_out"] == 1
     assert judged[["model_a", "winner"]].to_numpy().tolist() == [
         ["x", "model_a"], ["x", "model_b"], ["x", "tie"], ["y", "model_a"],
     ]  # fmt: skip
+    del examples[3]
     assert from_llm_comparator(data, tie_within=0.5).judgments["winner"].tolist() == [
         "tie", "model_b", "tie", "model_a",
     ]  # fmt: skip
+
+
+def rated(metadata=None, **rating):
+    texts = {"input_text": "?", "output_text_a": "1", "output_text_b": "2", "tags": [], "score": None}
+    example = texts | {"individual_rater_scores": [{"is_flipped": False, "rationale": "r"} | rating]}
+    models = [{"name": "first"}, {"name": "second"}]
+    return {"metadata": metadata or {}, "models": models, "examples": [example]}
+
+
+# rating as llm-comparator's own runner writes it (the label as shown, the score about the models as listed): shown
+# first, winner
+RATINGS = [
+    ({"is_flipped": False, "rating_label": "A is much better", "score": 1.5}, "first", "first"),
+    ({"is_flipped": False, "rating_label": "B is slightly better", "score": -0.5}, "first", "second"),
+    ({"is_flipped": True, "rating_label": "A is better", "score": -1.0}, "second", "second"),
+    ({"is_flipped": True, "rating_label": "A is much better", "score": -1.5}, "second", "second"),
+    ({"is_flipped": True, "rating_label": "B is better", "score": 1.0}, "second", "first"),
+    ({"is_flipped": True, "rating_label": "same", "score": 0.0}, "second", "tie"),
+    ({"is_flipped": True, "rating_label": "B is better", "score": None}, "second", "first"),
+    ({"is_flipped": True, "rating_label": "SlightlyBetterThan"}, "second", "second"),
+    ({"is_flipped": False, "rating_label": "MuchWorseThan"}, "first", "second"),
+    ({"is_flipped": True, "rating_label": "SameAs"}, "second", "tie"),
+    ({"is_flipped": True, "score": 0.25}, "second", "first"),
+    ({"is_flipped": True, "rating_label": "ours, unknown", "score": -0.25}, "second", "second"),
+    ({"is_flipped": None, "rating_label": "A is better", "score": -1.0}, "first", "second"),
+]
+
+
+@pytest.mark.parametrize(("rating", "left", "winner"), RATINGS, ids=range(len(RATINGS)))
+def test_a_flipped_rating_names_the_model_that_won(rating, left, winner):
+    row = from_llm_comparator(rated(**rating)).judgments.iloc[0]
+    assert row["model_a"] == left
+    assert row.get(row["winner"], row["winner"]) == winner
+
+
+def test_files_that_0_1_0_wrote_are_read_as_they_were_meant():
+    """Their labels were about the models as listed, flipped or not."""
+    rating = {"is_flipped": True, "rating_label": "A is better", "score": 1.0}
+    row = from_llm_comparator(rated({"source_path": "routerlab"}, **rating)).judgments.iloc[0]
+    assert (row["model_a"], row["winner"]) == ("second", "model_b")
+
+
+@pytest.mark.parametrize(
+    ("rating", "message"),
+    [
+        ({"is_flipped": True, "rating_label": "A is better", "score": 1.0}, "example 0, rating 0: .*another winner"),
+        ({"rating_label": "B is better", "score": 0.5}, "another winner"),
+        ({"rating_label": "same", "score": 0.5}, "another winner"),
+        ({"score": "1.0"}, "'score': is '1.0', expected a number"),
+        ({"score": float("nan")}, "'score'"),
+        ({"score": True}, "'score'"),
+        ({"is_flipped": "yes", "score": 1}, "'is_flipped': is 'yes'"),
+    ],
+)
+def test_a_rating_that_says_two_things_is_refused_by_name(rating, message):
+    with pytest.raises(TableError, match=message):
+        from_llm_comparator(rated(**rating))
+
+
+def test_a_label_without_a_score_or_a_side_is_left_out_and_counted():
+    with pytest.warns(DroppedRowsWarning, match="left out 1 of 1"):
+        assert not len(from_llm_comparator(rated(is_flipped=None, rating_label="A is better")).judgments)
 
 
 @pytest.mark.parametrize(

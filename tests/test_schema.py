@@ -87,7 +87,7 @@ def test_bad_judgments(case):
 
 
 BAD_OUTCOMES = {
-    "scale": (outcomes().assign(quality=7.0), ["column 'quality'", "7.0", "[0, 1]", "Divide scores"]),
+    "scale": (outcomes().assign(quality=7.0), ["column 'quality'", "7.0", "[0, 1]", "scale=(1, 5)"]),
     "negative": (outcomes().assign(cost_usd=-1.0), ["column 'cost_usd'", "-1.0", "at least 0"]),
     "infinite": (outcomes().assign(cost_usd=np.inf), ["column 'cost_usd'", "inf", "finite"]),
     "text": (outcomes().assign(quality="good"), ["column 'quality'", "text"]),
@@ -109,7 +109,7 @@ def test_bad_outcomes(case):
 
 
 @pytest.mark.parametrize(
-    ("cell", "remedy"), [(80.0, "Divide by the maximum"), (np.nan, "Drop incomplete"), (-1.0, "correct the cells")]
+    ("cell", "remedy"), [(80.0, "Say what scale that is"), (np.nan, "Drop incomplete"), (-1.0, "correct the cells")]
 )
 def test_a_quality_out_of_range_gets_the_remedy_that_fits(cell, remedy):
     frame = pd.DataFrame({"small": [cell, 0.5], "large": [2.0, 1.0]}, index=["p1", "p2"])

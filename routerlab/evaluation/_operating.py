@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import copy
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation._scoring import align, last_of_equal, running
-from routerlab.schema import check_model, provenance_of
+from routerlab.schema import DroppedRowsWarning, check_model, provenance_of
 from routerlab.stats import check_confidence
 
 
@@ -36,7 +37,8 @@ def choose_operating_point(
     sweep : Sweep
         ``router.sweep(X)`` on tuning prompts, unseen by the router's fit.
     quality, cost : DataFrame of shape (n_prompts, n_models)
-        Measured outcomes of the tuning prompts.
+        Measured outcomes of the tuning prompts. Where cells are empty (`routerlab.judged_outcomes` with ``baseline=``),
+        the known ones of a model stand for all prompts to which it is given.
     baseline : str
         The model that is paid for today.
     max_quality_loss : float, default 0.01
@@ -71,12 +73,20 @@ def choose_operating_point(
     if not np.isfinite(max_quality_loss):
         msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
         raise ValueError(msg)
-    scored = align(sweep.index, sweep.models, quality, cost)
+    scored = align(sweep.index, sweep.models, quality, cost, missing=True)
     check_model(baseline, scored.models, "baseline")
     column = scored.models.get_loc(baseline)
     order = scored.models.get_indexer(sweep.models)
     last = last_of_equal(sweep.wtp)
     n = len(sweep.index)
+    unknown = np.isnan(scored.quality[:, order]).mean()
+    if unknown:
+        warnings.warn(
+            f"choose_operating_point knows no quality in {unknown:.0%} of {n} prompts x {len(order)} models: the known "
+            "ones of a model stand for all prompts to which it is given.",
+            DroppedRowsWarning,
+            stacklevel=2,
+        )
     lead = running(
         sweep, (scored.quality - scored.quality[:, [column]])[:, order], last, variance=assurance is not None
     )
@@ -90,7 +100,7 @@ def choose_operating_point(
         bound = lead.mean - stats.t.ppf(assurance, n - 1) * np.sqrt(np.maximum(lead.variance, 0))
     good = bound >= -max_quality_loss - 1e-12
     if not good.any():
-        best = int(bound.argmax())
+        best = int(np.where(np.isnan(bound), -np.inf, bound).argmax())
         what = "the estimate" if assurance is None else f"the {assurance:.0%} lower bound"
         msg = (
             f"No operating point of this router keeps the loss within max_quality_loss={max_quality_loss:g} of "
@@ -106,7 +116,7 @@ def choose_operating_point(
         assurance=assurance,
         n=n,
         cost_usd=float(spent[row]),
-        baseline_cost_usd=float(scored.cost[:, column].mean()),
+        baseline_cost_usd=float(np.nanmean(scored.cost[:, column])),
         quality_difference=float(lead.mean[row]),
         provenance=provenance_of(quality, cost),
     )

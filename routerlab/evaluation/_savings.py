@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
@@ -11,9 +12,9 @@ import pandas as pd
 from scipy import stats
 
 from routerlab.evaluation._baselines import always
-from routerlab.evaluation._scoring import score_choices
+from routerlab.evaluation._scoring import score_choices, stand_ins
 from routerlab.ratings import ppi_mean_difference
-from routerlab.schema import check_model, provenance_of, reject, shown
+from routerlab.schema import DroppedRowsWarning, check_model, provenance_of, reject, shown
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -190,7 +191,9 @@ def savings(
     choices : Series of shape (n_prompts,)
         Model names indexed by prompt id: ``router.predict(X)``, or from anywhere else.
     quality, cost : DataFrame of shape (n_prompts, n_models)
-        Measured quality in [0, 1] and cost in USD per request, of the same prompts.
+        Measured quality in [0, 1] and cost in USD per request, of the same prompts. Where cells are empty
+        (`routerlab.judged_outcomes` with ``baseline=``), prompts whose outcome is known stand for all that were given
+        to the same model, which is right if what is known does not depend on the prompt; n counts the known ones.
     baseline : str
         The model that is paid for on every request today.
     margin : float, default 0.01
@@ -243,18 +246,21 @@ def savings(
     margin = check_share(margin, "margin")
     check_n_resamples(n_resamples)
     check_model(baseline, quality.columns, "baseline")
-    ours = score_choices(choices, quality, cost)
-    theirs = score_choices(always(baseline, choices.index), quality, cost)
+    ours = score_choices(choices, quality, cost, missing=True)
+    theirs = score_choices(always(baseline, choices.index), quality, cost, missing=True)
     own = _router_cost(router_cost, choices.index)
     spent = ours["cost_usd"].to_numpy(dtype=float) + own
     base = theirs["cost_usd"].to_numpy(dtype=float)
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
+    known, weight, stand_in = _known(spent, base, difference, choices)
+    shares = choices.value_counts(normalize=True).to_dict()
+    choices, spent, base, difference = choices[known], spent[known] * weight, base[known] * weight, difference[known]
     if base.sum() <= 0:
         reject(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
         )
     codes = group_codes(groups, choices.index)
-    measured = _measured(difference, choices, baseline, codes, judged, people, propensity, confidence)
+    measured = _measured(difference, choices, baseline, codes, weight, judged, people, propensity, confidence)
     if np.array_equal(spent, base):
         ratio, low, high = 1.0, 1.0, 1.0
     else:
@@ -265,12 +271,12 @@ def savings(
         saving=1 - ratio,
         saving_low=1 - high,
         saving_high=1 - low,
-        quality=float(ours["quality"].mean()),
-        baseline_quality=float(theirs["quality"].mean()),
+        quality=float(weight @ ours["quality"].to_numpy(dtype=float)[known] / weight.sum()),
+        baseline_quality=float(weight @ theirs["quality"].to_numpy(dtype=float)[known] / weight.sum()),
         cost_usd=float(spent.mean()),
         baseline_cost_usd=float(base.mean()),
         router_cost_usd=None if router_cost is None else float(np.mean(own)),
-        shares=choices.value_counts(normalize=True).to_dict(),
+        shares=shares,
         n_abstained=int(choices.attrs.get("n_abstained", 0)),
         margin=margin,
         confidence=confidence,
@@ -282,6 +288,7 @@ def savings(
                 (few_groups_note(codes), None if low == high else skewed_note(base, codes), _judge_note(**measured)),
             )
         ),
+        method=_METHOD + stand_in,
         provenance=provenance_of(quality, cost),
     )
 
@@ -291,6 +298,7 @@ def _measured(
     choices: pd.Series,
     baseline: str,
     codes: Any,
+    weight: Any,
     judged: bool | str,
     people: pd.DataFrame | None,
     propensity: pd.Series | None,
@@ -302,7 +310,11 @@ def _measured(
     if (choices == baseline).all():  # the baseline kept throughout differs from itself by nothing
         ends: tuple[float, ...] = (0.0, 0.0, 0.0)
     elif people is None:
-        ends = mean_interval(difference, codes, confidence=confidence)
+        ends = mean_interval(difference, codes, confidence=confidence, weight=weight)
+    elif (weight != 1).any():
+        reject(
+            "'people'", "needs a known outcome of every prompt.", "Complete the judge's outcomes, or leave people= out."
+        )
     else:
         labels = _people_difference(people, choices, baseline)
         chance = None if propensity is None else _chances(propensity, labels)
@@ -347,6 +359,22 @@ def _chances(propensity: pd.Series, labels: pd.Series) -> Any:
     if bad.any():
         reject("'propensity'", f"must be above 0 and at most 1 on {shown(labels.index[bad])}.", "Give every chance.")
     return chance
+
+
+def _known(spent: Any, base: Any, difference: Any, choices: pd.Series) -> tuple[Any, Any, str]:
+    """Find the prompts whose outcomes are known, their weights to stand for the others, and the note that says so."""
+    known = ~np.isnan(spent + base + difference)
+    if known.all():
+        return known, np.ones(len(known)), ""
+    weight = stand_ins(known, choices)
+    warnings.warn(
+        f"savings: of {len(known):,} prompts, {known.sum():,} have a known outcome of the chosen model. They stand for "
+        "the others, which is right if what is known does not depend on the prompt.",
+        DroppedRowsWarning,
+        stacklevel=3,
+    )
+    note = f"; of {len(known):,} prompts those with a known outcome, weighted to stand for all given to the model"
+    return known, weight, note
 
 
 def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:

@@ -20,15 +20,17 @@ class Scored(NamedTuple):
     models: pd.Index
 
 
-def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> Scored:
-    """Check the outcomes and bring them into the order of `index`.
+def align(
+    index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame, *, missing: bool = False
+) -> Scored:
+    """Check the outcomes and bring them into the order of `index`; empty cells are refused unless `missing`.
 
     Raises
     ------
     TableError
         If the prompts differ from `index`, or a chosen model has no outcomes.
     """
-    quality, cost = check_aligned(quality, cost)
+    quality, cost = check_aligned(quality, cost, missing=missing)
     if not index.is_unique:
         reject(
             "choices", f"prompt_id {shown(index[index.duplicated()])} appears twice.", "Choose once for each prompt."
@@ -51,6 +53,13 @@ def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.Dat
     if len(absent):
         reject(
             "choices", f"model {shown(absent)} has no outcomes; there are {shown(quality.columns, 20)}.", "Add them."
+        )
+    if missing and (costless := (cost.isna() & quality.notna()).to_numpy()).any():
+        row, column = (int(axis[0]) for axis in np.nonzero(costless))
+        reject(
+            "'cost'",
+            f"is nan (empty) for {quality.columns[column]!r} on prompt {quality.index[row]!r}, whose quality is known.",
+            "Fill it: rl.add_cost(responses); or empty that quality as well.",
         )
     if not quality.index.equals(index):
         quality, cost = Outcomes(quality.loc[index], cost.loc[index])
@@ -87,7 +96,9 @@ def _chosen_cells(choices: pd.Series, models: pd.Index, frame: Any) -> Any:
     return frame[models].where(code[:, None] == np.arange(len(models)), 0.0)
 
 
-def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+def score_choices(
+    choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame, *, missing: bool = False
+) -> pd.DataFrame:
     """Look up measured quality and cost of each prompt's chosen model.
 
     Parameters
@@ -96,6 +107,8 @@ def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
         Model names indexed by prompt id.
     quality, cost : DataFrame of shape (n_prompts, n_models)
         Measured outcomes of the same prompts.
+    missing : bool, default False
+        Whether cells may be empty (NaN); those of chosen models are then empty here.
 
     Returns
     -------
@@ -112,12 +125,47 @@ def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
     quality = by_prompt(quality)
     cost = spread_prices(by_prompt(cost), quality) if isinstance(quality, pd.DataFrame) else cost
     models = pd.Index(choices.unique())
-    scored = align(choices.index, models, *(_chosen_cells(choices, models, frame) for frame in (quality, cost)))
+    scored = align(
+        choices.index, models, *(_chosen_cells(choices, models, frame) for frame in (quality, cost)), missing=missing
+    )
     column = scored.models.get_indexer(choices)
     row = np.arange(len(choices))
     return pd.DataFrame(
         {"quality": scored.quality[row, column], "cost_usd": scored.cost[row, column]}, index=choices.index
     )
+
+
+def stand_ins(known: NDArray[np.bool_], choices: pd.Series) -> NDArray[np.float64]:
+    """Weights of prompts whose outcome is known, so that they stand for all to which the same model was given.
+
+    They sum to the number of prompts with a known outcome. That is post-stratification by the chosen model, and right
+    if what is known does not depend on the prompt.
+
+    Parameters
+    ----------
+    known : ndarray of shape (n_prompts,)
+        Whether the outcome of the chosen model is known.
+    choices : Series of shape (n_prompts,)
+        Chosen models.
+
+    Returns
+    -------
+    ndarray of shape (n_known,)
+
+    Examples
+    --------
+    >>> stand_ins(np.array([True, True, False, True]), pd.Series(["a", "b", "b", "a"])).tolist()
+    [0.75, 1.5, 0.75]
+    """
+    code, models = pd.factorize(choices)
+    asked, answered = np.bincount(code, minlength=len(models)), np.bincount(code[known], minlength=len(models))
+    if (answered == 0).any():
+        reject(
+            "'quality' and 'cost'",
+            f"on no prompt that was given to {shown(models[answered == 0])} is its outcome known.",
+            "Have those responses judged, or evaluate a router without that model.",
+        )
+    return (asked / answered)[code[known]] * known.sum() / len(known)
 
 
 class Running(NamedTuple):
@@ -143,6 +191,8 @@ def running(
 ) -> Running:
     """Accumulate ``values[prompt, choice]`` over all operating points of a sweep, exactly.
 
+    Where values are empty, the known ones of a model stand for all prompts to which it is given, as in `stand_ins`.
+
     Parameters
     ----------
     values : ndarray of shape (n_prompts, n_models)
@@ -155,6 +205,8 @@ def running(
         Group of each prompt, from `stats.group_codes`: the variance is then that between groups.
     """
     n = len(sweep.index)
+    if np.isnan(values).any():
+        return _stratified(sweep, values, last)
     start = values[np.arange(n), sweep.first]
     # Centring keeps the running sum of squares from losing digits.
     centre = start.mean()
@@ -187,6 +239,30 @@ def _totals_before(
     before = np.empty(len(order))
     before[order] = passed + held[ordered]
     return before
+
+
+def _stratified(sweep: Sweep, values: NDArray[np.float64], last: NDArray[np.intp]) -> Running:
+    """Mean over prompts, model by model from those that are known; and the variance that n known values would give it.
+
+    Both are NaN at points where no value is known of some model that is chosen.
+    """
+    n, known = len(sweep.index), ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+    mean, square, within = np.zeros((3, len(last) + 1))
+    for model in range(values.shape[1]):
+        moved, first = (sweep.target == model) - (sweep.origin == model).astype(float), sweep.first == model
+
+        def total(column: NDArray[np.float64], moved: Any = moved, first: Any = first) -> NDArray[np.float64]:
+            return np.round(_accumulate(column[first].sum(), moved * column[sweep.prompt], last), 9)
+
+        chosen, seen = total(np.ones(n)), total(known[:, model].astype(float))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            average = np.where(chosen > 0, total(filled[:, model]) / seen, 0.0)
+            spread = total(filled[:, model] ** 2) - seen * average**2
+            spread = np.where(chosen > 0, np.maximum(spread, 0.0) / (seen - 1), 0.0)
+            within = within + np.where(chosen > 0, (chosen / n) ** 2 * n * spread / seen, 0.0)
+        mean, square = mean + chosen / n * average, square + chosen / n * average**2
+    return Running(mean, (within + square - mean**2) / n)
 
 
 def _accumulate(start: float, step: NDArray[np.float64], last: NDArray[np.intp]) -> NDArray[np.float64]:

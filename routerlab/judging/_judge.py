@@ -46,11 +46,13 @@ class PairwiseJudge:
     combine : {'both', 'soft'}, default 'both'
         'both': a win only if it wins in both orders, else a tie. 'soft': each order is a vote of its own.
     structured : {'auto', 'json_schema', 'json_object', 'text'}, default 'auto'
-        ``response_format`` of the endpoint. 'auto': the strictest that it accepts, found out on the first pairs.
+        ``response_format`` of the endpoint, and where the verdict is asked for and read: in a JSON object that is the
+        whole reply, or for 'text' on its last line. 'auto': the strictest that the endpoint keeps to, found out on the
+        first pairs.
     name : str, optional
         What the column ``judge`` says; by default the model's name.
     max_tokens : int, default 400
-        Most output tokens of a verdict; None leaves it out.
+        Most output tokens of a verdict, thoughts included; None leaves it out. What was cut off is not read.
     temperature : float, default 0
         None leaves it out, for models that refuse it.
     params : mapping, optional
@@ -154,7 +156,8 @@ class PairwiseJudge:
         -------
         DataFrame, or CostEstimate
             Judgments table; see `routerlab.judging.combine_orders` for its columns. ``attrs``: judge, combine,
-            structured, n_unreadable, n_failed, n_incomplete, n_left_out, collection (the run's report), provenance.
+            structured, n_unreadable, unreadable (how many for which reason), n_failed, n_incomplete, n_left_out,
+            collection (the run's report), provenance.
 
         Raises
         ------
@@ -183,6 +186,8 @@ class PairwiseJudge:
         table.attrs["provenance"] = self._provenance(responses)
         judgments = combine_orders(table, self.combine)
         judgments.attrs |= {"judge": self.judge_name, "structured": used, "n_left_out": n_left_out}
+        unread = table.loc[table["winner"].isna() & table["error"].isna(), "how"]
+        judgments.attrs["unreadable"] = {str(why): int(n) for why, n in unread.value_counts().items()}
         judgments.attrs["collection"] = run.report.to_dict()
         warn_of_problems(run.report, judgments.attrs)
         return check_judgments(judgments)
@@ -218,7 +223,7 @@ class PairwiseJudge:
         run = self._ask(self._requests(shown, used), **options)
         rows = []
         for record, (_, pair) in zip(run.records, shown.iterrows(), strict=True):
-            verdict = parse_verdict(record["text"])
+            verdict = parse_verdict(record["text"], structured=used, finish_reason=record["finish_reason"])
             failed = record["error"] is not None
             rows.append(
                 {
@@ -238,18 +243,25 @@ class PairwiseJudge:
         return pd.DataFrame(rows).astype({"winner": object, "error": object}), run, used
 
     def _accepted_format(self, shown: pd.DataFrame, **options: Any) -> str:
-        """Return the strictest response format that the endpoint does not refuse, as its first pairs show."""
-        formats, refused = self._formats(), False
+        """Return the strictest response format that the endpoint keeps to, as its first pairs show.
+
+        One that takes the parameter and then answers in prose gets the next question: where nothing is asked for in
+        JSON, the last line counts.
+        """
+        formats, refused = self._formats(), set()
         for row in range(min(3, len(shown)) if len(formats) > 1 else 0):
             for name in formats:
                 run = self._ask(self._requests(shown.iloc[[row]], name), **{**options, "progress": False})
-                error = run.records[0]["error"]
-                if error is None:
-                    return name
-                refused = bool(_REFUSED.search(error))
-                if not refused:
+                record = run.records[0]
+                if record["error"] is None:
+                    read = parse_verdict(record["text"], structured=name, finish_reason=record["finish_reason"])
+                    if read.how != "nothing found":
+                        return name
+                elif _REFUSED.search(record["error"]):
+                    refused.add(name)
+                else:
                     break  # it failed for another reason, which says nothing about formats
-        return formats[-1] if refused else formats[0]
+        return next((name for name in formats if name not in refused), formats[-1])
 
     def _formats(self) -> list[str]:
         if self.structured != "auto" and self.structured not in FORMATS:
@@ -272,7 +284,7 @@ class PairwiseJudge:
         return [
             Request(
                 self.judge_name,
-                judge_messages(row.prompt, row.first, row.second, self.rubric),
+                judge_messages(row.prompt, row.first, row.second, self.rubric, format_name),
                 given,
                 {"prompt_id": _plain(row.prompt_id), "shown_as_a": row.model_a, "shown_as_b": row.model_b},
                 purpose="verdict",

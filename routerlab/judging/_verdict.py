@@ -4,44 +4,50 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 LABELS = ("A", "B", "tie", "both_bad")
-_KEYS = ("verdict", "final_verdict", "winner", "decision", "choice", "answer", "better")
-_MOST_OBJECTS = 100  # JSON objects looked at in one reply
 
 # What stands for a label once case, markup and punctuation are gone. "C" and a bare "neither" mean different things to
 # different judges, and are not here.
 _SAME = {
-    "A": ("a", "response a", "assistant a", "answer a", "model a", "a is better", "response a is better", "a wins"),
-    "B": ("b", "response b", "assistant b", "answer b", "model b", "b is better", "response b is better", "b wins"),
-    "tie": (
-        "tie",
-        "a tie",
-        "it is a tie",
-        "its a tie",
-        "tied",
-        "draw",
-        "a draw",
-        "equal",
-        "equally good",
-        "both equal",
-    ),
+    "A": ("a", "response a", "assistant a", "answer a", "model a"),
+    "B": ("b", "response b", "assistant b", "answer b", "model b"),
+    "tie": ("tie", "a tie", "tied", "draw", "a draw", "equal", "equally good", "both equal", "both are equally good"),
     "both_bad": ("both bad", "bothbad", "both are bad", "both responses are bad", "neither is good", "tie bothbad"),
 }
 _LABEL_OF = {words: label for label, variants in _SAME.items() for words in variants}
 _COMPARED = {">": "A", ">>": "A", "<": "B", "<<": "B", "=": "tie", "==": "tie", "~": "tie"}
+_SYMBOLS = re.compile(r"([ab]) ?(>>|>|<<|<|==|=|~) ?([ab])")
+_BETTER = re.compile(
+    r"((?:response|assistant|model) )?([ab]) (?:wins|is (?:much |clearly |slightly |the )?(?:better|winner|preferred)"
+    r"(?: response)?)(?: (?:than|over) (?:response |assistant |model )?([ab]))?"
+)
+_ITS = re.compile(r"(?:it is|it's|its|this is) ")
 
-_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning|analysis)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(r"<(?:think|thinking|thought|reasoning|analysis)>", re.IGNORECASE)
-_CLOSED_ONLY = re.compile(r"\A.*</(?:think|thinking|thought|reasoning|analysis)>", re.DOTALL | re.IGNORECASE)
-_BRACKETS = re.compile(r"\[\[([^\[\]\n]{1,40})\]\]")
-_NAMED = "|".join(key.replace("_", "[ _]") for key in _KEYS)
-_SAID = re.compile(rf"(?:{_NAMED})[\"'*_` ]{{0,4}}(?:[:=]|\bis\b)\s{{0,3}}([^\n,}};.]{{1,80}})", re.IGNORECASE)
-_REASON_FOLLOWS = re.compile(r"\b(?:because|since|as|due to|for)\b|[(\u2013\u2014]| - ", re.IGNORECASE)
-_RATIONALE = re.compile(r'"(?:rationale|reason|reasoning|explanation)"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# "answer" and "choice" are missing on purpose: they name the task's own answer where that is a letter.
+_KEY = (
+    r"(?:(?:my|the|so|thus|hence|therefore|final|overall|own),? )*"
+    r"(?:verdict|winner|decision|judge?ment|preference|(?:better|preferred|winning) response)"
+)
+_KEYED = re.compile(rf"{_KEY}\s*(?:[:=]|\bis\b:?)\s*(.+)", re.IGNORECASE)
+_HEADING = re.compile(rf"{_KEY}\s*[:=]?", re.IGNORECASE)
+_REASON_FOLLOWS = re.compile(r"[,;]?\s+(?:(?:because|since|as|due to|for)\b|[(\u2013\u2014-])", re.IGNORECASE)
+_MENTIONED = re.compile(r"\b(?:A|B|[Tt]ie|[Dd]raw|[Bb]oth[ _]bad|[Ww]ait|[Aa]ctually)\b")
+_RIVAL_KEYS = ("final_verdict", "winner", "decision", "better")  # that say something else: a contradiction
+
+_TAG = "think|thinking|thought|reasoning|analysis"
+_OPENED = re.compile(rf"<(?:{_TAG})>", re.IGNORECASE)
+_CLOSED = re.compile(rf"</(?:{_TAG})>", re.IGNORECASE)
+_ENDED = re.compile(rf"\A.*</(?:{_TAG})>[ \t]*(?:\n|\Z)", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"```[\w-]*\s+(?:(\{.*\})\s*(?:```)?|([^\n]*)\n\s*```)", re.DOTALL)
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+_QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("「", "」"))
+_MOST_TAGS = 20
+_CUT = {"length", "max_tokens", "model_length", "content_filter", "safety", "recitation", "refusal", "error"}
+_REASONS = ("rationale", "reason", "reasoning", "explanation")
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,12 @@ class Verdict:
     Attributes
     ----------
     label : {'A', 'B', 'tie', 'both_bad'} or None
-        None: it cannot be read, which is no tie.
+        None: it cannot be read, which is not a tie.
     rationale : str
         The judge's reasons, as far as they can be told apart from the rest.
     how : str
-        Where the label was found: 'json', 'brackets', 'named', 'alone'; or why there is none: 'contradiction', 'unknown
-        label', 'thinking not finished', 'nothing found'.
+        Where the label was found: 'json' or 'last line'; or why there is none: 'cut off', 'thinking not finished',
+        'contradiction', 'unknown label', 'quoted', 'nothing found' (where a verdict was asked for).
     """
 
     label: str | None
@@ -64,17 +70,21 @@ class Verdict:
     how: str
 
 
-def parse_verdict(text: str) -> Verdict:
-    """Read the verdict in a judge's reply, strictly: what could be meant in two ways is not read at all.
+def parse_verdict(text: str, *, structured: str = "auto", finish_reason: str | None = None) -> Verdict:
+    r"""Read the verdict in a judge's reply, from the place that was asked for and from nowhere else.
 
-    Looked for in this order, and the first kind that is there decides: a JSON object with a key such as ``verdict``;
-    double brackets (``[[A]]``, ``[[B>A]]``, as MT-Bench and Arena-Hard have them); a phrase such as ``Verdict: A``; a
-    reply that is nothing but a label. Several of one kind must agree. Text inside thinking tags does not count.
+    That place is the key ``verdict`` of the JSON object that is the whole reply, or the last line of a reply in prose,
+    all of that line: ``Verdict: A``, ``[[A]]``, ``A is better than B``. What a judge writes on its way there, quotes
+    from a response, or says of the task's own answer ("The correct answer is B") is never a verdict.
 
     Parameters
     ----------
     text : str
-        The reply, whatever it is. It is only ever compared, never run.
+        The reply, whatever it is. It is only ever compared, never run. Thinking tags that it begins with do not count.
+    structured : {'auto', 'json_schema', 'json_object', 'text'}, default 'auto'
+        What was asked for. With 'json_schema' and 'json_object' a last line does not count.
+    finish_reason : str, optional
+        As the endpoint gave it. A reply that was cut off ('length', 'content_filter') is not read, whatever it holds.
 
     Returns
     -------
@@ -85,80 +95,151 @@ def parse_verdict(text: str) -> Verdict:
     --------
     >>> parse_verdict('{"rationale": "A is right.", "verdict": "A"}')
     Verdict(label='A', rationale='A is right.', how='json')
-    >>> parse_verdict("Both are fine, but B is shorter. [[B]]").label
-    'B'
-    >>> parse_verdict("A is good, and so is B.")
-    Verdict(label=None, rationale='A is good, and so is B.', how='nothing found')
+    >>> parse_verdict("Both are fine, but B is shorter.\n\nVerdict: B")
+    Verdict(label='B', rationale='Both are fine, but B is shorter.', how='last line')
+    >>> parse_verdict("The correct answer is B, which only A says.").how
+    'nothing found'
     """
-    said = text.strip()
-    if not (said.startswith("{") and said.endswith("}")):  # in an answer as asked for, tags are part of the rationale
-        said = _THOUGHT.sub(" ", said)
-        if _OPEN_THOUGHT.search(said):
-            return Verdict(None, "", "thinking not finished")
-        said = _CLOSED_ONLY.sub(" ", said).strip()  # templates that open the tag themselves send its end alone
-    objects = [found for found in _objects(said) if any(key in found for key in _KEYS)]
-    if objects:
-        given = [found[key] for found in objects for key in _KEYS if key in found]
-        rationale = next((found[k] for found in objects for k in _REASONS if isinstance(found.get(k), str)), "")
-        return _decided([_label(value) for value in given], rationale, "json")
-    partial = _RATIONALE.search(said)
-    rationale = partial.group(1) if partial else said
-    for pattern, how in ((_BRACKETS, "brackets"), (_SAID, "named")):
-        found = [_REASON_FOLLOWS.split(match.group(1), maxsplit=1)[0] for match in pattern.finditer(said)]
-        if found:
-            return _decided([_label(value) for value in found], rationale, how)
-    alone = _label(said) if len(said) <= 60 else None
-    return Verdict(alone, "" if alone else said, "alone" if alone else "nothing found")
+    said = (text or "").strip()
+    if str(finish_reason or "").casefold() in _CUT:
+        return Verdict(None, said, "cut off")
+    answer = _without_thoughts(said)
+    if answer is None:
+        return Verdict(None, "", "thinking not finished")
+    said = _without_fence(answer)
+    if said.startswith("{"):
+        return _from_json(said)
+    return Verdict(None, said, "nothing found") if structured.startswith("json") else _from_last_line(said)
 
 
-_REASONS = ("rationale", "reason", "reasoning", "explanation")
+def _without_thoughts(said: str) -> str | None:
+    """Drop the thoughts that a reply begins with; None if they have no end."""
+    if said.startswith("{"):  # in an answer as asked for, tags are part of the rationale
+        return said
+    if not _OPENED.match(said):
+        ended = _ENDED.search(said)  # templates that open the tag themselves send its end alone
+        return said[ended.end() :].strip() if ended else said
+    ends = [match.end() for match in _CLOSED.finditer(said)]
+    if not ends:
+        return None
+    for end in ends[:_MOST_TAGS]:  # more than one: a tag stands in the answer, or in the thoughts
+        rest = said[end:].strip()
+        content = _without_fence(rest)
+        if content.startswith("{") and _from_json(content).how != "nothing found":
+            return rest
+    return said[ends[-1] :].strip()
 
 
-def _decided(labels: list[str | None], rationale: str, how: str) -> Verdict:
-    distinct = set(labels)
-    if None in distinct:
+def _without_fence(said: str) -> str:
+    """Open the code block that a whole reply stands in; several lines of prose in one are rather a quotation."""
+    fenced = _FENCED.fullmatch(said)
+    return (fenced.group(1) or fenced.group(2)).strip() if fenced else said
+
+
+def _from_json(said: str) -> Verdict:
+    """Read objects that are the whole reply; the same one twice is a stutter, two that differ a contradiction."""
+    decoder = json.JSONDecoder(object_pairs_hook=_merged)
+    found, start = [], 0
+    try:
+        while start < len(said):
+            value, end = decoder.raw_decode(said, start)
+            found.append(value)
+            start = end + len(said[end:]) - len(said[end:].lstrip())
+    except (ValueError, RecursionError):
+        return Verdict(None, said, "nothing found" if found or said.endswith("}") else "cut off")
+    if not all(isinstance(one, dict) and "verdict" in one for one in found):
+        return Verdict(None, said, "nothing found")
+    given = [value for one in found for value in one["verdict"]]
+    rivals = [value for one in found for key in _RIVAL_KEYS for value in one.get(key, ())]
+    rationale = next((v for one in found for k in _REASONS for v in one.get(k, ()) if isinstance(v, str)), "")
+    labels = {_label(value) for value in given}
+    if None in labels:
         return Verdict(None, rationale, "unknown label")
-    if len(distinct) > 1:
+    if len(labels | ({_label(value) for value in rivals} - {None})) > 1:
         return Verdict(None, rationale, "contradiction")
-    return Verdict(labels[0], rationale, how)
+    return Verdict(labels.pop(), rationale, "json")
+
+
+def _merged(pairs: list[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Build an object of lists whose keys are lower case: a key that is given twice has both its values."""
+    found: dict[str, list[Any]] = {}
+    for key, value in pairs:
+        found.setdefault(key.casefold(), []).append(value)
+    return found
+
+
+def _from_last_line(said: str) -> Verdict:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines:
+        return Verdict(None, said, "nothing found")
+    if len(lines) > 1 and _HEADING.fullmatch(_bare(lines[-2])):  # "## Verdict", and the label below it
+        lines[-2:] = [f"Verdict: {lines[-1]}"]
+    before = "\n".join(lines[:-1])
+    label, marked = _statement(_bare(lines[-1]))
+    if label is None and not marked and not before:
+        label = _label(_ITS.sub("", _words(_bare(lines[-1])), count=1))  # a reply that is nothing but a label
+    if label is None:
+        return Verdict(None, said, "unknown label" if marked else "nothing found")
+    if _within_quotes(before, lines[-1]):
+        return Verdict(None, said, "quoted")
+    others = {other for other, also_marked in map(_statement, map(_bare, lines[:-1])) if also_marked or not marked}
+    if others - {label, None}:
+        return Verdict(None, before, "contradiction")
+    return Verdict(label, before, "last line")
+
+
+def _statement(line: str) -> tuple[str | None, bool]:
+    """Return the label that a line of its own states, and whether it is marked as a verdict (a key, double brackets).
+
+    A label alone is not a statement, nor is "B wins": below "The correct answer is", they are the task's.
+    """
+    keyed = _KEYED.fullmatch(line)
+    value = keyed.group(1) if keyed else line
+    if keyed or (value.startswith("[[") and value.endswith("]]")):
+        head, *reason = _REASON_FOLLOWS.split(value, maxsplit=1)
+        clear = not (reason and _MENTIONED.search(reason[0]))  # "A - no, B" and "A (B is right)" say two things
+        return (_label(head) if clear else None), True
+    better = _BETTER.fullmatch(_words(line))
+    return (_label(line) if better and (better.group(1) or better.group(3)) else None), False
+
+
+def _within_quotes(before: str, last: str) -> bool:
+    """Whether the last line is something that the judge shows: a quotation, a block, the text that it was sent."""
+    if last.startswith((">", "```", "~~~", *(opening for opening, _ in _QUOTES))) or "<<<RE" in before:
+        return True
+    if before.count("```") % 2:
+        return True
+    return any(
+        before.count(one) % 2 if one == other else before.count(one) > before.count(other) for one, other in _QUOTES
+    )
+
+
+def _bare(line: str) -> str:
+    """One line without emphasis, bullets, heading marks and what cannot be seen."""
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", line))
+    text = re.sub(r"\*+|`+|(?<!\w)_+|_+(?!\w)", "", text)
+    return " ".join(re.sub(r"^\s*(?:#+|[-+•])\s+", "", text).split())
+
+
+def _words(text: str) -> str:
+    """Lower case, with single spaces, and without brackets, quotation marks and a full stop at the end."""
+    text = re.sub(r"(?<=[^\W_])[-_](?=[^\W_])", " ", text.replace("’", "'").casefold())
+    text = " ".join(re.sub(r"[\"“”\[\](){}]|(?<!\w)'|'(?!\w)", "", text).split())
+    return re.sub(r"[\s.!。,:]+$", "", text)
 
 
 def _label(value: Any) -> str | None:
     """Return the label that a value stands for, or None."""
     if not isinstance(value, str):
         return None
-    text = re.sub(r"[*`\"'\[\](){}.!?:]", "", value.replace("’", "'")).casefold().replace("_", " ").replace("-", " ")
-    text = " ".join(text.split())
+    text = _words(_bare(value))
     if text in _LABEL_OF:
         return _LABEL_OF[text]
-    compared = re.fullmatch(r"([ab]) ?(>>|>|<<|<|==|=|~) ?([ab])", text)
-    if compared is None or compared.group(1) == compared.group(3):
-        return None
-    label = _COMPARED[compared.group(2)]
-    return label if compared.group(1) == "a" else {"A": "B", "B": "A"}.get(label, label)
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects in a text, outermost ones, wherever they stand: alone, in a fence, after prose."""
-    decoder = json.JSONDecoder(object_pairs_hook=_without_contradiction)
-    start = text.find("{")
-    for _ in range(_MOST_OBJECTS):
-        if start < 0:
-            return
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        start = text.find("{", end)
-
-
-def _without_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object whose keys are lower case; a key that is given two values has neither."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        name = key.casefold()
-        found[name] = value if name not in found or found[name] == value else None
-    return found
+    compared = _SYMBOLS.fullmatch(text)
+    if compared is not None and compared.group(1) != compared.group(3):
+        label = _COMPARED[compared.group(2)]
+        return label if compared.group(1) == "a" else {"A": "B", "B": "A"}.get(label, label)
+    better = _BETTER.fullmatch(text)
+    if better is not None and better.group(2) != better.group(3):
+        return better.group(2).upper()
+    return None

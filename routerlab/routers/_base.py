@@ -192,8 +192,8 @@ class BaseRouter(BaseEstimator):
         if self.fallback is not None:
             check_model(self.fallback, self.models_, "fallback")
 
-    def _start_fit(self, X: Any, *frames: Any) -> NDArray[np.float32]:
-        """Check the common parameters; remember the width and the provenance."""
+    def _start_fit(self, X: Any, *frames: Any, scale: str | None = None) -> NDArray[np.float32]:
+        """Check the common parameters; remember the width and the provenance, `scale` of quality included."""
         check_wtp(self.willingness_to_pay)
         values = check_embeddings(X)
         self.n_features_in_ = values.shape[1]
@@ -202,7 +202,9 @@ class BaseRouter(BaseEstimator):
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.provenance_ = provenance_of(X, *frames)
+        measured = pd.DataFrame()
+        measured.attrs["quality_scale"] = scale
+        self.provenance_ = provenance_of(X, *frames, measured)
         return values
 
 

@@ -13,7 +13,7 @@ from routerlab.neighbors import nearest
 from routerlab.routers._base import rows_like, training_outcomes
 from routerlab.routers._knn import NeighborRouter, Weights, average
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import check_matrix, plain, reject, row_labels, shown, spread_prices, unit_rows
+from routerlab.schema import WIN_SHARE, check_matrix, plain, reject, row_labels, shown, spread_prices, unit_rows
 
 
 class IntentRouter(NeighborRouter):
@@ -103,7 +103,7 @@ class IntentRouter(NeighborRouter):
             raise ValueError(msg)
         if cost is None:
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
-        values = self._start_fit(X, quality, ratings, cost)
+        values = self._start_fit(X, quality, ratings, cost, scale=WIN_SHARE if quality is None else None)
         intents = _check_intents(rows_like(X, intents, "intents"))
         if quality is not None:
             quality, cost = training_outcomes(X, quality, cost, missing=True)

@@ -15,7 +15,7 @@ from routerlab.neighbors import nearest
 from routerlab.ratings import solve_bradley_terry
 from routerlab.routers._base import BaseRouter, Estimates
 from routerlab.routers._winrates import mean_win_rates
-from routerlab.schema import by_prompt, check_judgments, check_matrix, check_model, reject, shown, unit_rows
+from routerlab.schema import WIN_SHARE, by_prompt, check_judgments, check_matrix, check_model, reject, shown, unit_rows
 
 # Queries solved at once: their weights over all voted prompts are the largest array.
 _BATCH_BYTES = 64 * 2**20
@@ -116,7 +116,7 @@ class SimilarityWeightedRouter(BaseRouter):
             )
         if cost is None:
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
-        values = self._start_fit(X, judgments, cost)
+        values = self._start_fit(X, judgments, cost, scale=WIN_SHARE)
         votes = check_judgments(judgments)
         known = votes["prompt_id"].isin(X.index)
         votes = votes[known]

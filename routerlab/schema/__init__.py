@@ -6,7 +6,7 @@ column, the offending rows and the remedy. Nothing downstream checks again.
 """
 
 from routerlab.schema._doors import as_pandas, id_remedy, kind_of, plain
-from routerlab.schema._errors import DroppedRowsWarning, TableError, provenance_of, reject, shown
+from routerlab.schema._errors import DroppedRowsWarning, MixedScalesWarning, TableError, provenance_of, reject, shown
 from routerlab.schema._matrices import (
     Outcomes,
     by_prompt,
@@ -21,6 +21,7 @@ from routerlab.schema._matrices import (
     spread_prices,
     unit_rows,
 )
+from routerlab.schema._scale import WIN_SHARE, Scale, to_quality
 from routerlab.schema._tables import (
     WINNERS,
     check_judgments,
@@ -33,8 +34,11 @@ from routerlab.schema._tables import (
 
 __all__ = [
     "WINNERS",
+    "WIN_SHARE",
     "DroppedRowsWarning",
+    "MixedScalesWarning",
     "Outcomes",
+    "Scale",
     "TableError",
     "as_pandas",
     "by_prompt",
@@ -59,5 +63,6 @@ __all__ = [
     "shown",
     "spread_prices",
     "text_remedy",
+    "to_quality",
     "unit_rows",
 ]

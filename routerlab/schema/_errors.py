@@ -14,6 +14,10 @@ class DroppedRowsWarning(UserWarning):
     """Rows were left out of a computation; the message says how many and why."""
 
 
+class MixedScalesWarning(UserWarning):
+    """Qualities that were measured on different scales stand in one table; the message says which."""
+
+
 def shown(values: Iterable[Any], limit: int = 5) -> str:
     """Format offending values for an error message.
 
@@ -43,6 +47,8 @@ def reject(where: str, wrong: str, remedy: str) -> NoReturn:
 def provenance_of(*tables: Any) -> str | None:
     """Return the ``provenance`` note that any of `tables` carries, joined if they differ.
 
+    The scale that quality was measured on, ``attrs["quality_scale"]``, is part of it.
+
     Examples
     --------
     >>> import pandas as pd
@@ -50,6 +56,11 @@ def provenance_of(*tables: Any) -> str | None:
     >>> frame.attrs["provenance"] = "simulated: seed 0"
     >>> provenance_of(None, frame)
     'simulated: seed 0'
+    >>> frame.attrs["quality_scale"] = "win share"
+    >>> provenance_of(frame, frame)
+    'simulated: seed 0; quality: win share'
     """
-    notes = [t.attrs.get("provenance") for t in tables if hasattr(t, "attrs")]
-    return "; ".join(dict.fromkeys(n for n in notes if n)) or None
+    known = [t for t in tables if hasattr(t, "attrs")]
+    notes = [note for t in known for note in str(t.attrs.get("provenance") or "").split("; ")]
+    scales = [f"quality: {t.attrs['quality_scale']}" for t in known if t.attrs.get("quality_scale")]
+    return "; ".join(dict.fromkeys(note for note in [*notes, *scales] if note)) or None

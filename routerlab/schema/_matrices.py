@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, plain_frame, read_numbers
 from routerlab.schema._errors import DroppedRowsWarning, TableError, reject, shown
+from routerlab.schema._scale import Scale
 from routerlab.schema._tables import check_outcomes
 
 
@@ -22,7 +23,7 @@ class Outcomes(NamedTuple):
     cost: pd.DataFrame
 
 
-def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes:
+def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scale | None = None) -> Outcomes:
     """Turn an outcomes table into two aligned frames, quality and cost.
 
     Parameters
@@ -31,12 +32,19 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes
         See `check_outcomes`.
     missing : {'drop', 'keep'}, default 'drop'
         'drop' keeps complete cases and warns how many prompts that left out; 'keep' leaves NaN.
+    scale : (float, float) or mapping, optional
+        Of ``quality``, if it is not from 0 to 1: ``(1, 5)``, ``(0, 100)``, ``{"pass": 1, "fail": 0}``.
 
     Returns
     -------
     Outcomes
         Named tuple ``(quality, cost)``, each a DataFrame of shape (n_prompts, n_models) indexed by
         ``prompt_id`` in order of appearance, columns in order of appearance.
+
+    Raises
+    ------
+    TableError
+        Rows of different ``quality_scale``, such as feedback and a judge's win shares: 0.6 says different things there.
 
     Warns
     -----
@@ -53,7 +61,8 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes
     if missing not in ("drop", "keep"):
         msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
         raise ValueError(msg)
-    frame = check_outcomes(outcomes)
+    frame = check_outcomes(outcomes, scale=scale)
+    measured_by = _one_scale(frame)
     rows, columns = (pd.Index(frame[key].unique(), dtype=frame[key].dtype) for key in ("prompt_id", "model"))
     wide = frame.pivot(index="prompt_id", columns="model", values=["quality", "cost_usd"])  # noqa: PD010
     quality = wide["quality"].reindex(index=rows, columns=columns).astype(float)
@@ -71,7 +80,25 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop") -> Outcomes
         wide_frame.index.name, wide_frame.columns.name = "prompt_id", "model"
         wide_frame.attrs = {**frame.attrs, "n_dropped": int(incomplete.sum()) if missing == "drop" else 0}
         wide_frame.attrs["measure"] = name
+        wide_frame.attrs |= {"quality_scale": measured_by} if measured_by else {}
     return Outcomes(quality, cost)
+
+
+def _one_scale(outcomes: pd.DataFrame) -> str | None:
+    """Return what all of quality was measured by, if the table says so, and refuse two scales in one table."""
+    if "quality_scale" not in outcomes:
+        return outcomes.attrs.get("quality_scale")
+    scales = outcomes.loc[outcomes["quality"].notna(), "quality_scale"]
+    found = scales.where(scales.notna(), "not known").value_counts()
+    if len(found) > 1:
+        reject(
+            "outcomes table, column 'quality_scale'",
+            f"quality is measured in {len(found)} ways, which do not compare: "
+            + ", ".join(f"{name!r} in {n:,} rows" for name, n in found.items())
+            + ".",
+            "Keep the rows of one of them; if they do mean the same, write the same into that column.",
+        )
+    return None if not len(found) or found.index[0] == "not known" else str(found.index[0])
 
 
 def check_matrix(
@@ -105,7 +132,7 @@ def check_matrix(
         cells = ((frame.index[r], frame.columns[c], float(values[r, c])) for r, c in zip(rows, cols, strict=True))
         wanted = f"[{low:g}, {high:g}]" if np.isfinite(high) else f"finite numbers of at least {low:g}"
         if np.isfinite(values[bad]).all() and (values[bad] >= low).all():
-            remedy = "Divide by the maximum of the scale, e.g. 1-10 scores by 10."
+            remedy = "Say what scale that is: pivot_outcomes(outcomes, scale=(1, 5)), or (0, 100)."
         else:
             remedy = "Drop incomplete prompts with pivot_outcomes(outcomes), or correct the cells."
         reject(f"'{name}'", f"got {shown(cells)}, expected {wanted}.", remedy)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from routerlab.schema._doors import KEYS, Odd, as_pandas, check_keys, id_remedy, plain, plain_frame, read_numbers
 from routerlab.schema._errors import reject, shown
+from routerlab.schema._scale import Scale, to_quality
 
 WINNERS = ("model_a", "model_b", "tie", "both_bad")
 
@@ -232,16 +233,21 @@ def check_judgments(judgments: pd.DataFrame, prompts: pd.DataFrame | None = None
     return frame
 
 
-def check_outcomes(outcomes: pd.DataFrame, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
+def check_outcomes(
+    outcomes: pd.DataFrame, prompts: pd.DataFrame | None = None, *, scale: Scale | None = None
+) -> pd.DataFrame:
     """Check an outcomes table: measured quality and cost for each (prompt_id, model).
 
     Parameters
     ----------
     outcomes : DataFrame
         ``prompt_id``, ``model``, ``quality`` in [0, 1], ``cost_usd`` in USD per request, at least 0.
-        Empty cells are allowed. Optional ``latency_s``.
+        Empty cells are allowed. Optional ``latency_s``, and ``quality_scale``: what quality was measured by, such as
+        'win share'.
     prompts : DataFrame, optional
         If given, every ``prompt_id`` must be in it.
+    scale : (float, float) or mapping, optional
+        Of ``quality``, if it is not from 0 to 1: ``(1, 5)``, ``(0, 100)``, ``{"pass": 1, "fail": 0}``.
 
     Returns
     -------
@@ -258,11 +264,18 @@ def check_outcomes(outcomes: pd.DataFrame, prompts: pd.DataFrame | None = None) 
     >>> row = {"prompt_id": "p1", "model": "m", "quality": 0.5, "cost_usd": 0.01}
     >>> len(check_outcomes(pd.DataFrame([row])))
     1
+    >>> check_outcomes(pd.DataFrame([row | {"quality": 4}]), scale=(1, 5))["quality"].tolist()
+    [0.75]
     """
     frame = _frame(outcomes, "outcomes", ["prompt_id", "model", "quality", "cost_usd"])
     _unique(frame, "outcomes", ["prompt_id", "model"])
     _known(frame, "outcomes", prompts)
-    _number(frame, "outcomes", "quality", 0.0, 1.0, scale="Divide scores by their maximum, e.g. 1-10 scores by 10.")
+    if scale is not None:
+        where = "outcomes table, column 'quality'"
+        frame["quality"] = to_quality(frame["quality"], scale, where=where, names=frame["prompt_id"])
+    _number(
+        frame, "outcomes", "quality", 0.0, 1.0, scale="Pass the scale of the scores, e.g. scale=(1, 5) or (0, 100)."
+    )
     _number(frame, "outcomes", "cost_usd", 0.0)
     if "latency_s" in frame:
         _number(frame, "outcomes", "latency_s", 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from routerlab.completions import Failure, Models, Reply, read_reply, resolve_models
 from routerlab.pricing import Prices
-from routerlab.schema import reject
+from routerlab.schema import Scale, reject, to_quality
 from routerlab.serving._calls import Call, Opened, Service, Whole
 from routerlab.serving._capture import CaptureLog, Redact, now
 from routerlab.serving._decide import ROUTED, Chooser, Decision, check_router
@@ -135,7 +135,7 @@ class BaseClient:
         wtp = self._service.chooser.willingness_to_pay(model, willingness_to_pay)
         return self._service.steps(list(messages), model, wtp, bool(stream), params)
 
-    def _feedback(self, call: Any, quality: float, note: str | None) -> bool:
+    def _feedback(self, call: Any, quality: Any, note: str | None, scale: Scale | None) -> bool:
         log = self._service.log
         if log is None:
             reject("feedback", "this client captures nothing.", "Make it with capture='captured.jsonl'.")
@@ -143,8 +143,11 @@ class BaseClient:
         if not request_id:
             got = type(call).__name__
             reject("feedback", f"got {got}, expected a completion, a stream or a request_id.", "Pass what create gave.")
+        if scale is not None:
+            quality = to_quality([quality], scale, where="'quality'", names=["this call"]).iloc[0]
         if not isinstance(quality, int | float) or not 0 <= quality <= 1:
-            reject("'quality'", f"got {quality!r}, expected a number from 0 to 1.", "Divide scores by their maximum.")
+            remedy = "Pass its scale, e.g. scale=(1, 5) or scale={'pass': 1, 'fail': 0}."
+            reject("'quality'", f"got {quality!r}, expected a number from 0 to 1.", remedy)
         record = {"type": "feedback", "request_id": request_id, "quality": float(quality), "note": note, "at": now()}
         return log.write(record)
 

@@ -11,7 +11,9 @@ import pandas as pd
 
 from routerlab.jsonl import Log
 from routerlab.schema import (
+    WIN_SHARE,
     DroppedRowsWarning,
+    MixedScalesWarning,
     Outcomes,
     check_outcomes,
     check_prompts,
@@ -99,6 +101,8 @@ class Captured:
         -----
         DroppedRowsWarning
             If calls with feedback have no estimates for some model (a caller named the model, or models were added).
+        MixedScalesWarning
+            If the router was fitted on win shares (`routerlab.judged_outcomes`): feedback is on another scale.
         """
         known = self.quality.index[self.quality.notna().all(axis=1) & self.cost.notna().all(axis=1)]
         measured = self.outcomes.set_index("prompt_id")
@@ -120,6 +124,15 @@ class Captured:
                     cost.loc[prompt_id, model] = usd
         note = f"captured: {n:,} of {quality.size:,} cells measured by feedback, the others the router's estimates"
         fitted_on = provenance_of(self.quality)
+        if fitted_on and f"quality: {WIN_SHARE}" in fitted_on:
+            warnings.warn(
+                f"Captured.complete mixes two scales: {n:,} cells are feedback on one reply alone, and the router's "
+                "estimates beside them are win shares over other models. Have a judge compare replies of both to the "
+                "same prompts instead (routerlab.PairwiseJudge), or fit on feedback alone.",
+                MixedScalesWarning,
+                stacklevel=2,
+            )
+            note += "; two scales are mixed, feedback and win shares"
         for frame in (quality, cost):
             frame.attrs["provenance"] = f"{note} (fitted on: {fitted_on})" if fitted_on else note
         return Outcomes(quality, cost)
@@ -221,6 +234,7 @@ def _tables(columns: Columns, feedback: pd.Series) -> dict[str, pd.DataFrame]:
     replies = pd.concat([table[["model"]], texts[["response"]], table[[*numbers, "finish_reason"]]], axis=1)[answered]
     outcomes = replies.loc[replies.index.isin(feedback.index), ["model", "cost_usd", "latency_s"]]
     outcomes.insert(1, "quality", feedback.reindex(outcomes.index).to_numpy(float))
+    outcomes["quality_scale"] = "feedback"
     said = texts["prompt"].notna() & ~columns.is_blank(rows)
     return {
         "calls": table,

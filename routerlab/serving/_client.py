@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from routerlab.schema import Scale
 from routerlab.serving._base import BaseClient, check_opened, connection_of, read_whole, step, with_routed
 from routerlab.serving._calls import Opened, Send, Whole, Work
 from routerlab.serving._decide import ROUTED
@@ -132,7 +133,7 @@ class RoutedClient(BaseClient):
             return RoutedStream(answer, call, self._service, pass_usage=wants_usage(params))
         return with_routed(answer.completion, call)
 
-    def feedback(self, call: Any, quality: float, *, note: str | None = None) -> bool:
+    def feedback(self, call: Any, quality: Any, *, note: str | None = None, scale: Scale | None = None) -> bool:
         """Capture how good a reply was.
 
         Parameters
@@ -143,13 +144,15 @@ class RoutedClient(BaseClient):
             From 0 to 1; True and False are 1 and 0. A later feedback on the same call replaces an earlier one.
         note : str, optional
             A remark.
+        scale : (float, float) or mapping, optional
+            Of `quality`, if it is not from 0 to 1: ``(1, 5)``, ``(0, 100)``, ``{"thumbs up": 1, "thumbs down": 0}``.
 
         Returns
         -------
         bool
             Whether it was written. If not, a `CaptureWarning` says why.
         """
-        return self._feedback(call, quality, note)
+        return self._feedback(call, quality, note, scale)
 
     def _send(self, send: Send) -> Whole | Opened:
         try:
@@ -218,9 +221,9 @@ class AsyncRoutedClient(BaseClient):
             return AsyncRoutedStream(answer, call, self._service, pass_usage=wants_usage(params))
         return with_routed(answer.completion, call)
 
-    async def feedback(self, call: Any, quality: float, *, note: str | None = None) -> bool:
+    async def feedback(self, call: Any, quality: Any, *, note: str | None = None, scale: Scale | None = None) -> bool:
         """Capture how good a reply was; to be awaited, or nothing is written. See `RoutedClient.feedback`."""
-        return await asyncio.to_thread(self._feedback, call, quality, note)
+        return await asyncio.to_thread(self._feedback, call, quality, note, scale)
 
     async def _send(self, send: Send) -> Whole | Opened:
         try:

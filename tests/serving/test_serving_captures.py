@@ -19,7 +19,14 @@ import pytest
 from filelock import FileLock
 
 import routerlab as rl
-from routerlab.schema import DroppedRowsWarning, TableError, check_outcomes, check_prompts, check_responses
+from routerlab.schema import (
+    DroppedRowsWarning,
+    MixedScalesWarning,
+    TableError,
+    check_outcomes,
+    check_prompts,
+    check_responses,
+)
 from routerlab.serving import CaptureWarning, RoutedClient, read_captured
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
@@ -316,3 +323,28 @@ def test_estimates_are_what_the_router_said(make, router, embedder):
     X = embedder.transform([HARD[0]])
     np.testing.assert_allclose(captured.quality[list(MODELS)], router.predict_quality(X)[list(MODELS)])
     np.testing.assert_allclose(captured.cost[list(MODELS)], router.predict_cost(X)[list(MODELS)])
+
+
+def test_feedback_beside_a_judges_win_shares_is_said(embedder, server, local, tmp_path):
+    quality = pd.DataFrame({"small": [0.4] * 8, "large": [0.6] * 8})
+    quality.attrs["quality_scale"] = "win share"
+    router = rl.KNNRouter(n_neighbors=1).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
+    client = RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
+    client.feedback(ask(client, EASY[0]), 1.0)
+    captured = read_captured(tmp_path / "c.jsonl")
+    assert captured.outcomes["quality_scale"].tolist() == ["feedback"]
+    with pytest.warns(MixedScalesWarning, match=r"1 cells are feedback.*win shares"):
+        mixed, _ = captured.complete()
+    assert "two scales are mixed" in mixed.attrs["provenance"]
+
+
+@pytest.mark.parametrize(
+    ("given", "scale", "quality"),
+    [(4, (1, 5), 0.75), (80, (0, 100), 0.8), ("pass", {"pass": 1, "fail": 0}, 1.0), (True, None, 1.0)],
+)
+def test_feedback_comes_on_any_scale(make, given, scale, quality):
+    client = make()
+    client.feedback(ask(client, EASY[0]), given, scale=scale)
+    assert read_captured(make.path).outcomes["quality"].tolist() == [quality]
+    with pytest.raises(rl.TableError, match="'quality'"):
+        client.feedback("some-id", 700, scale=scale)
