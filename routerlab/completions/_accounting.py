@@ -61,7 +61,7 @@ def account(usage: Any, endpoint: Endpoint) -> Account:
     >>> account({"prompt_tokens": 9, "completion_tokens": 1, "cost": 0.25}, Endpoint("ours")).cost_source
     'reply'
     """
-    given = usage.model_dump() if hasattr(usage, "model_dump") else usage
+    given = usage.model_dump(warnings=False) if hasattr(usage, "model_dump") else usage
     given = given if isinstance(given, Mapping) else {}
     n_in, n_out = _number(given.get("prompt_tokens")), _number(given.get("completion_tokens"))
     cost, source = _number(given.get("cost")), "reply"
@@ -137,6 +137,6 @@ def _number(value: Any) -> float:
         return math.nan
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for whole numbers of hundreds of digits
         return math.nan
     return number if math.isfinite(number) and number >= 0 else math.nan

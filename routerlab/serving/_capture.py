@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from routerlab.completions import real_keys
+from routerlab.completions import ProcessLock, real_keys, renew_after_fork
 from routerlab.disk import append_durably, file_lock, why_not_written
 from routerlab.schema import reject
 from routerlab.serving._errors import CaptureWarning
 
 FORMAT, VERSION = "routerlab-captures", 1
 _BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every file begins
-_TEXTS = ("prompt", "response", "note", "message")
+_TEXTS = ("prompt", "response", "note", "message", "tool_calls", "refusal")
 _MODE = 0o600  # of a new file: what people ask is for its owner alone
 _LOCK_S = 2.0  # a reply does not wait longer for another process that writes
 
@@ -70,32 +70,57 @@ class CaptureLog:
         self.sync = sync
         self.n_lost = 0
         self._secrets = secrets
-        self._one_at_a_time = threading.Lock()
-        self._lock = file_lock(self.path, _LOCK_S)
+        self._one_at_a_time = ProcessLock()
+        self.after_fork()
+        renew_after_fork(self)
         if self.path.is_file():
             with self.path.open("rb") as file:
                 check_header(self.path, file.readline())
+
+    def after_fork(self) -> None:
+        """Forget what the parent process holds, and what it is about to write itself."""
+        self._lock = file_lock(self.path, _LOCK_S)
+        self._left: deque[bytes] = deque()
+        self._writing = False
 
     def write(self, record: Record) -> bool:
         """Write a record; warn and return False if that cannot be."""
         try:
             line = self._line(record)
         except Exception as error:  # whatever a redaction hook may raise: nothing unredacted is written
-            return self._lose(f"'redact' failed ({type(error).__name__}), so nothing was written. Correct the hook.")
+            what = "the record" if self.redact is None else "'redact'"
+            return self.lose(f"{what} failed ({type(error).__name__}), so nothing was written. Correct the hook.")
         if line is None:
             return False
-        from filelock import Timeout
+        with self._one_at_a_time:
+            if (
+                self._writing
+            ):  # garbage was collected inside a write, and a stream among it: that write takes this along
+                self._left.append(line)
+                return True
+            refused = self._write(line)
+        return refused is None or self.lose(_why(refused))
 
+    def _write(self, line: bytes) -> Exception | None:
+        """Append a line, and those that came up meanwhile."""
+        self._writing = True
         try:
-            with self._one_at_a_time:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self._lock:
-                    self._append(line)
-        except Timeout:
-            return self._lose(f"another process held its lock for {_LOCK_S:g} s. Give each service its own file.")
-        except OSError as error:
-            return self._lose(why_not_written(error))
-        return True
+            refused = self._append_locked(line)
+            while self._left:
+                self.n_lost += self._append_locked(self._left.popleft()) is not None
+        finally:
+            self._writing = False
+        return refused
+
+    def _append_locked(self, line: bytes) -> Exception | None:
+        """Append a line under the lock among processes; return what went wrong, which is never worth a reply."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                self._append(line)
+        except Exception as error:
+            return error
+        return None
 
     def _line(self, record: Record) -> bytes | None:
         kept = record if self.store_text else _without_texts(record)
@@ -114,12 +139,21 @@ class CaptureLog:
             line = json.dumps(header).encode("ascii") + b"\n" + line
         append_durably(self.path, (b"\n" if torn else b"") + line, create=True, sync=self.sync, mode=_MODE)
 
-    def _lose(self, why: str) -> bool:
+    def lose(self, why: str) -> bool:
+        """Count a record that is not written, and warn."""
         with self._one_at_a_time:
             self.n_lost += 1
         message = f"Captures {self.path}: {why} The reply is not affected; {self.n_lost} captures are lost so far."
         warnings.warn(message, CaptureWarning, stacklevel=2)
         return False
+
+
+def _why(error: Exception) -> str:
+    from filelock import Timeout
+
+    if isinstance(error, Timeout):
+        return f"another process held its lock for {_LOCK_S:g} s. Give each service its own file."
+    return why_not_written(error) if isinstance(error, OSError) else f"not written ({type(error).__name__}: {error})."
 
 
 def check_header(path: Path, line: bytes) -> None:
