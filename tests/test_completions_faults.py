@@ -27,6 +27,7 @@ from routerlab.completions import (
     EndpointRefused,
     Failure,
     Request,
+    Seen,
     account,
     read_reply,
     retry_after,
@@ -118,15 +119,15 @@ def test_a_reply_that_comes_twice_is_not_taken_for_the_next_requests(tmp_path):
     assert result.report.spent_usd == pytest.approx(server.delivered_usd, rel=1e-12)
 
 
-def test_servers_that_give_every_reply_the_same_id_are_believed():
-    from routerlab.completions._served import Served
-
-    served = Served(Endpoint("m"), None, set())
-    body = b'{"id": "chatcmpl-1", "choices": [{"message": {"content": "A"}}]}'
-    reply = read_reply(body)
-    assert not any(served._came_before(reply, body) for _ in range(5))
-    real = body.replace(b"chatcmpl-1", b"chatcmpl-0123456789abcdef0123")
-    assert [served._came_before(read_reply(real), real) for _ in range(2)] == [False, True]
+def test_only_the_same_reply_to_another_request_came_again():
+    name, seen = "chatcmpl-0123456789abcdef0123", Seen()
+    cached = [seen.again(name, b"prompt 1", b"A") for _ in range(3)]
+    assert [*cached, seen.again(name, b"prompt 2", b"A")] == [False, False, False, True]
+    constant = Seen()  # an id that comes with two replies is a placeholder
+    asked = [(b"prompt 1", b"A"), (b"prompt 2", b"B"), (b"prompt 3", b"B"), (b"prompt 2", b"B"), (b"prompt 4", b"A")]
+    assert not any(constant.again(name, request, reply) for request, reply in asked)
+    assert not any(Seen().again("chatcmpl-1", request, b"A") for request in (b"prompt 1", b"prompt 2"))
+    assert not any(Seen().again(None, request, b"A") for request in (b"prompt 1", b"prompt 2"))
 
 
 # Which errors are repeated.

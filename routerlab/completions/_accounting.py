@@ -13,6 +13,7 @@ from routerlab.schema import reject
 
 # Chat templates add marks around each message, and some a system message of their own.
 _TOKENS_BY_MESSAGE, _TOKENS_BY_REQUEST = 16, 64
+_MOST = 1e15  # what no count of tokens and no cost is above
 
 
 class Account(NamedTuple):
@@ -132,11 +133,11 @@ def most_cost(endpoint: Endpoint, request: Request) -> float:
 
 
 def _number(value: Any) -> float:
-    """Return a finite number of at least 0, or NaN: what providers send is not always a number."""
+    """Return a number from 0 to 1e15, or NaN: what providers send is not always a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
         number = float(value)
     except (ValueError, OverflowError):  # the latter for whole numbers of hundreds of digits
         return math.nan
-    return number if math.isfinite(number) and number >= 0 else math.nan
+    return number if 0 <= number <= _MOST else math.nan

@@ -228,7 +228,10 @@ def _same_place(request: Any, response: Any) -> Any:
     ports = [url.port or {"http": 80, "https": 443}.get(url.scheme) for url in (request.url, target.url)]
     to_tls = [request.url.scheme, target.url.scheme] == ["http", "https"] and ports == [80, 443]
     same = request.url.scheme == target.url.scheme and ports[0] == ports[1]
-    return target if same or to_tls else None
+    if not (same or to_tls):
+        return None
+    target.read()  # its bytes, as the first request's are
+    return target
 
 
 def _notice_connection(name: str, info: dict[str, Any]) -> None:
