@@ -27,6 +27,9 @@ from . import (
     neighbors as neighbors,
 )
 from . import (
+    planning as planning,
+)
+from . import (
     plotting as plotting,
 )
 from . import (
@@ -43,6 +46,9 @@ from . import (
 )
 from . import (
     serving as serving,
+)
+from . import (
+    stats as stats,
 )
 from . import (
     widgets as widgets,
@@ -190,6 +196,12 @@ from .labeling import (
 )
 from .labeling import (
     VoteLog as VoteLog,
+)
+from .planning import (
+    payback as payback,
+)
+from .planning import (
+    plan_study as plan_study,
 )
 from .plotting import (
     plot_embedding_map as plot_embedding_map,

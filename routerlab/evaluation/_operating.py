@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from routerlab.decision import OperatingPoint, Sweep
-from routerlab.evaluation._scoring import align, check_confidence, last_of_equal, running
+from routerlab.evaluation._scoring import align, last_of_equal, running
 from routerlab.schema import check_model, provenance_of
+from routerlab.stats import check_confidence
 
 
 class NoOperatingPointError(ValueError):
@@ -85,7 +86,7 @@ def choose_operating_point(
         if n < 2:
             msg = f"'assurance' needs at least two tuning prompts. Got {n}."
             raise ValueError(msg)
-        bound = lead.mean - stats.t.ppf(assurance, n - 1) * np.sqrt(np.maximum(lead.variance, 0) / n)
+        bound = lead.mean - stats.t.ppf(assurance, n - 1) * np.sqrt(np.maximum(lead.variance, 0))
     good = bound >= -max_quality_loss - 1e-12
     if not good.any():
         best = int(bound.argmax())

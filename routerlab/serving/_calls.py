@@ -7,6 +7,7 @@ sent the result, or thrown the exception; the synchronous client does it at once
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import time
 import warnings
@@ -91,8 +92,8 @@ class Routed:
     model, served_by : str
         Who answered: the model's name in ``endpoints``, and the provider's name for it and host.
     failures : tuple of dict
-        What was tried before: ``model``, ``served_by``, ``error``, ``message``, ``latency_s``; ``cost_usd`` if a reply
-        came that could not be used, ``maybe_billed`` if one was lost on the way.
+        What was tried before: ``model``, ``served_by``, ``error``, ``message``, ``latency_s``; ``cost_usd`` if it was
+        billed, ``maybe_billed`` if its reply was lost on the way.
     rested : tuple of str
         Endpoints that would have had their turn before, and were put last since they failed a moment ago.
     """
@@ -139,12 +140,12 @@ class Call:
         what = f"HTTP {failure.status}" if failure.status else failure.message.partition(" (")[0].partition(":")[0]
         taken = time.perf_counter() - self.sent
         served_by = self.endpoint.name if self.endpoint else ""
-        noted = {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
-        if failure.usage is not None and self.endpoint:
-            noted["cost_usd"] = account(failure.usage, self.endpoint).cost_usd
+        failed = {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
+        if failure.usage is not None and self.endpoint:  # what cannot be used is billed all the same
+            failed["cost_usd"] = account(failure.usage, self.endpoint).cost_usd
         elif failure.maybe_billed:
-            noted["maybe_billed"] = True
-        self.failures.append(noted)
+            failed["maybe_billed"] = True
+        self.failures.append(failed)
 
     def routed(self) -> Routed:
         """Return what the caller is told."""
@@ -188,6 +189,7 @@ class Call:
             "finish_reason": finish_reason,
             **{name: value for name, value in answers.items() if value},
             **spent,
+            "lost_usd": math.fsum(n for f in self.failures if not math.isnan(n := f.get("cost_usd", 0.0))),
             "routing_s": self.routing_s,
             "latency_s": ended - self.sent if served else None,
             "first_token_s": first_token_s,

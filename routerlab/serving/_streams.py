@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from routerlab.completions import ToolCalls, part_of, sound_text, text_of, word_of
+from routerlab.completions import ToolCalls, billed_usage, part_of, sound_text, text_of, word_of
 from routerlab.serving._calls import Call, Opened, Service
 from routerlab.serving._failures import failure_of_piece, without_keys
 
@@ -51,16 +51,6 @@ def _is_chunk(chunk: Any) -> bool:
     return whole and hasattr(chunk, "choices") and isinstance(chunk.choices, list | None)
 
 
-def _usage(chunk: Any) -> Any:
-    usage = part_of(chunk, "usage")
-    if hasattr(usage, "model_dump"):
-        try:
-            return usage.model_dump(warnings=False)
-        except Exception:  # the SDK does not check what it puts into its objects
-            return None
-    return usage if isinstance(usage, Mapping) else None
-
-
 class BaseStream:
     """What both kinds of stream share: look at each chunk, and make the record at the end."""
 
@@ -93,8 +83,8 @@ class BaseStream:
 
     def _see(self, chunk: Any) -> bool:
         """Take from a chunk what is captured; whether it is passed on."""
-        usage, choices = _usage(chunk), _choices(chunk)
-        self._usage = usage or self._usage
+        usage, choices = part_of(chunk, "usage"), _choices(chunk)
+        self._usage = billed_usage(chunk, self._usage)
         for choice in choices:
             index, delta = part_of(choice, "index"), part_of(choice, "delta")
             if isinstance(index, int) and index != 0:

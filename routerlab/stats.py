@@ -1,0 +1,661 @@
+"""Intervals, resampling and tests that stay valid on small, skewed and clustered samples: one place for all of them.
+
+The unit of evidence is the *group*: prompts of one conversation, copies of one text, votes of one rater. Without groups
+every row is its own. Three ideas carry the rest.
+
+- **Nothing that was not seen is impossible.** The interval of a mean of bounded values is the score interval of Wilson
+  (1927) and Tango (1998), for any bounded values: the variance at each hypothetical mean is that of the likeliest
+  distribution with that mean, which may put mass on the ends of the range. It is never less than what half a
+  pseudo-observation per cell gives (Agresti and Min 2005). Sixty prompts without a loss leave room for 6 points.
+- **Few groups are few.** Variances are sums over groups, corrected for leverage (CR2), with Satterthwaite's degrees of
+  freedom (Bell and McCaffrey 2002) for a Student quantile.
+- **A promise is a test.** `betting_p_value` is valid at every sample size for any bounded values (Waudby-Smith and
+  Ramdas 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from routerlab.schema import reject, shown
+
+__all__ = [
+    "FEW_GROUPS",
+    "Interval",
+    "betting_p_value",
+    "bounded_ends",
+    "check_confidence",
+    "check_share",
+    "cluster_df",
+    "cost_ends",
+    "few_groups_note",
+    "group_codes",
+    "group_sums",
+    "mean_interval",
+    "percentile_interval",
+    "ratio_interval",
+    "resample_counts",
+    "resampled_sums",
+    "share_interval",
+    "sign_flip_p_value",
+    "skewed_note",
+    "t_interval",
+]
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+
+FEW_GROUPS = 20  # fewer than this, and the spread between groups is itself poorly known: results say so
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval, and how it was made.
+
+    Attributes
+    ----------
+    estimate, low, high : float
+        Lower and upper ends hold the truth with probability `confidence`.
+    n : int
+        Prompts (or other rows).
+    confidence : float
+        Nominal coverage.
+    n_resamples : int
+        Bootstrap resamples; 0 where none were drawn.
+    random_state : object
+        Seed of the bootstrap.
+    method : str
+        How the interval was made.
+    provenance : str, optional
+        Of simulated data.
+    n_groups : int, optional
+        Groups of rows that were taken as one piece of evidence each.
+    note : str, optional
+        What to keep in mind, in words.
+
+    Examples
+    --------
+    >>> Interval(0.12, 0.05, 0.2, n=100, confidence=0.95, n_resamples=1000, random_state=0, method="bootstrap")
+    0.1200 [0.0500, 0.2000] (95%, n = 100; bootstrap, 1,000 resamples)
+    """
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    confidence: float
+    n_resamples: int = 0
+    random_state: Any = None
+    method: str = ""
+    provenance: str | None = None
+    n_groups: int | None = None
+    note: str | None = None
+
+    def __repr__(self) -> str:
+        """Estimate, interval, and how."""
+        groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
+        drawn = f", {self.n_resamples:,} resamples" if self.n_resamples else ""
+        note = "".join(f" [{text}]" for text in (self.note, self.provenance) if text)
+        return (
+            f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({self.confidence:.0%}, n = {self.n:,}{groups}; "
+            f"{self.method}{drawn}){note}"
+        )
+
+
+def check_confidence(confidence: float, name: str = "confidence") -> float:
+    """Return a probability that lies between 0 and 1, or raise.
+
+    Examples
+    --------
+    >>> check_confidence(0.95)
+    0.95
+    """
+    if isinstance(confidence, bool) or not np.isscalar(confidence) or not 0 < confidence < 1:  # type: ignore[operator]
+        msg = f"The {name!r} parameter must lie between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
+        raise ValueError(msg)
+    return float(confidence)  # type: ignore[arg-type]
+
+
+def check_share(value: Any, name: str) -> float:
+    """Return a difference of mean quality, given as a share of the scale: 0.01 is one point.
+
+    Examples
+    --------
+    >>> check_share(5, "margin")
+    Traceback (most recent call last):
+    ValueError: 'margin' must be a share of the quality scale, at least 0 and below 1: 5 points are 0.05. Got 5 instead.
+    """
+    good = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
+    if good and 0 <= value < 1:
+        return float(value)
+    points = f"{value:g} points are {value / 100:g}" if good and 1 <= value < 100 else "0.01 is one point"
+    msg = f"{name!r} must be a share of the quality scale, at least 0 and below 1: {points}. Got {value!r} instead."
+    raise ValueError(msg)
+
+
+def group_codes(groups: Any, index: pd.Index) -> Codes | None:
+    """Return the number of every row's group.
+
+    Parameters
+    ----------
+    groups : Series, array of shape (n_rows,), or None
+        A Series is read by its index (prompt_id), an array by position. None: every row is its own group.
+    index : Index of shape (n_rows,)
+        The rows.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), or None
+        Codes from 0, in order of appearance.
+
+    Raises
+    ------
+    TableError
+        A row has no group.
+
+    Examples
+    --------
+    >>> group_codes(pd.Series({"p1": "ana", "p2": "bob", "p3": "ana"}), pd.Index(["p3", "p2"])).tolist()
+    [0, 1]
+    """
+    if groups is None:
+        return None
+    if isinstance(groups, pd.Series):
+        if not groups.index.is_unique:
+            again = groups.index[groups.index.duplicated()].unique()
+            reject("'groups'", f"names prompt_id {shown(again)} more than once.", "Give one group for each prompt.")
+        groups = groups.reindex(index)
+    values = pd.Series(np.asarray(groups, dtype=object) if not isinstance(groups, pd.Series) else groups.to_numpy())
+    if len(values) != len(index):
+        reject(
+            "'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id."
+        )
+    if values.isna().any():
+        reject(
+            "'groups'",
+            f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.",
+            "Give every prompt a group, e.g. its conversation or customer; a group of one is fine.",
+        )
+    return pd.factorize(values)[0].astype(np.intp)
+
+
+def few_groups_note(codes: Codes | None) -> str | None:
+    """Say that groups are few, if they are.
+
+    Examples
+    --------
+    >>> few_groups_note(np.arange(300) % 10)
+    'only 10 groups: the spread between groups is itself poorly known, and the interval is wide for it'
+    """
+    n_groups = None if codes is None else len(np.unique(codes))
+    if n_groups is None or n_groups >= FEW_GROUPS:
+        return None
+    return f"only {n_groups} groups: the spread between groups is itself poorly known, and the interval is wide for it"
+
+
+def group_sums(values: Floats, codes: Codes | None) -> tuple[Floats, Floats]:
+    """Sum values, of shape (n,) or (n, k), over each group; and count its rows.
+
+    Examples
+    --------
+    >>> group_sums(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 0]))
+    (array([4., 2.]), array([2., 1.]))
+    """
+    if codes is None:
+        return values, np.ones(len(values))
+    size = np.bincount(codes).astype(float)
+    if values.ndim == 1:
+        return np.bincount(codes, values).astype(float), size
+    return np.column_stack([np.bincount(codes, column) for column in values.T]), size.astype(float)
+
+
+def resample_counts(n: int, n_resamples: int, random_state: Any, codes: Codes | None = None) -> Iterator[Floats]:
+    """Yield blocks of shape (block, n): how often each row was drawn in each bootstrap resample.
+
+    With `codes`, whole groups are drawn.
+    """
+    if isinstance(n_resamples, bool) or n_resamples < 2:
+        msg = f"The 'n_resamples' parameter must be at least 2, and some hundreds to be of use. Got {n_resamples!r}."
+        raise ValueError(msg)
+    rng = np.random.default_rng(random_state)
+    n_units = n if codes is None else int(codes.max()) + 1
+    block = max(1, min(n_resamples, 2**21 // max(n, 1)))
+    for start in range(0, n_resamples, block):
+        size = min(block, n_resamples - start)
+        drawn = rng.integers(n_units, size=(size, n_units)) + n_units * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * n_units).reshape(size, n_units).astype(float)
+        yield counts if codes is None else counts[:, codes]
+
+
+def resampled_sums(columns: Floats, n_resamples: int, random_state: Any, codes: Codes | None = None) -> Floats:
+    """Sum columns (n, k) over bootstrap resamples of the rows (or groups), of shape (n_resamples, k)."""
+    columns, _ = group_sums(columns, codes)
+    return np.concatenate([c @ columns for c in resample_counts(len(columns), n_resamples, random_state)])
+
+
+def percentile_interval(draws: Floats, confidence: float, n: int) -> tuple[float, float]:
+    """Percentile interval, widened for small samples as Student's t is.
+
+    Plain percentiles are too narrow by sqrt((n - 1) / n) and by normal instead of t quantiles
+    (Hesterberg 2015, What Teachers Should Know About the Bootstrap, doi:10.1080/00031305.2015.1089789).
+    `n` counts groups where groups were drawn.
+
+    Examples
+    --------
+    >>> percentile_interval(np.linspace(0, 1, 1001), 0.95, n=10_000)
+    (0.02..., 0.97...)
+    """
+    tail = (1 - confidence) / 2
+    if n > 1:
+        tail = stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf(tail, n - 1))
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def cluster_df(size: Floats) -> float:
+    """Degrees of freedom of the variance of a mean over groups of these sizes: groups less one, if they are equal.
+
+    Satterthwaite's, as Bell and McCaffrey (2002) and Imbens and Kolesar (2016) have them, for totals whose variance
+    grows with the size or with its square: the smaller of both.
+
+    Examples
+    --------
+    >>> cluster_df(np.ones(30)), round(cluster_df(np.array([100.0] + [1.0] * 29)), 1)
+    (29.0, 1.0)
+    """
+    if len(size) < 2:
+        return 1.0
+    if np.ptp(size) == 0:
+        return float(len(size) - 1)
+    share = size / size.sum()
+    inverse = 1 / np.maximum(1 - share, 1e-12)
+    found = []
+    for variance in (size, size**2):
+        # A = (I - share 1')' diag(inverse) (I - share 1') = diag(inverse) - u 1' - 1 u' + c 1 1', u = share * inverse.
+        u, c = share * inverse, float(share @ (share * inverse))
+        v, n = variance / variance.sum(), len(size)
+        left = np.column_stack([u, np.ones(n)])
+        middle = np.array([[0.0, -1.0], [-1.0, c]])
+        diagonal = inverse + np.einsum("ij,jk,ik->i", left, middle, left)
+        trace = v @ diagonal
+        # trace(A V A V) from the diagonal part and the rank-two part.
+        inner = left.T @ (v[:, None] * left)
+        squares = (v * inverse) @ (v * inverse)
+        squares += 2 * np.einsum("ij,jk,ik,i->", left, middle, left, v**2 * inverse)
+        squares += np.trace(middle @ inner @ middle @ inner)
+        found.append(trace**2 / squares)
+    return float(np.clip(min(found), 1.0, len(size) - 1))
+
+
+def mean_interval(
+    values: Floats,
+    codes: Codes | None = None,
+    *,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:
+    """Mean of bounded values and its interval, valid from one row on, whatever was not seen yet.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Differences of quality in [-1, 1], or anything else with known bounds.
+    codes : ndarray of shape (n,), optional
+        Group of each row, from `group_codes`.
+    bounds : (float, float), default (-1, 1)
+        Least and largest value that is possible.
+    confidence : float, default 0.95
+        Two-sided.
+
+    Returns
+    -------
+    mean, low, high : float
+
+    References
+    ----------
+    T. Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
+    design", Statistics in Medicine 17, 1998; A. Agresti and Y. Min, "Simple improved confidence intervals for comparing
+    matched proportions", Statistics in Medicine 24, 2005; A. B. Owen, "Empirical Likelihood", 2001.
+
+    Examples
+    --------
+    >>> [round(x, 3) for x in mean_interval(np.zeros(60))]
+    [0.0, -0.063, 0.063]
+    >>> [round(x, 3) for x in mean_interval(np.zeros(60), np.arange(60) // 6)]
+    [0.0, -0.339, 0.339]
+    """
+    middle, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+    scaled = np.clip((np.asarray(values, dtype=float) - middle) / half, -1.0, 1.0)
+    total, size = group_sums(scaled, codes)
+    mean = float(total.sum() / size.sum())
+    quantile = float(stats.t.ppf((1 + confidence) / 2, max(cluster_df(size), 1.0)))
+    total, size, count = _compressed(total / size.mean(), size / size.mean())
+    low = min(_score_end(total, size, count, quantile), _pseudo_end(total, size, count, quantile))
+    high = max(-_score_end(-total, size, count, quantile), -_pseudo_end(-total, size, count, quantile))
+    return middle + half * mean, middle + half * low, middle + half * high
+
+
+def t_interval(values: Floats, codes: Codes | None = None, *, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean of unbounded values and Student's interval over groups, with variances corrected for leverage (CR2).
+
+    Infinite ends for a single group.
+
+    Examples
+    --------
+    >>> [round(x, 3) for x in t_interval(np.array([0.0, 1.0, 1.0, 0.0]))]
+    [0.5, -0.419, 1.419]
+    """
+    total, size = group_sums(np.asarray(values, dtype=float), codes)
+    mean = float(total.sum() / size.sum())
+    if len(total) < 2:
+        return mean, -np.inf, np.inf
+    residual = total - mean * size
+    variance = float((residual**2 / (1 - size / size.sum())).sum() / size.sum() ** 2)
+    half = float(stats.t.ppf((1 + confidence) / 2, cluster_df(size)) * np.sqrt(variance))
+    return mean, mean - half, mean + half
+
+
+def _compressed(total: Floats, size: Floats, limit: int = 50_000) -> tuple[Floats, Floats, Floats]:
+    """Distinct (total, size) pairs with their counts; above `limit` rows, bins of close totals by their means."""
+    if len(total) > limit and np.ptp(size) == 0:
+        place = np.searchsorted(np.linspace(total.min(), total.max(), 4097)[1:-1], total)
+        count = np.bincount(place).astype(float)
+        seen = count > 0
+        return np.bincount(place, total)[seen] / count[seen], np.full(seen.sum(), size[0]), count[seen]
+    pairs, count = np.unique(np.column_stack([total, size]), axis=0, return_counts=True)
+    return pairs[:, 0], pairs[:, 1], count.astype(float)
+
+
+def _score_end(total: Floats, size: Floats, count: Floats, quantile: float) -> float:
+    """Least mean that the score test does not reject: totals are of values in [-1, 1], sizes average 1."""
+    n = count.sum()
+    mean = float(count @ total / (count @ size))
+
+    def excess(mu: float) -> float:
+        score = total - mu * size
+        gap = count @ score / n
+        return float(gap**2 - quantile**2 * _null_variance(score, count / n, 1 + mu) / n)
+
+    floor, ceiling = -1 + 1e-9, mean - 1e-9  # at the mean itself the test of constant values is 0 = 0
+    if ceiling <= floor or excess(floor) <= 0:
+        return -1.0
+    return float(optimize.brentq(excess, floor, ceiling, xtol=1e-10)) if excess(ceiling) < 0 else mean
+
+
+def _null_variance(score: Floats, weight: Floats, reach: float) -> float:
+    """Variance of scores under the likeliest distribution that gives them mean 0, which may put mass on -`reach`.
+
+    Empirical likelihood: each weight is divided by 1 + tilt * score. The tilt stops at 1 / reach, where the unseen
+    value takes up the rest.
+    """
+
+    def left(tilt: float) -> float:
+        return float((weight * score / (1 + tilt * score)).sum())
+
+    most = (1 - 1e-10) / max(reach, -float(score.min()))
+    remaining = left(most)
+    if left(0.0) <= 0:
+        tilt = 0.0
+    else:
+        tilt = most if remaining > 0 else optimize.brentq(left, 0.0, most, xtol=1e-12)
+    unseen = max(remaining, 0.0) / reach
+    return float((weight * score**2 / (1 + tilt * score)).sum() + unseen * reach**2)
+
+
+def _pseudo_end(total: Floats, size: Floats, count: Floats, quantile: float) -> float:
+    """Lower end of Student's interval after half a pseudo-group is added at -1, at 1, and a whole one at 0."""
+    n = count.sum() + 2
+    mean = count @ total / (count @ size + 2)
+    residual = total - mean * size
+    squares = count @ residual**2 + 0.5 * ((1 - mean) ** 2 + (1 + mean) ** 2) + mean**2
+    return float(max(mean - quantile * np.sqrt(squares) / n, -1.0))
+
+
+def share_interval(share: Any, n: Any, confidence: float = 0.95, quantile: Any = None) -> tuple[Any, Any]:
+    """Wilson's interval of a share of n independent trials, both of any shape.
+
+    Examples
+    --------
+    >>> [round(float(x), 3) for x in share_interval(1.0, 20)]
+    [0.839, 1.0]
+    """
+    z = stats.norm.ppf((1 + confidence) / 2) if quantile is None else quantile
+    share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+
+
+def bounded_ends(mean: Any, variance: Any, n: float, quantile: Any) -> tuple[Any, Any]:
+    """Wilson's interval for means of values in [0, 1] from their variance, arrays of any shape.
+
+    A mean of values other than 0 and 1 is worth more independent trials than n: variance of one trial over variance of
+    one value. Where nothing varied, it is worth n.
+
+    Parameters
+    ----------
+    mean : array
+        Of all rows.
+    variance : array
+        Of the mean, over groups.
+    n : float
+        Groups.
+    quantile : float
+        Of Student's t, or the normal distribution.
+
+    Examples
+    --------
+    >>> [round(float(x), 3) for x in bounded_ends(0.5, 0.0025, 100, 1.96)]
+    [0.404, 0.596]
+    """
+    mean = np.clip(np.asarray(mean, dtype=float), 0.0, 1.0)
+    trial = mean * (1 - mean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.where(trial > 1e-12, n * np.asarray(variance) / trial, 1.0)
+    relative = (n * np.clip(relative, 0.0, None) + 2) / (n + 2)  # two pseudo-rows of full spread
+    return share_interval(mean, n / relative, quantile=quantile)
+
+
+def ratio_interval(
+    part: Floats, whole: Floats, codes: Codes | None = None, *, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Ratio of two sums of costs and its interval, which allows for dear calls that the sample happens to lack.
+
+    The score interval of `mean_interval` for the mean of part - ratio * whole: the prompt that may not have been seen
+    has the size at which the mean dollar is spent, and costs the whole, or nothing. Degrees of freedom allow for
+    prompts that carry much of the cost.
+
+    Parameters
+    ----------
+    part, whole : ndarray of shape (n,)
+        At least 0; `whole` must not sum to 0.
+    codes : ndarray of shape (n,), optional
+        Group of each row.
+    confidence : float, default 0.95
+        Two-sided.
+
+    Returns
+    -------
+    ratio, low, high : float
+        Ends are NaN where `skewed_note` says that costs are too unequal.
+
+    Examples
+    --------
+    >>> [round(x, 2) for x in ratio_interval(np.full(50, 0.1), np.ones(50))]
+    [0.1, 0.09, 0.17]
+    """
+    sums, size = group_sums(np.column_stack([part, whole]).astype(float), codes)
+    sums = sums / sums[:, 1].mean()
+    ratio = float(sums[:, 0].sum() / sums[:, 1].sum())
+    if skewed_note(whole, codes):
+        return ratio, float("nan"), float("nan")
+    dear = float(sums[:, 1] @ sums[:, 1] / sums[:, 1].sum())  # size of the mean dollar's prompt
+    df = min(cluster_df(size), max(len(sums) / dear - 1, 1.0))
+    quantile = float(stats.t.ppf((1 + confidence) / 2, df))
+    low, high = (_ratio_score_end(sums, ratio, quantile, dear, above) for above in (False, True))
+    return ratio, low, high
+
+
+def _ratio_score_end(sums: Floats, ratio: float, quantile: float, dear: float, above: bool) -> float:
+    """Farthest ratio, above or below, that the score test does not reject."""
+    n = len(sums)
+    score = np.empty(n)
+    weight = np.full(n, 1 / n)
+
+    def excess(at: float) -> float:
+        score[:] = (at * sums[:, 1] - sums[:, 0]) * (1 if above else -1)
+        reach = max((1 - at if above else at) * dear, 1e-9)
+        return float(score.mean() ** 2 - quantile**2 * _null_variance(score, weight, reach) / n)
+
+    near = ratio + (1e-7 if above else -1e-7) * max(ratio, 1e-3)
+    far = max(1.0, 20 * ratio) if above else 1e-9
+    if excess(near) >= 0:
+        return ratio
+    if excess(far) < 0:
+        return far
+    return float(optimize.brentq(excess, *sorted((near, far)), xtol=1e-7))
+
+
+def cost_ends(mean: Any, variance: Any, dear: float, n: float, quantile: Any) -> tuple[Any, Any]:
+    """Return the ends of intervals of mean costs, arrays of any shape: Student's t on the log.
+
+    The upper end takes one more prompt into account, at the mean cost of the dearest choice: a sample of cheap calls
+    may lack the dear ones.
+
+    Parameters
+    ----------
+    mean, variance : array
+        Mean cost, and the variance of that mean over groups.
+    dear : float
+        Mean cost if every prompt took its dearest choice.
+    n : float
+        Groups.
+    quantile : float
+        Of Student's t.
+
+    Examples
+    --------
+    >>> [round(float(x), 3) for x in cost_ends(1.0, 0.0, 1.0, 50, 2.0)]
+    [1.0, 1.0]
+    """
+    mean, variance = np.asarray(mean, dtype=float), np.asarray(variance, dtype=float)
+    raised = (n * mean + dear) / (n + 1)
+    spread = variance + ((dear - mean) / (n + 1)) ** 2
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        low = np.where(mean > 0, mean * np.exp(-quantile * np.sqrt(variance) / mean), 0.0)
+        high = np.where(raised > 0, raised * np.exp(quantile * np.sqrt(spread) / raised), 0.0)
+    return low, high
+
+
+def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
+    """Say that costs are too unequal for an interval of their mean, if they are: the largest have not been seen yet.
+
+    The error of such intervals grows as skewness / sqrt(n). Sample skewness cannot exceed sqrt(n) and misses the tail,
+    so that of the lognormal distribution with the same spread of logs stands for it.
+
+    Examples
+    --------
+    >>> skewed_note(np.ones(5)) is None
+    True
+    >>> skewed_note(np.exp(np.linspace(-5, 5, 100)))
+    'costs are too unequal for an interval from 100 prompts: a few carry most of the sum; about ... would do'
+    """
+    sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
+    sums = sums[sums > 0]
+    if len(sums) < 3:
+        return None
+    spread = np.exp(min(float(np.log(sums).var(ddof=1)), 50.0))
+    wanted = ((spread + 2) ** 2 * (spread - 1)) / 0.8**2
+    if wanted <= len(sums):
+        return None
+    what = "prompts" if codes is None else "groups"
+    return (
+        f"costs are too unequal for an interval from {len(sums):,} {what}: a few carry most of the sum; about "
+        f"{float(f'{wanted:.1g}'):,.0f} would do"
+    )
+
+
+def sign_flip_p_value(values: Floats, codes: Codes | None, n_resamples: int, random_state: Any) -> float:
+    """Two-sided p-value of "the mean is 0" by sign flips of whole groups, studentised.
+
+    Without studentising, flips test symmetry: skewed differences of mean 0 are rejected too often (Chung and Romano
+    2013, Exact and asymptotically robust permutation tests, Annals of Statistics 41).
+
+    Examples
+    --------
+    >>> sign_flip_p_value(np.zeros(5), None, 99, 0)
+    1.0
+    """
+    total, _ = group_sums(np.asarray(values, dtype=float), codes)
+    total = total[total != 0]
+    if len(total) < 2:
+        return 1.0
+    rng = np.random.default_rng(random_state)
+    squares = float(total @ total)
+
+    def studentised(sums: Any) -> Any:
+        return np.abs(sums) / np.sqrt(np.maximum(squares - sums**2 / len(total), 1e-300))
+
+    observed = studentised(total.sum())
+    extreme, block = 0, max(1, 2**22 // len(total))
+    for start in range(0, n_resamples, block):
+        flips = rng.integers(0, 2, size=(min(block, n_resamples - start), len(total)), dtype=np.int8) * 2.0 - 1
+        extreme += int((studentised(flips @ total) >= observed * (1 - 1e-9)).sum())
+    return (1 + extreme) / (n_resamples + 1)
+
+
+def betting_p_value(values: Any, null: float, *, bounds: tuple[float, float] = (-1.0, 1.0), size: Any = None) -> Any:
+    """p-values of "the mean is at most `null`" for bounded values, valid at every sample size.
+
+    A bettor who starts with 1 and stakes a share of the wealth on each value in turn cannot, if the null holds, expect
+    to have more than 1; wealth w is evidence of p = 1 / w (Ville). The stakes follow the mean and variance seen so far
+    (predictable plug-in), so rows must come in an order that has nothing to do with their values: shuffle them first.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,) or (n, k)
+        One column for each hypothesis.
+    null : float
+        Hypothetical largest mean.
+    bounds : (float, float), default (-1, 1)
+        Least and largest possible value.
+    size : ndarray of shape (n,), optional
+        Rows are means of groups of these sizes, and the mean is over all their members.
+
+    Returns
+    -------
+    float or ndarray of shape (k,)
+
+    References
+    ----------
+    I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86, 2024.
+
+    Examples
+    --------
+    >>> round(betting_p_value(np.zeros(300), null=-0.03), 4)
+    0.0...
+    """
+    rows = np.asarray(values, dtype=float)
+    low, _ = bounds
+    weight = np.ones(len(rows)) if size is None else np.asarray(size, dtype=float) / np.max(size)
+    gain = (rows - null) * (weight if rows.ndim == 1 else weight[:, None])
+    worst = null - low  # largest loss of one bet
+    if worst <= 0:
+        return np.zeros(gain.shape[1:]) if gain.ndim > 1 else 0.0
+    steps = np.arange(1, len(rows) + 1) if rows.ndim == 1 else np.arange(1, len(rows) + 1)[:, None]
+    prior = worst / 4
+    mean = (prior + np.cumsum(gain, axis=0)) / (steps + 1)
+    square = (prior**2 + np.cumsum(gain**2, axis=0)) / (steps + 1)
+    stake = np.clip(mean, 0, None) / np.maximum(square, 1e-12)
+    first = np.full_like(stake[:1], prior / max(prior**2, 1e-12))
+    stake = np.clip(np.concatenate([first, stake[:-1]]), 0.0, 0.75 / worst)
+    wealth = np.cumsum(np.log1p(stake * gain), axis=0).max(axis=0, initial=0.0)
+    p = np.exp(-wealth)
+    return float(p) if np.ndim(p) == 0 else p
