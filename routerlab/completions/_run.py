@@ -98,6 +98,8 @@ def run_requests(
     us. The report counts these attempts, and the most that they can have cost counts against the budget. An error
     status (429, 500, ...) is taken to cost nothing.
 
+    A redirect to another host is not followed, and a reply of more than 32 MiB, unpacked, is an error.
+
     Examples
     --------
     >>> import openai, tempfile

@@ -67,9 +67,10 @@ class Clients:
         import openai
 
         pool = getattr(openai, _POOLS[self._kind])
-        self._clients, self._seen = {}, {}
+        made = {}
         for client in {id(e.client): e.client for e in self._endpoints}.values():
             own = new_connections and type(client._client).__name__ in _OWN_POOLS
             options = {"http_client": pool()} if own else {}
-            self._clients[id(client)] = guard(client.with_options(max_retries=0, **options))
-            self._seen[id(client)] = Seen()
+            made[id(client)] = guard(client.with_options(max_retries=0, **options))
+        self._clients: dict[int, Any] = made
+        self._seen = {key: Seen() for key in made}
