@@ -18,7 +18,7 @@ from typing import Any
 # Unpacked. The largest replies there are (100,000 tokens, some pictures) stay far below; JSON in memory is up to 25
 # times as large as its text.
 LARGEST_REPLY = 32 * 2**20
-LARGEST_STREAM = 4 * LARGEST_REPLY  # read piece by piece, in some 250 bytes for each token
+LARGEST_STREAM = 4 * LARGEST_REPLY  # read line by line, none above `LARGEST_REPLY`, with some 250 bytes for each token
 _MOST_REDIRECTS = 5
 _SHORTEST_S = 1e-3  # of a time-out: for a socket 0 means not to wait at all
 
@@ -167,7 +167,7 @@ class _Pieces:
 
     def __init__(self, response: Any, pieces: Any, deadline: Deadline | None, most: int) -> None:
         self._response, self._pieces, self._deadline, self._most = response, pieces, deadline, most
-        self._n_bytes = 0
+        self._n_bytes = self._n_bytes_of_line = 0
 
     def __iter__(self) -> _Pieces:
         return self
@@ -200,8 +200,13 @@ class _Pieces:
 
     def _counted(self, piece: bytes) -> bytes:
         self._n_bytes += len(piece)
-        if self._n_bytes > self._most:
-            msg = f"the reply is larger than {self._most // 2**20} MiB"
+        end = piece.rfind(b"\n")
+        self._n_bytes_of_line = len(piece) - end - 1 if end >= 0 else self._n_bytes_of_line + len(piece)
+        n_bytes, most = max(
+            (self._n_bytes, self._most), (self._n_bytes_of_line, LARGEST_REPLY), key=lambda x: x[0] / x[1]
+        )
+        if n_bytes > most:
+            msg = f"the reply is larger than {most // 2**20} MiB"
             raise _module_of(self._response).RemoteProtocolError(msg, request=self._response.request)
         return piece
 

@@ -17,7 +17,7 @@ from routerlab.serving._decide import ROUTED, Chooser, Decision, check_router
 from routerlab.serving._failures import Secrets, unusable
 from routerlab.serving._prompts import last_user_text
 from routerlab.serving._resting import Cooldown
-from routerlab.serving._streams import begins
+from routerlab.serving._streams import begins, fails
 
 MOST_HELD = 10_000  # pieces of a stream before its first token
 
@@ -147,8 +147,10 @@ def read_whole(raw: Any, seen: Seen) -> Whole:
 
 def check_opened(stream: Any, held: list[Any], deadline: Deadline) -> Opened:
     """Return a stream that has begun, or raise the SDK's error if it ended before that."""
-    if not held or not begins(held[-1]):
-        failure = Failure("the stream ended before the first token", retryable=True, maybe_billed=True)
+    failed = bool(held) and fails(held[-1])
+    if failed or not held or not begins(held[-1]):
+        said = "error in the stream" if failed else "the stream ended before the first token"
+        failure = Failure(said, retryable=True, maybe_billed=True)
         raise unusable(stream.response, failure)
     deadline.answered()
     return Opened(stream, held, deadline)

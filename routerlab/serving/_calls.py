@@ -234,7 +234,7 @@ class Service:
         self.timeout_s, self.cooldown = timeout_s, cooldown
         self.secrets = Secrets(clients)
         self._without_usage: set[int] = set()  # ids of endpoints that refuse stream_options
-        self._rng = random.Random()
+        self._rng = random.SystemRandom()  # forked workers draw apart
 
     def capture(self, call: Call, **what: Any) -> None:
         """Write what became of a call, if captures are wanted."""
@@ -276,21 +276,23 @@ class Service:
         """
         until = time.monotonic() + (_PATIENCE_S if self.timeout_s is None else self.timeout_s)
         turns = [(0.0, turn, endpoint) for turn, endpoint in enumerate(endpoints)]
-        n_failed = [0] * len(endpoints)
+        failed: list[list[Failure]] = [[] for _ in endpoints]
         first: Exception | None = None
         while turns:
             ready, turn, endpoint = heapq.heappop(turns)
+            if failed[turn] and max(ready, time.monotonic()) > until:
+                self.cooldown.note(endpoint, failed[turn][-1])
+                continue
             if (wait := ready - time.monotonic()) > 0:
                 yield from self._wait(call, wait)
             answer = yield from self._ask(call, name, endpoint, asked)
             if not isinstance(answer, Exception):
                 return answer, None
             first, failure = first or answer, failure_of(answer)
-            n_failed[turn] += 1
-            ready = time.monotonic() + self._wait_s(n_failed[turn], failure)
-            again = failure.retryable and not failure.timed_out and n_failed[turn] <= endpoint.client.max_retries
-            if again and ready <= until:
-                heapq.heappush(turns, (ready, turn, endpoint))
+            failed[turn].append(failure)
+            n_failed = len(failed[turn])
+            if failure.retryable and not failure.timed_out and n_failed <= endpoint.client.max_retries:
+                heapq.heappush(turns, (time.monotonic() + self._wait_s(n_failed, failure), turn, endpoint))
             else:
                 self.cooldown.note(endpoint, failure)
         return None, first

@@ -44,7 +44,8 @@ def last_user_text(messages: Sequence[Any]) -> str:
         text = content
     else:
         parts = content if isinstance(content, list | tuple) else ()
-        text = "\n".join(str(part_of(part, "text")) for part in parts if part_of(part, "type") == "text")
+        texts = [part_of(part, "text") for part in parts if part_of(part, "type") == "text"]
+        text = "\n".join(each for each in texts if isinstance(each, str))
     if not text.strip():
         reject("'messages'", "the last message of role 'user' gives no text to route by.", _REMEDY)
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import sys
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from routerlab.serving._failures import failure_of_piece, without_keys
 
 _CLOSED = "closed by the caller before its end"
 _STOPPED = "cancelled"
+_FAILED = "error in the stream"
 
 
 def begins(chunk: Any) -> bool:
@@ -26,6 +28,11 @@ def begins(chunk: Any) -> bool:
         if part_of(choice, "finish_reason") or any(v for k, v in _fields(part_of(choice, "delta")) if k != "role"):
             return True
     return False
+
+
+def fails(chunk: Any) -> bool:
+    """Whether a chunk says that the provider failed on the way."""
+    return any(part_of(each, "finish_reason") == "error" or part_of(each, "error") for each in _choices(chunk))
 
 
 async def in_thread(do: Callable[..., Any], *args: Any) -> Any:
@@ -65,6 +72,8 @@ class BaseStream:
         self._texts: list[str] = []
         self._refusal: list[str] = []
         self._tool_calls = ToolCalls()
+        self._failed = False
+        self._pid = os.getpid()
         self._finish_reason: str | None = None
         self._usage: Any = None
         self._ended = False
@@ -93,6 +102,7 @@ class BaseStream:
                 if text := text_of(part_of(delta, name)):
                     kept.append(text)
             self._tool_calls.add(delta)
+            self._failed |= fails(chunk)
             self._finish_reason = word_of(part_of(choice, "finish_reason")) or self._finish_reason
         only_usage = not choices and usage is not None
         return _is_chunk(chunk) and (self._pass_usage or not only_usage)
@@ -108,8 +118,8 @@ class BaseStream:
         if self._ended:
             return
         self._ended = True
-        if self._finish_reason is None and error is None:
-            error = "ended without a finish_reason"
+        if error is None and (self._failed or self._finish_reason is None):
+            error = _FAILED if self._failed else "ended without a finish_reason"
         refusal = sound_text("".join(self._refusal)) or None
         self._service.capture(
             self._call,
@@ -134,7 +144,8 @@ class BaseStream:
 
     def __del__(self) -> None:
         """Capture what a caller left before its end, e.g. by ``break``."""
-        if not getattr(self, "_ended", True) and not sys.is_finalizing():
+        here = getattr(self, "_pid", None) == os.getpid()  # a fork's copy is the parent's to capture
+        if here and not getattr(self, "_ended", True) and not sys.is_finalizing():
             self._end(self._left())
 
 

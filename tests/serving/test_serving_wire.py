@@ -199,8 +199,9 @@ def by_model(**answers):
         http({"choices": []}),
         http(b"<html>"),
         http({"error": {"code": 502, "message": "upstream"}}),
+        http(events(piece({}, "error")), kind="text/event-stream"),
     ],
-    ids=["429 with a wait", "429", "503", "409", "no choices", "no JSON", "error in the body"],
+    ids=["429 with a wait", "429", "503", "409", "no choices", "no JSON", "error in the body", "error in the stream"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_one_failure_hands_nothing_to_a_weaker_model(routed, blip, stream):
