@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import json
 import logging
 import math
@@ -11,9 +12,12 @@ import re
 import sys
 import time
 import traceback
+import tracemalloc
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import openai
 import pytest
@@ -26,7 +30,9 @@ from routerlab.completions import (
     Endpoint,
     EndpointRefused,
     Failure,
+    JournalError,
     Request,
+    Seen,
     account,
     read_reply,
     retry_after,
@@ -37,6 +43,9 @@ from routerlab.completions import (
 
 sys.path.insert(0, str(Path(__file__).parent))
 from llm_server import FREE, LOST, REFUSALS, LLMServer, default_reply
+from raw_server import RawServer, completion, http
+
+from routerlab.completions._journal import Journal
 
 PRICE = (1.0, 2.0)
 
@@ -50,7 +59,7 @@ def requests(n, **params):
 
 
 def run(server, asked, path, **options):
-    base = {"client": server.client(), "progress": False, "backoff_s": 0.01, "random_state": 0}
+    base = {"client": server and server.client(), "progress": False, "backoff_s": 0.01, "random_state": 0}
     return run_requests(asked, {"m": Endpoint("m", price=PRICE)}, path=path / "run.jsonl", **{**base, **options})
 
 
@@ -118,15 +127,15 @@ def test_a_reply_that_comes_twice_is_not_taken_for_the_next_requests(tmp_path):
     assert result.report.spent_usd == pytest.approx(server.delivered_usd, rel=1e-12)
 
 
-def test_servers_that_give_every_reply_the_same_id_are_believed():
-    from routerlab.completions._served import Served
-
-    served = Served(Endpoint("m"), None, set())
-    body = b'{"id": "chatcmpl-1", "choices": [{"message": {"content": "A"}}]}'
-    reply = read_reply(body)
-    assert not any(served._came_before(reply, body) for _ in range(5))
-    real = body.replace(b"chatcmpl-1", b"chatcmpl-0123456789abcdef0123")
-    assert [served._came_before(read_reply(real), real) for _ in range(2)] == [False, True]
+def test_only_the_same_reply_to_another_request_came_again():
+    name, seen = "chatcmpl-0123456789abcdef0123", Seen()
+    cached = [seen.again(name, b"prompt 1", b"A") for _ in range(3)]
+    assert [*cached, seen.again(name, b"prompt 2", b"A")] == [False, False, False, True]
+    constant = Seen()  # an id that comes with two replies is a placeholder
+    asked = [(b"prompt 1", b"A"), (b"prompt 2", b"B"), (b"prompt 3", b"B"), (b"prompt 2", b"B"), (b"prompt 4", b"A")]
+    assert not any(constant.again(name, request, reply) for request, reply in asked)
+    assert not any(Seen().again("chatcmpl-1", request, b"A") for request in (b"prompt 1", b"prompt 2"))
+    assert not any(Seen().again(None, request, b"A") for request in (b"prompt 1", b"prompt 2"))
 
 
 # Which errors are repeated.
@@ -478,3 +487,186 @@ def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run)
         assert warned[0].filename == __file__
         more = {**options, "prices": {"small": PRICE, "another": PRICE}}
         rl.collect_responses(["Hi"], ["small"], client=server.client(), **more)  # more prices than models are fine
+
+
+# Any JSON at any place.
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
+PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "4"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("4", "4"),
+        (PARTS, "4"),
+        ([{"type": "text", "text": "4"}, {"type": "text", "text": "2"}], "42"),
+        ([{"type": "output_text", "text": "4", "annotations": []}], "4"),
+        ([{"type": "text", "text": {"value": "4"}}], "4"),
+        (["4", {"text": "2"}], "42"),
+        ({"type": "text", "text": "4"}, "4"),
+        (PARTS[:1], ""),
+        ([], ""),
+        (None, ""),
+        ("half \ud83d", "half \N{REPLACEMENT CHARACTER}"),
+        (4, None),
+        (True, None),
+        ([4, [5]], None),
+    ],
+)
+def test_content_in_parts_is_its_text(content, text):
+    outcome = read_reply(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
+    assert outcome.message == "the reply's content is no text" if text is None else outcome.text == text
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        ({"tool_calls": [CALL, 5, {"function": None}]}, [CALL]),
+        ({"function_call": CALL["function"]}, [{**CALL, "id": None}]),
+        (
+            {"tool_calls": [{**CALL, "function": {"name": "add", "arguments": {"a": 2}}}]},
+            [CALL],
+        ),
+        (
+            {"tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}]},
+            [{"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}],
+        ),
+        ({"tool_calls": {"a": 1}}, []),
+    ],
+)
+def test_tool_calls_are_kept(message, kept):
+    outcome = read_reply(json.dumps({"choices": [{"message": {"content": None, **message}}]}).encode())
+    assert (outcome.text, list(outcome.tool_calls)) == ("", kept)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"code": ["x"], "message": {"a": 1}}}',
+        b'{"error": {"code": {}, "message": null}}',
+        b'{"error": ["x"]}',
+        b'{"error": 5, "choices": []}',
+        b'{"error": {"code": 1' + b"0" * 400 + b"}}",
+        b'{"choices": [{"message": {"content": "x"}, "finish_reason": "error", "error": {"code": [1]}}]}',
+        b'{"choices": "abc"}',
+        b'{"choices": [[]]}',
+        b'{"choices": [{"message": []}]}',
+        b"[" * 200_000,
+        b'{"usage": ' + b'{"a":' * 100_000,
+        b'{"id": 1' + b"0" * 5000 + b"}",
+        b"\xff\xfe",
+        b"null",
+    ],
+    ids=lambda body: body[:24].decode("latin-1"),
+)
+def test_what_is_no_reply_is_a_failure(body):
+    outcome = read_reply(body)
+    assert isinstance(outcome, Failure) and outcome.message
+
+
+@pytest.mark.parametrize("n_tokens", ["1" + "0" * 400, "1e308", '"many"', "[5]", "-3", "true", '{"a": 1}'])
+@pytest.mark.parametrize("error", [False, True])
+def test_odd_replies_end_no_run_and_are_recorded(tmp_path, n_tokens, error):
+    usage = f'{{"prompt_tokens": {n_tokens}, "completion_tokens": {n_tokens}}}'
+    said = '"error": {"code": [500]}' if error else '"choices": [{"message": {"content": "Yes."}}]'
+    odd = http(f'{{{said}, "usage": {usage}, "id": [1]}}'.encode())
+    with RawServer(lambda connection, number: connection.sendall(odd)) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollectionWarning)
+        client = openai.OpenAI(base_url=server.url, api_key="k")
+        table = rl.collect_responses(
+            ["a", "b"],
+            {"m": Endpoint("m", client, price=PRICE)},
+            path=tmp_path / "r",
+            progress=False,
+            max_attempts=2,
+            backoff_s=0.01,
+        )
+        client.close()
+    assert table["response"].tolist() == (["", ""] if error else ["Yes.", "Yes."])
+    assert table["error"].notna().tolist() == [error, error]
+    assert not (table["cost_usd"] < 0).any()
+
+
+@pytest.mark.parametrize("wait", ["31536000", "9" * 400, "1e400", "Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 99 Foo 1"])
+def test_no_wait_is_longer_than_ours(tmp_path, wait):
+    busy = http({"error": {"message": "slow down", "code": ["busy"]}}, 429, retry_after=wait)
+    answers = [busy, http(completion("Yes."))]
+    with RawServer(lambda connection, number: connection.sendall(answers[min(number, 2) - 1])) as server:
+        client = openai.OpenAI(base_url=server.url, api_key="k")
+        started = time.perf_counter()
+        (record,) = run(None, requests(1), tmp_path, client=client, max_wait_s=0.3).records
+        client.close()
+    assert time.perf_counter() - started < 5 and (record["text"], record["attempts"]) == ("Yes.", 2)
+
+
+def test_tool_calls_and_refusals_reach_the_journal_and_the_table(tmp_path):
+    answers = [completion(None, "tool_calls", tool_calls=[CALL]), completion(None, refusal="I may not.")]
+    with RawServer(lambda connection, number: connection.sendall(http(answers[number - 1]))) as server:
+        client = openai.OpenAI(base_url=server.url, api_key="k")
+        options = {"path": tmp_path / "r", "client": client, "prices": {"m": PRICE}, "progress": False}
+        with pytest.warns(CollectionWarning, match=r"^1 response is tool calls alone: see 'tool_calls'\.$"):
+            table = rl.collect_responses(["a", "b"], ["m"], concurrency=1, **options)
+        with pytest.warns(CollectionWarning, match="tool calls alone"):
+            again = rl.collect_responses(["a", "b"], ["m"], **options)  # from the journal
+        assert len(server.asked) == 2
+        client.close()
+    for each in (table, again):
+        assert each["response"].tolist() == ["", "I may not."]
+        assert each["tool_calls"].iloc[0] == [CALL] and each["refusal"].iloc[1] == "I may not."
+
+
+# Limits on what comes.
+
+
+def test_a_bomb_is_not_unpacked_and_a_redirect_not_followed(tmp_path):
+    bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
+    with RawServer(lambda connection, number: connection.sendall(http(bomb, content_encoding="gzip"))) as server:
+        client = openai.OpenAI(base_url=server.url, api_key="k")
+        tracemalloc.start()
+        record = quiet(None, requests(1), tmp_path / "a", client=client, max_attempts=1).records[0]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        client.close()
+    assert "larger than 32 MiB" in record["error"] and peak < 120e6
+    with RawServer(lambda connection, number: connection.sendall(http(completion("mine")))) as elsewhere:
+        moved = http(b"", 307, location=f"{elsewhere.url}/chat/completions")
+        with RawServer(lambda connection, number: connection.sendall(moved)) as server:
+            client = openai.OpenAI(base_url=server.url, api_key="k")
+            with pytest.raises(EndpointRefused, match=r"HTTP 307: the endpoint redirects to http.*base_url"):
+                run(None, requests(2), tmp_path / "b", client=client)
+            client.close()
+        assert elsewhere.asked == []
+
+
+# Nothing paid for waits for ever.
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 1), uuid4(), Decimal("1.5"), float("nan"), {1, 2}, object()])
+def test_what_the_journal_cannot_hold_is_said_before_anything_is_sent(tmp_path, value):
+    asked = [Request("m", [{"role": "user", "content": "Hi"}], {}, {"prompt_id": value})]
+    with LLMServer() as server, pytest.raises(rl.TableError, match=r"'about': 'prompt_id' is .* nothing was sent"):
+        run(server, asked, tmp_path)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("not JSON"), MemoryError(), RuntimeError("lock inherited"), OSError(28, "")]
+)
+def test_a_journal_that_fails_in_whatever_way_ends_the_run_with_its_replies(tmp_path, monkeypatch, error):
+    append = Journal.append
+
+    def failing(self, lines):
+        if any(line["type"] == "record" and line["prompt_id"] == 3 for line in lines):
+            raise error
+        append(self, lines)
+
+    with LLMServer(prices=PRICE) as server:
+        with monkeypatch.context() as patched, pytest.raises(JournalError) as caught:
+            patched.setattr(Journal, "append", failing)
+            run(server, requests(8), tmp_path, concurrency=2)
+        assert [record["prompt_id"] for record in caught.value.unwritten] == [3]
+        n_kept = sum('"type": "record"' in line for line in (tmp_path / "run.jsonl").read_text().splitlines())
+        n_asked = len(server.asked)
+        assert all(map(right_text, run(server, requests(8), tmp_path).records))
+        assert len(server.asked) - n_asked == 8 - n_kept > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 import warnings
 from pathlib import Path
 
@@ -391,3 +394,15 @@ def test_a_judge_whose_every_request_fails_says_why_and_where_to_look(tmp_path):
     assert "requests failed (see PairwiseJudge.verdicts, column 'error')." in text
     assert text.count("HTTP 404") == 1 and "Check the model's name at this provider" in text
     assert "run again" not in text and "attempt 1 of" not in text
+
+
+@pytest.mark.parametrize(
+    "kind", [datetime.date.fromisoformat, lambda text: uuid.UUID(int=int(text[-2:])), decimal.Decimal]
+)
+def test_ids_that_the_journal_cannot_hold_are_said_before_anything_is_paid_for(tmp_path, kind):
+    prompts, responses = tables(2)
+    made = {f"p{k}": kind(f"{2026 + k}" if kind is decimal.Decimal else f"2026-01-1{k}") for k in range(2)}
+    prompts, responses = (table.assign(prompt_id=table["prompt_id"].map(made)) for table in (prompts, responses))
+    with LLMServer(reply=longer) as server, pytest.raises(TableError, match="'prompt_id' is .* nothing was sent"):
+        run(server, prompts, responses, tmp_path / "j.jsonl")
+    assert server.asked == []

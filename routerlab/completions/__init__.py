@@ -9,28 +9,38 @@ from routerlab.completions._accounting import Account, account, billed_usage, mo
 from routerlab.completions._attempt import Failure, Reply, read_error, read_reply, retry_after, wait_s
 from routerlab.completions._clients import async_client, check_client, secrets_of
 from routerlab.completions._collect import collect_responses
+from routerlab.completions._content import ToolCalls, part_of, sound_text, text_of, word_of
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
 from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
 from routerlab.completions._estimate import CostEstimate, estimate_requests
+from routerlab.completions._guard import Deadline, answered_within, guard
+from routerlab.completions._processes import ProcessLock, renew_after_fork
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._run import arun_requests, run_requests
 from routerlab.completions._secrets import real_keys, scrub
+from routerlab.completions._served import CAME_BEFORE, Seen
 from routerlab.completions._words import counted
 
 __all__ = [
     "Account",
+    "CAME_BEFORE",
     "CollectionWarning",
     "CostEstimate",
+    "Deadline",
     "Endpoint",
     "EndpointRefused",
     "Failure",
     "JournalError",
     "Models",
+    "ProcessLock",
     "Reply",
     "Request",
     "Run",
     "RunReport",
+    "Seen",
+    "ToolCalls",
     "account",
+    "answered_within",
     "arun_requests",
     "async_client",
     "billed_usage",
@@ -39,17 +49,23 @@ __all__ = [
     "collect_responses",
     "counted",
     "estimate_requests",
+    "guard",
     "host_of",
     "most_cost",
     "most_tokens",
-    "real_keys",
+    "part_of",
     "read_error",
     "read_reply",
+    "real_keys",
+    "renew_after_fork",
     "request_cost",
     "resolve_models",
     "retry_after",
     "run_requests",
     "scrub",
     "secrets_of",
+    "sound_text",
+    "text_of",
     "wait_s",
+    "word_of",
 ]

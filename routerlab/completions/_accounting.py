@@ -14,6 +14,7 @@ from routerlab.schema import reject
 
 # Chat templates add marks around each message, and some a system message of their own.
 _TOKENS_BY_MESSAGE, _TOKENS_BY_REQUEST = 16, 64
+_MOST = 1e15  # what no count of tokens and no cost is above
 
 
 class Account(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from routerlab.completions._guard import guard
 from routerlab.schema import reject
 
 _CONNECT_S = 10.0
@@ -27,7 +28,8 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
     Returns
     -------
     openai.AsyncOpenAI
-        With ``max_retries=0``: the engine retries, and counts it.
+        With ``max_retries=0``: the engine retries, and counts it. No redirect to another host is followed, and no reply
+        larger than 32 MiB is read.
 
     Raises
     ------
@@ -42,12 +44,12 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
         made = client()
         if not isinstance(made, openai.AsyncOpenAI):
             reject("'client'", f"the function returned {type(made).__name__}.", "Return an openai.AsyncOpenAI.")
-        return made.with_options(**options)
+        return guard(made.with_options(**options))
     check_client(client)
     pool = openai.DefaultAsyncHttpxClient(timeout=timeout, limits=_limits(openai, concurrency))
     if isinstance(client, openai.AsyncOpenAI):
-        return client.with_options(http_client=pool, **options)
-    return openai.AsyncOpenAI(
+        return guard(client.with_options(http_client=pool, **options))
+    own = openai.AsyncOpenAI(
         api_key=_async_key(client),
         organization=client.organization,
         project=client.project,
@@ -57,6 +59,7 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
         http_client=pool,
         **options,
     )
+    return guard(own)
 
 
 def check_client(client: Any) -> None:

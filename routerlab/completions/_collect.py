@@ -34,6 +34,7 @@ COLUMNS = (
     "attempts",
     "cost_source",
 )
+_ANSWERS = ("tool_calls", "refusal")  # columns that are there if some model answered so
 
 
 def collect_responses(
@@ -98,11 +99,12 @@ def collect_responses(
 
     Returns
     -------
-    DataFrame of shape (n_prompts * n_models, 12), or CostEstimate
+    DataFrame of shape (n_prompts * n_models, 12 or more), or CostEstimate
         One row for each (prompt_id, model), in the order given: ``prompt_id, model, response, input_tokens,
         output_tokens, cost_usd, latency_s, finish_reason, error, served_by, attempts, cost_source``. Where there is no
         reply, ``response`` is empty and ``error`` says why; it is missing (None or NaN) otherwise. ``cost_usd`` is that
-        of the reply kept, NaN if not known. ``attrs["collection"]`` is the report: counts, USD, what was left out.
+        of the reply kept, NaN if not known. Where a model called tools or refused, columns ``tool_calls`` (lists of
+        dicts) and ``refusal`` say so. ``attrs["collection"]`` is the report: counts, USD, what was left out.
 
     Raises
     ------
@@ -198,7 +200,8 @@ def _request(prompt_id: Any, text: str, model: str, system: str | None, params: 
 
 def responses_table(run: Run) -> pd.DataFrame:
     """Return the records of `collect_responses` as a responses table, the report in ``attrs["collection"]``."""
-    frame = pd.DataFrame(run.records).rename(columns={"text": "response"})[list(COLUMNS)]
+    frame = pd.DataFrame(run.records).rename(columns={"text": "response"})
+    frame = frame[[*COLUMNS, *(name for name in _ANSWERS if name in frame)]]
     frame.attrs["collection"] = run.report.to_dict()
     return check_responses(frame)
 
@@ -207,13 +210,17 @@ def _oddities(responses: pd.DataFrame, max_tokens: int | None) -> list[str]:
     """Say what is odd about the replies that came: a table with cut-off responses compares lengths, not models."""
     reasons, found = responses["finish_reason"], []
     n_cut, n_filtered = int((reasons == "length").sum()), int((reasons == "content_filter").sum())
-    n_empty = int((responses["error"].isna() & (responses["response"].str.strip() == "")).sum())
+    empty = responses["error"].isna() & (responses["response"].str.strip() == "")
+    calls = responses["tool_calls"].notna() if "tool_calls" in responses else empty & False
+    n_empty, n_calls = int((empty & ~calls).sum()), int((empty & calls).sum())
     if n_cut:
         limit = f" at max_tokens={max_tokens}" if max_tokens is not None else ""
         cut, whose = counted(n_cut, "response is", "responses are"), "its" if n_cut == 1 else "their"
         found.append(f"{cut} cut off{limit}: {whose} finish_reason is 'length'.")
     if n_filtered:
         found.append(f"{counted(n_filtered, 'was', 'were')} stopped by the provider's content filter.")
+    if n_calls:
+        found.append(f"{counted(n_calls, 'response is', 'responses are')} tool calls alone: see 'tool_calls'.")
     if n_empty:
         found.append(f"{counted(n_empty, 'response is', 'responses are')} empty without an error.")
     return found

@@ -191,7 +191,7 @@ class Engine:
             failure = outcome
             served.note(failure, self._now(), settings.max_wait_s)
             tally.problems[served.endpoint.name] = _said(failure, n_attempt, settings.max_attempts)
-            if not failure.again or n_attempt == settings.max_attempts or self._better_elsewhere(served, failure):
+            if not failure.retryable or n_attempt == settings.max_attempts or self._better_elsewhere(served, failure):
                 break
             await self._pause(
                 wait_s(
@@ -203,7 +203,7 @@ class Engine:
                 )
             )
         if failure is not None:
-            tally.again |= failure.again
+            tally.again |= failure.retryable
             served.note_failed_request(failure, settings.patience)
         return None
 
@@ -264,5 +264,5 @@ class Engine:
 
 def _said(failure: Failure, n_attempt: int, max_attempts: int) -> str:
     """Return a failure's message, with the number of the attempt if there was or could be another."""
-    counted = failure.again or n_attempt > 1
+    counted = failure.retryable or n_attempt > 1
     return f"{failure.message} (attempt {n_attempt} of {max_attempts})" if counted else failure.message

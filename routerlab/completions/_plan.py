@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,11 +136,23 @@ def make_plan(
     taken = sorted({name for r in requests for name in r.about} & RESERVED)
     if taken:
         reject("'requests', 'about'", f"{shown(taken)} is what the record itself says.", "Choose another name.")
+    for request in requests:
+        _check_about(request)
     _check_prices(prices, endpoints)
     if not dry_run:
         for endpoint in (e for group in endpoints.values() for e in group):
             check_client(endpoint.client)
     return Plan(requests, endpoints, Journal(Path(path)), settings)
+
+
+def _check_about(request: Request) -> None:
+    """Insist that the journal can hold what a request is about, before its reply is paid for."""
+    for name, value in request.about.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            what = f"{name!r} is {value!r} of type {type(value).__name__}, which JSON cannot say: nothing was sent."
+            reject("'requests', 'about'", what, "Use text or numbers, e.g. .astype(str): the journal is JSON.")
 
 
 def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoint]]) -> None:

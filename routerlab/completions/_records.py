@@ -13,7 +13,7 @@ from routerlab.jsonl import Record, now
 # What a record says of itself; `about` adds to it.
 RESERVED = frozenset(
     "type key sent model text finish_reason input_tokens output_tokens cost_usd cost_source latency_s attempts "
-    "served_by error at spent_usd unsure_usd".split()
+    "served_by error at spent_usd unsure_usd tool_calls refusal".split()
 )
 
 
@@ -77,6 +77,7 @@ def make_record(
         "model": request.model,
         "text": reply.text if reply else "",
         "finish_reason": reply.finish_reason if reply else None,
+        **_other_answers(reply),
         **counted._asdict(),
         "latency_s": latency_s,
         "attempts": tally.attempts,
@@ -87,6 +88,12 @@ def make_record(
         "unsure_usd": tally.unsure_usd,
         **request.about,
     }
+
+
+def _other_answers(reply: Reply | None) -> Record:
+    """Return what a model answers with if not with text."""
+    said = {"tool_calls": list(reply.tool_calls), "refusal": reply.refusal} if reply else {}
+    return {name: value for name, value in said.items() if value}
 
 
 def left_out_record(request: Request, reason: str) -> Record:

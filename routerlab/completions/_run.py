@@ -98,6 +98,8 @@ def run_requests(
     us. The report counts these attempts, and the most that they can have cost counts against the budget. An error
     status (429, 500, ...) is taken to cost nothing.
 
+    A redirect to another host is not followed, and a reply of more than 32 MiB, unpacked, is an error.
+
     Examples
     --------
     >>> import openai, tempfile
@@ -265,7 +267,11 @@ def _report(plan: Plan, engine: Engine, seconds: float) -> RunReport:
 
 def _disk_refused(plan: Plan, engine: Engine) -> JournalError:
     unwritten = [record for record in engine.writer.unwritten if record["type"] == "record"]
-    why = why_not_written(engine.writer.error or OSError())
+    error = engine.writer.error
+    if error is not None and not isinstance(error, OSError):
+        why = f"not written ({type(error).__name__}: {error})."
+    else:
+        why = why_not_written(error or OSError())
     msg = f"Journal {plan.journal.path}: {why} The run stopped; what was written is safe. "
     if unwritten:
         msg += f"{len(unwritten):,} records (replies that are paid for) are not on disk: this error's 'unwritten'."

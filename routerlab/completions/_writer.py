@@ -13,7 +13,7 @@ class Writer:
     Attributes
     ----------
     error : Exception or None
-        Why a record could not be written; nothing is written after that.
+        Why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
     unwritten : list of dict
         Records that are not in the journal.
     """
@@ -38,24 +38,28 @@ class Writer:
         """Wait for what is under way, then try once more what the disk refused: its replies are paid for."""
         if self._task is not None:
             await self._task
-        if self.unwritten:
+        left, self.unwritten = self.unwritten, []
+        for record in left:  # one by one: if one is at fault, the others are not
             try:
-                await asyncio.to_thread(self.journal.append, self.unwritten)
-            except Exception:  # noqa: BLE001 - they are handed over as 'unwritten'
-                return
-            self.unwritten = []
+                await asyncio.to_thread(self.journal.append, [record])
+            except Exception:
+                self.unwritten.append(record)
 
     async def _write_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            records = [record for record, _ in batch]
-            if self.error is None:
-                try:
-                    await asyncio.to_thread(self.journal.append, records)
-                except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-                    self.error = error
-            if self.error is not None:
-                self.unwritten += records
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(self.error is None)
+            try:
+                await self._write_batch([record for record, _ in batch])
+            finally:  # whatever happens, nobody waits for ever
+                for _, written in batch:
+                    if not written.done():
+                        written.set_result(self.error is None)
+
+    async def _write_batch(self, records: list[Record]) -> None:
+        if self.error is None:
+            try:
+                await asyncio.to_thread(self.journal.append, records)
+            except Exception as error:
+                self.error = error
+        if self.error is not None:
+            self.unwritten += records

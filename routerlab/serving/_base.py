@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections import OrderedDict
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routerlab.completions import Failure, Models, Reply, read_reply, resolve_models
+from routerlab.completions import CAME_BEFORE, Deadline, Failure, Models, Reply, Seen, read_reply, resolve_models
 from routerlab.pricing import Prices
 from routerlab.schema import Scale, reject, to_quality
-from routerlab.serving._calls import Call, Opened, Service, Whole
+from routerlab.serving._calls import Call, Opened, Send, Service, Whole
 from routerlab.serving._capture import CaptureLog, Redact, now
+from routerlab.serving._clients import Clients
 from routerlab.serving._decide import ROUTED, Chooser, Decision, check_router
 from routerlab.serving._failures import Secrets, unusable
 from routerlab.serving._prompts import last_user_text
-from routerlab.serving._resting import Resting
-from routerlab.serving._streams import begins
+from routerlab.serving._resting import Cooldown
+from routerlab.serving._streams import begins, fails
 
-_REAL_ID = 20  # characters from which on a reply's id is no placeholder
-_REMEMBERED = 1000  # replies
-_CAME_BEFORE = "the reply to another request came again"
+MOST_HELD = 10_000  # pieces of a stream before its first token
 
 
 class _Namespace:
@@ -67,13 +64,12 @@ class BaseClient:
             router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
         )
         every = [endpoint for served in resolved.values() for endpoint in served]
-        clients = {id(endpoint): self._without_retries(endpoint) for endpoint in every}
-        secrets = Secrets(clients.values())
+        clients = Clients(every, self._sdk_client)
         log = None
         if capture is not None:
+            secrets = Secrets(clients)
             log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)
-        self._service = Service(chooser, resolved, clients, secrets, log, timeout_s, Resting(rest_s))
-        self._seen = Seen()
+        self._service = Service(chooser, resolved, clients, log, timeout_s, Cooldown(rest_s))
         self.chat = _Namespace(completions=_Namespace(create=self._create))
 
     def __repr__(self) -> str:
@@ -114,21 +110,6 @@ class BaseClient:
         chooser = self._service.chooser
         return chooser.decide(messages, model, chooser.willingness_to_pay(model, willingness_to_pay))
 
-    def _without_retries(self, endpoint: Any) -> Any:
-        """Return the endpoint's client with retries off: the next endpoint is the retry."""
-        import openai
-
-        kind = getattr(openai, self._sdk_client)
-        if not isinstance(endpoint.client, kind):
-            got = "is missing" if endpoint.client is None else f"got {type(endpoint.client).__name__}"
-            reject(
-                f"'client' of {endpoint.model!r}",
-                f"{got}, expected openai.{self._sdk_client}.",
-                f"{type(self).__name__} needs openai.{self._sdk_client}(base_url=..., api_key=...), in the Endpoint or "
-                "as client=.",
-            )
-        return endpoint.client.with_options(max_retries=0)
-
     def _steps(
         self, messages: Any, model: str, willingness_to_pay: float | None, stream: Any, params: Mapping[str, Any]
     ) -> Generator[Any, Any, Any]:
@@ -152,48 +133,36 @@ class BaseClient:
         return log.write(record)
 
 
-class Seen:
-    """Replies that came, so that one that comes again is not taken for the answer to another request.
-
-    A server that answers twice on a connection shifts all that follow. Ids of some servers are placeholders: those are
-    short, or their replies differ.
-    """
-
-    def __init__(self) -> None:
-        self._digests: OrderedDict[str, bytes] = OrderedDict()
-        self._one_at_a_time = threading.Lock()
-
-    def again(self, reply_id: str | None, content: bytes) -> bool:
-        """Whether this very reply came before; remember it."""
-        if reply_id is None or len(reply_id) < _REAL_ID:
-            return False
-        digest = hashlib.sha256(content).digest()
-        with self._one_at_a_time:
-            came = self._digests.get(reply_id) == digest
-            self._digests[reply_id] = digest
-            if len(self._digests) > _REMEMBERED:
-                self._digests.popitem(last=False)
-        return came
-
-
 def read_whole(raw: Any, seen: Seen) -> Whole:
     """Return the SDK's completion, or raise the SDK's error if the answer holds no reply."""
     reply = read_reply(raw.content)
-    if isinstance(reply, Reply) and seen.again(reply.reply_id, raw.content):
-        reply = Failure(_CAME_BEFORE, again=True, maybe_billed=True)
+    if isinstance(reply, Reply) and seen.again(reply.reply_id, raw.http_request.content, raw.content):
+        reply = Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
     if isinstance(reply, Failure):
         raise unusable(raw.http_response, reply)
-    return Whole(raw.parse(), reply.text, reply.finish_reason)
+    try:
+        completion = raw.parse()
+    except Exception as error:  # the SDK cannot make an object of it
+        failure = Failure(f"the SDK cannot read the reply ({type(error).__name__})", retryable=True, usage=reply.usage)
+        raise unusable(raw.http_response, failure) from error
+    return Whole(completion, reply)
 
 
-def check_opened(stream: Any, held: list[Any], seen: Seen) -> Opened:
-    """Return a stream that has begun, or raise the SDK's error if it ended before that, or came before."""
-    if not held or not begins(held[-1]):
-        failure = Failure("the stream ended before the first token", again=True, maybe_billed=True)
+def check_opened(stream: Any, held: list[Any], deadline: Deadline) -> Opened:
+    """Return a stream that has begun, or raise the SDK's error if it ended before that."""
+    failed = bool(held) and fails(held[-1])
+    if failed or not held or not begins(held[-1]):
+        said = "error in the stream" if failed else "the stream ended before the first token"
+        failure = Failure(said, retryable=True, maybe_billed=True)
         raise unusable(stream.response, failure)
-    if seen.again(held[-1].id, b"stream"):
-        raise unusable(stream.response, Failure(_CAME_BEFORE, again=True, maybe_billed=True))
-    return Opened(stream, held)
+    deadline.answered()
+    return Opened(stream, held, deadline)
+
+
+def deadline_of(send: Send) -> Deadline:
+    """Return when a request must be answered: in the seconds of its ``timeout``, if that is a number."""
+    seconds = send.body.get("timeout")
+    return Deadline(float(seconds) if isinstance(seconds, int | float) and seconds > 0 else math.inf)
 
 
 def connection_of(error: BaseException) -> Any:

@@ -1,12 +1,14 @@
 """One call from beginning to end, without I/O of its own: what is sent to whom, in which order, and what is captured.
 
-`steps` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network) and is sent the
-result, or thrown the exception; the synchronous client does it at once, the asynchronous one awaits it.
+`steps` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network, a `Pause`) and is
+sent the result, or thrown the exception; the synchronous client does it at once, the asynchronous one awaits it.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
+import random
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -15,14 +17,17 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from routerlab.completions import Endpoint, Failure, account, billed_usage, scrub
+from routerlab.completions import Deadline, Endpoint, Failure, Reply, account, scrub, wait_s
 from routerlab.serving._capture import CaptureLog, Record, now
+from routerlab.serving._clients import Clients
 from routerlab.serving._decide import Chooser, Decision
 from routerlab.serving._errors import EndpointWarning
-from routerlab.serving._failures import Secrets, failure_of, without_keys
-from routerlab.serving._resting import Resting
+from routerlab.serving._failures import Secrets, failure_of, refuses_usage, without_keys
+from routerlab.serving._resting import Cooldown
 
-_TO_CALLER = 5  # frames from a warning to the line that called (or awaits) create: _goes_on, steps, step, _create
+_TO_CALLER = 5  # frames from a warning to the line that called (or awaits) create: _hand_over, steps, step, _create
+_PATIENCE_S = 120.0  # for which a model is asked again, if a request may take as long as it likes
+_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0  # as the SDK's own retries wait
 
 
 @dataclass(frozen=True)
@@ -36,26 +41,42 @@ class Work:
 class Send:
     """A request to one endpoint; `Whole` or `Opened` comes back."""
 
-    client: Any
+    endpoint: Endpoint
     body: Mapping[str, Any]
     stream: bool
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Seconds to wait before the same model is asked again."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Whole:
-    """A reply that is not streamed: the SDK's object, the text of its first choice."""
+    """A reply that is not streamed: the SDK's object, and what was read from it."""
 
     completion: Any
-    text: str
-    finish_reason: str | None
+    reply: Reply
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A stream, and its chunks up to the first token."""
+    """A stream, its chunks up to the first token, and the clock that runs while its next token is waited for."""
 
     stream: Any
     held: list[Any]
+    deadline: Deadline
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller asked for."""
+
+    messages: Sequence[Any]
+    stream: bool
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,7 @@ class Routed:
         Who answered: the model's name in ``endpoints``, and the provider's name for it and host.
     failures : tuple of dict
         What was tried before: ``model``, ``served_by``, ``error``, ``message``, ``latency_s``; ``cost_usd`` if it was
-        billed.
+        billed, ``maybe_billed`` if its reply was lost on the way.
     rested : tuple of str
         Endpoints that would have had their turn before, and were put last since they failed a moment ago.
     """
@@ -104,12 +125,15 @@ class Call:
     model: str = ""
     endpoint: Endpoint | None = None
     sent: float = 0.0
+    attempts: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
     rested: tuple[str, ...] = ()
+    handed_over: bool = False
 
     def begin(self, model: str, endpoint: Endpoint) -> None:
         """Note that a request goes out."""
         self.model, self.endpoint, self.sent = model, endpoint, time.perf_counter()
+        self.attempts += 1
 
     def fail(self, failure: Failure, message: str) -> None:
         """Note that it failed."""
@@ -119,6 +143,8 @@ class Call:
         failed = {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
         if failure.usage is not None and self.endpoint:  # what cannot be used is billed all the same
             failed["cost_usd"] = account(failure.usage, self.endpoint).cost_usd
+        elif failure.maybe_billed:
+            failed["maybe_billed"] = True
         self.failures.append(failed)
 
     def routed(self) -> Routed:
@@ -132,6 +158,8 @@ class Call:
         response: str | None = None,
         finish_reason: str | None = None,
         usage: Any = None,
+        tool_calls: Sequence[Any] = (),
+        refusal: str | None = None,
         first_token_s: float | None = None,
         error: str | None = None,
     ) -> Record:
@@ -139,6 +167,7 @@ class Call:
         ended, decision = time.perf_counter(), self.decision
         served = self.endpoint if response is not None else None
         spent = account(usage, served)._asdict() if served else {}
+        answers = {"tool_calls": list(tool_calls), "refusal": refusal}
         return {
             "type": "call",
             "request_id": self.request_id,
@@ -158,6 +187,7 @@ class Call:
             "served_by": served.name if served else None,
             "response": response,
             "finish_reason": finish_reason,
+            **{name: value for name, value in answers.items() if value},
             **spent,
             "lost_usd": math.fsum(n for f in self.failures if not math.isnan(n := f.get("cost_usd", 0.0))),
             "routing_s": self.routing_s,
@@ -165,81 +195,178 @@ class Call:
             "first_token_s": first_token_s,
             "total_s": ended - self.started,
             "stream": self.stream,
+            "attempts": self.attempts,
             "failures": list(self.failures),
             "rested": list(self.rested),
             "error": error,
         }
 
 
-@dataclass(frozen=True)
 class Service:
-    """What every call of a client shares."""
+    """What every call of a client shares.
 
-    chooser: Chooser
-    endpoints: Mapping[str, Sequence[Endpoint]]
-    clients: Mapping[int, Any]  # id of an endpoint -> its client, without retries of its own
-    secrets: Secrets
-    log: CaptureLog | None
-    timeout_s: float | None
-    resting: Resting
+    Parameters
+    ----------
+    chooser : Chooser
+        Where each prompt goes.
+    endpoints : mapping of str to sequence of Endpoint
+        Who serves each model.
+    clients : Clients
+        The endpoints' clients.
+    log : CaptureLog or None
+        Where captures go.
+    timeout_s : float or None
+        Seconds for each request.
+    cooldown : Cooldown
+        Who failed a moment ago.
+    """
 
-    def write(self, record: Record) -> None:
-        """Capture a record, if captures are wanted."""
-        if self.log is not None:
+    def __init__(
+        self,
+        chooser: Chooser,
+        endpoints: Mapping[str, Sequence[Endpoint]],
+        clients: Clients,
+        log: CaptureLog | None,
+        timeout_s: float | None,
+        cooldown: Cooldown,
+    ) -> None:
+        self.chooser, self.endpoints, self.clients, self.log = chooser, endpoints, clients, log
+        self.timeout_s, self.cooldown = timeout_s, cooldown
+        self.secrets = Secrets(clients)
+        self._without_usage: set[int] = set()  # ids of endpoints that refuse stream_options
+        self._rng = random.SystemRandom()  # forked workers draw apart
+
+    def capture(self, call: Call, **what: Any) -> None:
+        """Write what became of a call, if captures are wanted."""
+        if self.log is None:
+            return
+        try:
+            record = call.record(**what)
+        except Exception as error:  # the reply is paid for, and goes to the caller
+            self.log.lose(f"Captures {self.log.path}: the record failed ({type(error).__name__}: {error}).")
+        else:
             self.log.write(record)
 
     def steps(
         self, messages: Sequence[Any], model: str, wtp: float | None, stream: bool, params: Mapping[str, Any]
-    ) -> Generator[Work | Send, Any, tuple[Any, Call]]:
-        """Route, then ask one endpoint after the other; return the reply (or the opened stream) and its call."""
+    ) -> Generator[Work | Send | Pause, Any, tuple[Any, Call]]:
+        """Route, then ask one model after the other; return the reply (or the opened stream) and its call."""
         started = time.perf_counter()
         decision = yield Work(partial(self.chooser.decide, messages, model, wtp))
         call = Call(decision, stream, started, routing_s=time.perf_counter() - started)
+        models = [(name, self.endpoints[name]) for name in decision.order]
+        call.rested = tuple(e.name for _, endpoints in models for e in endpoints if self.cooldown.rests(e))
         first: Exception | None = None
-        turns = [(n, e) for n in decision.order for e in self.endpoints[n]]
-        call.rested = tuple(e.name for _, e in turns if self.resting.rests(e))
-        for name, endpoint in self.resting.last(turns):
-            call.begin(name, endpoint)
-            body = self._body(endpoint, messages, params, stream)
-            try:
-                answer = yield Send(self.clients[id(endpoint)], body, stream)
-            except Exception as error:
-                first = first or error
-                if not self._goes_on(call, error):
-                    yield Work(partial(self.write, call.record(error=call.failures[-1]["error"])))
-                    raise without_keys(error, self.secrets()) from error.__cause__
-            except BaseException:  # a cancelled task, Ctrl-C: what was sent may be on the bill
-                self.write(call.record(error="cancelled"))
-                raise
-            else:
-                self.resting.wake(endpoint)
-                if isinstance(answer, Whole):
-                    usage = billed_usage(answer.completion)
-                    record = call.record(response=answer.text, finish_reason=answer.finish_reason, usage=usage)
-                    yield Work(partial(self.write, record))
+        for name, endpoints in self.cooldown.last(models):
+            self._hand_over(call, name)
+            answer, error = yield from self._ask_model(call, name, endpoints, Asked(messages, stream, params))
+            if answer is not None:
                 return answer, call
-        yield Work(partial(self.write, call.record(error=f"all {len(call.failures)} endpoints failed")))
+            first = first or error
+        n_endpoints = sum(len(endpoints) for _, endpoints in models)
+        yield Work(partial(self.capture, call, error=f"all {n_endpoints} endpoints failed"))
         raise self._all_failed(call, first)
 
-    def _goes_on(self, call: Call, error: Exception) -> bool:
-        """Note a failure; whether it is the endpoint's, so that the next one may answer."""
+    def _ask_model(
+        self, call: Call, name: str, endpoints: Sequence[Endpoint], asked: Asked
+    ) -> Generator[Work | Send | Pause, Any, tuple[Any, Exception | None]]:
+        """Ask the endpoints of one model in turn, and again those that may yet answer, as often as their clients retry.
+
+        Return the answer, or the first error.
+        """
+        until = time.monotonic() + (_PATIENCE_S if self.timeout_s is None else self.timeout_s)
+        turns = [(0.0, turn, endpoint) for turn, endpoint in enumerate(endpoints)]
+        failed: list[list[Failure]] = [[] for _ in endpoints]
+        first: Exception | None = None
+        while turns:
+            ready, turn, endpoint = heapq.heappop(turns)
+            if failed[turn] and max(ready, time.monotonic()) > until:
+                self.cooldown.note(endpoint, failed[turn][-1])
+                continue
+            if (wait := ready - time.monotonic()) > 0:
+                yield from self._wait(call, wait)
+            answer = yield from self._ask(call, name, endpoint, asked)
+            if not isinstance(answer, Exception):
+                return answer, None
+            first, failure = first or answer, failure_of(answer)
+            failed[turn].append(failure)
+            n_failed = len(failed[turn])
+            if failure.retryable and not failure.timed_out and n_failed <= endpoint.client.max_retries:
+                heapq.heappush(turns, (time.monotonic() + self._wait_s(n_failed, failure), turn, endpoint))
+            else:
+                self.cooldown.note(endpoint, failure)
+        return None, first
+
+    def _wait_s(self, n_failed: int, failure: Failure) -> float:
+        """Return how long to wait before an endpoint is asked again: what it asks for, or some jitter."""
+        if failure.retry_after_s is not None:
+            return failure.retry_after_s * self._rng.uniform(1.0, 1.1)
+        return wait_s(n_failed, None, self._rng, backoff_s=_BACKOFF_S, max_wait_s=_LONGEST_BACKOFF_S)
+
+    def _wait(self, call: Call, seconds: float) -> Generator[Pause, Any, None]:
+        try:
+            yield Pause(seconds)
+        except BaseException:
+            self.capture(call, error="cancelled")
+            raise
+
+    def _ask(
+        self, call: Call, name: str, endpoint: Endpoint, asked: Asked
+    ) -> Generator[Work | Send, Any, Whole | Opened | Exception]:
+        """Send one request; return the answer, or an error that is the endpoint's own. Raise the request's."""
+        adds_usage, refused = self._adds_usage(endpoint, asked), False
+        call.begin(name, endpoint)
+        while True:
+            try:
+                answer = yield Send(endpoint, self._body(endpoint, asked, adds_usage), asked.stream)
+            except Exception as error:
+                if adds_usage and refuses_usage(error):
+                    adds_usage, refused = False, True
+                    call.attempts += 1
+                    continue
+                if self._is_its_own(call, error):
+                    return error
+                yield Work(partial(self.capture, call, error=call.failures[-1]["error"]))
+                raise without_keys(error, self.secrets()) from error.__cause__
+            except BaseException:  # a cancelled task, Ctrl-C: what was sent may be on the bill
+                self.capture(call, error="cancelled")
+                raise
+            break
+        if refused:
+            self._without_usage.add(id(endpoint))
+        self.cooldown.wake(endpoint)
+        if isinstance(answer, Whole):
+            yield Work(partial(self.capture, call, **answered(answer.reply)))
+        return answer
+
+    def _hand_over(self, call: Call, name: str) -> None:
+        """Warn, before another model is asked than the one that was chosen."""
+        chosen = call.decision.chosen
+        if name == chosen or call.handed_over:
+            return
+        call.handed_over = True
+        errors = [failed["error"] for failed in call.failures if failed["model"] == chosen]
+        why = f"failed {len(errors)} times, the last with {errors[-1]}" if errors else "failed a moment ago, and rests"
+        why = why.replace("failed 1 times, the last with", "failed with")
+        warnings.warn(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, stacklevel=_TO_CALLER)
+
+    def _is_its_own(self, call: Call, error: Exception) -> bool:
+        """Note a failure; whether it is the endpoint's and not the request's, so that another may answer."""
         failure = failure_of(error)
         message = scrub(failure.message, self.secrets())
         call.fail(failure, message)
-        if failure.closes:
+        if failure.fatal:
             where = call.failures[-1]["served_by"]
-            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER)
-        return self.rest(call, failure)
+            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER + 2)
+        return failure.retryable or failure.fatal
 
-    def rest(self, call: Call, failure: Failure) -> bool:
-        """Whether a failure is the endpoint's and not the request's; if so, let the endpoint rest."""
-        its_own = failure.again or failure.closes
-        if its_own and call.endpoint:
-            self.resting.note(call.endpoint, failure)
-        return its_own
+    def rest(self, call: Call, failure: Failure) -> None:
+        """Let the endpoint of a stream that broke off rest."""
+        if (failure.retryable or failure.fatal) and call.endpoint:
+            self.cooldown.note(call.endpoint, failure)
 
     def _all_failed(self, call: Call, error: Exception | None) -> Exception:
-        """Return the error of the first endpoint, as the SDK would raise it, with a note on each endpoint, in order."""
+        """Return the error of the first endpoint, as the SDK would raise it, with a note on each attempt, in order."""
         if error is None:
             error = RuntimeError("no endpoint was asked")
         for turn, failed in enumerate(call.failures):
@@ -247,19 +374,41 @@ class Service:
             error.add_note(f"{when} {failed['model']} ({failed['served_by']}): {failed['message']}")
         return without_keys(error, self.secrets())
 
-    def _body(
-        self, endpoint: Endpoint, messages: Sequence[Any], params: Mapping[str, Any], stream: bool
-    ) -> dict[str, Any]:
-        body = {"model": endpoint.model, "messages": messages, **params}
+    def _adds_usage(self, endpoint: Endpoint, asked: Asked) -> bool:
+        """Whether a stream is asked for its usage, which the caller did not do."""
+        known = "stream_options" not in endpoint.params and id(endpoint) not in self._without_usage
+        return asked.stream and known and not wants_usage(asked.params)
+
+    def _body(self, endpoint: Endpoint, asked: Asked, adds_usage: bool) -> dict[str, Any]:
+        body = {"model": endpoint.model, "messages": asked.messages, **asked.params}
         if self.timeout_s is not None:
             body.setdefault("timeout", self.timeout_s)
-        if stream:
-            given = params.get("stream_options")
+        if asked.stream:
+            body["stream"] = True
+        if adds_usage:
+            given = asked.params.get("stream_options")
             options = dict(given) if isinstance(given, Mapping) else {}
-            body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
+            body["stream_options"] = {**options, "include_usage": True}
         own = {name: value for name, value in endpoint.params.items() if value is not None}
         for name in endpoint.params.keys() - own.keys():
             body.pop(name, None)
         if own:
-            body["extra_body"] = {**(params.get("extra_body") or {}), **own}
+            body["extra_body"] = {**(asked.params.get("extra_body") or {}), **own}
         return body
+
+
+def answered(reply: Reply) -> dict[str, Any]:
+    """Return what is captured of a reply."""
+    return {
+        "response": reply.text,
+        "finish_reason": reply.finish_reason,
+        "usage": reply.usage,
+        "tool_calls": reply.tool_calls,
+        "refusal": reply.refusal,
+    }
+
+
+def wants_usage(params: Mapping[str, Any]) -> bool:
+    """Whether the caller asked for the chunk with the usage."""
+    options = params.get("stream_options")
+    return isinstance(options, Mapping) and bool(options.get("include_usage"))

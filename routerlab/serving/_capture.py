@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
-from routerlab.completions import real_keys
+from routerlab.completions import ProcessLock, real_keys, renew_after_fork
 from routerlab.jsonl import Kind, Log, LogError, Record, line_of, now, why_not_written
 from routerlab.serving._errors import CaptureError, CaptureWarning
 
@@ -29,8 +26,7 @@ KIND = Kind(
     format_error=CaptureError,
     read_error=CaptureError,
 )
-_TEXTS = ("prompt", "response", "note", "message")
-_OPEN: WeakSet[CaptureLog] = WeakSet()
+_TEXTS = ("prompt", "response", "note", "message", "tool_calls", "refusal")
 
 Redact = Callable[[Record], Mapping[str, Any] | None]
 
@@ -79,12 +75,12 @@ class CaptureLog:
         self._secrets = secrets
         self._log = Log(path, KIND, timeout=_LOCK_S)
         self._log.check()
-        self._begin()
-        _OPEN.add(self)
+        self._one_at_a_time = ProcessLock()
+        self.after_fork()
+        renew_after_fork(self)
 
-    def _begin(self) -> None:
-        """Start with a lock of this process: a parent's may be held by a thread that was not forked along."""
-        self._one_at_a_time = threading.RLock()
+    def after_fork(self) -> None:
+        """Forget what the parent process is about to write itself."""
         self._waiting: deque[bytes] = deque()
         self._writes = False
 
@@ -93,9 +89,14 @@ class CaptureLog:
         try:
             line = self._line(record)
         except Exception as error:  # whatever a redaction hook may raise: nothing unredacted is written
-            why = f"'redact' failed ({type(error).__name__}), so nothing was written. Correct the hook."
-            return self._lose([f"Captures {self.path}: {why}"])
-        return line is not None and self._lose(self._write(line))
+            what = "the record" if self.redact is None else "'redact'"
+            why = f"{what} failed ({type(error).__name__}), so nothing was written. Correct it."
+            self.lose(f"Captures {self.path}: {why}")
+            return False
+        problems = [] if line is None else self._write(line)
+        for problem in problems:
+            self.lose(problem)
+        return line is not None and not problems
 
     def _write(self, line: bytes) -> list[str]:
         """Write a line and what comes meanwhile; return why lines are lost.
@@ -130,23 +131,12 @@ class CaptureLog:
         whole = {**dict(redacted), "type": record["type"], "request_id": record["request_id"]}
         return line_of(_plain(whole, real_keys(self._secrets())))
 
-    def _lose(self, problems: list[str]) -> bool:
-        """Count and warn of what is lost; True if nothing is."""
-        for problem in problems:
-            with self._one_at_a_time:
-                self.n_lost += 1
-            message = f"{problem} The reply is not affected; {self.n_lost} captures are lost so far."
-            warnings.warn(message, CaptureWarning, stacklevel=3)
-        return not problems
-
-
-def _begin_again() -> None:
-    for log in list(_OPEN):
-        log._begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_again)
+    def lose(self, why: str) -> None:
+        """Count a record that is not written, and warn."""
+        with self._one_at_a_time:
+            self.n_lost += 1
+        message = f"{why} The reply is not affected; {self.n_lost} captures are lost so far."
+        warnings.warn(message, CaptureWarning, stacklevel=3)
 
 
 def _without_texts(value: Any) -> Any:

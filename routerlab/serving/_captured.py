@@ -36,7 +36,8 @@ class Captured:
         One row for each call, indexed by ``prompt_id``: when, what was asked, chosen and served, propensity, tokens,
         ``cost_usd`` and ``latency_s`` (of the request that was answered), ``lost_usd`` (billed for replies that could
         not be used, as far as these say; what was lost on the way may be on the bill as well), ``first_token_s``,
-        ``routing_s``, ``total_s``, failures, rested, error; and what a redaction hook added.
+        ``routing_s``, ``total_s``, ``attempts`` (requests sent), failures, rested, error; ``tool_calls`` and
+        ``refusal`` where a model answered so; and what a redaction hook added.
     prompts : DataFrame
         Prompts table: ``prompt`` of each routed call whose text was stored.
     responses : DataFrame
@@ -64,6 +65,11 @@ class Captured:
     n_feedback: int
     n_orphans: int
 
+    @property
+    def n_handed_over(self) -> int:
+        """Calls that another model answered than the one that was chosen, which had failed or rested."""
+        return int((self.calls["model"].notna() & (self.calls["model"] != self.calls["chosen"])).sum())
+
     def __repr__(self) -> str:
         """Say how much there is, what was spent, and what could not be read.
 
@@ -77,6 +83,8 @@ class Captured:
         )
         served = self.calls["model"].value_counts()
         text += "; " + ", ".join(f"{model} {n:,}" for model, n in served.items()) if len(served) else ""
+        handed = self.n_handed_over
+        text += f"; {handed:,} answered by another model than the chosen one, which failed" if handed else ""
         text += f"; {self.n_orphans:,} feedbacks without their call" if self.n_orphans else ""
         return text + (f"; not readable: {'; '.join(self.bad_lines)}" if self.bad_lines else "")
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from routerlab.completions import Deadline, answered_within
 from routerlab.schema import Scale
-from routerlab.serving._base import BaseClient, check_opened, connection_of, read_whole, step, with_routed
-from routerlab.serving._calls import Opened, Send, Whole, Work
+from routerlab.serving._base import (
+    MOST_HELD,
+    BaseClient,
+    check_opened,
+    connection_of,
+    deadline_of,
+    read_whole,
+    step,
+    with_routed,
+)
+from routerlab.serving._calls import Opened, Pause, Send, Whole, Work, wants_usage
 from routerlab.serving._decide import ROUTED
-from routerlab.serving._streams import AsyncRoutedStream, RoutedStream, begins, wants_usage
+from routerlab.serving._failures import unreadable
+from routerlab.serving._streams import AsyncRoutedStream, RoutedStream, begins, in_thread
 
 
 class RoutedClient(BaseClient):
@@ -55,11 +67,12 @@ class RoutedClient(BaseClient):
     prompt_from : callable, optional
         From the messages to the text to route by. Default: the text of the last message of role ``user``.
     timeout_s : float or None, default 60
-        Of each request, unless ``create`` is given ``timeout=``. None leaves it to the clients (600 s by default).
+        Until a reply is there, whole, whatever comes meanwhile; of a stream until its first token, then until each next
+        one. ``create(timeout=)`` gives another number for one call. None leaves it to the clients (600 s by default).
     rest_s : float, default 15
-        An endpoint that fails (in mid-stream, too) is asked after all others for so many seconds (or as long as its
-        Retry-After asks for, up to 300), so that not every call waits for a provider that is down. 0: every call asks
-        in the router's order.
+        An endpoint that fails for good (in mid-stream, too) is asked after all others for so many seconds, or as long
+        as its Retry-After asks for, up to 300, so that not every call waits for a provider that is down. 0: every call
+        asks in the router's order.
     random_state : int, optional
         Seed of the exploration.
 
@@ -74,11 +87,23 @@ class RoutedClient(BaseClient):
     ``model="routerlab:wtp=0.01"``; default: the router's own). ``model=`` may name one of the models, which then
     answers unrouted, and is captured as such.
 
-    *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Time-outs,
-    broken connections, status 408, 409, 425, 429 and 5xx, and answers without a choice go on to the next; so do 401,
-    402 and 404, with an `EndpointWarning`. Any other status (400) is raised as the SDK raises it: the request is at
-    fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
-    not continue the first one's. If all fail, the first one's error is raised, with a note on each.
+    *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Broken
+    connections, status 408, 409, 425, 429 and 5xx, and answers without a choice: the same model is asked again, as
+    often as the client's ``max_retries`` says (2 by default), after the wait that ``Retry-After`` asks for, if it ends
+    within `timeout_s`. Only then another model is asked, with an `EndpointWarning`; `Captured.n_handed_over` counts
+    such calls. Time-outs, 401, 402, 404 and redirects to another host, which are not followed, go on at once. Any other
+    status (400) is raised as the SDK raises it: the request is at fault. In a stream the same holds up to the first
+    token. Later errors are raised, since another model's text must not continue the first one's. If all fail, the first
+    one's error is raised, with a note on each attempt.
+
+    *Without text.* A message that is a picture alone, or empty, goes to the router's ``fallback``; without one, to the
+    model that is best on average.
+
+    *Limits.* A reply of more than 32 MiB (a stream: 128 MiB), unpacked, is an error. A forked process (gunicorn with
+    --preload, celery) makes connections of its own, unless the client has an ``http_client`` of yours.
+
+    *Usage in streams.* The endpoint is asked for it, as the cost is captured; one that refuses ``stream_options`` is
+    asked without, and the cost of its streams is not known.
 
     *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures, rested). Of several choices
     (``n=``) the first one's text is captured, and the cost of all. A stream's latency contains what its reader takes
@@ -124,7 +149,7 @@ class RoutedClient(BaseClient):
         while todo:
             result, error = None, None
             try:
-                result = todo.do() if isinstance(todo, Work) else self._send(todo)
+                result = self._do(todo)
             except BaseException as caught:
                 error = caught
             todo, done = step(steps, result, error)
@@ -154,23 +179,34 @@ class RoutedClient(BaseClient):
         """
         return self._feedback(call, quality, note, scale)
 
+    def _do(self, todo: Work | Send | Pause) -> Any:
+        if isinstance(todo, Work):
+            return todo.do()
+        return self._send(todo) if isinstance(todo, Send) else time.sleep(todo.seconds)
+
     def _send(self, send: Send) -> Whole | Opened:
+        client, seen = self._service.clients.of(send.endpoint)
+        create, deadline = client.chat.completions, deadline_of(send)
         try:
-            if send.stream:
-                return self._open(send.client.chat.completions.create(**send.body))
-            return read_whole(send.client.chat.completions.with_raw_response.create(**send.body), self._seen)
+            with answered_within(deadline):
+                if send.stream:
+                    return self._open(create.create(**send.body), deadline)
+                return read_whole(create.with_raw_response.create(**send.body), seen)
         except Exception as error:
             if connection := connection_of(error):
                 connection.close()
             raise
 
-    def _open(self, stream: Any) -> Opened:
+    def _open(self, stream: Any, deadline: Deadline) -> Opened:
         held: list[Any] = []
         try:
             with suppress(StopIteration):
-                while not held or not begins(held[-1]):
+                while len(held) < MOST_HELD and not (held and begins(held[-1])):
                     held.append(next(stream))
-            return check_opened(stream, held, self._seen)
+            return check_opened(stream, held, deadline)
+        except Exception as error:
+            stream.close()
+            raise unreadable(error, stream.response) from error.__cause__
         except BaseException:
             stream.close()
             raise
@@ -212,7 +248,7 @@ class AsyncRoutedClient(BaseClient):
         while todo:
             result, error = None, None
             try:
-                result = await (asyncio.to_thread(todo.do) if isinstance(todo, Work) else self._send(todo))
+                result = await self._do(todo)
             except BaseException as caught:
                 error = caught
             todo, done = step(steps, result, error)
@@ -223,25 +259,36 @@ class AsyncRoutedClient(BaseClient):
 
     async def feedback(self, call: Any, quality: Any, *, note: str | None = None, scale: Scale | None = None) -> bool:
         """Capture how good a reply was; to be awaited, or nothing is written. See `RoutedClient.feedback`."""
-        return await asyncio.to_thread(self._feedback, call, quality, note, scale)
+        return await in_thread(self._feedback, call, quality, note, scale)
+
+    async def _do(self, todo: Work | Send | Pause) -> Any:
+        if isinstance(todo, Work):
+            return await in_thread(todo.do)
+        return await (self._send(todo) if isinstance(todo, Send) else asyncio.sleep(todo.seconds))
 
     async def _send(self, send: Send) -> Whole | Opened:
+        client, seen = self._service.clients.of(send.endpoint)
+        create, deadline = client.chat.completions, deadline_of(send)
         try:
-            if send.stream:
-                return await self._open(await send.client.chat.completions.create(**send.body))
-            return read_whole(await send.client.chat.completions.with_raw_response.create(**send.body), self._seen)
+            with answered_within(deadline):
+                if send.stream:
+                    return await self._open(await create.create(**send.body), deadline)
+                return read_whole(await create.with_raw_response.create(**send.body), seen)
         except Exception as error:
             if connection := connection_of(error):
                 await connection.aclose()
             raise
 
-    async def _open(self, stream: Any) -> Opened:
+    async def _open(self, stream: Any, deadline: Deadline) -> Opened:
         held: list[Any] = []
         try:
             with suppress(StopAsyncIteration):
-                while not held or not begins(held[-1]):
+                while len(held) < MOST_HELD and not (held and begins(held[-1])):
                     held.append(await stream.__anext__())
-            return check_opened(stream, held, self._seen)
+            return check_opened(stream, held, deadline)
+        except Exception as error:
+            await stream.close()
+            raise unreadable(error, stream.response) from error.__cause__
         except BaseException:
             await stream.close()
             raise

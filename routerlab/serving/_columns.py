@@ -16,7 +16,7 @@ _CALL_COLUMNS = (
     "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
     "provenance",
     "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
-    "first_token_s", "total_s", "stream", "failures", "rested", "error", "lost_usd",
+    "first_token_s", "total_s", "stream", "attempts", "failures", "rested", "error", "lost_usd",
 )  # fmt: skip
 _NUMBERS = (
     "willingness_to_pay", "propensity", "input_tokens", "output_tokens", "cost_usd", "routing_s", "latency_s",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from routerlab.completions import ProcessLock, renew_after_fork, sound_text
 from routerlab.decision import check_wtp, decide
 from routerlab.schema import TableError, check_model, reject, shown
-from routerlab.serving._prompts import check_text
+from routerlab.serving._prompts import text_or_none
 
 ROUTED = "routerlab"  # the model name that asks for routing
 
@@ -27,15 +27,15 @@ class Decision:
     asked : str
         The caller's ``model=``.
     prompt : str or None
-        The text that was routed by; None if there is none and the caller named a model.
+        The text that was routed by; None if there is none (a picture alone).
     willingness_to_pay : float or None
         USD that one unit of quality is worth on this request; None if the caller named a model.
     order : tuple of str
         The chosen model, then those that follow if it fails.
     quality, cost : mapping of str to float
-        Each model's estimates (quality in [0, 1], cost in USD); empty if the caller named a model.
+        Each model's estimates (quality in [0, 1], cost in USD); empty if the caller named a model, or without a prompt.
     abstained : bool
-        The prompt was too unlike the training prompts, and went to the router's fallback.
+        The prompt was too unlike the training prompts, or there was none, and the router's fallback was asked.
     explored : bool
         The choice was drawn at random, for the sake of learning.
     propensity : float
@@ -68,7 +68,7 @@ class Decision:
     def __repr__(self) -> str:
         """One line for each model, in order."""
         if not self.quality:
-            return f"{self.chosen}, named by the caller"
+            return f"{self.chosen}, {'no text to route by: fallback' if self.abstained else 'named by the caller'}"
         why = "far from every training prompt: fallback" if self.abstained else ""
         why = "drawn at random (explore)" if self.explored else why
         lines = [f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality{why and '; '}{why}"]
@@ -117,9 +117,16 @@ class Chooser:
         self.models = tuple(models)
         self.explore = float(explore)
         self.prompt_from = prompt_from
+        self._random_state = random_state
         self._rng = random.Random(random_state)
         # Tokenizers may not be shared by threads ("Already borrowed"), and torch uses all cores for one text anyway.
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = ProcessLock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Draw other numbers than the parent does, unless a seed is given."""
+        if self._random_state is None:
+            self._rng.seed()
 
     def willingness_to_pay(self, model: Any, given: float | None) -> float | None:
         """Read ``model=`` and ``willingness_to_pay=``: a willingness to pay, or None if a model is named."""
@@ -145,7 +152,11 @@ class Chooser:
         """Route one call."""
         if wtp is None:
             return Decision(model, self._prompt_or_none(messages), None, (model,), {}, {})
-        prompt = check_text(self.prompt_from(messages), "'prompt_from'")
+        prompt = text_or_none(self.prompt_from, messages)
+        if prompt is None:
+            learned = (True, False, 1.0, getattr(self.router, "provenance_", None))
+            return Decision(model, None, wtp, tuple(self._without_prompt()), {}, {}, *learned)
+        prompt = sound_text(prompt)
         with self._one_at_a_time:
             X = self.embedder.transform([prompt])
         quality, cost = (frame.to_numpy(dtype=float)[0] for frame in self._estimates(X))
@@ -167,9 +178,21 @@ class Chooser:
     def _prompt_or_none(self, messages: Sequence[Any]) -> str | None:
         """Return what would be routed by, for the captures: a caller who names a model needs no text."""
         try:
-            return check_text(self.prompt_from(messages), "'prompt_from'")
+            return text_or_none(self.prompt_from, messages)
         except TableError:
             return None
+
+    def _without_prompt(self) -> list[str]:
+        """Return the fallback, then the models by their quality on the training prompts, as far as that is known."""
+        names = [str(name) for name in self.router.models_]
+        quality = np.asarray(getattr(self.router, "quality_", []), dtype=float)
+        if quality.ndim == 2 and quality.shape[1] == len(names):
+            known = np.where(np.isnan(quality), 0.0, quality).sum(axis=0) / np.maximum(
+                (~np.isnan(quality)).sum(axis=0), 1
+            )
+            names = [names[at] for at in np.argsort(-known, kind="stable")]
+        fallback = getattr(self.router, "fallback", None)
+        return names if fallback is None else _first(str(fallback), names)
 
     def _estimates(self, X: Any) -> tuple[Any, Any]:
         return self.router.predict_quality(X), self.router.predict_cost(X)

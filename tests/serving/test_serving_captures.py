@@ -30,6 +30,8 @@ from routerlab.schema import (
 from routerlab.serving import CaptureWarning, RoutedClient, read_captured
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is asked in its place:routerlab.serving.EndpointWarning")
+
 
 def test_tables_pass_the_projects_checks_and_join(make, server):
     client = make()
