@@ -24,6 +24,9 @@ from . import (
     labeling as labeling,
 )
 from . import (
+    model_selection as model_selection,
+)
+from . import (
     neighbors as neighbors,
 )
 from . import (
@@ -96,9 +99,6 @@ from .embedding import (
     join_embeddings as join_embeddings,
 )
 from .evaluation import (
-    NoOperatingPointError as NoOperatingPointError,
-)
-from .evaluation import (
     aiq as aiq,
 )
 from .evaluation import (
@@ -121,9 +121,6 @@ from .evaluation import (
 )
 from .evaluation import (
     call_metrics as call_metrics,
-)
-from .evaluation import (
-    choose_operating_point as choose_operating_point,
 )
 from .evaluation import (
     compare as compare,
@@ -165,13 +162,7 @@ from .evaluation import (
     score_choices as score_choices,
 )
 from .evaluation import (
-    set_operating_point as set_operating_point,
-)
-from .evaluation import (
     zero_router as zero_router,
-)
-from .holdout import (
-    held_out_choices as held_out_choices,
 )
 from .judging import (
     PairwiseJudge as PairwiseJudge,
@@ -190,6 +181,27 @@ from .labeling import (
 )
 from .labeling import (
     VoteLog as VoteLog,
+)
+from .model_selection import (
+    NoOperatingPointError as NoOperatingPointError,
+)
+from .model_selection import (
+    choose_operating_point as choose_operating_point,
+)
+from .model_selection import (
+    cross_estimates as cross_estimates,
+)
+from .model_selection import (
+    cross_sweep as cross_sweep,
+)
+from .model_selection import (
+    held_out_choices as held_out_choices,
+)
+from .model_selection import (
+    promise as promise,
+)
+from .model_selection import (
+    set_operating_point as set_operating_point,
 )
 from .plotting import (
     plot_embedding_map as plot_embedding_map,
@@ -235,12 +247,6 @@ from .routers import (
 )
 from .routers import (
     SimilarityWeightedRouter as SimilarityWeightedRouter,
-)
-from .routers import (
-    cross_estimates as cross_estimates,
-)
-from .routers import (
-    cross_sweep as cross_sweep,
 )
 from .routers import (
     load_router as load_router,

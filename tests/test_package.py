@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "routers": {"schema", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision", "stats"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
-    "holdout": {"schema", "routers", "evaluation"},
+    "holdout": {"model_selection"},
     "labeling": {"schema", "ratings", "disk", "jsonl", "stats"},
     "widgets": {"schema", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
     "completions": {"schema", "pricing", "disk", "jsonl"},

@@ -1,0 +1,20 @@
+"""What is chosen by looking at outcomes: cross-fitting, held-out choices, operating points, promises."""
+
+from routerlab.model_selection._copies import CopiesWarning
+from routerlab.model_selection._cross import cross_estimates, cross_sweep, fit_copy
+from routerlab.model_selection._holdout import held_out_choices
+from routerlab.model_selection._operating import NoOperatingPointError, choose_operating_point, set_operating_point
+from routerlab.model_selection._promise import Promise, promise
+
+__all__ = [
+    "CopiesWarning",
+    "NoOperatingPointError",
+    "Promise",
+    "choose_operating_point",
+    "cross_estimates",
+    "cross_sweep",
+    "fit_copy",
+    "held_out_choices",
+    "promise",
+    "set_operating_point",
+]
