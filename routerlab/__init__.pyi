@@ -201,6 +201,9 @@ from .model_selection import (
     promise as promise,
 )
 from .model_selection import (
+    repeat_claims as repeat_claims,
+)
+from .model_selection import (
     set_operating_point as set_operating_point,
 )
 from .plotting import (
@@ -214,6 +217,9 @@ from .plotting import (
 )
 from .plotting import (
     plot_ratings as plot_ratings,
+)
+from .plotting import (
+    plot_repeats as plot_repeats,
 )
 from .plotting import (
     plot_savings as plot_savings,

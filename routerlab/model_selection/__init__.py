@@ -5,16 +5,19 @@ from routerlab.model_selection._cross import cross_estimates, cross_sweep, fit_c
 from routerlab.model_selection._holdout import held_out_choices
 from routerlab.model_selection._operating import NoOperatingPointError, choose_operating_point, set_operating_point
 from routerlab.model_selection._promise import Promise, promise
+from routerlab.model_selection._repeats import RepeatedClaims, repeat_claims
 
 __all__ = [
     "CopiesWarning",
     "NoOperatingPointError",
     "Promise",
+    "RepeatedClaims",
     "choose_operating_point",
     "cross_estimates",
     "cross_sweep",
     "fit_copy",
     "held_out_choices",
     "promise",
+    "repeat_claims",
     "set_operating_point",
 ]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, ShuffleSplit
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
 from sklearn.pipeline import Pipeline
 
 from routerlab.schema import reject, unit_rows
@@ -120,11 +120,9 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
 
 
 def grouped_splits(codes: Codes, n_splits: int, test_size: float, random_state: Any) -> list[tuple[Any, Any]]:
-    """Repeated random splits that keep each group in one piece."""
-    kind = ShuffleSplit if codes.max() + 1 == len(codes) else GroupShuffleSplit
-    return list(
-        kind(n_splits, test_size=test_size, random_state=random_state).split(np.empty(len(codes)), groups=codes)
-    )
+    """Draw repeated random splits that keep each group in one piece."""
+    splitter = GroupShuffleSplit(n_splits, test_size=test_size, random_state=random_state)
+    return list(splitter.split(np.empty(len(codes)), groups=codes))
 
 
 def warn_of_near_copies(X: Any, codes: Codes, *, limit: int = 20_000) -> None:
