@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
@@ -99,11 +99,8 @@ def exact_p_value(n_losses: int, n_wins: int, n: int, bar: float) -> float:
     discordant = n_losses + n_wins
     low = stats.beta.ppf(_NUISANCE / 2, discordant, n - discordant + 1) if discordant else 0.0
     high = stats.beta.ppf(1 - _NUISANCE / 2, discordant + 1, n - discordant) if discordant < n else 1.0
-    rates = np.linspace(min(max(low, bar), 1.0), min(max(high, bar), 1.0), 16)
-    worst = 0.0
-    for rate in np.unique(rates):
-        worst = max(worst, _chance(score, float(rate), n, bar))
-    return min(1.0, worst + _NUISANCE)
+    rates = np.unique(np.linspace(min(max(low, bar), 1.0), min(max(high, bar), 1.0), 16))
+    return float(min(1.0, _chances(score, rates, n, bar).max() + _NUISANCE))
 
 
 def _score(losses: Any, wins: Any, n: int, bar: float) -> Any:
@@ -113,17 +110,24 @@ def _score(losses: Any, wins: Any, n: int, bar: float) -> Any:
     return (n * bar - losses + wins) / np.sqrt(n * (2 * p_win + bar * (1 - bar)))
 
 
-def _chance(score: float, rate: float, n: int, bar: float) -> float:
-    """Probability of at least this score when prompts differ at this rate and the mean loss is exactly the bar."""
-    p_loss, p_win = (rate + bar) / 2, max((rate - bar) / 2, 0.0)
-    low, high = stats.binom.ppf([1e-9, 1 - 1e-9], n, p_loss)
-    losses = np.arange(int(low), int(high) + 1)
+def _chances(score: float, rates: Floats, n: int, bar: float) -> Floats:
+    """Probability of at least this score when prompts differ at these rates and the mean loss is exactly the bar."""
+    p_loss, p_win = (rates[:, None] + bar) / 2, np.maximum((rates[:, None] - bar) / 2, 0.0)
+    reach = 7 * np.sqrt(n * p_loss * (1 - p_loss)) + 20  # what lies beyond weighs less than 1e-9
+    losses = np.arange(max(0, int((n * p_loss - reach).min())), min(n, int((n * p_loss + reach).max())) + 1)
     # The score grows with the wins: find the fewest that reach it.
     least, most = np.zeros(len(losses)), n - losses + 1.0
     while (least < most).any():
         half = np.floor((least + most) / 2)
         enough = _score(losses, half, n, bar) >= score - 1e-9
-        most, least = np.where(enough, half, most), np.where(enough, least, half + 1)
-        least = np.minimum(least, most)
-    win = min(p_win / (1 - p_loss), 1.0) if p_loss < 1 else 0.0
-    return float(stats.binom.pmf(losses, n, p_loss) @ stats.binom.sf(least - 1, n - losses, win)) + 2e-9
+        most, least = np.where(enough, half, most), np.where(enough, least, np.minimum(half + 1, most))
+    left = n - losses
+    weight = np.exp(
+        special.gammaln(n + 1) - special.gammaln(losses + 1) - special.gammaln(left + 1)
+        + special.xlogy(losses, p_loss) + special.xlog1py(left, -p_loss)
+    )  # fmt: skip
+    win = np.clip(p_win / np.maximum(1 - p_loss, 1e-300), 0.0, 1.0)
+    inside = (least > 0) & (least <= left)
+    tail = special.betainc(np.where(inside, least, 1.0), np.where(inside, left - least + 1, 1.0), win)
+    tail = np.where(inside, tail, least == 0)  # no win is needed, or more than there are prompts
+    return (weight * tail).sum(axis=1) + 2e-9
