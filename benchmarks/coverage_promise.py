@@ -130,16 +130,15 @@ def routerbench(bar: float, rng: np.random.Generator, *, models: bool = False) -
 
 
 def crux(bar: float, rng: np.random.Generator) -> World:
-    """CRUX: a reasoning benchmark on which most models gave one answer to each of 800 prompts."""
+    """CRUX: 800 prompts about what a program prints; the best model is the baseline."""
     folder = Path(os.environ["ROUTERLAB_DATA"]) / "WildEval" / "ZeroEval"
     found = {}
     for path in sorted(folder.rglob("*crux*/*.json")):
         rows = json.loads(path.read_text(encoding="utf-8"))
         found[path.stem] = {row["session_id"]: _right(row) for row in rows}
     quality = pd.DataFrame(found).dropna(axis=1).reset_index(drop=True)
-    order = quality.mean().sort_values()
-    quality = quality[order.index[[-1, -5, -10, -15, -20]]]
-    price = pd.Series(np.geomspace(0.01, 0.0005, 5), index=quality.columns)
+    quality = quality[quality.mean().sort_values(ascending=False).index]
+    price = pd.Series(np.geomspace(0.01, 0.0005, quality.shape[1]), index=quality.columns)
     cost = pd.DataFrame([price] * len(quality))
     return World(quality, cost, None, quality.columns[0])
 
@@ -165,7 +164,7 @@ REAL: dict[str, tuple[Callable[..., World], dict[str, Any], float]] = {
     "RouterBench, by data set": (routerbench, {}, 0.02),
     "RouterBench, by data set, 3 points": (routerbench, {}, 0.03),
     "RouterBench, models only": (routerbench, {"models": True}, 0.03),
-    "CRUX, models only": (crux, {}, 0.03),
+    "CRUX, models only": (crux, {}, 0.05),
 }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import warnings
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,8 @@ import routerlab as rl
 from routerlab.decision import sweep_estimates
 from routerlab.model_selection import CopiesWarning, RepeatedClaims
 from routerlab.schema import TableError
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "coverage_promise.py"
 
 
 def constant(name, index):
@@ -291,3 +296,62 @@ def test_options_of_other_prompts_or_models_are_named():
     ):
         with pytest.raises(TableError, match=message):
             rl.promise(options, quality, cost, baseline="large")
+
+
+@pytest.mark.parametrize(("n", "bar", "losses", "wins"), [(40, 0.05, 1, 1), (60, 0.02, 0, 3), (80, 0.1, 5, 4)])
+def test_the_exact_p_value_is_the_sum_over_all_tables(n, bar, losses, wins):
+    quality, cost = world(n)
+    quality["large"] = 1.0
+    quality["small"] = 1.0
+    quality.iloc[:losses, quality.columns.get_loc("small")] = 0.0
+    quality.iloc[losses : losses + wins, quality.columns.get_loc("large")] = 0.0
+    options = {"small": constant("small", quality.index)}
+    result = rl.promise(options, quality, cost, baseline="large", max_quality_loss=bar)
+
+    def score(a, b):
+        middle = -a - b + (2 * n - a + b) * bar
+        win = (np.sqrt(middle**2 + 8 * n * b * bar * (1 - bar)) - middle) / (4 * n)
+        return (n * bar - a + b) / np.sqrt(n * (2 * win + bar * (1 - bar)))
+
+    a, b = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
+    reached = (a + b <= n) & (score(a, b) >= score(losses, wins) - 1e-9)
+    worst = 0.0
+    for rate in np.linspace(bar, 0.9, 200):
+        chances = [(rate + bar) / 2, (rate - bar) / 2, 1 - rate]
+        tables = np.column_stack([a[reached], b[reached], n - a[reached] - b[reached]])
+        worst = max(worst, stats.multinomial.pmf(tables, n, chances).sum())
+    # The search over rates of discordance is cut to those that the sample allows, at a price of 5 in 10,000.
+    assert result.tested["p_value"].iloc[0] <= worst + 6e-4
+    rate = max(bar, (losses + wins) / n)
+    tables = np.column_stack([a[reached], b[reached], n - a[reached] - b[reached]])
+    near = stats.multinomial.pmf(tables, n, [(rate + bar) / 2, (rate - bar) / 2, 1 - rate]).sum()
+    assert result.tested["p_value"].iloc[0] >= near
+
+
+def test_a_strip_of_repeats_shows_every_split_and_both_intervals():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    X, quality, cost = problem(160)
+    result = rl.repeat_claims(rl.KNNRouter(9), X, quality, cost, baseline="large", max_quality_loss=0.15, n_repeats=4)
+    left, right = rl.plot_repeats(result)
+    for panel in (left, right):
+        strip = next(line for line in panel.lines if line.get_gid() == "splits")
+        assert len(strip.get_xdata()) == 4
+    assert [text.get_text() for text in left.get_yticklabels()][1] == "the procedure"
+    with pytest.raises(TableError, match="repeat_claims"):
+        rl.plot_repeats(result.claims)
+
+
+@pytest.mark.slow
+def test_no_cell_of_the_grid_breaks_more_promises_than_it_may():
+    spec = importlib.util.spec_from_file_location("coverage_promise", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    cells = list(module.rows(40, thin=True))
+    for cell in cells:
+        broken = round(cell["false"] * cell["n_simulations"])
+        chance = stats.binom.sf(broken - 1, cell["n_simulations"], cell["nominal"])
+        assert chance > 0.01 / len(cells), cell
+    granted = {(cell["world"], cell["n"]): cell["granted"] for cell in cells}
+    assert granted["independent", 400] > 0.5

@@ -117,10 +117,10 @@ def held_out_choices(
         "guarantee": guarantee,
         "assurance": assurance,
     }
-    cv = n_folds if cv is None else cv
-    if isinstance(cv, (int, np.integer)):
+    if cv is None or isinstance(cv, (int, np.integer)):
         warn_of_near_copies(X, codes)
-        cv, n_folds = grouped_folds(codes, cv, random_state), int(cv)
+        n_folds = n_folds if cv is None else int(cv)
+        cv = grouped_folds(codes, n_folds, random_state)
     parts = [
         choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state + 1, options)
         for seen, test in cv
