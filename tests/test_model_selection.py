@@ -355,3 +355,20 @@ def test_no_cell_of_the_grid_breaks_more_promises_than_it_may():
         assert chance > 0.01 / len(cells), cell
     granted = {(cell["world"], cell["n"]): cell["granted"] for cell in cells}
     assert granted["independent", 400] > 0.5
+
+
+def test_serving_honours_a_promise_that_kept_the_baseline():
+    openai = pytest.importorskip("openai")
+    texts = ["How do I poach an egg?", "How do I boil rice?", "Fix my SQL query", "Fix my Python script"]
+    quality = pd.DataFrame({"small": [0.9, 0.9, 0.2, 0.3], "large": [0.9, 0.9, 0.9, 0.8]})
+    cost = pd.DataFrame({"small": [0.0001] * 4, "large": [0.01] * 4})
+    embedder = rl.LsaEmbedder().fit(texts)
+    X = embedder.transform(texts)
+    router = rl.KNNRouter(n_neighbors=2, willingness_to_pay=0.1).fit(X, quality, cost=cost)
+    kept = rl.set_operating_point(router, X, quality, cost, baseline="large", guarantee=0.95)
+    local = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="unused")
+    endpoints = {"small": "s", "large": "l"}
+    assert (
+        rl.RoutedClient(router, embedder, endpoints, client=local).route("How do I poach two eggs?").chosen == "small"
+    )
+    assert rl.RoutedClient(kept, embedder, endpoints, client=local).route("How do I poach two eggs?").chosen == "large"

@@ -59,7 +59,8 @@ def copy_codes(X: Any, index: pd.Index, groups: Any = None, prompts: Any = None)
         found.append(pd.factorize(texts.astype(str).str.casefold().str.split().str.join(" ").to_numpy())[0])
     values = _matrix(X)
     if values is not None:
-        rows = np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
+        plain = np.ascontiguousarray(values + 0)  # -0.0 + 0 is 0.0
+        rows = pd.factorize(np.array([row.tobytes() for row in plain], dtype=object))[0]
         if values.shape[1] >= _EMBEDDING or rows.max(initial=0) + 1 == len(rows):
             found.append(rows)
     if groups is not None:
@@ -125,27 +126,29 @@ def grouped_splits(codes: Codes, n_splits: int, test_size: float, random_state: 
     return list(splitter.split(np.empty(len(codes)), groups=codes))
 
 
-def warn_of_near_copies(X: Any, codes: Codes, *, limit: int = 20_000) -> None:
+def warn_of_near_copies(X: Any, codes: Codes, *, limit: int = 4000) -> None:
     """Count the prompts that have a near copy (cosine above 0.99) in another group, and warn of them.
+
+    Of more than `limit` prompts, as many evenly chosen ones are compared with all.
 
     Examples
     --------
     >>> warn_of_near_copies(np.eye(32), np.arange(32))
     """
     values = _matrix(X)
-    if values is None or values.shape[1] < _EMBEDDING or len(values) > limit:
+    if values is None or values.shape[1] < _EMBEDDING:
         return
     rows = unit_rows(values.astype(np.float32))
     n_near = 0
-    for start in range(0, len(rows), 1024):
-        alike = rows[start : start + 1024] @ rows.T > NEAR
-        alike &= codes[start : start + 1024, None] != codes
+    looked = np.arange(len(rows)) if len(rows) <= limit else np.linspace(0, len(rows) - 1, limit).astype(int)
+    for part in np.array_split(looked, max(1, len(looked) // 1024)):
+        alike = (rows[part] @ rows.T > NEAR) & (codes[part, None] != codes)
         n_near += int(alike.any(axis=1).sum())
     if n_near:
         warnings.warn(
-            f"{n_near:,} of {len(rows):,} prompts have a near copy (cosine similarity above {NEAR:g}) that may be in a "
-            "training fold while they are tested: the claim is then about prompts seen before. Pass groups= (one value "
-            "for all copies of a prompt, e.g. its template), or leave copies out.",
+            f"{n_near:,} of {len(looked):,} prompts have a near copy (cosine similarity above {NEAR:g}) that may be in "
+            "a training fold while they are tested: the claim is then about prompts seen before. Pass groups= (one "
+            "value for all copies of a prompt, e.g. its template), or leave copies out.",
             CopiesWarning,
             stacklevel=4,
         )

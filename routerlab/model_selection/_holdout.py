@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 
 from routerlab.evaluation import always
 from routerlab.model_selection._copies import (
-    CopiesWarning,
     Folds,
     copy_codes,
     grouped_folds,
@@ -159,11 +157,8 @@ def choices_of(
     inside = {"quality": quality.iloc[seen], "cost": cost.iloc[seen]}
     known = None if intents is None else intents.iloc[seen]
     groups = codes[seen]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CopiesWarning)  # said once, of all prompts
-        sweep = cross_sweep(
-            router, rows_of(X, seen), **inside, intents=known, groups=groups, cv=n_folds, random_state=random_state
-        )
+    seed = int(np.random.default_rng(random_state).integers(2**31))
+    sweep = cross_sweep(router, rows_of(X, seen), **inside, intents=known, cv=grouped_folds(groups, n_folds, seed))
     try:
         point = choose_operating_point(sweep, **inside, groups=groups, random_state=random_state, **options)
     except NoOperatingPointError:

@@ -86,8 +86,8 @@ def repeat_claims(
     """Repeat the whole procedure on random splits: fit, operating point and claim.
 
     The interval of `savings` holds the router fixed: it says how one router does on other prompts. Another training set
-    gives another router and another operating point. The spread over repeated splits shows that; the splits share
-    prompts, so their variance is corrected for it.
+    gives another router and another operating point. Repeated splits show some of that; as they share most of their
+    training prompts, the interval takes its width from halves of the prompts that share none.
 
     Parameters
     ----------
@@ -109,9 +109,11 @@ def repeat_claims(
 
     Notes
     -----
-    The corrected resampled t interval: variance (1 / n_repeats + n_test / n_train) times that of the splits' claims.
-    It is for the expectation over training sets. Bates, Hastie and Tibshirani's nested cross-validation aims at the
-    same; it takes some hundred times as many fits.
+    The conservative interval of Nadeau and Bengio: the procedure is run on both halves of the prompts as well, for
+    half as many random halvings as there are splits. The difference between two halves, which share nothing, shows the
+    variance of a claim from half as many prompts, which is more than that of this one. Their corrected resampled t
+    interval takes splits for less alike than they are when an operating point is chosen in each: simulated, it held the
+    procedure's expected saving in 70% instead of 95%.
 
     References
     ----------
@@ -143,20 +145,27 @@ def repeat_claims(
     codes = copy_codes(X, quality.index, groups, prompts)
     warn_of_near_copies(X, codes)
     options = {"baseline": baseline, "max_quality_loss": max_quality_loss, "guarantee": guarantee, "assurance": None}
-    rows = []
-    for seen, test in grouped_splits(codes, n_repeats, test_size, random_state):
+
+    def claim(seen: Any, test: Any) -> pd.DataFrame:
         chosen = choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state, options)
         result = savings(
             chosen, quality.iloc[test], cost.iloc[test], baseline=baseline, margin=max(max_quality_loss, 0.0),
             confidence=confidence, random_state=random_state,
         )  # fmt: skip
-        rows.append(result.to_frame()[_KEPT].assign(n_train=len(seen), kept_baseline=chosen.attrs["kept_baseline"]))
+        return result.to_frame()[_KEPT].assign(n_train=len(seen), kept_baseline=chosen.attrs["kept_baseline"])
+
+    rows = [claim(seen, test) for seen, test in grouped_splits(codes, n_repeats, test_size, random_state)]
+    halves = []
+    for k, parts in enumerate(grouped_splits(codes, max(3, n_repeats // 2), 0.5, random_state + 1)):
+        for half in parts:
+            seen, test = grouped_splits(codes[half], 1, test_size, random_state + k)[0]
+            halves.append(claim(half[seen], half[test]))
     claims = pd.concat(rows, ignore_index=True).rename(columns={"n": "n_test"})
     note = provenance_of(X, quality, cost)
     return RepeatedClaims(
         claims=claims,
-        saving=_procedure(claims, "saving", confidence, random_state, note),
-        quality_difference=_procedure(claims, "quality_difference", confidence, random_state, note),
+        saving=_procedure(claims, halves, "saving", confidence, random_state, note),
+        quality_difference=_procedure(claims, halves, "quality_difference", confidence, random_state, note),
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
@@ -167,12 +176,14 @@ def repeat_claims(
 _KEPT = ["saving", "saving_low", "saving_high", "quality_difference", "quality_low", "quality_high", "n"]
 
 
-def _procedure(claims: pd.DataFrame, column: str, confidence: float, random_state: Any, provenance: Any) -> Interval:
-    """Give the corrected resampled t interval (Nadeau and Bengio 2003)."""
-    values, n = claims[column], len(claims)
-    ratio = float((claims["n_test"] / claims["n_train"]).mean())
-    half = stats.t.ppf((1 + confidence) / 2, n - 1) * values.std() * np.sqrt(1 / n + ratio)
-    note, mean = None, float(values.mean())
+def _procedure(
+    claims: pd.DataFrame, halves: list[pd.DataFrame], column: str, confidence: float, random_state: Any, provenance: Any
+) -> Interval:
+    """Give the conservative interval of Nadeau and Bengio (2003), from pairs of disjoint halves."""
+    pairs = np.array([half[column].iloc[0] for half in halves]).reshape(-1, 2)
+    variance = float(((pairs[:, 0] - pairs[:, 1]) ** 2).mean() / 2)
+    half = stats.t.ppf((1 + confidence) / 2, len(pairs) - 1) * np.sqrt(variance)
+    note, mean = None, float(claims[column].mean())
     if claims["kept_baseline"].all():
         half, note = np.nan, "every split kept the baseline: how often another sample would not is too little to say"
     return Interval(
@@ -182,7 +193,7 @@ def _procedure(claims: pd.DataFrame, column: str, confidence: float, random_stat
         n=int(claims["n_train"].iloc[0] + claims["n_test"].iloc[0]),
         confidence=confidence,
         random_state=random_state,
-        method=f"corrected resampled t over {n} splits",
+        method=f"mean of {len(claims)} splits, spread between {len(pairs)} pairs of disjoint halves",
         note=note,
         provenance=provenance,
     )
