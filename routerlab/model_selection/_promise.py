@@ -290,23 +290,10 @@ def promise(
     ordered = _in_order_part(share, len(index), codes, random_state)
     binary = bool(np.isin(quality.to_numpy(), (0.0, 1.0)).all())
 
-    def p_value(k: int, rows: Any) -> float:
-        difference, size = table.difference[k][rows], None
-        if codes is not None:
-            total, size = group_sums(difference, pd.factorize(codes[rows])[0])
-            difference = total / size
-        return loss_p_value(
-            difference, max_quality_loss, binary=binary, size=size, level=1 - guarantee, random_state=random_state
-        )
-
+    exact = binary and codes is None
     base_cost = cost[baseline].to_numpy(dtype=float)
-    sequence = _sequence(table, base_cost, ordered, p_value) if ordered.any() else range(len(table.names))
-    tested, testing = [], ~ordered
-    for k in sequence:
-        p = p_value(k, testing)
-        tested.append((k, p))
-        if p > 1 - guarantee:
-            break
+    settings = {"bar": max_quality_loss, "binary": binary, "level": 1 - guarantee, "random_state": random_state}
+    tested, testing = _test(table, base_cost, ordered, codes, settings), ~ordered
     passed = [k for k, p in tested if p <= 1 - guarantee]
     means = table.cost[:, testing].mean(axis=1), table.difference[:, testing].mean(axis=1)
     spent = float(base_cost[testing].mean())
@@ -327,8 +314,8 @@ def promise(
         n_ordering=int(ordered.sum()),
         n_testing=int(testing.sum()),
         n_groups=None if codes is None else len(np.unique(codes[testing])),
-        **_needed(table, testing, codes, max_quality_loss, guarantee, exact=binary and codes is None),
-        method="exact score test" if binary and codes is None else "betting",
+        **_needed(table, testing, codes, max_quality_loss, guarantee, exact=exact),
+        method="exact score test" if exact else "betting",
         random_state=random_state,
         tested=_tests(table, tested, means, passed),
         slices=None if by is None else _slices(best, table, testing, codes, by, index, guarantee),
@@ -423,6 +410,26 @@ def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArr
     drawn = np.zeros(n_units, dtype=bool)
     drawn[np.random.default_rng(random_state).permutation(n_units)[: round(share * n_units)]] = True
     return drawn[units]
+
+
+def _test(
+    table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], codes: Any, settings: dict[str, Any]
+) -> list[tuple[int, float]]:
+    """Test the options in order until the first failure; return the position and the p-value of each."""
+
+    def p_value(k: int, rows: Any) -> float:
+        difference, size = table.difference[k][rows], None
+        if codes is not None:
+            total, size = group_sums(difference, pd.factorize(codes[rows])[0])
+            difference = total / size
+        return loss_p_value(difference, size=size, **settings)
+
+    tested: list[tuple[int, float]] = []
+    for k in _sequence(table, base_cost, ordered, p_value) if ordered.any() else range(len(table.names)):
+        tested.append((k, p_value(k, ~ordered)))
+        if tested[-1][1] > settings["level"]:
+            break
+    return tested
 
 
 def _sequence(table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], p_value: Any) -> list[int]:
