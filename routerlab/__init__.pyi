@@ -30,6 +30,9 @@ from . import (
     neighbors as neighbors,
 )
 from . import (
+    planning as planning,
+)
+from . import (
     plotting as plotting,
 )
 from . import (
@@ -46,6 +49,9 @@ from . import (
 )
 from . import (
     serving as serving,
+)
+from . import (
+    stats as stats,
 )
 from . import (
     widgets as widgets,
@@ -205,6 +211,11 @@ from .model_selection import (
 )
 from .model_selection import (
     set_operating_point as set_operating_point,
+from .planning import (
+    payback as payback,
+)
+from .planning import (
+    plan_study as plan_study,
 )
 from .plotting import (
     plot_embedding_map as plot_embedding_map,

@@ -6,7 +6,7 @@ every row is its own. Three ideas carry the rest.
 - **Nothing that was not seen is impossible.** The interval of a mean of bounded values is the score interval of Wilson
   (1927) and Tango (1998), for any bounded values: the variance at each hypothetical mean is that of the likeliest
   distribution with that mean, which may put mass on the ends of the range. It is never less than what half a
-  pseudo-observation per cell gives (Agresti and Min 2005). Sixty prompts without a loss leave room for a loss of 6 points.
+  pseudo-observation per cell gives (Agresti and Min 2005). Sixty prompts without a loss leave room for 6 points.
 - **Few groups are few.** Variances are sums over groups, corrected for leverage (CR2), with Satterthwaite's degrees of
   freedom (Bell and McCaffrey 2002) for a Student quantile.
 - **A promise is a test.** `betting_p_value` is valid at every sample size for any bounded values (Waudby-Smith and
@@ -30,8 +30,11 @@ __all__ = [
     "FEW_GROUPS",
     "Interval",
     "betting_p_value",
+    "bounded_ends",
     "check_confidence",
+    "check_share",
     "cluster_df",
+    "cost_ends",
     "few_groups_note",
     "group_codes",
     "group_sums",
@@ -42,6 +45,8 @@ __all__ = [
     "resampled_sums",
     "share_interval",
     "sign_flip_p_value",
+    "skewed_note",
+    "t_interval",
 ]
 
 Floats = NDArray[np.float64]
@@ -118,8 +123,25 @@ def check_confidence(confidence: float, name: str = "confidence") -> float:
     return float(confidence)  # type: ignore[arg-type]
 
 
+def check_share(value: Any, name: str) -> float:
+    """Return a difference of mean quality, given as a share of the scale: 0.01 is one point.
+
+    Examples
+    --------
+    >>> check_share(5, "margin")
+    Traceback (most recent call last):
+    ValueError: 'margin' must be a share of the quality scale, at least 0 and below 1: 5 points are 0.05. Got 5 instead.
+    """
+    good = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
+    if good and 0 <= value < 1:
+        return float(value)
+    points = f"{value:g} points are {value / 100:g}" if good and 1 <= value < 100 else "0.01 is one point"
+    msg = f"{name!r} must be a share of the quality scale, at least 0 and below 1: {points}. Got {value!r} instead."
+    raise ValueError(msg)
+
+
 def group_codes(groups: Any, index: pd.Index) -> Codes | None:
-    """Number the group of every row.
+    """Return the number of every row's group.
 
     Parameters
     ----------
@@ -152,7 +174,9 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
         groups = groups.reindex(index)
     values = pd.Series(np.asarray(groups, dtype=object) if not isinstance(groups, pd.Series) else groups.to_numpy())
     if len(values) != len(index):
-        reject("'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id.")
+        reject(
+            "'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id."
+        )
     if values.isna().any():
         reject(
             "'groups'",
@@ -188,8 +212,8 @@ def group_sums(values: Floats, codes: Codes | None) -> tuple[Floats, Floats]:
         return values, np.ones(len(values))
     size = np.bincount(codes).astype(float)
     if values.ndim == 1:
-        return np.bincount(codes, values), size
-    return np.column_stack([np.bincount(codes, column) for column in values.T]), size
+        return np.bincount(codes, values).astype(float), size
+    return np.column_stack([np.bincount(codes, column) for column in values.T]), size.astype(float)
 
 
 def resample_counts(n: int, n_resamples: int, random_state: Any, codes: Codes | None = None) -> Iterator[Floats]:
@@ -254,7 +278,7 @@ def cluster_df(size: Floats) -> float:
     inverse = 1 / np.maximum(1 - share, 1e-12)
     found = []
     for variance in (size, size**2):
-        # A = (I - share 1')' diag(inverse) (I - share 1') = diag(inverse) - u 1' - 1 u' + c 1 1', with u = share * inverse.
+        # A = (I - share 1')' diag(inverse) (I - share 1') = diag(inverse) - u 1' - 1 u' + c 1 1', u = share * inverse.
         u, c = share * inverse, float(share @ (share * inverse))
         v, n = variance / variance.sum(), len(size)
         left = np.column_stack([u, np.ones(n)])
@@ -318,6 +342,26 @@ def mean_interval(
     return middle + half * mean, middle + half * low, middle + half * high
 
 
+def t_interval(values: Floats, codes: Codes | None = None, *, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean of unbounded values and Student's interval over groups, with variances corrected for leverage (CR2).
+
+    Infinite ends for a single group.
+
+    Examples
+    --------
+    >>> [round(x, 3) for x in t_interval(np.array([0.0, 1.0, 1.0, 0.0]))]
+    [0.5, -0.419, 1.419]
+    """
+    total, size = group_sums(np.asarray(values, dtype=float), codes)
+    mean = float(total.sum() / size.sum())
+    if len(total) < 2:
+        return mean, -np.inf, np.inf
+    residual = total - mean * size
+    variance = float((residual**2 / (1 - size / size.sum())).sum() / size.sum() ** 2)
+    half = float(stats.t.ppf((1 + confidence) / 2, cluster_df(size)) * np.sqrt(variance))
+    return mean, mean - half, mean + half
+
+
 def _compressed(total: Floats, size: Floats, limit: int = 50_000) -> tuple[Floats, Floats, Floats]:
     """Distinct (total, size) pairs with their counts; above `limit` rows, bins of close totals by their means."""
     if len(total) > limit and np.ptp(size) == 0:
@@ -348,8 +392,8 @@ def _score_end(total: Floats, size: Floats, count: Floats, quantile: float) -> f
 def _null_variance(score: Floats, weight: Floats, reach: float) -> float:
     """Variance of scores under the likeliest distribution that gives them mean 0, which may put mass on -`reach`.
 
-    Empirical likelihood: each weight is divided by 1 + tilt * score. The tilt stops at 1 / reach, where the unseen value
-    takes up the rest.
+    Empirical likelihood: each weight is divided by 1 + tilt * score. The tilt stops at 1 / reach, where the unseen
+    value takes up the rest.
     """
 
     def left(tilt: float) -> float:
@@ -389,13 +433,44 @@ def share_interval(share: Any, n: Any, confidence: float = 0.95, quantile: Any =
     return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
 
 
+def bounded_ends(mean: Any, variance: Any, n: float, quantile: Any) -> tuple[Any, Any]:
+    """Wilson's interval for means of values in [0, 1] from their variance, arrays of any shape.
+
+    A mean of values other than 0 and 1 is worth more independent trials than n: variance of one trial over variance of
+    one value. Where nothing varied, it is worth n.
+
+    Parameters
+    ----------
+    mean : array
+        Of all rows.
+    variance : array
+        Of the mean, over groups.
+    n : float
+        Groups.
+    quantile : float
+        Of Student's t, or the normal distribution.
+
+    Examples
+    --------
+    >>> [round(float(x), 3) for x in bounded_ends(0.5, 0.0025, 100, 1.96)]
+    [0.404, 0.596]
+    """
+    mean = np.clip(np.asarray(mean, dtype=float), 0.0, 1.0)
+    trial = mean * (1 - mean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.where(trial > 1e-12, n * np.asarray(variance) / trial, 1.0)
+    relative = (n * np.clip(relative, 0.0, None) + 2) / (n + 2)  # two pseudo-rows of full spread
+    return share_interval(mean, n / relative, quantile=quantile)
+
+
 def ratio_interval(
     part: Floats, whole: Floats, codes: Codes | None = None, *, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Ratio of two sums of costs and its interval: Student's t on the log, with one pseudo-prompt at ratio 1.
+    """Ratio of two sums of costs and its interval, which allows for dear calls that the sample happens to lack.
 
-    The pseudo-prompt costs what the mean prompt costs. It keeps rare dear calls that the sample happens to lack from
-    passing for impossible.
+    The score interval of `mean_interval` for the mean of part - ratio * whole: the prompt that may not have been seen
+    has the size at which the mean dollar is spent, and costs the whole, or nothing. Degrees of freedom allow for
+    prompts that carry much of the cost.
 
     Parameters
     ----------
@@ -409,25 +484,102 @@ def ratio_interval(
     Returns
     -------
     ratio, low, high : float
+        Ends are NaN where `skewed_note` says that costs are too unequal.
 
     Examples
     --------
     >>> [round(x, 2) for x in ratio_interval(np.full(50, 0.1), np.ones(50))]
-    [0.1, 0.09, 0.16]
+    [0.1, 0.09, 0.17]
     """
-    sums, size = group_sums(np.column_stack([part, whole]), codes)
+    sums, size = group_sums(np.column_stack([part, whole]).astype(float), codes)
+    sums = sums / sums[:, 1].mean()
     ratio = float(sums[:, 0].sum() / sums[:, 1].sum())
-    pseudo = np.full((1, 2), sums[:, 1].mean())
-    both = np.concatenate([sums, pseudo])
-    centre = both[:, 0].sum() / both[:, 1].sum()
-    weight = both[:, 1] / both[:, 1].sum()
-    residual = (both[:, 0] - centre * both[:, 1]) / both[:, 0].sum()
-    # CR2: a row that carries much of the sum pulls the ratio to itself and hides its own residual.
-    variance = (residual**2 / np.maximum(1 - weight, 1e-9)).sum()
-    quantile = stats.t.ppf((1 + confidence) / 2, cluster_df(size))
-    half = quantile * np.sqrt(variance)
-    low, high = centre * np.exp(-half), centre * np.exp(half)
-    return ratio, float(min(low, ratio)), float(max(high, ratio))
+    if skewed_note(whole, codes):
+        return ratio, float("nan"), float("nan")
+    dear = float(sums[:, 1] @ sums[:, 1] / sums[:, 1].sum())  # size of the mean dollar's prompt
+    df = min(cluster_df(size), max(len(sums) / dear - 1, 1.0))
+    quantile = float(stats.t.ppf((1 + confidence) / 2, df))
+    low, high = (_ratio_score_end(sums, ratio, quantile, dear, above) for above in (False, True))
+    return ratio, low, high
+
+
+def _ratio_score_end(sums: Floats, ratio: float, quantile: float, dear: float, above: bool) -> float:
+    """Farthest ratio, above or below, that the score test does not reject."""
+    n = len(sums)
+    score = np.empty(n)
+    weight = np.full(n, 1 / n)
+
+    def excess(at: float) -> float:
+        score[:] = (at * sums[:, 1] - sums[:, 0]) * (1 if above else -1)
+        reach = max((1 - at if above else at) * dear, 1e-9)
+        return float(score.mean() ** 2 - quantile**2 * _null_variance(score, weight, reach) / n)
+
+    near = ratio + (1e-7 if above else -1e-7) * max(ratio, 1e-3)
+    far = max(1.0, 20 * ratio) if above else 1e-9
+    if excess(near) >= 0:
+        return ratio
+    if excess(far) < 0:
+        return far
+    return float(optimize.brentq(excess, *sorted((near, far)), xtol=1e-7))
+
+
+def cost_ends(mean: Any, variance: Any, dear: float, n: float, quantile: Any) -> tuple[Any, Any]:
+    """Return the ends of intervals of mean costs, arrays of any shape: Student's t on the log.
+
+    The upper end takes one more prompt into account, at the mean cost of the dearest choice: a sample of cheap calls
+    may lack the dear ones.
+
+    Parameters
+    ----------
+    mean, variance : array
+        Mean cost, and the variance of that mean over groups.
+    dear : float
+        Mean cost if every prompt took its dearest choice.
+    n : float
+        Groups.
+    quantile : float
+        Of Student's t.
+
+    Examples
+    --------
+    >>> [round(float(x), 3) for x in cost_ends(1.0, 0.0, 1.0, 50, 2.0)]
+    [1.0, 1.0]
+    """
+    mean, variance = np.asarray(mean, dtype=float), np.asarray(variance, dtype=float)
+    raised = (n * mean + dear) / (n + 1)
+    spread = variance + ((dear - mean) / (n + 1)) ** 2
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        low = np.where(mean > 0, mean * np.exp(-quantile * np.sqrt(variance) / mean), 0.0)
+        high = np.where(raised > 0, raised * np.exp(quantile * np.sqrt(spread) / raised), 0.0)
+    return low, high
+
+
+def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
+    """Say that costs are too unequal for an interval of their mean, if they are: the largest have not been seen yet.
+
+    The error of such intervals grows as skewness / sqrt(n). Sample skewness cannot exceed sqrt(n) and misses the tail,
+    so that of the lognormal distribution with the same spread of logs stands for it.
+
+    Examples
+    --------
+    >>> skewed_note(np.ones(5)) is None
+    True
+    >>> skewed_note(np.exp(np.linspace(-5, 5, 100)))
+    'costs are too unequal for an interval from 100 prompts: a few carry most of the sum; about ... would do'
+    """
+    sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
+    sums = sums[sums > 0]
+    if len(sums) < 3:
+        return None
+    spread = np.exp(min(float(np.log(sums).var(ddof=1)), 50.0))
+    wanted = ((spread + 2) ** 2 * (spread - 1)) / 0.8**2
+    if wanted <= len(sums):
+        return None
+    what = "prompts" if codes is None else "groups"
+    return (
+        f"costs are too unequal for an interval from {len(sums):,} {what}: a few carry most of the sum; about "
+        f"{float(f'{wanted:.1g}'):,.0f} would do"
+    )
 
 
 def sign_flip_p_value(values: Floats, codes: Codes | None, n_resamples: int, random_state: Any) -> float:
@@ -462,8 +614,8 @@ def sign_flip_p_value(values: Floats, codes: Codes | None, n_resamples: int, ran
 def betting_p_value(values: Any, null: float, *, bounds: tuple[float, float] = (-1.0, 1.0), size: Any = None) -> Any:
     """p-values of "the mean is at most `null`" for bounded values, valid at every sample size.
 
-    A bettor who starts with 1 and stakes a share of the wealth on each value in turn cannot, if the null holds, expect to
-    have more than 1; wealth w is evidence of p = 1 / w (Ville). The stakes follow the mean and variance seen so far
+    A bettor who starts with 1 and stakes a share of the wealth on each value in turn cannot, if the null holds, expect
+    to have more than 1; wealth w is evidence of p = 1 / w (Ville). The stakes follow the mean and variance seen so far
     (predictable plug-in), so rows must come in an order that has nothing to do with their values: shuffle them first.
 
     Parameters

@@ -95,11 +95,12 @@ def test_whatever_changes_the_reply_asks_again(server, tmp_path, change):
     assert len(server.asked) == 2
 
 
-def test_another_provider_or_fallback_does_not_ask_again(server, tmp_path):
+def test_a_provider_or_fallback_that_is_added_does_not_ask_again(server, tmp_path):
     path = tmp_path / "r.jsonl"
     collect(server, path, models=["small"])
     with LLMServer() as other:
-        collect(server, path, models={"small": [Endpoint("small", other.client()), Endpoint("large")]})
+        models = [Endpoint("small", other.client()), Endpoint("large"), Endpoint("small")]
+        collect(server, path, models={"small": models})
         assert not other.asked
     assert len(server.asked) == 3
 
@@ -284,7 +285,8 @@ def test_a_cost_that_nobody_knows_is_empty_never_zero(server, tmp_path):
 
 def test_the_price_list_is_used_under_the_providers_name(server, tmp_path):
     server.prices = (2.5, 10.0)
-    table = collect(server, tmp_path / "r.jsonl", models={"big": "gpt-4o"}, prices=None)
+    models = {"big": Endpoint("gpt-4o", provider="openai")}
+    table = collect(server, tmp_path / "r.jsonl", models=models, prices=None)
     assert set(table["cost_source"]) == {"price list"}
     assert table["cost_usd"].sum() == pytest.approx(server.billed_usd)
 
@@ -378,7 +380,7 @@ BAD = {
     "negative budget": ({"budget_usd": -1}, "'budget_usd': got -1, expected a finite number of at least 0"),
     "budget nan": ({"budget_usd": math.nan}, "'budget_usd': got nan"),
     "budget, no limit": ({"budget_usd": 1, "max_tokens": None}, "Pass max_tokens"),
-    "budget, no price": ({"budget_usd": 1, "prices": None}, "Pass prices={'small': (input, output)}"),
+    "budget, no price": ({"budget_usd": 1, "prices": None}, "pass prices={'small': (input, output)}"),
     "bad price": ({"prices": {"small": (-1, 2)}}, "'prices' of 'small'"),
     "no slots": ({"concurrency": 0}, "'concurrency': got 0"),
     "no time": ({"timeout_s": 0}, "'timeout_s': got 0"),

@@ -473,7 +473,8 @@ def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run)
             rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
         assert len(server.asked) == 0
         with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
-            rl.collect_responses(["Hi"], ["gpt-4.1-mini"], client=server.client(), **options)
+            models = {"gpt-4.1-mini": Endpoint("gpt-4.1-mini", provider="openai")}
+            rl.collect_responses(["Hi"], models, client=server.client(), **options)
         assert warned[0].filename == __file__
         more = {**options, "prices": {"small": PRICE, "another": PRICE}}
         rl.collect_responses(["Hi"], ["small"], client=server.client(), **more)  # more prices than models are fine

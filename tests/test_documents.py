@@ -39,6 +39,8 @@ def test_readmes_ten_lines_run(capsys):
 @pytest.mark.slow
 def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
     ten, collect, serve = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    # No price list knows a server on this machine: a budget asks what it costs.
+    collect = re.sub(r"budget_usd=20", "budget_usd=20, prices=PRICES", collect)
     demo = rl.load_demo().prompts.head(120)
     demo["prompt"].reset_index().to_csv(tmp_path / "prompts.csv", index=False)
 
@@ -50,7 +52,7 @@ def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "planted-key-0123456789")
-        names = {"rl": rl}
+        names = {"rl": rl, "PRICES": {"gpt-4.1": (2, 8), "gpt-4.1-nano": (0.1, 0.4), "gpt-4.1-mini": (0.4, 1.6)}}
         exec(compile(collect, "README.md", "exec"), names)
         assert names["quality"].shape == (120, 2) and (names["quality"] == 0.5).all(axis=None)
         lines = ten.replace("demo.prompts.index", "quality.index").replace("demo.prompts", "prompts")

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 import routerlab.evaluation as ev
 from routerlab.decision import sweep_estimates
+from routerlab.evaluation._scoring import last_of_equal, running
 from routerlab.schema import TableError
 
 
@@ -33,8 +34,26 @@ def test_frontier_equals_scoring_every_operating_point_by_itself():
         scored = ev.score_choices(sweep.at(row.willingness_to_pay), quality, cost)
         assert row.quality == pytest.approx(scored["quality"].mean(), abs=1e-12)
         assert row.cost_usd == pytest.approx(scored["cost_usd"].mean(), rel=1e-12)
-        half = scored["cost_usd"].std(ddof=1) / np.sqrt(60) * 2.0009953780882674  # t(59), 97.5%
-        assert row.cost_high - row.cost_usd == pytest.approx(half, rel=1e-6)
+        relative = scored["cost_usd"].std(ddof=1) / np.sqrt(60) / row.cost_usd
+        low = row.cost_usd * np.exp(-2.0009953780882674 * relative)  # t(59), 97.5%
+        assert row.cost_low == pytest.approx(low, rel=1e-6) and row.cost_high > row.cost_usd
+        assert 0 <= row.quality_low < row.quality < row.quality_high <= 1
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_variance_between_groups_is_exact_at_every_operating_point(ties):
+    quality, cost, sweep = problem(n=60)
+    if ties:
+        sweep = sweep_estimates(quality.round(1), (cost * 0 + [0.01, 0.02, 0.05, 0.1]))
+    codes = np.random.default_rng(3).integers(0, 9, 60)
+    values = quality[sweep.models].to_numpy()
+    last = last_of_equal(sweep.wtp)
+    mean, variance = running(sweep, values, last, True, codes)
+    for k, wtp in enumerate(np.append(np.inf, sweep.wtp[last])):
+        chosen = ev.score_choices(sweep.at(wtp), quality, cost)["quality"].to_numpy()
+        totals = np.bincount(codes, chosen - chosen.mean())
+        assert mean[k] == pytest.approx(chosen.mean())
+        assert variance[k] == pytest.approx((totals**2).sum() / 60**2 * 9 / 8)
 
 
 def test_frontier_of_choices_is_one_row_and_matches_the_sweep():

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "disk": set(),
     "stats": {"schema"},
     "jsonl": {"schema", "disk"},
+    "planning": {"schema", "stats"},
     "neighbors": set(),
     "decision": {"schema"},
     "pricing": {"schema"},

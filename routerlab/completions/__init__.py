@@ -5,7 +5,7 @@ and in nothing else. `collect_responses` fills the responses table; `run_request
 the judges.
 """
 
-from routerlab.completions._accounting import Account, account, most_cost, most_tokens, request_cost
+from routerlab.completions._accounting import Account, account, billed_usage, most_cost, most_tokens, request_cost
 from routerlab.completions._attempt import Failure, Reply, read_error, read_reply, retry_after, wait_s
 from routerlab.completions._clients import async_client, check_client, secrets_of
 from routerlab.completions._collect import collect_responses
@@ -33,6 +33,7 @@ __all__ = [
     "account",
     "arun_requests",
     "async_client",
+    "billed_usage",
     "check_client",
     "check_params",
     "collect_responses",

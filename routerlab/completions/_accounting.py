@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from routerlab.completions._endpoint import Endpoint, Request
-from routerlab.pricing import price
+from routerlab.pricing import Usage, as_mapping, number, read_usage, usage_cost
 from routerlab.schema import reject
 
 # Chat templates add marks around each message, and some a system message of their own.
@@ -40,14 +41,16 @@ def account(usage: Any, endpoint: Endpoint) -> Account:
     Parameters
     ----------
     usage : mapping, openai ``CompletionUsage``, or None
-        The reply's ``usage``. If it carries a cost in USD (``cost``, as OpenRouter's do), that is what counts.
+        The reply's ``usage``, in any provider's spelling; see `routerlab.pricing.read_usage`. If it carries a cost in
+        USD (``cost``, as OpenRouter's do), that is what counts. A ``service_tier`` in it ('batch', 'flex', ...) has the
+        list's price for that tier.
     endpoint : Endpoint
         Who served it, with its price, as `resolve_models` fills it in.
 
     Returns
     -------
     Account
-        Cached input tokens are charged at the full input price unless the reply carries its own cost.
+        Cached input tokens are charged at the price for these, where the list or the endpoint's price has one.
 
     Notes
     -----
@@ -61,20 +64,46 @@ def account(usage: Any, endpoint: Endpoint) -> Account:
     >>> account({"prompt_tokens": 9, "completion_tokens": 1, "cost": 0.25}, Endpoint("ours")).cost_source
     'reply'
     """
-    given = usage.model_dump() if hasattr(usage, "model_dump") else usage
-    given = given if isinstance(given, Mapping) else {}
-    n_in, n_out = _number(given.get("prompt_tokens")), _number(given.get("completion_tokens"))
-    cost, source = _number(given.get("cost")), "reply"
-    if given.get("is_byok") is True:
-        details = given.get("cost_details")
-        cost += _number(details.get("upstream_inference_cost") if isinstance(details, Mapping) else None)
+    used = read_usage(usage)
+    cost, source = used.cost_usd, "reply"
     if math.isnan(cost):
-        cost = request_cost(endpoint, n_in, n_out)
+        cost = _cost(endpoint, used)
         source = "price list" if endpoint.price is None or isinstance(endpoint.price, str) else "own price"
+    n_in, n_out = used.counts["input_tokens"], used.counts["output_tokens"]
     return Account(n_in, n_out, cost, None if math.isnan(cost) else source)
 
 
-def request_cost(endpoint: Endpoint, input_tokens: float, output_tokens: float) -> float:
+def billed_usage(reply: Any, before: Any = None) -> Any:
+    """Return the usage of a reply, or of a stream's chunk, with the tier at which it was served.
+
+    Parameters
+    ----------
+    reply : mapping, openai ``ChatCompletion`` or ``ChatCompletionChunk``
+        What may have ``usage`` and ``service_tier``.
+    before : optional
+        The usage so far of the same stream: what later chunks do not say stands.
+
+    Returns
+    -------
+    mapping, or whatever came as usage
+        None if there is none.
+
+    Examples
+    --------
+    >>> first = billed_usage({"usage": {"prompt_tokens": 9}, "service_tier": "flex"})
+    >>> billed_usage({"usage": {"completion_tokens": 2}}, first)
+    {'service_tier': 'flex', 'prompt_tokens': 9, 'completion_tokens': 2}
+    """
+    get = reply.get if isinstance(reply, Mapping) else partial(getattr, reply)
+    usage, tier = get("usage", None), get("service_tier", None)
+    given = {name: value for name, value in as_mapping(usage).items() if value is not None}
+    if not given:
+        return usage if before is None else before
+    tiers = {"service_tier": tier} if isinstance(tier, str) else {}
+    return {**as_mapping(before), **tiers, **given}
+
+
+def request_cost(endpoint: Endpoint, input_tokens: float, output_tokens: float, *, tier: str | None = None) -> float:
     """Return the USD of a request by the endpoint's price, or the price list's; NaN if not known.
 
     Examples
@@ -82,10 +111,28 @@ def request_cost(endpoint: Endpoint, input_tokens: float, output_tokens: float) 
     >>> request_cost(Endpoint("ours", price=(0.5, 1.5)), 1000, 200)
     0.0008
     """
-    if math.isnan(input_tokens) or math.isnan(output_tokens):
-        return math.nan
-    own = None if endpoint.price is None else {endpoint.model: endpoint.price}
-    return price(endpoint.model, input_tokens, output_tokens, prices=own, warn=False)
+    return _cost(endpoint, Usage({"input_tokens": input_tokens, "output_tokens": output_tokens}, tier=tier))
+
+
+def tier_of(endpoint: Endpoint, request: Request) -> str | None:
+    """Return the service tier that a request asks for; None for the standard one.
+
+    Examples
+    --------
+    >>> tier_of(Endpoint("m"), Request("m", [], {"service_tier": "flex"}))
+    'flex'
+    """
+    return read_usage({"service_tier": endpoint.body(request).get("service_tier")}).tier
+
+
+def _cost(endpoint: Endpoint, usage: Usage) -> float:
+    return usage_cost(
+        endpoint.model,
+        usage,
+        provider=endpoint.provider or endpoint.address,
+        prices=None if endpoint.price is None else {endpoint.model: endpoint.price},
+        batch=endpoint.batch,
+    )
 
 
 def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
@@ -111,7 +158,7 @@ def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
                 "Leave the budget out, or send text.",
             )
     n_bytes = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    limits = [_number(body.get(name)) for name in ("max_tokens", "max_completion_tokens")]
+    limits = [number(body.get(name)) for name in ("max_tokens", "max_completion_tokens")]
     given = [limit for limit in limits if not math.isnan(limit)]
     return n_bytes + _TOKENS_BY_MESSAGE * len(request.messages) + _TOKENS_BY_REQUEST, max(given, default=math.inf)
 
@@ -126,17 +173,21 @@ def most_cost(endpoint: Endpoint, request: Request) -> float:
     """
     n_in, n_out = most_tokens(endpoint, request)
     if math.isfinite(n_out):
-        return request_cost(endpoint, n_in, n_out)
-    unit = request_cost(endpoint, n_in, 1.0)
-    return unit if math.isnan(unit) or unit == request_cost(endpoint, n_in, 0.0) else math.inf
+        return _most(endpoint, request, n_in, n_out)
+    unit = _most(endpoint, request, n_in, 1.0)
+    return unit if math.isnan(unit) or unit == _most(endpoint, request, n_in, 0.0) else math.inf
 
 
-def _number(value: Any) -> float:
-    """Return a finite number of at least 0, or NaN: what providers send is not always a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return math.nan
-    try:
-        number = float(value)
-    except ValueError:
-        return math.nan
-    return number if math.isfinite(number) and number >= 0 else math.nan
+def _most(endpoint: Endpoint, request: Request, n_in: float, n_out: float) -> float:
+    """Return the cost at the dearest that these tokens can be: written to a cache, or not served at the tier asked."""
+    counts = {"input_tokens": n_in, "output_tokens": n_out}
+    plain = _cost(endpoint, Usage(counts))
+    if math.isnan(plain) or not (endpoint.price is None or isinstance(endpoint.price, str)):
+        return plain
+    said = endpoint.body(request).get("modalities")
+    spoken = {f"output_{kind}_tokens": n_out for kind in said if kind != "text"} if isinstance(said, list) else {}
+    dearest = counts | {"cache_write_tokens": n_in} | spoken
+    costs = [_cost(endpoint, Usage(dearest))]
+    if tier := tier_of(endpoint, request):
+        costs += [_cost(endpoint, Usage(kinds, tier=tier)) for kinds in (counts, dearest)]
+    return max(plain, *(cost for cost in costs if not math.isnan(cost)))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from routerlab.completions._accounting import billed_usage
 from routerlab.completions._words import ended
 
 _TRY_AGAIN = {408, 409, 425, 429}
@@ -94,7 +95,7 @@ def read_reply(content: bytes) -> Reply | Failure:
         return Failure(f"the reply is no JSON ({len(content)} bytes)", again=True, maybe_billed=True)
     if not isinstance(data, dict):
         return Failure("the reply is no JSON object", again=True, maybe_billed=True)
-    usage = data.get("usage") if isinstance(data.get("usage"), dict) else None
+    usage = billed_usage(data) if isinstance(data.get("usage"), dict) else None
     choices = data.get("choices")
     if data.get("error") and not choices:
         return _error_in_body(data["error"], usage)

@@ -7,7 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import iscoroutinefunction
+from ipaddress import ip_address
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from routerlab.pricing import Prices, own_prices
 from routerlab.schema import reject, shown
@@ -36,11 +39,17 @@ class Endpoint:
     client : openai.OpenAI or openai.AsyncOpenAI, optional
         Differs between providers only in ``base_url`` and key. Or a function without arguments that returns an
         ``AsyncOpenAI``, for one with an ``http_client`` of its own. Default: the call's ``client=``.
-    price : (float, float) or str, optional
-        (input, output) in USD per 1M tokens, or the name by which the price list knows the model. Default: ``prices=``
-        of the call, or else the price list under `model`.
+    price : (float, float), (float, float, float), 0 or str, optional
+        (input, output) or (input, output, cached input) in USD per 1M tokens, 0 for what costs nothing, or the name by
+        which the price list knows the model. Default: ``prices=`` of the call, or else the price list under `model`.
     params : mapping, optional
         Request parameters for this endpoint alone, over those of the call; None takes one away.
+    provider : str, optional
+        Whose prices in the price list are charged, e.g. 'openai' behind a proxy of your own. Default: the provider that
+        the list knows under the client's address; a host that it does not know, such as your own machine, has no list
+        price.
+    batch : bool, default False
+        Whether the price list's prices for batches are charged.
 
     Examples
     --------
@@ -50,28 +59,57 @@ class Endpoint:
 
     model: str
     client: Any = None
-    price: tuple[float, float] | str | None = None
+    price: tuple[float, ...] | str | float | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    batch: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model.strip():
             reject("Endpoint, 'model'", f"got {self.model!r}, expected a name.", "Example: Endpoint('gpt-4.1-mini').")
         if self.price is not None:
-            own_prices({self.model: self.price})
+            own = own_prices({self.model: self.price})[self.model]
+            if not isinstance(self.price, tuple):
+                object.__setattr__(self, "price", own)
+        if self.provider is not None and (not isinstance(self.provider, str) or not self.provider.strip()):
+            reject("Endpoint, 'provider'", f"got {self.provider!r}, expected a name.", "Example: provider='openai'.")
         object.__setattr__(self, "params", check_params(self.params or {}, "Endpoint"))
 
     def __repr__(self) -> str:
         """Name, host and price; never a key."""
         parts = [repr(self.model)]
-        parts += [f"at {host_of(self.client)}"] if self.client is not None else []
+        parts += [f"at {self.host}"] if self.client is not None else []
         parts += [f"price={self.price!r}"] if self.price is not None else []
         parts += [f"params={dict(self.params)!r}"] if self.params else []
+        parts += [f"provider={self.provider!r}"] if self.provider is not None else []
+        parts += ["batch=True"] if self.batch else []
         return f"Endpoint({', '.join(parts)})"
 
     @property
     def name(self) -> str:
         """What records say in ``served_by``: model and host."""
-        return f"{self.model} at {host_of(self.client)}"
+        return f"{self.model} at {self.host}"
+
+    @cached_property
+    def address(self) -> str | None:
+        """Where the client sends to, without user, password and query; None if there is no client to tell."""
+        client = self.client
+        if callable(client) and not hasattr(client, "base_url") and not iscoroutinefunction(client):
+            try:
+                client = client()  # one that is never used, so that the host is known before anything is sent
+            except Exception:  # the run will say so, when it opens its clients
+                return None
+        return address_of(client)
+
+    @property
+    def host(self) -> str:
+        """Host and port of the address, for people and records."""
+        return _host(self.address)
+
+    @property
+    def place(self) -> str:
+        """Host, port and path of the address: what a stored reply answers for."""
+        return (self.address or "").partition("://")[2]
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for `request`: the call's parameters, with this endpoint's over them."""
@@ -224,12 +262,42 @@ def _filled(name: str, endpoint: Endpoint, first: str, client: Any, own: Mapping
     return replace(endpoint, client=endpoint.client if endpoint.client is not None else client, price=price)
 
 
-def host_of(client: Any) -> str:
-    """Return the host that a client talks to, without user, password, path or query."""
+def address_of(client: Any) -> str | None:
+    """Return where a client sends to, without user, password, query and closing slash.
+
+    Examples
+    --------
+    >>> import openai
+    >>> address_of(openai.OpenAI(api_key="none", base_url="https://me:secret@api.groq.com/openai/v1/?key=secret"))
+    'https://api.groq.com/openai/v1'
+    """
     url = getattr(client, "base_url", None)
     if url is None:
-        return "an endpoint"
-    from urllib.parse import urlsplit
-
+        return None
     parts = urlsplit(str(url))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}" if parts.hostname else None
+
+
+def host_of(client: Any) -> str:
+    """Return the host that a client talks to, without user, password, path or query."""
+    return _host(address_of(client))
+
+
+def is_local(address: str | None) -> bool:
+    """Whether an address is on this machine or in its own network: no provider's prices hold there.
+
+    Examples
+    --------
+    >>> is_local("http://localhost:11434/v1"), is_local("http://ollama:11434"), is_local("https://api.openai.com/v1")
+    (True, True, False)
+    """
+    host = urlsplit(address or "").hostname or ""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith((".local", ".localhost", ".internal", ".lan")))
+
+
+def _host(address: str | None) -> str:
+    parts = urlsplit(address or "")
     return (parts.hostname or "an endpoint") + (f":{parts.port}" if parts.port else "")

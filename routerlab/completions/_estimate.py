@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.completions._accounting import most_cost, most_tokens, request_cost
+from routerlab.completions._accounting import most_cost, most_tokens, request_cost, tier_of
 from routerlab.completions._endpoint import Models, Request
-from routerlab.completions._plan import Plan, make_plan
+from routerlab.completions._plan import Plan, make_plan, unpriced
 from routerlab.completions._settings import Settings
 from routerlab.completions._words import counted
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
-from routerlab.schema import reject
+from routerlab.schema import reject, shown
 
 ASSUMED_OUTPUT_TOKENS = 300
 
@@ -142,9 +142,12 @@ def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEst
         "Each request is sent once, to its first endpoint; retries that were billed, and fallbacks, come on top.",
     ]
     todo = plan.look_up()
+    notes += [text] if (text := plan.elsewhere(todo)) else []
     if plan.settings.budget_usd is not None:
         plan.most_in_flight_usd(todo)  # says which price or limit is missing, as the run would
     rows = [_row(plan, model, expected_output_tokens, notes) for model in plan.endpoints]
+    names, question = unpriced(e for group in plan.endpoints.values() for e in group)
+    notes += [f"The price of {shown(names)} is not known. {question}"] if names else []
     if any(not isinstance(group[0].price, tuple) for group in plan.endpoints.values()):
         notes.append(f"Prices of models without one of your own: {price_list_info()}.")
     spent = plan.journal.spent_usd + plan.journal.unsure_usd
@@ -159,7 +162,9 @@ def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: li
     n_most = np.array([max(most_tokens(e, r)[1] for e in group) for r in todo])
     guess = _guess(plan, model, expected_output_tokens, notes)
     n_out = np.minimum(guess, n_most)
-    expected = [request_cost(endpoint, a, b) for a, b in zip(n_in, n_out, strict=True)]
+    expected = [
+        request_cost(endpoint, a, b, tier=tier_of(endpoint, r)) for r, a, b in zip(todo, n_in, n_out, strict=True)
+    ]
     most = [np.max([most_cost(e, r) for e in group]) for r in todo]
     return {
         "model": model,
@@ -175,7 +180,10 @@ def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: li
 
 def _guess(plan: Plan, model: str, expected_output_tokens: float | None, notes: list[str]) -> float:
     """Return output tokens for each request: what the journal measured for the model, or else an assumption."""
-    measured = [r["output_tokens"] for r in plan.journal.done.values() if r.get("model") == model]
+    names = {endpoint.name for endpoint in plan.endpoints[model]}
+    unknown = any(endpoint.client is None for endpoint in plan.endpoints[model])  # and so is its host
+    of_model = [r for r in plan.journal.done.values() if r.get("model") == model]
+    measured = [r["output_tokens"] for r in of_model if unknown or r.get("served_by") in names]
     measured = [n for n in measured if not math.isnan(n)]
     if measured:
         mean = math.fsum(measured) / len(measured)

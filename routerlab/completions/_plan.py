@@ -12,11 +12,12 @@ from typing import Any
 
 from routerlab.completions._accounting import most_cost, request_cost
 from routerlab.completions._clients import check_client
-from routerlab.completions._endpoint import Endpoint, Models, Request, resolve_models
+from routerlab.completions._endpoint import Endpoint, Models, Request, is_local, resolve_models
 from routerlab.completions._errors import CollectionWarning
 from routerlab.completions._journal import Journal, Record
 from routerlab.completions._records import RESERVED, sent_digest
 from routerlab.completions._settings import Settings
+from routerlab.completions._words import counted
 from routerlab.pricing import Prices
 from routerlab.schema import reject, shown
 
@@ -39,28 +40,61 @@ class Plan:
     def look_up(self) -> list[Request]:
         """Fill `replies` from the journal, once it was read, and return the requests that are left.
 
-        A record answers a request if it came from what an endpoint of today would be asked for.
+        A record answers a request if it came from what an endpoint of today would be asked for, at the same host.
         """
         unique, self.replies = self.unique, {}
         for request in unique:
             for endpoint in self.endpoints[request.model]:
-                record = self.journal.done.get((request.key, sent_digest(endpoint, request)))
+                record = self._answer(endpoint, request)
                 if record is not None:
                     self.replies[request.key] = record
                     break
         return [request for request in unique if request.key not in self.replies]
+
+    def _answer(self, endpoint: Endpoint, request: Request) -> Record | None:
+        record = self.journal.done.get((request.key, sent_digest(endpoint, request)))
+        if record is not None:
+            return record
+        # Version 0.1.0 kept the host in 'served_by' alone. Without a client (a dry run), no host is known to differ.
+        record = self.journal.done.get((request.key, sent_digest(endpoint, request, with_place=False)))
+        same = record is not None and (endpoint.client is None or record.get("served_by") == endpoint.name)
+        return record if same else None
+
+    def elsewhere(self, todo: Sequence[Request]) -> str:
+        """Say which replies in the journal came from another host than any of today; empty if none did."""
+        today = {request.key: self.endpoints[request.model] for request in todo}
+        found: dict[str, set[str]] = {}
+        for key, sent in self.journal.done:
+            served_by = self.journal.done[key, sent].get("served_by") if key in today else None
+            model, _, host = str(served_by).rpartition(" at ")
+            if any(e.model == model and e.host != host for e in today.get(key, ())):
+                found.setdefault(str(served_by), set()).add(key)
+        n = len(set().union(*found.values()))
+        if not n:
+            return ""
+        names = shown(dict.fromkeys(e.name for key in set().union(*found.values()) for e in today[key]))
+        return (
+            f"The journal {self.journal.path} has replies to {counted(n, 'request')} from another host "
+            f"({shown(found)}), which do not answer for {names}: these are asked again. To keep those replies, add "
+            "that endpoint to the model's list: models={name: [this endpoint, that endpoint]}."
+        )
 
     def most_in_flight_usd(self, todo: Sequence[Request]) -> float:
         """Return the most that requests in flight together can cost, as far as it is known.
 
         With a budget, every request must have a known price and a limit on its output.
         """
+        if self.settings.budget_usd is not None:
+            _check_prices_known([e for name in dict.fromkeys(r.model for r in todo) for e in self.endpoints[name]])
         costs = []
         for request in todo:
-            endpoints = self.endpoints[request.model]
-            each = [most_cost(endpoint, request) for endpoint in endpoints]
-            if self.settings.budget_usd is not None:
-                _check_bounded(request, endpoints, each)
+            each = [most_cost(endpoint, request) for endpoint in self.endpoints[request.model]]
+            if self.settings.budget_usd is not None and math.inf in each:
+                reject(
+                    "'budget_usd'",
+                    f"nothing bounds the output of {request.model!r}, so that no budget can be kept.",
+                    "Pass max_tokens (or params={'max_completion_tokens': ...} where the model wants that).",
+                )
             costs += [max((cost for cost in each if math.isfinite(cost)), default=0.0)]
         return math.fsum(heapq.nlargest(self.settings.concurrency, costs))
 
@@ -114,17 +148,22 @@ def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoi
     warnings.warn(text, CollectionWarning, stacklevel=4)
 
 
-def _check_bounded(request: Request, endpoints: Sequence[Endpoint], costs: Sequence[float]) -> None:
-    for endpoint, cost in zip(endpoints, costs, strict=True):
-        if math.isnan(cost):
-            reject(
-                "'budget_usd'",
-                f"the price of {endpoint.model!r} is not known, so that no budget can be kept.",
-                f"Pass prices={{{endpoint.model!r}: (input, output)}} in USD per 1M tokens, or Endpoint(price=...).",
-            )
-        if math.isinf(cost):
-            reject(
-                "'budget_usd'",
-                f"nothing bounds the output of {request.model!r}, so that no budget can be kept.",
-                "Pass max_tokens (or params={'max_completion_tokens': ...} where the model wants that).",
-            )
+def unpriced(endpoints: Iterable[Endpoint]) -> tuple[list[str], str]:
+    """Return the endpoints, by name, whose price is not known, and one question about all of them."""
+    without = list({e.name: e for e in endpoints if math.isnan(request_cost(e, 1.0, 1.0))}.values())
+    models = list(dict.fromkeys(e.model for e in without))
+    prices = ", ".join(f"{model!r}: (input, output)" for model in models)
+    free = ", ".join(f"{model!r}: 0" for model in models)
+    paid = f"pass prices={{{prices}}} in USD per 1M tokens, or Endpoint(price=...)"
+    if all(is_local(e.address) for e in without):
+        text = f"Does that cost nothing? Then pass prices={{{free}}}, or Endpoint(price=0); if it does cost, {paid}."
+    else:
+        text = f"Does a listed provider bill it? Then say Endpoint(provider='openai'), by its name; or {paid}."
+    return [e.name for e in without], text
+
+
+def _check_prices_known(endpoints: Iterable[Endpoint]) -> None:
+    names, question = unpriced(endpoints)
+    if names:
+        wrong = f"the price of {shown(names)} is not known, so that no budget can be kept."
+        reject("'budget_usd'", wrong, question)

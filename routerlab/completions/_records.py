@@ -48,10 +48,14 @@ class Tally:
         return counted, spent, unsure
 
 
-def sent_digest(endpoint: Endpoint, request: Request) -> str:
-    """Return the sha256 of what an endpoint is asked for beside the messages: a record counts only for the same."""
+def sent_digest(endpoint: Endpoint, request: Request, *, with_place: bool = True) -> str:
+    """Return the sha256 of what is asked for beside the messages, and where: a record counts only for the same.
+
+    Without the place, this is what version 0.1.0 wrote.
+    """
     body = endpoint.body(request)
-    return digest({name: value for name, value in body.items() if name != "messages"})
+    sent = {name: value for name, value in body.items() if name != "messages"}
+    return digest([endpoint.place, sent] if with_place else sent)
 
 
 def make_record(

@@ -88,7 +88,9 @@ class RunReport:
         if self.n_unpriced:
             given = f" for {shown(self.unpriced_models)}" if self.unpriced_models else ""
             replies = counted(self.n_unpriced, "reply", "replies")
-            found.append(f"The cost of {replies} is not known and is in no sum; give prices={given}.")
+            found.append(
+                f"The cost of {replies} is not known and is in no sum; give prices={given} (0 if it costs nothing)."
+            )
         found += self._passed()
         if self.unreadable:
             lines = counted(len(self.unreadable), "bad line")

@@ -162,6 +162,8 @@ def _running(plan: Plan, show: bool) -> Iterator[Engine]:
     """Hold the journal and the bar while the engine runs; whatever stops it, say what was dropped."""
     with plan.journal.locked() as journal:
         todo = plan.look_up()
+        if elsewhere := plan.elsewhere(todo):  # before they are asked, and paid, again
+            warnings.warn(elsewhere, CollectionWarning, stacklevel=6)
         journal.begin(plan.most_in_flight_usd(todo))
         n_done = len(plan.replies)
         bar = Progress(show=show, total=n_done + len(todo), done=n_done, budget_usd=plan.settings.limit_usd)

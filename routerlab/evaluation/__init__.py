@@ -9,12 +9,12 @@ from routerlab.decision import OperatingPoint
 from routerlab.evaluation._baselines import always, baselines, model_share, oracle, random_mix, zero_router
 from routerlab.evaluation._calls import call_metrics, predictability
 from routerlab.evaluation._compare import Comparison, compare
-from routerlab.evaluation._curves import Interval, aiq_difference, saving_at_parity
+from routerlab.evaluation._curves import aiq_difference, saving_at_parity
 from routerlab.evaluation._frontier import frontier, hull
 from routerlab.evaluation._metrics import aiq, apgr, arena_score, call_curve, cpt, gap_to_oracle, pgr
-from routerlab.evaluation._resample import percentile_interval, resampled_sums
 from routerlab.evaluation._savings import Savings, savings
-from routerlab.evaluation._scoring import mean_interval, score_choices
+from routerlab.evaluation._scoring import score_choices
+from routerlab.stats import Interval, mean_interval, percentile_interval, resampled_sums
 
 __all__ = [
     "Comparison",

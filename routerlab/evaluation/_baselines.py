@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from routerlab.decision import Sweep, best_first
-from routerlab.evaluation._frontier import hull
-from routerlab.evaluation._scoring import check_confidence, mean_interval, score_choices
+from routerlab.evaluation._frontier import frontier, hull
 from routerlab.schema import check_aligned, check_model, provenance_of, reject
+from routerlab.stats import check_confidence
 
 
 def oracle(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.Series:
@@ -90,7 +90,12 @@ def zero_router(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(
-    quality: pd.DataFrame, cost: pd.DataFrame, *, baseline: str | None = None, confidence: float = 0.95
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    baseline: str | None = None,
+    confidence: float = 0.95,
+    groups: Any = None,
 ) -> pd.DataFrame:
     """Score the single models, the oracle, the zero router, and a random mix.
 
@@ -102,7 +107,9 @@ def baselines(
         The model that is paid for today; the random mix runs from the cheapest model to it. By
         default the dearest.
     confidence : float, default 0.95
-        Of the Student-t intervals of single models and the oracle.
+        Of the intervals of single models and the oracle, which are those of `frontier`.
+    groups : Series or array of shape (n_prompts,), optional
+        See `frontier`.
 
     Returns
     -------
@@ -120,18 +127,11 @@ def baselines(
     quality, cost = check_aligned(quality, cost)
     check_confidence(confidence)
     baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, quality.columns, "baseline")
-    rows = []
-    best = score_choices(oracle(quality, cost), quality, cost)
-    named = [(m, "model", quality[m], cost[m]) for m in quality.columns]
-    for name, kind, q, c in [*named, ("oracle", "oracle", best["quality"], best["cost_usd"])]:
-        row: dict[str, Any] = {"name": name, "kind": kind}
-        row |= dict(
-            zip(("cost_usd", "cost_low", "cost_high"), mean_interval(c.to_numpy(float), confidence), strict=True)
-        )
-        row |= dict(
-            zip(("quality", "quality_low", "quality_high"), mean_interval(q.to_numpy(float), confidence), strict=True)
-        )
-        rows.append(row)
+    rows: list[dict[str, Any]] = []
+    named = [(m, "model", always(m, quality.index)) for m in quality.columns]
+    for name, kind, choices in [*named, ("oracle", "oracle", oracle(quality, cost))]:
+        point = frontier(choices, quality, cost, ci=True, confidence=confidence, groups=groups)
+        rows.append({"name": name, "kind": kind} | point.iloc[0].drop("willingness_to_pay").to_dict())
     rows += [
         {"name": m, "kind": "zero_router", "cost_usd": c, "quality": q}
         for m, c, q in zero_router(quality, cost).itertuples(index=False, name=None)

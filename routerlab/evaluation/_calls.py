@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from routerlab.evaluation._curves import Interval
 from routerlab.evaluation._metrics import apgr, call_curve, cpt
-from routerlab.evaluation._resample import percentile_interval, resample_counts
-from routerlab.evaluation._scoring import check_confidence
 from routerlab.schema import check_matrix, check_model, provenance_of, reject, shown
+from routerlab.stats import check_confidence, percentile_interval, resample_counts
 
 Floats = NDArray[np.float64]
 _HOW = "bootstrap over prompts, router held fixed"

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.evaluation._resample import percentile_interval, resampled_sums
-from routerlab.evaluation._scoring import check_confidence, score_choices
+from routerlab.evaluation._scoring import score_choices
 from routerlab.schema import provenance_of
+from routerlab.stats import (
+    check_confidence,
+    few_groups_note,
+    group_codes,
+    mean_interval,
+    resample_counts,
+    sign_flip_p_value,
+    skewed_note,
+    t_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,11 @@ class Comparison:
     cost_difference, cost_low, cost_high : float
         USD per request.
     quality_p, cost_p : float
-        Two-sided sign-flip permutation tests of no difference in the mean.
+        Two-sided, studentised sign-flip tests of no difference in the mean.
+    n_groups : int, optional
+        Groups of prompts that count as one piece of evidence each.
+    notes : tuple of str
+        What to keep in mind: few groups, unequal costs.
     """
 
     n: int
@@ -39,18 +52,21 @@ class Comparison:
     confidence: float
     n_resamples: int
     random_state: Any
-    method: str = "paired bootstrap intervals and sign-flip tests over prompts, both routers held fixed"
+    method: str = "paired intervals and studentised sign-flip tests over prompts, both routers held fixed"
+    n_groups: int | None = None
+    notes: tuple[str, ...] = ()
     provenance: str | None = None
 
     def __repr__(self) -> str:
         """Both differences in a line each."""
         quality, low, high = (100 * v for v in (self.quality_difference, self.quality_low, self.quality_high))
         cost, cost_low, cost_high = (1000 * v for v in (self.cost_difference, self.cost_low, self.cost_high))
-        note = f"\n[{self.provenance}]" if self.provenance else ""
+        note = "".join(f"\n{text}" for text in (*self.notes, self.provenance and f"[{self.provenance}]") if text)
+        groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
         return (
             f"quality {quality:+.1f} points [{low:+.1f}, {high:+.1f}], p = {self.quality_p:.3g}\n"
             f"cost {cost:+.3g} USD per 1,000 [{cost_low:+.3g}, {cost_high:+.3g}], p = {self.cost_p:.3g}\n"
-            f"first minus second; n = {self.n:,} prompts; {self.confidence:.0%}; {self.method}{note}"
+            f"first minus second; n = {self.n:,} prompts{groups}; {self.confidence:.0%}; {self.method}{note}"
         )
 
 
@@ -61,6 +77,7 @@ def compare(
     cost: pd.DataFrame,
     *,
     confidence: float = 0.95,
+    groups: Any = None,
     n_resamples: int = 2000,
     random_state: Any = 0,
 ) -> Comparison:
@@ -72,8 +89,12 @@ def compare(
         Model names indexed by prompt id.
     quality, cost : DataFrame of shape (n_prompts, n_models)
         Measured outcomes of the same prompts.
-    confidence, n_resamples, random_state
+    confidence, groups
         See `savings`.
+    n_resamples : int, default 2000
+        Sign flips of the tests.
+    random_state : int or Generator, default 0
+        Seeds them.
 
     Returns
     -------
@@ -89,24 +110,27 @@ def compare(
     """
     check_confidence(confidence)
     a, b = (score_choices(choices, quality, cost) for choices in (first, second))
-    difference = (a - b.loc[a.index])[["quality", "cost_usd"]].to_numpy(dtype=float)
-    n = len(difference)
+    next(resample_counts(1, n_resamples, 0))  # refuses too few
+    b = b.loc[a.index]
+    codes = group_codes(groups, a.index)
     rng = np.random.default_rng(random_state)
-    draws = resampled_sums(difference, n_resamples, rng) / n
-    observed = difference.mean(axis=0)
-    flips = rng.integers(0, 2, size=(n_resamples, n), dtype=np.int8) * 2.0 - 1
-    extreme = np.abs(flips @ difference / n) >= np.abs(observed) * (1 - 1e-9)
-    p = (1 + extreme.sum(axis=0)) / (n_resamples + 1)
+    gained = (a["quality"] - b["quality"]).to_numpy(dtype=float)
+    spent = (a["cost_usd"] - b["cost_usd"]).to_numpy(dtype=float)
+    same = not gained.any() and first.loc[a.index].equals(second.loc[a.index])
+    quality_ends = (0.0, 0.0) if same else mean_interval(gained, codes, confidence=confidence)[1:]
+    skewed = skewed_note(np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float), codes) if spent.any() else None
+    cost_ends = (np.nan, np.nan) if skewed else t_interval(spent, codes, confidence=confidence)[1:]
     numbers: dict[str, Any] = {}
-    for k, name in enumerate(("quality", "cost")):
-        low, high = percentile_interval(draws[:, k], confidence, n)
-        numbers |= {f"{name}_difference": float(observed[k]), f"{name}_low": low, f"{name}_high": high}
-        numbers[f"{name}_p"] = float(p[k])
+    for name, values, (low, high) in (("quality", gained, quality_ends), ("cost", spent, cost_ends)):
+        numbers |= {f"{name}_difference": float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+        numbers[f"{name}_p"] = sign_flip_p_value(values, codes, n_resamples, rng)
     return Comparison(
-        n=n,
+        n=len(gained),
         confidence=confidence,
         n_resamples=n_resamples,
         random_state=random_state,
+        n_groups=None if codes is None else len(np.unique(codes)),
+        notes=tuple(note for note in (few_groups_note(codes), skewed) if note),
         provenance=provenance_of(quality, cost),
         **numbers,
     )

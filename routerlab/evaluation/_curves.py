@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,38 +11,9 @@ from numpy.typing import NDArray
 from routerlab.decision import Sweep
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._metrics import hull_area
-from routerlab.evaluation._resample import percentile_interval, resample_counts
-from routerlab.evaluation._scoring import align, check_confidence, last_of_equal
+from routerlab.evaluation._scoring import align, last_of_equal
 from routerlab.schema import check_aligned, check_model, provenance_of
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its interval, and how it was made.
-
-    Examples
-    --------
-    >>> Interval(0.12, 0.05, 0.2, n=100, confidence=0.95, n_resamples=1000, random_state=0, method="bootstrap")
-    0.1200 [0.0500, 0.2000] (95%, n = 100; bootstrap, 1,000 resamples)
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
-    confidence: float
-    n_resamples: int
-    random_state: Any
-    method: str
-    provenance: str | None = None
-
-    def __repr__(self) -> str:
-        """Estimate, interval, and how."""
-        note = f" [{self.provenance}]" if self.provenance else ""
-        return (
-            f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({self.confidence:.0%}, n = {self.n:,}; "
-            f"{self.method}, {self.n_resamples:,} resamples){note}"
-        )
+from routerlab.stats import Interval, check_confidence, percentile_interval, resample_counts
 
 
 class _Replayed:

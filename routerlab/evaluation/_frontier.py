@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.optimize import isotonic_regression
 
 from routerlab.decision import Sweep
-from routerlab.evaluation._scoring import (
-    align,
-    check_confidence,
-    half_width,
-    last_of_equal,
-    running,
-)
+from routerlab.evaluation._scoring import Scored, align, last_of_equal, running
 from routerlab.schema import provenance_of, reject
+from routerlab.stats import (
+    bounded_ends,
+    check_confidence,
+    cluster_df,
+    cost_ends,
+    few_groups_note,
+    group_codes,
+    skewed_note,
+)
 
 
 def frontier(
@@ -28,6 +32,7 @@ def frontier(
     ci: bool = False,
     confidence: float = 0.95,
     max_points: int | None = None,
+    groups: Any = None,
 ) -> pd.DataFrame:
     """Measure every operating point of a router: what it costs and what it is worth.
 
@@ -38,13 +43,16 @@ def frontier(
     quality, cost : DataFrame of shape (n_prompts, n_models)
         Measured quality in [0, 1] and cost in USD per request, of the same prompts.
     ci : bool, default False
-        Add pointwise Student-t intervals of both means over prompts: ``cost_low``, ``cost_high``,
+        Add pointwise intervals of both means over prompts: ``cost_low``, ``cost_high``,
         ``quality_low``, ``quality_high``. The router is held fixed; each interval is for one
-        operating point that was named in advance, not for the best of them.
+        operating point that was named in advance, not for the best of them. Costs too unequal for an interval leave
+        NaN, and ``attrs["note"]`` says how many prompts would do.
     confidence : float, default 0.95
         Of those intervals.
     max_points : int, optional
         Thin to about this many rows for display, evenly along the cost; the first and the last row stay.
+    groups : Series or array of shape (n_prompts,), optional
+        Conversation, customer or text of each prompt, where prompts of a group are not independent; for `ci`.
 
     Returns
     -------
@@ -73,20 +81,41 @@ def frontier(
     in_order = np.array_equal(order, np.arange(len(scored.models)))
     last = last_of_equal(sweep.wtp)
     columns: dict[str, Any] = {"willingness_to_pay": np.append(np.inf, sweep.wtp[last])}
-    for name, values in (("cost", scored.cost), ("quality", scored.quality)):
-        mean, variance = running(sweep, values if in_order else values[:, order], last, variance=ci)
-        columns["cost_usd" if name == "cost" else name] = mean
-        if ci:
-            half = half_width(variance, len(sweep.index), confidence)
-            columns |= {f"{name}_low": mean - half, f"{name}_high": mean + half}
+    codes = group_codes(groups, sweep.index)
+    means = [
+        running(sweep, values if in_order else values[:, order], last, ci, codes)
+        for values in (scored.cost, scored.quality)
+    ]
+    columns |= {"cost_usd": means[0].mean, "quality": means[1].mean}
+    if ci:
+        ends, said = _ends(means, scored, codes, confidence)
+        columns |= ends
     curve = pd.DataFrame(columns)
     curve.attrs = {"n": len(sweep.index), "n_abstained": int(sweep.abstained.sum()), "n_points": len(curve)}
     if ci:
-        curve.attrs |= {"confidence": confidence, "interval": "pointwise Student t over prompts, router held fixed"}
+        curve.attrs |= {"confidence": confidence, "interval": "pointwise, over prompts, router held fixed"} | said
     note = provenance_of(quality, cost) or sweep.provenance
     if note:
         curve.attrs["provenance"] = note
     return curve if max_points is None else _thin(curve, max_points)
+
+
+def _ends(
+    means: list[Any], scored: Scored, codes: NDArray[np.intp] | None, confidence: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Columns of the intervals, and what to say of them."""
+    size = np.ones(len(scored.cost)) if codes is None else np.bincount(codes).astype(float)
+    quantile = stats.t.ppf((1 + confidence) / 2, cluster_df(size))
+    spent, gained = means
+    low, high = cost_ends(spent.mean, spent.variance, float(scored.cost.max(axis=1).mean()), len(size), quantile)
+    skewed = skewed_note(scored.cost.max(axis=1), codes)
+    if skewed:
+        low, high = np.full((2, len(low)), np.nan)
+    worst, best = bounded_ends(gained.mean, gained.variance, len(size), quantile)
+    said = {"n_groups": len(size)} if codes is not None else {}
+    notes = "; ".join(note for note in (few_groups_note(codes), skewed) if note)
+    ends = {"cost_low": low, "cost_high": high, "quality_low": worst, "quality_high": best}
+    return ends, said | ({"note": notes} if notes else {})
 
 
 def _constant_sweep(choices: pd.Series) -> Sweep:

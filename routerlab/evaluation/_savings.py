@@ -8,13 +8,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from routerlab.evaluation._baselines import always
-from routerlab.evaluation._resample import percentile_interval, resampled_sums
-from routerlab.evaluation._scoring import check_confidence, score_choices
+from routerlab.evaluation._scoring import score_choices
 from routerlab.schema import check_model, provenance_of, reject
+from routerlab.stats import (
+    check_confidence,
+    check_share,
+    few_groups_note,
+    group_codes,
+    mean_interval,
+    ratio_interval,
+    resample_counts,
+    skewed_note,
+)
 
-FEW = 200  # prompts below which the saving's interval was seen to be too narrow (benchmarks/coverage.py)
+_METHOD = "score intervals over prompts, router held fixed"
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,13 @@ class Savings:
         Mean USD per request: choices (including the router's own cost), baseline, router alone.
     shares : dict
         Share of prompts that each model gets.
+        The saving's interval is NaN where costs are too unequal for one; `notes` says so.
     margin : float
         Largest acceptable loss of quality for the non-inferiority verdict.
+    n_groups : int, optional
+        Groups of prompts that count as one piece of evidence each.
+    notes : tuple of str
+        What to keep in mind: few groups, unequal costs, a sample too small for any verdict.
     """
 
     baseline: str
@@ -52,9 +67,9 @@ class Savings:
     n_abstained: int
     margin: float
     confidence: float
-    n_resamples: int
-    random_state: Any
-    method: str = "paired bootstrap over prompts, router held fixed"
+    n_groups: int | None = None
+    notes: tuple[str, ...] = ()
+    method: str = _METHOD
     provenance: str | None = None
 
     @property
@@ -71,7 +86,18 @@ class Savings:
             return f"non-inferior: the interval rules out {loss}"
         if self.quality_high < -self.margin:
             return f"inferior: the interval lies wholly below a loss of {points}"
+        if self.n_fewest > (n := self.n if self.n_groups is None else self.n_groups):
+            what = "prompts" if self.n_groups is None else "groups"
+            return f"too few to say: {n:,} {what} cannot rule out {loss}, {self.n_fewest:,} without any loss would"
         return f"not shown to be non-inferior: the interval does not rule out {loss}"
+
+    @property
+    def n_fewest(self) -> int:
+        """Prompts (or groups) that would rule out a loss above `margin` if not one of them showed any difference."""
+        if self.margin == 0:
+            return 0  # no number would: that is for the interval to say
+        z = stats.norm.ppf((1 + self.confidence) / 2)
+        return int(np.ceil(z**2 * (1 - self.margin) / self.margin))
 
     def to_frame(self) -> pd.DataFrame:
         """One row with all numbers, for tables of several routers."""
@@ -79,7 +105,6 @@ class Savings:
         return pd.DataFrame([row | {"non_inferior": self.non_inferior}])
 
     def _lines(self) -> list[str]:
-        low, high = 100 * self.saving_low, 100 * self.saving_high
         points, worst, best = (100 * v for v in (self.quality_difference, self.quality_low, self.quality_high))
         change = f"{points:+.1f} points [{worst:+.1f}, {best:+.1f}]"
         share = ", ".join(f"{m} {s:.0%}" for m, s in sorted(self.shares.items(), key=lambda item: -item[1]) if s > 0)
@@ -88,18 +113,29 @@ class Savings:
             if self.router_cost_usd is None
             else f"included: {1000 * self.router_cost_usd:.4f} USD per 1,000"
         )
+        groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
         lines = [
-            f"saves {100 * self.saving:.0f}% of cost [{low:.0f}, {high:.0f}]; quality {change}; "
-            f"n = {self.n:,} prompts; baseline {self.baseline}",
+            f"{self._saved()}; quality {change}; n = {self.n:,} prompts{groups}; baseline {self.baseline}",
             f"{1000 * self.cost_usd:.3g} instead of {1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests; "
             f"quality {self.quality:.3f} instead of {self.baseline_quality:.3f}; router's own cost {own}",
             f"{self.verdict}",
             f"calls: {share}" + (f"; {self.n_abstained} prompts abstained to the fallback" if self.n_abstained else ""),
-            f"{self.confidence:.0%} intervals: {self.method}, {self.n_resamples:,} resamples",
+            f"{self.confidence:.0%} intervals: {self.method}",
+            *self.notes,
         ]
-        if self.n < FEW:
-            lines.append(f"fewer than {FEW} prompts: read the interval of the saving as somewhat too narrow")
         return [*lines, f"[{self.provenance}]"] if self.provenance else lines
+
+    def _saved(self) -> str:
+        """Say what is saved, or how many times the baseline's cost is paid."""
+        if np.isnan(self.saving_low):
+            ends = "no interval"
+        else:
+            ends = f"{100 * self.saving_low:.0f}, {100 * self.saving_high:.0f}"
+        if self.saving >= 0:
+            return f"saves {100 * self.saving:.0f}% of cost [{ends}]"
+        if not np.isnan(self.saving_low):
+            ends = f"{1 - self.saving_high:.2f}, {1 - self.saving_low:.2f}"
+        return f"costs {1 - self.saving:.2f} times as much [{ends}]"
 
     def __repr__(self) -> str:
         """Put the claim first, then how it was made."""
@@ -119,16 +155,16 @@ def savings(
     margin: float = 0.01,
     router_cost: float | pd.Series | None = None,
     confidence: float = 0.95,
+    groups: Any = None,
     n_resamples: int = 2000,
     random_state: Any = 0,
 ) -> Savings:
     """Compare choices with always calling the baseline, on held-out prompts.
 
-    The router is held fixed: the intervals say how far the result may differ on other prompts of
-    the same kind, not how another training set would change the router. Use prompts that neither
-    the router nor its operating point has seen, and more than a hundred: where a dozen dear calls
-    carry most of the cost, a 95% interval of the saving holds the truth only 90% of the time; from
-    about 375 prompts on it is 93 to 97% (``benchmarks/coverage.py``).
+    The router is held fixed: the intervals say how far the result may differ on other prompts of the same kind, not how
+    another training set would change the router (`repeat_claims` does). Use prompts that neither the router nor its
+    operating point has seen. Intervals hold from one prompt on: what a small sample did not show is not taken for
+    impossible, so few prompts give wide intervals (``benchmarks/coverage.py``).
 
     Parameters
     ----------
@@ -139,25 +175,33 @@ def savings(
     baseline : str
         The model that is paid for on every request today.
     margin : float, default 0.01
-        Largest acceptable loss of mean quality, for the non-inferiority verdict.
+        Largest acceptable loss of mean quality, for the non-inferiority verdict, as a share: 0.01 is one point.
     router_cost : float or Series, optional
         The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost.
     confidence : float, default 0.95
         Of the two-sided intervals. Their lower ends are one-sided bounds at (1 + confidence) / 2.
-    n_resamples : int, default 2000
-        Bootstrap resamples of the prompts; cost and quality are resampled together.
-    random_state : int or Generator, default 0
-        Seed of the bootstrap.
+    groups : Series or array of shape (n_prompts,), optional
+        What makes prompts depend on each other: the conversation, the customer, the text that several ids share. A
+        group counts as one piece of evidence, and under 20 of them the result says so.
+    n_resamples, random_state
+        Not used any more: intervals are computed, not drawn. Kept for code written for 0.1.0.
 
     Returns
     -------
     Savings
-        Saving as the ratio of summed costs; quality difference in the same resamples; verdict.
+        Saving as the ratio of summed costs; paired quality difference; verdict.
 
     Raises
     ------
     TableError
         If prompts differ, the baseline is unknown, or it costs nothing.
+    ValueError
+        If `margin` is given in points, or a probability is out of range.
+
+    References
+    ----------
+    T. Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
+    design", Statistics in Medicine 17, 1998. `routerlab.stats` says how it is generalised.
 
     Examples
     --------
@@ -168,46 +212,50 @@ def savings(
     0.6
     """
     check_confidence(confidence)
-    if margin < 0:
-        msg = f"'margin' is the largest acceptable loss and must be at least 0. Got {margin!r} instead."
-        raise ValueError(msg)
+    margin = check_share(margin, "margin")
+    next(resample_counts(1, n_resamples, 0))  # refuses a number that never made sense
     check_model(baseline, quality.columns, "baseline")
     ours = score_choices(choices, quality, cost)
     theirs = score_choices(always(baseline, choices.index), quality, cost)
     own = _router_cost(router_cost, choices.index)
-    table = np.column_stack(
-        [ours["cost_usd"].to_numpy() + own, theirs["cost_usd"], ours["quality"] - theirs["quality"]]
-    ).astype(float)
-    if table[:, 1].sum() <= 0:
+    spent = ours["cost_usd"].to_numpy(dtype=float) + own
+    base = theirs["cost_usd"].to_numpy(dtype=float)
+    difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
+    if base.sum() <= 0:
         reject(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
         )
-    n = len(table)
-    spent, base, gained = table.mean(axis=0)
-    sums = resampled_sums(table, n_resamples, random_state)
-    sums = sums[sums[:, 1] > 0]
-    saving_low, saving_high = percentile_interval(1 - sums[:, 0] / sums[:, 1], confidence, n)
-    quality_low, quality_high = percentile_interval(sums[:, 2] / n, confidence, n)
+    codes = group_codes(groups, choices.index)
+    if (choices == baseline).all():  # the baseline kept throughout differs from itself by nothing
+        quality_ends = (0.0, 0.0)
+    else:
+        quality_ends = mean_interval(difference, codes, confidence=confidence)[1:]
+    if np.array_equal(spent, base):
+        ratio, low, high = 1.0, 1.0, 1.0
+    else:
+        ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
     return Savings(
         baseline=baseline,
-        n=n,
-        saving=float(1 - spent / base),
-        saving_low=saving_low,
-        saving_high=saving_high,
-        quality_difference=float(gained),
-        quality_low=quality_low,
-        quality_high=quality_high,
+        n=len(choices),
+        saving=1 - ratio,
+        saving_low=1 - high,
+        saving_high=1 - low,
+        quality_difference=float(difference.mean()),
+        quality_low=quality_ends[0],
+        quality_high=quality_ends[1],
         quality=float(ours["quality"].mean()),
         baseline_quality=float(theirs["quality"].mean()),
-        cost_usd=float(spent),
-        baseline_cost_usd=float(base),
+        cost_usd=float(spent.mean()),
+        baseline_cost_usd=float(base.mean()),
         router_cost_usd=None if router_cost is None else float(np.mean(own)),
         shares=choices.value_counts(normalize=True).to_dict(),
         n_abstained=int(choices.attrs.get("n_abstained", 0)),
         margin=margin,
         confidence=confidence,
-        n_resamples=n_resamples,
-        random_state=random_state,
+        n_groups=None if codes is None else len(np.unique(codes)),
+        notes=tuple(
+            note for note in (few_groups_note(codes), skewed_note(base, codes) if low != high else None) if note
+        ),
         provenance=provenance_of(quality, cost),
     )
 

@@ -1,4 +1,4 @@
-"""Look up what choices cost and what they are worth; means with intervals."""
+"""Look up what choices cost and what they are worth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from routerlab.decision import Sweep
 from routerlab.schema import Outcomes, check_aligned, reject, shown
@@ -19,21 +18,6 @@ class Scored(NamedTuple):
     quality: NDArray[np.float64]
     cost: NDArray[np.float64]
     models: pd.Index
-
-
-def check_confidence(confidence: float, name: str = "confidence") -> float:
-    """Check that a confidence level is between 0 and 1.
-
-    Examples
-    --------
-    >>> check_confidence(95)
-    Traceback (most recent call last):
-    ValueError: 'confidence' must be between 0 and 1, e.g. 0.95. Got 95 instead.
-    """
-    if not 0 < confidence < 1:
-        msg = f"'{name}' must be between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
-        raise ValueError(msg)
-    return float(confidence)
 
 
 def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> Scored:
@@ -72,6 +56,15 @@ def align(index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.Dat
     return Scored(quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), quality.columns)
 
 
+def _chosen_cells(choices: pd.Series, models: pd.Index, frame: Any) -> Any:
+    """Keep what was chosen: a missing or odd value of another model must not stand in the way."""
+    known = isinstance(frame, pd.DataFrame) and frame.columns.is_unique and frame.index.is_unique
+    if not known or not choices.index.is_unique or not len(models) or not models.isin(frame.columns).all():
+        return frame  # `align` says what is wrong
+    code = pd.Series(pd.factorize(choices)[0], index=choices.index).reindex(frame.index).to_numpy()
+    return frame[models].where(code[:, None] == np.arange(len(models)), 0.0)
+
+
 def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """Look up measured quality and cost of each prompt's chosen model.
 
@@ -97,7 +90,8 @@ def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
         reject(
             "choices", f"expected a Series prompt_id -> model, got {type(choices).__name__}.", "Use router.predict(X)."
         )
-    scored = align(choices.index, pd.Index(choices.unique()), quality, cost)
+    models = pd.Index(choices.unique())
+    scored = align(choices.index, models, *(_chosen_cells(choices, models, frame) for frame in (quality, cost)))
     column = scored.models.get_indexer(choices)
     row = np.arange(len(choices))
     return pd.DataFrame(
@@ -105,25 +99,8 @@ def score_choices(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
     )
 
 
-def mean_interval(values: NDArray[np.float64], confidence: float) -> tuple[float, float, float]:
-    """Mean and Student-t interval of per-prompt values.
-
-    Examples
-    --------
-    >>> [round(x, 3) for x in mean_interval(np.array([0.0, 1.0, 1.0, 0.0]), 0.95)]
-    [0.5, -0.419, 1.419]
-    """
-    half = half_width(values.var(ddof=1) if len(values) > 1 else np.nan, len(values), confidence)
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
-def half_width(variance: Any, n: int, confidence: float) -> Any:
-    """Half the width of a Student-t interval for a mean of n values with this sample variance."""
-    return stats.t.ppf((1 + confidence) / 2, n - 1) * np.sqrt(np.maximum(variance, 0) / n) if n > 1 else np.inf
-
-
 class Running(NamedTuple):
-    """Mean and sample variance over prompts at each operating point, each of shape (n_points,)."""
+    """Mean over prompts, and the variance of that mean, at each operating point; each of shape (n_points,)."""
 
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
@@ -136,7 +113,13 @@ def last_of_equal(wtp: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.append(np.nonzero(np.diff(wtp))[0], len(wtp) - 1)
 
 
-def running(sweep: Sweep, values: NDArray[np.float64], last: NDArray[np.intp], variance: bool) -> Running:
+def running(
+    sweep: Sweep,
+    values: NDArray[np.float64],
+    last: NDArray[np.intp],
+    variance: bool,
+    codes: NDArray[np.intp] | None = None,
+) -> Running:
     """Accumulate ``values[prompt, choice]`` over all operating points of a sweep, exactly.
 
     Parameters
@@ -146,20 +129,43 @@ def running(sweep: Sweep, values: NDArray[np.float64], last: NDArray[np.intp], v
     last : ndarray
         From `last_of_equal`.
     variance : bool
-        Whether the sample variance is wanted too.
+        Whether the variance is wanted too.
+    codes : ndarray of shape (n_prompts,), optional
+        Group of each prompt, from `stats.group_codes`: the variance is then that between groups.
     """
     n = len(sweep.index)
     start = values[np.arange(n), sweep.first]
     # Centring keeps the running sum of squares from losing digits.
     centre = start.mean()
-    before = values[sweep.prompt, sweep.origin] - centre
-    after = values[sweep.prompt, sweep.target] - centre
-    total = _accumulate((start - centre).sum(), after - before, last)
+    step = values[sweep.prompt, sweep.target] - values[sweep.prompt, sweep.origin]
+    total = _accumulate((start - centre).sum(), step, last)
     if not variance:
         return Running(centre + total / n, np.empty(0))
-    squares = _accumulate(((start - centre) ** 2).sum(), after**2 - before**2, last)
-    spread = (squares - total**2 / n) / (n - 1) if n > 1 else np.full(len(total), np.nan)
-    return Running(centre + total / n, spread)
+    codes = np.arange(n) if codes is None else codes
+    size = np.bincount(codes).astype(float)
+    held = np.bincount(codes, start - centre).astype(float)  # each group's total before the first switch
+    before = _totals_before(codes[sweep.prompt], step, held)
+    squares = _accumulate(float(held @ held), step * (2 * before + step), last)
+    crossed = _accumulate(float(held @ size), step * size[codes[sweep.prompt]], last)
+    mean = total / n
+    residual = squares - 2 * mean * crossed + mean**2 * (size @ size)
+    n_groups = len(size)
+    spread = np.maximum(residual, 0) / n**2 * n_groups / (n_groups - 1) if n_groups > 1 else np.full(len(total), np.nan)
+    return Running(centre + mean, spread)
+
+
+def _totals_before(
+    group: NDArray[np.intp], step: NDArray[np.float64], held: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Total of each switch's group just before the switch."""
+    order = np.argsort(group, kind="stable")
+    passed = np.cumsum(step[order]) - step[order]
+    ordered = group[order]
+    first = np.append(True, ordered[1:] != ordered[:-1]) if len(order) else np.empty(0, dtype=bool)
+    passed -= np.repeat(passed[first], np.diff(np.append(np.nonzero(first)[0], len(order))))
+    before = np.empty(len(order))
+    before[order] = passed + held[ordered]
+    return before
 
 
 def _accumulate(start: float, step: NDArray[np.float64], last: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.evaluation import percentile_interval, resampled_sums
 from routerlab.judging._units import KEY, SCORE
 from routerlab.labeling import PositionBias, SelfConsistency, Share, oriented
 from routerlab.ratings import wilson
 from routerlab.schema import reject, shown
+from routerlab.stats import percentile_interval, resampled_sums
 
 Floats = NDArray[np.float64]
 KINDS = ("model_a", "tie", "model_b")

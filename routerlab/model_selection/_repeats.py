@@ -146,11 +146,13 @@ def repeat_claims(
     warn_of_near_copies(X, codes)
     options = {"baseline": baseline, "max_quality_loss": max_quality_loss, "guarantee": guarantee, "assurance": None}
 
+    copied = codes.max() + 1 < len(codes)
+
     def claim(seen: Any, test: Any) -> pd.DataFrame:
         chosen = choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state, options)
         result = savings(
             chosen, quality.iloc[test], cost.iloc[test], baseline=baseline, margin=max(max_quality_loss, 0.0),
-            confidence=confidence, random_state=random_state,
+            confidence=confidence, random_state=random_state, groups=codes[test] if copied else None,
         )  # fmt: skip
         return result.to_frame()[_KEPT].assign(n_train=len(seen), kept_baseline=chosen.attrs["kept_baseline"])
 

@@ -4,16 +4,30 @@ The list is the package ``genai-prices``; it is installed with routerlab and rea
 A price that nobody knows stays empty: a missing cost is never 0.
 """
 
-from routerlab.pricing._cost import Prices, UnknownPriceWarning, add_cost, estimate_tokens, own_prices, price
+from routerlab.pricing._cost import (
+    Prices,
+    UnknownPriceWarning,
+    add_cost,
+    estimate_tokens,
+    own_prices,
+    price,
+    usage_cost,
+)
 from routerlab.pricing._price_list import PriceListInfo, price_list_info
+from routerlab.pricing._usage import Usage, as_mapping, number, read_usage
 
 __all__ = [
     "PriceListInfo",
     "Prices",
     "UnknownPriceWarning",
+    "Usage",
     "add_cost",
+    "as_mapping",
     "estimate_tokens",
+    "number",
     "own_prices",
     "price",
     "price_list_info",
+    "read_usage",
+    "usage_cost",
 ]

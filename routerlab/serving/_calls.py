@@ -6,6 +6,7 @@ result, or thrown the exception; the synchronous client does it at once, the asy
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,7 +15,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from routerlab.completions import Endpoint, Failure, account, scrub
+from routerlab.completions import Endpoint, Failure, account, billed_usage, scrub
 from routerlab.serving._capture import CaptureLog, Record, now
 from routerlab.serving._decide import Chooser, Decision
 from routerlab.serving._errors import EndpointWarning
@@ -70,7 +71,8 @@ class Routed:
     model, served_by : str
         Who answered: the model's name in ``endpoints``, and the provider's name for it and host.
     failures : tuple of dict
-        What was tried before: ``model``, ``served_by``, ``error``, ``message``, ``latency_s``.
+        What was tried before: ``model``, ``served_by``, ``error``, ``message``, ``latency_s``; ``cost_usd`` if it was
+        billed.
     rested : tuple of str
         Endpoints that would have had their turn before, and were put last since they failed a moment ago.
     """
@@ -114,9 +116,10 @@ class Call:
         what = f"HTTP {failure.status}" if failure.status else failure.message.partition(" (")[0].partition(":")[0]
         taken = time.perf_counter() - self.sent
         served_by = self.endpoint.name if self.endpoint else ""
-        self.failures.append(
-            {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
-        )
+        failed = {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
+        if failure.usage is not None and self.endpoint:  # what cannot be used is billed all the same
+            failed["cost_usd"] = account(failure.usage, self.endpoint).cost_usd
+        self.failures.append(failed)
 
     def routed(self) -> Routed:
         """Return what the caller is told."""
@@ -156,6 +159,7 @@ class Call:
             "response": response,
             "finish_reason": finish_reason,
             **spent,
+            "lost_usd": math.fsum(n for f in self.failures if not math.isnan(n := f.get("cost_usd", 0.0))),
             "routing_s": self.routing_s,
             "latency_s": ended - self.sent if served else None,
             "first_token_s": first_token_s,
@@ -210,7 +214,7 @@ class Service:
             else:
                 self.resting.wake(endpoint)
                 if isinstance(answer, Whole):
-                    usage = answer.completion.usage
+                    usage = billed_usage(answer.completion)
                     record = call.record(response=answer.text, finish_reason=answer.finish_reason, usage=usage)
                     yield Work(partial(self.write, record))
                 return answer, call

@@ -27,11 +27,11 @@ _CALL_COLUMNS = (
     "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
     "provenance",
     "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
-    "first_token_s", "total_s", "stream", "failures", "rested", "error",
+    "first_token_s", "total_s", "stream", "failures", "rested", "error", "lost_usd",
 )  # fmt: skip
 _NUMBERS = (
     "willingness_to_pay", "propensity", "input_tokens", "output_tokens", "cost_usd", "routing_s", "latency_s",
-    "first_token_s", "total_s",
+    "first_token_s", "total_s", "lost_usd",
 )  # fmt: skip
 _ELSEWHERE = {"type", "request_id", "prompt", "response", "quality", "cost", "order"}
 
@@ -44,8 +44,9 @@ class Captured:
     ----------
     calls : DataFrame of shape (n_calls, n_columns)
         One row for each call, indexed by ``prompt_id``: when, what was asked, chosen and served, propensity, tokens,
-        ``cost_usd`` and ``latency_s`` (of the request that was answered: what was lost on the way may be on the bill,
-        too), ``first_token_s``, ``routing_s``, ``total_s``, failures, rested, error; and what a redaction hook added.
+        ``cost_usd`` and ``latency_s`` (of the request that was answered), ``lost_usd`` (billed for replies that could
+        not be used, as far as these say; what was lost on the way may be on the bill as well), ``first_token_s``,
+        ``routing_s``, ``total_s``, failures, rested, error; and what a redaction hook added.
     prompts : DataFrame
         Prompts table: ``prompt`` of each routed call whose text was stored.
     responses : DataFrame
@@ -78,7 +79,7 @@ class Captured:
 
         Of unknown cost are calls without a price or a usage, and streams that broke off or that a reader left.
         """
-        spent = self.calls["cost_usd"].sum()
+        spent = self.calls[["cost_usd", "lost_usd"]].sum().sum()
         unknown = (self.calls["model"].notna() & self.calls["cost_usd"].isna()).sum()
         text = (
             f"{self.path.name}: {len(self.calls):,} calls, {len(self.responses):,} answered, {len(self.outcomes):,} "

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from routerlab.completions import billed_usage
 from routerlab.serving._calls import Call, Opened, Service
 from routerlab.serving._failures import failure_of, without_keys
 
@@ -59,7 +60,7 @@ class BaseStream:
 
     def _see(self, chunk: Any) -> bool:
         """Take from a chunk what is captured; whether it is passed on."""
-        self._usage = chunk.usage or self._usage
+        self._usage = billed_usage(chunk, self._usage)
         for choice in chunk.choices or ():
             if choice.index == 0:
                 self._texts.append((choice.delta and choice.delta.content) or "")

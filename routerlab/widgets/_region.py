@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from routerlab.decision import Sweep, check_wtp
-from routerlab.evaluation import frontier, mean_interval
+from routerlab.evaluation import frontier
 from routerlab.schema import check_model, reject, shown
+from routerlab.stats import mean_interval
 from routerlab.widgets._drawing import cost_scale
 
 
@@ -93,7 +94,7 @@ def check_intents(by: pd.Series | None, index: pd.Index) -> pd.Series | None:
 
 
 def by_intent(part: pd.DataFrame, intents: pd.Series, confidence: float) -> pd.DataFrame:
-    """Return the mean change of quality in each intent, over all its prompts, with a Student-t interval.
+    """Return the mean change of quality in each intent, over all its prompts, with its interval.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def by_intent(part: pd.DataFrame, intents: pd.Series, confidence: float) -> pd.D
     Returns
     -------
     DataFrame of shape (n_intents, 5)
-        Index ``intent``; columns ``n, n_changed, quality_change, ci_low, ci_high`` (infinite for a single prompt).
+        Index ``intent``; columns ``n, n_changed, quality_change, ci_low, ci_high``.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def by_intent(part: pd.DataFrame, intents: pd.Series, confidence: float) -> pd.D
     change = part.set_index("prompt_id")["quality_change"].reindex(intents.index)
     rows = []
     for intent, values in change.groupby(intents, observed=True):
-        mean, low, high = mean_interval(values.fillna(0.0).to_numpy(), confidence)
+        mean, low, high = mean_interval(values.fillna(0.0).to_numpy(), confidence=confidence)
         rows.append((intent, len(values), int(values.notna().sum()), mean, low, high))
     names = ["intent", "n", "n_changed", "quality_change", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=names).set_index("intent")

@@ -1,0 +1,352 @@
+"""Before and after a study: what n prompts can prove, and whether routing pays for what it took to prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from routerlab.schema import reject
+from routerlab.stats import check_confidence, check_share
+
+__all__ = ["Payback", "StudyPlan", "payback", "plan_study"]
+
+_LARGEST = 10**7
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a sample can prove, from `plan_study`.
+
+    Attributes
+    ----------
+    n : int
+        Prompts planned, or the fewest that reach `power` where none were given.
+    power : float
+        Probability that `n` prompts show non-inferiority.
+    n_needed : int, optional
+        Fewest prompts that show it with the power asked for; None if the assumed loss is not below the margin.
+    n_fewest : int
+        Prompts below which no sample shows it, even without any difference between the models.
+    n_promise : int
+        Testing prompts below which no promise at this margin can be made (``guarantee=``), even without a loss.
+    smallest_saving : float
+        Smallest true saving whose interval excludes 0 with the power asked for, from `n` prompts.
+    n_labels_with_judge : int, optional
+        People's labels that do as much as `n_needed` of them, where a judge labels ten times as many.
+    assumptions : str
+        What was assumed, in words.
+    """
+
+    n: int
+    power: float
+    n_needed: int | None
+    n_fewest: int
+    n_promise: int
+    smallest_saving: float
+    n_labels_with_judge: int | None
+    margin: float
+    confidence: float
+    assumptions: str
+
+    def __repr__(self) -> str:
+        """Say what n prompts prove, then how many would."""
+        points = f"{100 * self.margin:g} point" + ("" if self.margin == 0.01 else "s")
+        lines = [
+            f"{self.n:,} prompts show non-inferiority at {points} with probability {self.power:.0%}, "
+            f"and a saving from {100 * self.smallest_saving:.0f}% on",
+            "no number of prompts would: the assumed loss is not below the margin"
+            if self.n_needed is None
+            else f"{self.n_needed:,} prompts would do; fewer than {self.n_fewest:,} cannot, even without a difference",
+            f"a promise needs at least {self.n_promise:,} testing prompts",
+        ]
+        if self.n_labels_with_judge is not None:
+            lines.append(
+                f"with the judge on ten times as many prompts, {self.n_labels_with_judge:,} of people's labels"
+            )
+        return "\n".join([*lines, f"assumed: {self.assumptions}"])
+
+
+def plan_study(
+    pilot: Any = None,
+    *,
+    margin: float = 0.01,
+    n: int | None = None,
+    discordance: float = 0.1,
+    loss: float = 0.0,
+    price_ratio: float = 0.1,
+    cost_spread: float = 0.7,
+    group_size: float = 1.0,
+    icc: float = 0.0,
+    judge_correlation: float | None = None,
+    power: float = 0.8,
+    confidence: float = 0.95,
+    guarantee: float = 0.95,
+) -> StudyPlan:
+    """Say what a number of prompts can prove, and how many a proof takes.
+
+    Parameters
+    ----------
+    pilot : Series or array of shape (n_pilot,), optional
+        Paired quality differences (choices less baseline) of a pilot; gives `discordance` and `loss`.
+    margin : float, default 0.01
+        Largest acceptable loss of mean quality, as a share.
+    n : int, optional
+        Prompts that you have. By default as many as reach `power`.
+    discordance : float, default 0.1
+        Share of prompts on which choices and baseline differ by a whole unit of quality; for graded quality the mean
+        squared difference.
+    loss : float, default 0.0
+        Assumed true loss of mean quality.
+    price_ratio : float, default 0.1
+        Price of the cheaper models relative to the baseline's.
+    cost_spread : float, default 0.7
+        Standard deviation of the logarithm of the baseline's cost per prompt.
+    group_size, icc : float
+        Mean prompts per group (conversation, customer), and how much alike they are (intraclass correlation).
+    judge_correlation : float, optional
+        Correlation between a judge's and people's scores.
+    power, confidence, guarantee : float
+        Probability of a proof, of the intervals, and of a promise.
+
+    Returns
+    -------
+    StudyPlan
+
+    Raises
+    ------
+    ValueError
+        A number out of range, or differences that are larger than 1.
+
+    Notes
+    -----
+    Power is exact for the score test that `savings` makes, summed over the outcomes of the better and the worse; groups
+    count by the design effect 1 + (size - 1) icc.
+
+    References
+    ----------
+    T. Tango, Statistics in Medicine 17, 1998.
+
+    Examples
+    --------
+    >>> plan_study(margin=0.01, n=400, discordance=0.02)
+    400 prompts show non-inferiority at 1 point with probability ...
+    """
+    margin, loss = check_share(margin, "margin"), float(loss)
+    for name, value in (("power", power), ("confidence", confidence), ("guarantee", guarantee)):
+        check_confidence(value, name)
+    if pilot is not None:
+        discordance, loss = _from_pilot(pilot)
+    if not abs(loss) <= discordance <= 1 or not 0 <= icc <= 1 or group_size < 1 or margin == 0:
+        msg = (
+            "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and margin > 0. Got "
+            f"loss={loss:g}, discordance={discordance:g}, icc={icc:g}, group_size={group_size:g}, margin={margin:g}."
+        )
+        raise ValueError(msg)
+    effect = 1 + (group_size - 1) * icc
+    z, zb = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(power)
+    fewest = int(np.ceil(effect * z**2 * (1 - margin) / margin))
+    needed = _fewest(margin, discordance, loss, power, z, effect) if loss < margin else None
+    planned = int(n) if n is not None else (needed or fewest)
+    spread = (z + zb) ** 2 * np.exp(cost_spread**2) * effect / planned
+    return StudyPlan(
+        n=planned,
+        power=_power(planned / effect, margin, discordance, loss, z),
+        n_needed=needed,
+        n_fewest=fewest,
+        n_promise=int(np.ceil(effect * -np.log(1 - guarantee) / margin)),
+        smallest_saving=float((1 - price_ratio) * spread / (1 + spread)),
+        n_labels_with_judge=None
+        if judge_correlation is None or needed is None
+        else int(np.ceil(needed * (1 - judge_correlation**2 * 10 / 11))),
+        margin=margin,
+        confidence=confidence,
+        assumptions=f"discordance {discordance:.3g}, true loss {100 * loss:.2g} points, "
+        + (f"{effect:.2g} prompts in groups are worth one, " if effect > 1 else "independent prompts, ")
+        + f"costs with a spread of logs of {cost_spread:g}, cheaper models at {price_ratio:.0%} of the price",
+    )
+
+
+def _from_pilot(pilot: Any) -> tuple[float, float]:
+    values = np.asarray(pilot, dtype=float).ravel()
+    if not len(values) or not (np.abs(values) <= 1).all():
+        reject("'pilot'", "must hold finite differences of quality in [-1, 1].", "Pass chosen quality less baseline's.")
+    # A pilot without a difference has not shown that there is none: one pseudo-prompt of either sign.
+    discordance = float(((values**2).sum() + 1) / (len(values) + 2))
+    return discordance, float(-values.mean())
+
+
+def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:
+    """Probability that the score test at -margin rejects, exact for outcomes of -1, 0 and 1."""
+    n = max(int(n), 1)
+    worse, better = (discordance + loss) / 2, (discordance - loss) / 2
+    k = [_likely(n, p) for p in (worse, better)]
+    down, up = np.meshgrid(*k, indexing="ij")
+    # Tango's restricted estimate of the share of the better, under a mean of -margin.
+    linear = -(down + up) + (2 * n - down + up) * margin
+    root = np.sqrt(np.maximum(linear**2 + 8 * n * up * margin * (1 - margin), 0.0))
+    restricted = (root - linear) / (4 * n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = (up - down + n * margin) / np.sqrt(n * (2 * restricted + margin * (1 - margin)))
+    chance = stats.binom.pmf(down, n, worse) * stats.binom.pmf(
+        up, np.maximum(n - down, 0), better / max(1 - worse, 1e-12)
+    )
+    return float(chance[score >= z].sum())
+
+
+def _likely(n: int, p: float) -> NDArray[np.int64]:
+    """Return the counts that are not all but impossible."""
+    low, high = stats.binom.ppf([1e-7, 1 - 1e-7], n, p)
+    return np.arange(int(low), int(high) + 1)
+
+
+def _fewest(margin: float, discordance: float, loss: float, power: float, z: float, effect: float) -> int | None:
+    low, high = 1, 64
+    while _power(high, margin, discordance, loss, z) < power:
+        low, high = high, 2 * high
+        if high > _LARGEST:
+            return None
+    while high - low > max(1, low // 200):
+        middle = (low + high) // 2
+        low, high = (low, middle) if _power(middle, margin, discordance, loss, z) >= power else (middle, high)
+    return int(np.ceil(high * effect))
+
+
+@dataclass(frozen=True)
+class Payback:
+    """Whether routing pays for itself, from `payback`.
+
+    Attributes
+    ----------
+    decision : {'go', 'wait', 'stop'}
+        'go': the lower end of the saving pays within the horizon, and quality is non-inferior. 'stop': not even the
+        upper end pays, or quality is inferior. 'wait': the data do not say yet.
+    monthly_usd, monthly_low, monthly_high : float
+        Saving per month less running costs, with the saving's interval.
+    one_off_usd : float
+        Spent once: labels, judge, probes, other.
+    months, months_low, months_high : float
+        Months until it is paid back; infinite if never.
+    n_more : int, optional
+        Prompts to add for a decision, where waiting is the advice and more prompts could help.
+    """
+
+    decision: str
+    monthly_usd: float
+    monthly_low: float
+    monthly_high: float
+    one_off_usd: float
+    months: float
+    months_low: float
+    months_high: float
+    horizon_months: float
+    n_more: int | None
+    why: str
+    provenance: str | None = None
+
+    def __repr__(self) -> str:
+        """Advice first, then the sums."""
+        note = f"\n[{self.provenance}]" if self.provenance else ""
+        ends = f"[{self.months_low:.1f}, {self.months_high:.1f}]"
+        return (
+            f"{self.decision}: {self.why}\n"
+            f"{self.monthly_usd:,.0f} USD a month [{self.monthly_low:,.0f}, {self.monthly_high:,.0f}] against "
+            f"{self.one_off_usd:,.0f} USD once: paid back in {self.months:.1f} months {ends}{note}"
+        )
+
+
+def payback(
+    claim: Any,
+    *,
+    requests_per_month: float,
+    labels: int = 0,
+    usd_per_label: float = 0.5,
+    judge_usd: float = 0.0,
+    probes_usd: float = 0.0,
+    other_usd: float = 0.0,
+    router_usd_per_request: float = 0.0,
+    monthly_usd: float = 0.0,
+    horizon_months: float = 12.0,
+) -> Payback:
+    """Weigh what routing saves each month against what it costs to know.
+
+    Parameters
+    ----------
+    claim : Savings
+        From `savings`, on held-out prompts.
+    requests_per_month : float
+        Traffic.
+    labels : int, default 0
+        People's labels, at `usd_per_label`.
+    usd_per_label : float, default 0.5
+        Price of one.
+    judge_usd, probes_usd, other_usd : float
+        Spent once: judge calls, responses collected to compare models, anything else.
+    router_usd_per_request : float
+        The router's own cost, if `claim` does not include it (``savings(router_cost=)``).
+    monthly_usd : float
+        Running costs of routing.
+    horizon_months : float, default 12
+        By when it must have paid.
+
+    Returns
+    -------
+    Payback
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from routerlab.evaluation import savings
+    >>> quality = pd.DataFrame({"small": 1.0, "gpt-4": 1.0}, index=range(500))
+    >>> cost = pd.DataFrame({"small": 0.001, "gpt-4": 0.01}, index=range(500))
+    >>> claim = savings(pd.Series("small", index=range(500)), quality, cost, baseline="gpt-4")
+    >>> payback(claim, requests_per_month=100_000, labels=500).decision
+    'go'
+    """
+    amounts = {
+        "requests_per_month": requests_per_month, "labels": labels, "usd_per_label": usd_per_label,
+        "judge_usd": judge_usd, "probes_usd": probes_usd, "other_usd": other_usd,
+        "router_usd_per_request": router_usd_per_request, "monthly_usd": monthly_usd, "horizon_months": horizon_months,
+    }  # fmt: skip
+    for name, amount in amounts.items():
+        if not np.isfinite(amount) or amount < 0:
+            msg = f"{name!r} must be a finite number of at least 0. Got {amount!r} instead."
+            raise ValueError(msg)
+    once = labels * usd_per_label + judge_usd + probes_usd + other_usd
+    own = router_usd_per_request * requests_per_month + monthly_usd
+    bill = claim.baseline_cost_usd * requests_per_month
+    low, middle, high = (bill * share - own for share in (claim.saving_low, claim.saving, claim.saving_high))
+    decision, why, more = _decide(claim, (low, middle, high), once / max(horizon_months, 1e-12), horizon_months)
+    months = [once / value if value > 0 else np.inf for value in (high, middle, low)]
+    return Payback(
+        decision=decision, monthly_usd=middle, monthly_low=low, monthly_high=high, one_off_usd=once, months=months[1],
+        months_low=months[0], months_high=months[2], horizon_months=horizon_months, n_more=more, why=why,
+        provenance=claim.provenance,
+    )  # fmt: skip
+
+
+def _decide(claim: Any, monthly: tuple[float, float, float], bar: float, horizon: float) -> tuple[str, str, int | None]:
+    """Advice, why, and how many more prompts would settle it: intervals shrink with the root of n."""
+    low, middle, high = monthly
+    within = f"within {horizon:g} months"
+    if claim.quality_high < -claim.margin:
+        return "stop", "quality is inferior", None
+    if high < bar:
+        return "stop", f"not even the upper end of the saving pays {within}", None
+    if claim.non_inferior and low >= bar:
+        return "go", f"the lower end of the saving pays {within}, and quality is non-inferior", None
+    wanted = [1.0]
+    if not low >= bar:
+        wanted.append(((middle - low) / (middle - bar)) ** 2 if middle > bar and np.isfinite(low) else np.inf)
+    if not claim.non_inferior:
+        room = claim.quality_difference + claim.margin
+        wanted.append(((claim.quality_difference - claim.quality_low) / room) ** 2 if room > 0 else np.inf)
+    what = "quality" if not claim.non_inferior else "the saving"
+    factor = max(wanted)
+    if not np.isfinite(factor):
+        return "wait", f"{what} is not shown, and its estimate would not pass with more prompts either", None
+    more = int(np.ceil(claim.n * (factor - 1)))
+    return "wait", f"{what} is not shown yet; about {more:,} more prompts would do if the estimates stay", more
