@@ -211,6 +211,7 @@ from .model_selection import (
 )
 from .model_selection import (
     set_operating_point as set_operating_point,
+)
 from .planning import (
     payback as payback,
 )

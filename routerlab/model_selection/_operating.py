@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
-from routerlab.model_selection._promise import Promise, between, promise
+from routerlab.model_selection._promise import Promise, between, check_bar, promise
 from routerlab.schema import check_model, provenance_of
 from routerlab.stats import check_confidence
 
@@ -87,9 +87,7 @@ def choose_operating_point(
     >>> choose_operating_point(sweep, quality, cost, baseline="large", guarantee=0.95).keeps_baseline
     True
     """
-    if not np.isfinite(max_quality_loss):
-        msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
-        raise ValueError(msg)
+    check_bar(max_quality_loss)
     if guarantee is not None:
         if assurance is not None:
             msg = "'assurance' is deprecated and can't be combined with 'guarantee'. Leave it out."

@@ -276,9 +276,7 @@ def promise(
     ('small', 0.8, 400)
     """
     check_confidence(guarantee, "guarantee")
-    if not np.isfinite(max_quality_loss):
-        msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
-        raise ValueError(msg)
+    check_bar(max_quality_loss)
     index, wanted = _prompts(options)
     quality, cost = _outcomes_of(index, quality, cost)
     check_model(baseline, quality.columns, "baseline")
@@ -297,9 +295,7 @@ def promise(
     passed = [k for k, p in tested if p <= 1 - guarantee]
     means = table.cost[:, testing].mean(axis=1), table.difference[:, testing].mean(axis=1)
     spent = float(base_cost[testing].mean())
-    best = min(passed, key=lambda k: means[0][k], default=None)
-    if best is not None and means[0][best] >= spent:
-        best = None  # nothing to gain
+    best = min((k for k in passed if means[0][k] < spent), key=lambda k: means[0][k], default=None)
     return Promise(
         option=None if best is None else table.names[best],
         willingness_to_pay=np.nan if best is None else float(table.wtp[best]),
@@ -324,6 +320,13 @@ def promise(
         note=None if codes is None else few_groups_note(codes[testing]),
         provenance=provenance_of(quality, cost),
     )
+
+
+def check_bar(max_quality_loss: float) -> None:
+    """Insist on a finite bar."""
+    if not np.isfinite(max_quality_loss):
+        msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
+        raise ValueError(msg)
 
 
 def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
