@@ -111,9 +111,6 @@ from .embedding import (
     load_embedder as load_embedder,
 )
 from .evaluation import (
-    NoOperatingPointError as NoOperatingPointError,
-)
-from .evaluation import (
     aiq as aiq,
 )
 from .evaluation import (
@@ -136,9 +133,6 @@ from .evaluation import (
 )
 from .evaluation import (
     call_metrics as call_metrics,
-)
-from .evaluation import (
-    choose_operating_point as choose_operating_point,
 )
 from .evaluation import (
     compare as compare,
@@ -180,13 +174,7 @@ from .evaluation import (
     score_choices as score_choices,
 )
 from .evaluation import (
-    set_operating_point as set_operating_point,
-)
-from .evaluation import (
     zero_router as zero_router,
-)
-from .holdout import (
-    held_out_choices as held_out_choices,
 )
 from .judging import (
     PairwiseJudge as PairwiseJudge,
@@ -205,6 +193,30 @@ from .labeling import (
 )
 from .labeling import (
     VoteLog as VoteLog,
+)
+from .model_selection import (
+    NoOperatingPointError as NoOperatingPointError,
+)
+from .model_selection import (
+    choose_operating_point as choose_operating_point,
+)
+from .model_selection import (
+    cross_estimates as cross_estimates,
+)
+from .model_selection import (
+    cross_sweep as cross_sweep,
+)
+from .model_selection import (
+    held_out_choices as held_out_choices,
+)
+from .model_selection import (
+    promise as promise,
+)
+from .model_selection import (
+    repeat_claims as repeat_claims,
+)
+from .model_selection import (
+    set_operating_point as set_operating_point,
 )
 from .model_selection import (
     split_prompts as split_prompts,
@@ -226,6 +238,9 @@ from .plotting import (
 )
 from .plotting import (
     plot_ratings as plot_ratings,
+)
+from .plotting import (
+    plot_repeats as plot_repeats,
 )
 from .plotting import (
     plot_savings as plot_savings,
@@ -259,12 +274,6 @@ from .routers import (
 )
 from .routers import (
     SimilarityWeightedRouter as SimilarityWeightedRouter,
-)
-from .routers import (
-    cross_estimates as cross_estimates,
-)
-from .routers import (
-    cross_sweep as cross_sweep,
 )
 from .routers import (
     load_router as load_router,

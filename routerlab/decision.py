@@ -97,16 +97,31 @@ class OperatingPoint:
     """A willingness to pay, and what it gave on the prompts that it was chosen on.
 
     Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were
-    selected. Make claims with `savings` on prompts that were not used here.
+    selected. Without a `guarantee` it is an estimate, not a promise: make claims with `savings` on
+    prompts that were not used here.
 
     Attributes
     ----------
     willingness_to_pay : float
-        USD per unit of quality and request.
+        USD per unit of quality and request; NaN if the baseline is kept.
+    n : int
+        Tuning prompts; with a guarantee, those that tested it.
     cost_usd, baseline_cost_usd : float
         Mean USD per request on the tuning prompts.
     quality_difference : float
         Mean quality minus the baseline's on the tuning prompts.
+    guarantee : float or None
+        Probability, over the tuning prompts, that the true mean loss is at most `max_quality_loss`.
+    unguarded_cost_usd : float or None
+        Of the cheapest point whose estimate alone reaches the bar: what the guarantee costs.
+    n_groups : int or None
+        Groups of tuning prompts that were taken as one piece of evidence each.
+    n_needed, n_needed_as_seen : float or None
+        Prompts (or groups) that the guarantee needs without any loss, and at the losses seen.
+    worst_slice, worst_slice_low : str, float, or None
+        The slice with the lowest bound of its quality difference, and that bound.
+    test_again : str or None
+        Date until which the guarantee should be trusted.
     """
 
     willingness_to_pay: float
@@ -118,19 +133,57 @@ class OperatingPoint:
     baseline_cost_usd: float
     quality_difference: float
     provenance: str | None = None
+    guarantee: float | None = None
+    unguarded_cost_usd: float | None = None
+    n_groups: int | None = None
+    n_needed: float | None = None
+    n_needed_as_seen: float | None = None
+    worst_slice: str | None = None
+    worst_slice_low: float | None = None
+    test_again: str | None = None
+
+    @property
+    def keeps_baseline(self) -> bool:
+        """Whether every prompt goes to the baseline, since nothing cheaper could be promised."""
+        return bool(np.isnan(self.willingness_to_pay))
 
     def __repr__(self) -> str:
-        """Say what was chosen, on how many prompts, and that the figures are tuning figures."""
+        """Say what was chosen, on how many prompts, and what the figures are worth."""
         asked = f"a quality loss of at most {self.max_quality_loss:g}"
         if self.assurance is not None:
             asked += f" with {self.assurance:.0%} assurance"
         note = f"\n[{self.provenance}]" if self.provenance else ""
+        groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
+        if self.keeps_baseline:
+            lines = [f"keeps {self.baseline}: {asked} can't be promised of anything cheaper", *self._guarantee()]
+            return f"{lines[0]}\non {self.n:,} tuning prompts{groups}; {'; '.join(lines[1:])}{note}"
+        worth = "; ".join(self._guarantee()) or "an estimate, not a promise: selected, so optimistic"
         return (
             f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality: the cheapest point for {asked} "
-            f"against {self.baseline}\non {self.n:,} tuning prompts: {1000 * self.cost_usd:.3g} instead of "
+            f"against {self.baseline}\non {self.n:,} tuning prompts{groups}: {1000 * self.cost_usd:.3g} instead of "
             f"{1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests, quality {100 * self.quality_difference:+.1f} "
-            f"points (selected, so optimistic: make claims on other prompts){note}"
+            f"points ({worth}; make claims on other prompts){note}"
         )
+
+    def _guarantee(self) -> list[str]:
+        """Say what was promised, what that costs, and where it ends."""
+        if self.guarantee is None or self.unguarded_cost_usd is None:
+            return []
+        share = [100 * (1 - c / (self.baseline_cost_usd or 1)) for c in (self.cost_usd, self.unguarded_cost_usd)]
+        said = [
+            f"a promise that holds with {self.guarantee:.0%} probability over the tuning prompts",
+            f"it saves {share[0]:.0f}% instead of the {share[1]:.0f}% of the cheapest estimate",
+        ]
+        if self.keeps_baseline:
+            unit = "prompts" if self.n_groups is None else "groups"
+            said = [f"the cheapest estimate would save {share[1]:.0f}%", f"a promise needs {self.n_needed:,} {unit}"]
+            seen = self.n_needed_as_seen
+            said[1] += " without any loss" + (
+                f", about {seen:,.0f} at the losses seen" if np.isfinite(seen or 0) else ""
+            )
+        if self.worst_slice is not None and self.worst_slice_low is not None:
+            said.append(f"worst slice {self.worst_slice}, at least {100 * self.worst_slice_low:+.1f} points")
+        return [*said, f"test again by {self.test_again}"]
 
 
 def check_wtp(willingness_to_pay: float) -> float:

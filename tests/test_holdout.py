@@ -73,7 +73,13 @@ def test_unknown_baseline_is_named(problem):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"assurance": 2}, "assurance"), ({"max_quality_loss": float("nan")}, "max_quality_loss")]
+    ("wrong", "message"),
+    [
+        ({"assurance": 2}, "assurance"),
+        ({"guarantee": 95}, "guarantee"),
+        ({"max_quality_loss": float("nan")}, "max_quality_loss"),
+        ({"cv": 500}, "cv"),
+    ],
 )
 def test_a_mistake_is_an_error_and_no_advice_to_keep_the_baseline(problem, wrong, message):
     X, quality, cost, _ = problem

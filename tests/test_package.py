@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "routers": {"schema", "jsonl", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision", "stats", "ratings"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
-    "holdout": {"schema", "routers", "evaluation"},
+    "holdout": {"model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
     "widgets": {"schema", "jsonl", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
     "completions": {"schema", "pricing", "jsonl"},

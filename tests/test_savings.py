@@ -265,10 +265,10 @@ def test_assurance_is_dearer_and_a_hopeless_router_is_told():
     noisy = (quality + rng.normal(scale=1.0, size=quality.shape)).clip(0, 1)
     noisy["gpt-4"] = (noisy["gpt-4"] + 0.3).clip(0, 1)
     sweep = sweep_estimates(noisy, cost)
-    plain, sure = (
-        ev.choose_operating_point(sweep, quality, cost, baseline="gpt-4", max_quality_loss=0.05, assurance=a)
-        for a in (None, 0.9)
-    )
+    options = {"baseline": "gpt-4", "max_quality_loss": 0.05}
+    plain = ev.choose_operating_point(sweep, quality, cost, **options)
+    with pytest.warns(DeprecationWarning, match="guarantee"):
+        sure = ev.choose_operating_point(sweep, quality, cost, **options, assurance=0.9)
     assert sure.cost_usd > plain.cost_usd
     wrong = sweep_estimates(1 - quality, cost)
     with pytest.raises(ValueError, match="No operating point .* max_quality_loss=0.01 .* Allow a larger loss"):

@@ -76,7 +76,7 @@ def frontier(
     check_confidence(confidence)
     if not isinstance(sweep, Sweep):
         sweep = _constant_sweep(check_choices(sweep))
-    scored = align(sweep.index, sweep.models, quality, cost)
+    scored = align(sweep.index, sweep.models, quality, cost, missing=True)
     order = scored.models.get_indexer(sweep.models)
     in_order = np.array_equal(order, np.arange(len(scored.models)))
     last = last_of_equal(sweep.wtp)

@@ -59,7 +59,10 @@ class BaseRouter(BaseEstimator):
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         values, index = self._checked(X)
-        return self._estimate(values), index
+        estimates = self._estimate(values)
+        if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
+            estimates = estimates._replace(abstained=np.ones(len(values), dtype=bool))
+        return estimates, index
 
     def _frame(self, values: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
         frame = pd.DataFrame(values, index=index, columns=self.models_)

@@ -48,6 +48,8 @@ class Explanation:
     def why(self) -> str:
         """The decision in a sentence or two."""
         nearest = self.neighbors["similarity"].iloc[0]
+        if self.abstained and self.min_similarity == np.inf:
+            return f"{self.chosen}, whatever the prompt: nothing cheaper could be promised when the router was tuned."
         if self.abstained:
             return (
                 f"{self.chosen}, the fallback: the nearest training prompt has similarity {nearest:.2f}, "

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from routerlab.decision import Sweep, sweep_estimates
-from routerlab.routers._base import Estimates, rows_like, training_outcomes
-from routerlab.routers._intent import IntentRouter
+from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
+from routerlab.routers import Estimates, IntentRouter, rows_like, training_outcomes
 from routerlab.schema import by_prompt, provenance_of, reject
-
-Folds = Iterable[tuple[Any, Any]]
 
 
 def cross_estimates(
@@ -26,6 +22,8 @@ def cross_estimates(
     cost: pd.DataFrame,
     *,
     intents: pd.Series | None = None,
+    groups: Any = None,
+    prompts: Any = None,
     cv: int | Folds = 5,
     random_state: Any = 0,
 ) -> Estimates:
@@ -42,10 +40,20 @@ def cross_estimates(
         Measured outcomes of the same prompts.
     intents : Series of shape (n_prompts,), optional
         Needed by `IntentRouter`.
+    groups : Series or array of shape (n_prompts,), optional
+        Prompts that folds must not tear apart (one conversation, customer, template).
+    prompts : Series of shape (n_prompts,), optional
+        Texts, to find copies by where X is an embedding.
     cv : int or iterable of (train, test) positions, default 5
-        Shuffled folds, or your own (e.g. from ``GroupKFold`` where prompts have near copies).
+        Shuffled folds, or your own. A number of folds keeps together `groups` and copies: equal texts (but for case
+        and spacing), and equal rows of an embedding.
     random_state : int or Generator, default 0
         Shuffles the folds.
+
+    Warns
+    -----
+    CopiesWarning
+        Prompts have near copies (cosine above 0.99) in other folds.
 
     Returns
     -------
@@ -71,10 +79,10 @@ def cross_estimates(
         intents = pd.Series(rows_like(X, intents, "intents"))
     estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
     abstained = np.zeros(len(quality), dtype=bool)
-    for train, test in _folds(cv, len(quality), random_state):
+    for train, test in folds_of(router, X, quality.index, intents, groups, prompts, cv, random_state):
         known = None if intents is None else intents.iloc[train]
-        fitted = fit_copy(router, _rows(X, train), quality.iloc[train], cost.iloc[train], intents=known)
-        X_test = _rows(X, test)
+        fitted = fit_copy(router, rows_of(X, train), quality.iloc[train], cost.iloc[train], intents=known)
+        X_test = rows_of(X, test)
         if isinstance(fitted, Pipeline):
             X_test = fitted[:-1].transform(X_test)
         estimates, _ = _last(fitted)._estimates_of(X_test)
@@ -96,6 +104,8 @@ def cross_sweep(
     cost: pd.DataFrame,
     *,
     intents: pd.Series | None = None,
+    groups: Any = None,
+    prompts: Any = None,
     cv: int | Folds = 5,
     random_state: Any = 0,
 ) -> Sweep:
@@ -103,7 +113,7 @@ def cross_sweep(
 
     Parameters
     ----------
-    router, X, quality, cost, intents, cv, random_state
+    router, X, quality, cost, intents, groups, prompts, cv, random_state
         See `cross_estimates`.
 
     Returns
@@ -119,7 +129,9 @@ def cross_sweep(
     >>> cross_sweep(KNNRouter(3), X, quality, quality / 100, cv=4)
     Sweep(n_prompts=20, n_models=2, n_switches=18, n_abstained=0)
     """
-    estimates = cross_estimates(router, X, quality, cost, intents=intents, cv=cv, random_state=random_state)
+    estimates = cross_estimates(
+        router, X, quality, cost, intents=intents, groups=groups, prompts=prompts, cv=cv, random_state=random_state
+    )
     return sweep_estimates(
         estimates.quality, estimates.cost, abstained=estimates.abstained, fallback=_last(router).fallback
     )
@@ -129,17 +141,21 @@ def _last(router: Any) -> Any:
     return router[-1] if isinstance(router, Pipeline) else router
 
 
-def _folds(cv: int | Folds, n: int, random_state: Any) -> Folds:
+def folds_of(
+    router: Any, X: Any, index: pd.Index, intents: Any, groups: Any, prompts: Any, cv: int | Folds, random_state: Any
+) -> Folds:
+    """Folds for this X: your own, or shuffled ones that keep groups and copies together."""
+    refuse_learned(X, router, intents=intents is not None)
     if not isinstance(cv, (int, np.integer)):
         return cv
-    if not 2 <= cv <= n:
-        msg = f"'cv' must be between 2 and the number of prompts, {n}. Got {cv} instead."
-        raise ValueError(msg)
+    codes = copy_codes(X, index, groups, prompts)
+    warn_of_near_copies(X, codes)
     seed = int(np.random.default_rng(random_state).integers(2**31))
-    return KFold(int(cv), shuffle=True, random_state=seed).split(np.empty(n))
+    return grouped_folds(codes, cv, seed)
 
 
-def _rows(X: Any, rows: Any) -> Any:
+def rows_of(X: Any, rows: Any) -> Any:
+    """Select rows by position."""
     return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
 
 

@@ -1,0 +1,276 @@
+"""How often promises are broken, how many are granted, and what they save.
+
+A promise is broken if the granted option's true mean loss, over the whole population, exceeds the bar. Always keeping
+the baseline breaks nothing, so the share granted and the saving stand beside it: of the promise, of the unguarded
+point (cheapest whose estimate passes), and of an oracle that knows the population.
+
+python benchmarks/coverage_promise.py [n_simulations]    RouterBench and CRUX too where ROUTERLAB_DATA is set
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import routerlab as rl
+from routerlab.decision import Sweep, sweep_estimates
+
+GUARANTEE = 0.95
+SIZES = (20, 60, 150, 400, 1000, 2000)
+
+
+@dataclass(frozen=True)
+class World:
+    """A population of prompts: measured outcomes, a router's estimates, and the group of each prompt."""
+
+    quality: pd.DataFrame
+    cost: pd.DataFrame
+    estimate: pd.DataFrame | None  # None: the single models are the options
+    baseline: str
+    groups: np.ndarray | None = None
+
+    def options(self, rows: Any) -> Sweep | dict[str, pd.Series]:
+        """Build the options on some rows of the population."""
+        index = pd.RangeIndex(len(rows))
+        if self.estimate is None:
+            names = [name for name in self.quality.columns if name != self.baseline]
+            return {name: pd.Series(name, index=index) for name in names}
+        price = pd.DataFrame([self.cost.mean()] * len(rows), index=index)
+        return sweep_estimates(self.estimate.iloc[rows].set_axis(index), price)
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Rows of a sample (whole groups), and the group that each was drawn with."""
+        if self.groups is None:
+            return rng.integers(len(self.quality), size=n), None
+        size = int(np.bincount(self.groups)[0])
+        drawn = rng.integers(self.groups.max() + 1, size=n // size)
+        rows = (drawn[:, None] * size + np.arange(size)).ravel()  # groups lie in a row
+        return rows, np.repeat(np.arange(len(drawn)), size)
+
+
+def _world(difference: np.ndarray, estimate: np.ndarray | None = None, groups: Any = None) -> World:
+    """Put small models against a large one that is right on 9 of 10 prompts, as far as the difference allows."""
+    n = len(difference)
+    difference = difference.reshape(n, -1)
+    large = np.clip(np.where(np.arange(n) % 10 == 9, 0.0, 1.0), -difference.min(axis=1), 1 - difference.max(axis=1))
+    names = [f"small {k}" for k in range(difference.shape[1])]
+    quality = pd.DataFrame(np.clip(large[:, None] + difference, 0, 1), columns=names).assign(large=large)
+    cost = pd.DataFrame(0.001, index=quality.index, columns=quality.columns).assign(large=0.01)
+    if estimate is not None:
+        estimate = pd.DataFrame({"small 0": np.clip(0.9 + estimate, 0, 1), "large": 0.9})
+    return World(quality, cost, estimate, "large", groups)
+
+
+def independent(bar: float, rng: np.random.Generator) -> World:
+    """Let a router know something: the small model loses on a tenth of the prompts, most of them recognised."""
+    hard = rng.random(20_000) < 0.3
+    loses = rng.random(20_000) < np.where(hard, 0.3, 1.2 * bar)
+    wins = ~loses & (rng.random(20_000) < 0.04)
+    noisy = np.where(hard, -0.05, 0.0) + rng.normal(0, 0.03, 20_000)
+    return _world(np.where(loses, -1.0, np.where(wins, 1.0, 0.0)), noisy)
+
+
+def rare(bar: float, rng: np.random.Generator) -> World:
+    """Failures of just more than the bar, that no estimate foresees."""
+    return _world(-(rng.random(20_000) < 1.05 * bar).astype(float), rng.normal(0, 0.03, 20_000))
+
+
+def two_points(bar: float, rng: np.random.Generator) -> World:
+    """Mix a small gain nearly always with a total loss seldom: the mean loss just exceeds the bar. Graded."""
+    share = (1.05 * bar + 0.02) / 1.02
+    return _world(np.where(rng.random(20_000) < share, -1.0, 0.02), rng.normal(0, 0.03, 20_000))
+
+
+def three_valued(bar: float, rng: np.random.Generator) -> World:
+    """Wins, losses and half losses; the mean loss just exceeds the bar."""
+    values = rng.choice(
+        [-1.0, -0.5, 0.0, 0.5, 1.0], p=[0.05, 0.05 + 2.1 * bar, 0.8 - 2.1 * bar, 0.05, 0.05], size=20_000
+    )
+    return _world(values, rng.normal(0, 0.03, 20_000))
+
+
+def many_options(bar: float, rng: np.random.Generator) -> World:
+    """Three hundred options, each a little worse than the bar."""
+    losses = (rng.random((4000, 300)) < 0.05 + 1.1 * bar).astype(float)
+    return _world((rng.random((4000, 300)) < 0.05) * (1 - losses) - losses)
+
+
+def clusters(bar: float, rng: np.random.Generator, *, size: int, icc: float) -> World:
+    """Conversations that go wrong together; the mean loss just exceeds the bar."""
+    n_groups = 20_000 // size
+    mean = 1.05 * bar
+    chance = rng.beta(mean * (1 - icc) / icc, (1 - mean) * (1 - icc) / icc, n_groups)
+    groups = np.repeat(np.arange(n_groups), size)
+    return _world(-(rng.random(len(groups)) < chance[groups]).astype(float), rng.normal(0, 0.03, len(groups)), groups)
+
+
+def routerbench(bar: float, rng: np.random.Generator, *, models: bool = False) -> World:
+    """Half of RouterBench's prompts fit a router, the others are the population."""
+    data = rl.fetch_routerbench()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quality, cost = rl.pivot_outcomes(data.outcomes)
+    order = np.random.default_rng(0).permutation(len(quality))
+    fit, rest = order[::2], order[1::2]
+    asked = data.prompts.loc[quality.index]
+    known = quality.iloc[fit].groupby(asked["dataset"].iloc[fit]).mean()  # the data set is known: a perfect classifier
+    estimate = known.reindex(asked["dataset"].iloc[rest]).fillna(quality.iloc[fit].mean())
+    whole = [frame.iloc[rest].reset_index(drop=True) for frame in (quality, cost)]
+    guess = None if models else estimate.reset_index(drop=True)
+    return World(whole[0], whole[1], guess, "gpt-4-1106-preview")
+
+
+def crux(bar: float, rng: np.random.Generator) -> World:
+    """CRUX: 800 prompts about what a program prints; the best model is the baseline."""
+    folder = Path(os.environ["ROUTERLAB_DATA"]) / "WildEval" / "ZeroEval"
+    found = {}
+    for path in sorted(folder.rglob("*crux*/*.json")):
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        found[path.stem] = {row["session_id"]: _right(row) for row in rows}
+    quality = pd.DataFrame(found).dropna(axis=1).reset_index(drop=True)
+    quality = quality[quality.mean().sort_values(ascending=False).index]
+    price = pd.Series(np.geomspace(0.01, 0.0005, quality.shape[1]), index=quality.columns)
+    cost = pd.DataFrame([price] * len(quality))
+    return World(quality, cost, None, quality.columns[0])
+
+
+def _right(row: dict[str, Any]) -> float:
+    output = row["output"][0] if isinstance(row["output"], list) else row["output"]
+    answer = output.rpartition('"answer"')[2].strip(' :"\n}`,')
+    return float(answer == str(row["answer"]).strip(' "') or answer == repr(row["answer"]))
+
+
+WORLDS: dict[str, tuple[Callable[..., World], dict[str, Any], float]] = {
+    "independent": (independent, {}, 0.02),
+    "rare failures 1%": (rare, {}, 0.01),
+    "rare failures 3%": (rare, {}, 0.03),
+    "two-point, adversarial": (two_points, {}, 0.02),
+    "three-valued": (three_valued, {}, 0.05),
+    "300 options just beyond the bar": (many_options, {}, 0.05),
+    "clusters of 30, icc .5": (clusters, {"size": 30, "icc": 0.5}, 0.05),
+    "clusters of 10, icc .95": (clusters, {"size": 10, "icc": 0.95}, 0.05),
+    "clusters of 5, icc .05": (clusters, {"size": 5, "icc": 0.05}, 0.05),
+}
+REAL: dict[str, tuple[Callable[..., World], dict[str, Any], float]] = {
+    "RouterBench, by data set": (routerbench, {}, 0.02),
+    "RouterBench, by data set, 3 points": (routerbench, {}, 0.03),
+    "RouterBench, models only": (routerbench, {"models": True}, 0.03),
+    "CRUX, models only": (crux, {}, 0.05),
+}
+
+
+def cell(world: World, n: int, bar: float, n_simulations: int, seed: int = 0) -> dict[str, Any]:
+    """Promise on samples of n prompts, and look the truth up in the population."""
+    everything = world.options(np.arange(len(world.quality)))
+    base = world.quality[world.baseline].mean()
+    paid = world.cost[world.baseline].mean()
+
+    if isinstance(everything, Sweep):
+        curve = rl.frontier(everything, world.quality, world.cost)
+        gains, leads = 1 - curve["cost_usd"].to_numpy() / paid, curve["quality"].to_numpy() - base
+    else:
+        leads = np.array([world.quality[name].mean() - base for name in everything])
+        gains = np.array([1 - world.cost[name].mean() / paid for name in everything])
+    oracle = max(0.0, gains[leads >= -bar].max(initial=0.0))
+
+    def place(result: rl.model_selection.Promise) -> int:
+        if isinstance(everything, Sweep):
+            wtp = curve["willingness_to_pay"].to_numpy()
+            return int(np.searchsorted(-wtp, -result.willingness_to_pay, side="right")) - 1
+        return list(everything).index(result.option)
+
+    broken, granted = 0, 0
+    saved: list[float] = []
+    unguarded: list[float] = []
+    for run in range(n_simulations):
+        rng = np.random.default_rng([seed, n, run])
+        rows, groups = world.draw(n, rng)
+        frames = [frame.iloc[rows].reset_index(drop=True) for frame in (world.quality, world.cost)]
+        result = rl.promise(
+            world.options(rows), *frames, baseline=world.baseline, max_quality_loss=bar, guarantee=GUARANTEE,
+            groups=groups, random_state=run,
+        )  # fmt: skip
+        unguarded.append(result.unguarded_saving)
+        if not result.granted:
+            saved.append(0.0)
+            continue
+        at = place(result)
+        granted += 1
+        broken += bool(leads[at] < -bar - 1e-9)
+        saved.append(float(gains[at]))
+    return {
+        "false": broken / n_simulations, "nominal": 1 - GUARANTEE, "coverage": None,
+        "refused": 1 - granted / n_simulations, "width": None, "granted": granted / n_simulations,
+        "median_saving": float(np.median(saved)), "mean_saving": float(np.mean(saved)), "oracle_saving": oracle,
+        "unguarded_claim": float(np.mean(unguarded)), "n_simulations": n_simulations,
+    }  # fmt: skip
+
+
+def cross_fitted(n: int, bar: float, n_simulations: int) -> dict[str, Any]:
+    """Promise on out-of-fold choices of n prompts; the truth is that of the router fitted on all of them."""
+    world = rl.make_routing_problem(10_000, random_state=5)
+    lead = world.quality.sub(world.quality[world.baseline], axis=0)
+    paid = world.cost[world.baseline].mean()
+    broken, granted, saved = 0, 0, []
+    for run in range(n_simulations):
+        drawn = np.random.default_rng([n, run]).integers(len(world.X), size=n)
+        X, quality, cost = (f.iloc[drawn].set_axis(pd.RangeIndex(n)) for f in (world.X, world.quality, world.cost))
+        # A population drawn from with replacement has copies: folds keep them together, and they are one group.
+        found = {"quality": quality, "cost": cost}
+        sweep = rl.cross_sweep(rl.KNNRouter(20), X, **found, groups=drawn, random_state=run)
+        options = {"baseline": world.baseline, "max_quality_loss": bar, "guarantee": GUARANTEE}
+        result = rl.promise(sweep, **found, **options, random_state=run)
+        if not result.granted:
+            saved.append(0.0)
+            continue
+        router = rl.KNNRouter(20, willingness_to_pay=result.willingness_to_pay).fit(X, quality, cost=cost)
+        chosen = router.predict(world.X)
+        at = world.quality.columns.get_indexer(chosen), np.arange(len(chosen))
+        granted += 1
+        broken += bool(lead.to_numpy()[at[1], at[0]].mean() < -bar - 1e-9)
+        saved.append(float(1 - world.cost.to_numpy()[at[1], at[0]].mean() / paid))
+    return {
+        "false": broken / n_simulations, "nominal": 1 - GUARANTEE, "coverage": None,
+        "refused": 1 - granted / n_simulations, "width": None, "granted": granted / n_simulations,
+        "median_saving": float(np.median(saved)), "mean_saving": float(np.mean(saved)), "oracle_saving": np.nan,
+        "unguarded_claim": np.nan, "n_simulations": n_simulations,
+    }  # fmt: skip
+
+
+def rows(n_simulations: int = 400, thin: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield one dict for each world and sample size."""
+    worlds = WORLDS | (REAL if os.environ.get("ROUTERLAB_DATA") and not thin else {})
+    for name, (make, options, bar) in worlds.items():
+        world = make(bar, np.random.default_rng(0), **options)
+        for n in (60, 400) if thin else SIZES:
+            yield {"measure": "promise", "world": name, "bar": bar, "n": n} | cell(world, n, bar, n_simulations)
+    for n in () if thin else (400, 1000):
+        found = cross_fitted(n, 0.05, n_simulations)
+        yield {"measure": "promise", "world": "kNN, out of fold", "bar": 0.05, "n": n} | found
+
+
+def main(n_simulations: int) -> None:
+    """Print the table."""
+    print(f"guarantee {GUARANTEE:.0%}, {n_simulations} simulations a cell, seed 0\n")
+    head = ("world", "bar", "n", "broken", "granted", "median saving", "mean saving", "oracle", "unguarded claims")
+    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for row in rows(n_simulations):
+        print(
+            f"| {row['world']} | {row['bar']:.0%} | {row['n']:,} | {row['false']:.1%} | {row['granted']:.0%} | "
+            f"{row['median_saving']:.0%} | {row['mean_saving']:.0%} | {row['oracle_saving']:.0%} | "
+            f"{row['unguarded_claim']:.0%} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)

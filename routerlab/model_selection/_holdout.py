@@ -1,0 +1,176 @@
+"""Choices for prompts that nothing has seen: fit, operating point and claim on three splits, rotated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from routerlab.evaluation import always
+from routerlab.model_selection._copies import (
+    Folds,
+    copy_codes,
+    grouped_folds,
+    refuse_learned,
+    warn_of_near_copies,
+)
+from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
+from routerlab.model_selection._operating import NoOperatingPointError, apply_point, choose_operating_point
+from routerlab.routers import rows_like
+from routerlab.schema import by_prompt, check_model, provenance_of, reject, spread_prices
+
+
+def held_out_choices(
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    baseline: str,
+    max_quality_loss: float = 0.01,
+    guarantee: float | None = None,
+    groups: Any = None,
+    prompts: Any = None,
+    assurance: float | None = None,
+    intents: pd.Series | None = None,
+    cv: int | Folds | None = None,
+    n_folds: int = 5,
+    random_state: int = 0,
+) -> pd.Series:
+    """Choose a model for every prompt with a router and an operating point that have not seen it.
+
+    For each fold, the operating point is found inside the other folds, out of fold there as well, and the router is
+    fitted on them; then it chooses for the fold. So every prompt counts as a test prompt once, and `savings` of the
+    choices is a claim on all of them. Where no operating point is good enough, the fold keeps the baseline: that is the
+    advice.
+
+    Parameters
+    ----------
+    router : router or Pipeline that ends in one
+        Left as it is; clones are fitted.
+    X : DataFrame of shape (n_prompts, n_features)
+        Embeddings that have not learned from `quality` or `intents`, or what the pipeline's first step takes.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured outcomes of the same prompts, in the order of X.
+    baseline : str
+        The model that is paid for on every request today.
+    max_quality_loss, guarantee, assurance
+        See `choose_operating_point`.
+    groups : Series or array of shape (n_prompts,), optional
+        Prompts that belong together (one conversation, customer, template): no fold tears them apart, and the
+        guarantee counts each group once.
+    prompts : Series of shape (n_prompts,), optional
+        Texts, to find copies by where X is an embedding.
+    intents : Series of shape (n_prompts,), optional
+        Needed by `IntentRouter`.
+    cv : int or iterable of (train, test) positions, optional
+        Outer folds of your own; by default `n_folds` shuffled ones that keep together `groups` and copies of one prompt
+        (equal texts, equal rows of an embedding).
+    n_folds : int, default 5
+        Outer folds; as many inside.
+    random_state : int, default 0
+        Shuffles the folds.
+
+    Returns
+    -------
+    Series of shape (n_prompts,)
+        Model names. ``attrs["n_kept_baseline"]`` counts the folds in which no operating point was good enough,
+        ``attrs["n_groups"]`` the groups, if some prompts were kept together: pass them on to `savings`.
+
+    Warns
+    -----
+    CopiesWarning
+        Prompts have near copies (cosine above 0.99) in other folds.
+
+    Notes
+    -----
+    The folds' routers share training prompts, so an interval that resamples prompts and holds the routers fixed leaves
+    out how another training set would change them: `repeat_claims` shows that.
+
+    References
+    ----------
+    .. [1] S. Varma and R. Simon, "Bias in error estimation when using cross-validation for model selection", BMC
+       Bioinformatics 7:91, 2006.
+
+    Examples
+    --------
+    >>> from routerlab.routers import KNNRouter
+    >>> import numpy as np
+    >>> X = pd.DataFrame(np.repeat(np.eye(2), 20, axis=0))
+    >>> quality = pd.DataFrame({"small": np.repeat([1.0, 0.0], 20), "large": 1.0})
+    >>> cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=X.index)
+    >>> choices = held_out_choices(KNNRouter(3), X, quality, cost, baseline="large", max_quality_loss=0.0)
+    >>> choices.iloc[[0, -1]].tolist(), choices.attrs["n_kept_baseline"]
+    (['small', 'large'], 0)
+    """
+    X, quality = by_prompt(X), by_prompt(quality)
+    cost = by_prompt(spread_prices(cost, quality))
+    check_model(baseline, quality.columns, "baseline")
+    refuse_learned(X, router, intents=intents is not None)
+    # By label where X has labels: rows in another order must not pass for each other.
+    quality, cost = rows_like(X, quality, "quality"), rows_like(X, cost, "cost")
+    codes = copy_codes(X, quality.index, groups, prompts)
+    options = {
+        "baseline": baseline,
+        "max_quality_loss": max_quality_loss,
+        "guarantee": guarantee,
+        "assurance": assurance,
+    }
+    if cv is None or isinstance(cv, (int, np.integer)):
+        warn_of_near_copies(X, codes)
+        n_folds = n_folds if cv is None else int(cv)
+        cv = grouped_folds(codes, n_folds, random_state)
+    parts = [
+        choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state + 1, options)
+        for seen, test in cv
+    ]
+    choices = pd.concat(parts)
+    if not choices.index.is_unique or len(choices) != len(quality):
+        reject("'cv'", f"tests {len(choices)} prompts, and there are {len(quality)}.", "Test each prompt once.")
+    choices = choices.loc[quality.index]
+    choices.attrs = {
+        "n_kept_baseline": sum(part.attrs["kept_baseline"] for part in parts),
+        "n_folds": len(parts),
+        "n_abstained": sum(part.attrs.get("n_abstained", 0) for part in parts if not part.attrs["kept_baseline"]),
+    }
+    if codes.max(initial=-1) + 1 < len(codes):
+        choices.attrs["n_groups"] = int(codes.max()) + 1
+    note = provenance_of(X, quality, cost)
+    if note:
+        choices.attrs["provenance"] = note
+    return choices
+
+
+def choices_of(
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    seen: Any,
+    test: Any,
+    codes: Any,
+    intents: pd.Series | None,
+    n_folds: int,
+    random_state: Any,
+    options: dict[str, Any],
+) -> pd.Series:
+    """Find the operating point and fit on the `seen` positions, and choose for the `test` positions."""
+    inside = {"quality": quality.iloc[seen], "cost": cost.iloc[seen]}
+    known = None if intents is None else intents.iloc[seen]
+    groups = codes[seen]
+    seed = int(np.random.default_rng(random_state).integers(2**31))
+    sweep = cross_sweep(router, rows_of(X, seen), **inside, intents=known, cv=grouped_folds(groups, n_folds, seed))
+    try:
+        point = choose_operating_point(sweep, **inside, groups=groups, random_state=random_state, **options)
+    except NoOperatingPointError:
+        point = None
+    if point is None or point.keeps_baseline:
+        kept = always(options["baseline"], quality.index[test])
+        kept.attrs["kept_baseline"] = True
+        return kept
+    fitted = apply_point(fit_copy(router, rows_of(X, seen), **inside, intents=known), point)
+    chosen = fitted.predict(rows_of(X, test))
+    chosen.index = quality.index[test]  # a step of a pipeline may have dropped the labels
+    chosen.attrs["kept_baseline"] = False
+    return chosen

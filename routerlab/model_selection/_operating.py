@@ -1,0 +1,262 @@
+"""Choose an operating point on a tuning split: by a promise, or by an estimate."""
+
+from __future__ import annotations
+
+import warnings
+from copy import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.pipeline import Pipeline
+
+from routerlab.decision import OperatingPoint, Sweep
+from routerlab.evaluation import frontier
+from routerlab.model_selection._promise import Promise, between, check_bar, promise
+from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, provenance_of, spread_prices
+from routerlab.stats import check_confidence
+
+
+class NoOperatingPointError(ValueError):
+    """No operating point keeps the loss within the bar: keep calling the baseline, or allow a larger loss."""
+
+
+def choose_operating_point(
+    sweep: Sweep,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    baseline: str,
+    max_quality_loss: float = 0.01,
+    guarantee: float | None = None,
+    groups: Any = None,
+    by: Any = None,
+    assurance: float | None = None,
+    random_state: Any = 0,
+) -> OperatingPoint:
+    """Find the cheapest point of a sweep whose quality is close enough to the baseline's.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        ``router.sweep(X)`` on tuning prompts, unseen by the router's fit.
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Measured outcomes of the tuning prompts. Where cells are empty (`routerlab.judged_outcomes` with ``baseline=``),
+        the known ones of a model stand for all prompts to which it is given; a guarantee needs them all.
+    baseline : str
+        The model that is paid for today.
+    max_quality_loss : float, default 0.01
+        Mean quality may fall below the baseline's by this much.
+    guarantee : float, optional
+        0.95, say, makes it a promise: with this probability over the tuning prompts, the true mean loss is at most
+        `max_quality_loss`; if no point can be promised that, the baseline is kept. See `promise`. By default the
+        *estimate* must reach the bar, and of many points one does by luck: on RouterBench the true loss exceeded the
+        bar in more than half of the splits.
+    groups : Series or array of shape (n_prompts,), optional
+        Prompts that are no separate evidence (one conversation, customer or text); for the guarantee.
+    by : Series or array of shape (n_prompts,), optional
+        Slices, of which the worst one's bound is given; for the guarantee.
+    assurance : float, optional
+        Deprecated: a one-sided Student-t bound of each point, of which the cheapest was taken. It did not assure.
+    random_state : int or Generator, default 0
+        For the guarantee: shuffles the rows.
+
+    Returns
+    -------
+    OperatingPoint
+        Its willingness to pay lies midway (geometrically) between two switches, so that rounding
+        does not move it. It is NaN where the baseline is kept.
+
+    Raises
+    ------
+    NoOperatingPointError
+        A ValueError: without a guarantee, and no operating point reaches the bar.
+    ValueError
+        `max_quality_loss` is no finite number; `guarantee` is out of range.
+
+    Examples
+    --------
+    >>> from routerlab.decision import sweep_estimates
+    >>> quality = pd.DataFrame({"small": [0.6, 0.2], "large": [0.7, 0.9]}, index=["p1", "p2"])
+    >>> cost = pd.DataFrame({"small": [0.001, 0.001], "large": [0.011, 0.011]}, index=["p1", "p2"])
+    >>> sweep = sweep_estimates(quality, cost)
+    >>> point = choose_operating_point(sweep, quality, cost, baseline="large", max_quality_loss=0.06)
+    >>> sweep.at(point.willingness_to_pay).tolist()
+    ['small', 'large']
+    >>> choose_operating_point(sweep, quality, cost, baseline="large", guarantee=0.95).keeps_baseline
+    True
+    """
+    check_bar(max_quality_loss)
+    quality = by_prompt(quality)
+    cost = spread_prices(by_prompt(cost), quality)
+    if guarantee is not None:
+        if assurance is not None:
+            msg = "'assurance' is deprecated and can't be combined with 'guarantee'. Leave it out."
+            raise ValueError(msg)
+        granted = promise(
+            sweep, quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
+            groups=groups, by=by, random_state=random_state,
+        )  # fmt: skip
+        return _point_of(granted)
+    check_model(baseline, quality.columns, "baseline")
+    unknown = quality.loc[sweep.index, sweep.models].isna().to_numpy().mean()
+    if unknown:
+        warnings.warn(
+            f"choose_operating_point knows no quality in {unknown:.0%} of {len(sweep.index)} prompts x "
+            f"{len(sweep.models)} models: the known ones of a model stand for all prompts to which it is given.",
+            DroppedRowsWarning,
+            stacklevel=2,
+        )
+    curve = frontier(sweep, quality, cost)
+    lead = curve["quality"].to_numpy() - float(quality[baseline].mean())
+    bound = lead if assurance is None else _assured(sweep, quality, baseline, lead, assurance)
+    spent, wtp = curve["cost_usd"].to_numpy(), curve["willingness_to_pay"].to_numpy()
+    n = len(sweep.index)
+    good = bound >= -max_quality_loss - 1e-12
+    if not good.any():
+        best = int(np.where(np.isnan(bound), -np.inf, bound).argmax())
+        what = "the estimate" if assurance is None else f"the {assurance:.0%} lower bound"
+        msg = (
+            f"No operating point of this router keeps the loss within max_quality_loss={max_quality_loss:g} of "
+            f"{baseline!r} on {n} tuning prompts: the best has {what} {bound[best]:+.4f}. Allow a larger loss, use "
+            "more training prompts, or keep calling the baseline."
+        )
+        raise NoOperatingPointError(msg)
+    row = int(np.where(good, spent, np.inf).argmin())
+    return OperatingPoint(
+        willingness_to_pay=between(wtp, row),
+        baseline=baseline,
+        max_quality_loss=max_quality_loss,
+        assurance=assurance,
+        n=n,
+        cost_usd=float(spent[row]),
+        baseline_cost_usd=float(cost[baseline].mean()),
+        quality_difference=float(lead[row]),
+        provenance=provenance_of(quality, cost),
+    )
+
+
+def _point_of(granted: Promise) -> OperatingPoint:
+    worst = None if granted.slices is None or not granted.granted else granted.slices["quality_low"]
+    return OperatingPoint(
+        willingness_to_pay=granted.willingness_to_pay,
+        baseline=granted.baseline,
+        max_quality_loss=granted.max_quality_loss,
+        assurance=None,
+        n=granted.n_testing,
+        cost_usd=granted.cost_usd,
+        baseline_cost_usd=granted.baseline_cost_usd,
+        quality_difference=granted.quality_difference,
+        provenance=granted.provenance,
+        guarantee=granted.guarantee,
+        unguarded_cost_usd=granted.unguarded_cost_usd,
+        n_groups=granted.n_groups,
+        n_needed=granted.n_needed,
+        n_needed_as_seen=granted.n_needed_as_seen,
+        worst_slice=None if worst is None else str(worst.idxmin()),
+        worst_slice_low=None if worst is None else float(worst.min()),
+        test_again=str(granted.test_again),
+    )
+
+
+def _assured(
+    sweep: Sweep, quality: pd.DataFrame, baseline: str, lead: NDArray[np.float64], assurance: float
+) -> NDArray[np.float64]:
+    """One-sided Student-t bound of the paired difference at each operating point."""
+    check_confidence(assurance, "assurance")
+    warnings.warn(
+        "'assurance' is deprecated: it bounds one point and then takes the cheapest of many, so it does not assure. "
+        "Use guarantee=0.95.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    n = len(sweep.index)
+    if n < 2:
+        msg = f"'assurance' needs at least two tuning prompts. Got {n}."
+        raise ValueError(msg)
+    paired = quality.sub(quality[baseline], axis=0).loc[sweep.index, sweep.models].to_numpy(dtype=float)
+    squares = paired**2
+    step = np.cumsum(squares[sweep.prompt, sweep.target] - squares[sweep.prompt, sweep.origin])
+    passed = np.searchsorted(-sweep.wtp, -np.unique(sweep.wtp)[::-1], side="right")
+    total = squares[np.arange(n), sweep.first].sum() + np.append(0.0, step)[np.append(0, passed)]
+    variance = np.maximum(total - n * lead**2, 0) / (n - 1)
+    return lead - stats.t.ppf(assurance, n - 1) * np.sqrt(variance / n)
+
+
+def set_operating_point(
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame,
+    cost: pd.DataFrame,
+    *,
+    baseline: str,
+    max_quality_loss: float = 0.01,
+    guarantee: float | None = None,
+    groups: Any = None,
+    by: Any = None,
+    assurance: float | None = None,
+    random_state: Any = 0,
+) -> Any:
+    """Return the router at the cheapest operating point that keeps quality, chosen on a tuning split.
+
+    Parameters
+    ----------
+    router : fitted router, or fitted Pipeline that ends in one
+        Left as it is.
+    X : DataFrame of shape (n_prompts, n_features)
+        Embeddings of tuning prompts, unseen by ``fit``; or what the pipeline's first step takes.
+    quality, cost, baseline, max_quality_loss, guarantee, groups, by, assurance, random_state
+        See `choose_operating_point`.
+
+    Returns
+    -------
+    router
+        A copy (of a pipeline, with a copy of its last step) with ``willingness_to_pay`` set, and the choice recorded in ``operating_point_``. Where the guarantee
+        leaves nothing but the baseline, the copy sends every prompt there: it has ``fallback=baseline`` and
+        ``min_similarity=inf``, which no prompt reaches.
+
+    Examples
+    --------
+    >>> from routerlab.routers import KNNRouter
+    >>> X = pd.DataFrame(np.eye(2, dtype=np.float32), index=["p1", "p2"])
+    >>> quality = pd.DataFrame({"small": [0.9, 0.2], "large": [0.9, 0.9]}, index=["p1", "p2"])
+    >>> cost = pd.DataFrame({"small": [0.001, 0.001], "large": [0.011, 0.011]}, index=["p1", "p2"])
+    >>> router = KNNRouter(n_neighbors=1).fit(X, quality, cost=cost)
+    >>> chosen = set_operating_point(router, X, quality, cost, baseline="large")
+    >>> chosen.predict(X).tolist(), chosen.operating_point_.quality_difference
+    (['small', 'large'], 0.0)
+    >>> set_operating_point(router, X, quality, cost, baseline="large", guarantee=0.95).predict(X).tolist()
+    ['large', 'large']
+    """
+    if isinstance(router, Pipeline):
+        rows = router[:-1].transform(X)
+        if not isinstance(rows, pd.DataFrame) and isinstance(X, (pd.DataFrame, pd.Series)):
+            rows = pd.DataFrame(np.asarray(rows), index=X.index)  # a step may have dropped the prompt ids
+        router, X = Pipeline([*router.steps[:-1], (router.steps[-1][0], copy(router[-1]))]), rows
+    else:
+        router = copy(router)
+    point = choose_operating_point(
+        last_step(router).sweep(X), quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
+        groups=groups, by=by, assurance=assurance, random_state=random_state,
+    )  # fmt: skip
+    return apply_point(router, point)
+
+
+def last_step(router: Any) -> Any:
+    """Return the router itself, or the one that a pipeline ends in."""
+    return router[-1] if isinstance(router, Pipeline) else router
+
+
+def apply_point(router: Any, point: OperatingPoint) -> Any:
+    """Set a fitted router, or a pipeline that ends in one, to an operating point, and return it."""
+    last = last_step(router)
+    if point.keeps_baseline:
+        # As attributes: `Router` has no neighbours, and no parameters for abstaining, but honours both.
+        last.min_similarity, last.fallback = float("inf"), point.baseline
+        last.willingness_to_pay = float("inf")
+    else:
+        last.set_params(willingness_to_pay=point.willingness_to_pay)
+    last.operating_point_ = point
+    return router
