@@ -271,7 +271,8 @@ def rows(n_simulations: int = 200, thin: bool = False) -> Iterator[Row]:
             rng = np.random.default_rng([n, every, models])
             false = float(np.mean([stopped(n, every, models, rng) for _ in range(n_simulations)]))
             yield {
-                "measure": "stopping", "world": f"{models} equal models, a look every {every}", "n": n, "coverage": None,
+                "measure": "stopping", "world": f"{models} equal models, a look every {every}", "n": n,
+                "coverage": None,
                 "false": false, "nominal": 0.05, "refused": 0.0, "width": None, "n_simulations": n_simulations,
             }  # fmt: skip
         for raters, taste in ((6, 0.5),) if thin else ((6, 0.5), (3, 0.5), (30, 0.5)):
