@@ -265,6 +265,7 @@ def savings(
         ratio, low, high = 1.0, 1.0, 1.0
     else:
         ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
+    notes = (few_groups_note(codes), None if low == high else skewed_note(base, codes), _judge_note(**measured))
     return Savings(
         baseline=baseline,
         n=len(choices),
@@ -282,12 +283,7 @@ def savings(
         confidence=confidence,
         n_groups=None if codes is None else len(np.unique(codes)),
         **measured,
-        notes=tuple(
-            filter(
-                None,
-                (few_groups_note(codes), None if low == high else skewed_note(base, codes), _judge_note(**measured)),
-            )
-        ),
+        notes=tuple(note for note in notes if note),
         method=_METHOD + stand_in,
         provenance=provenance_of(quality, cost),
     )

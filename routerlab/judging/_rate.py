@@ -15,6 +15,7 @@ from routerlab.judging._win_rate import METHOD, check_options
 from routerlab.ratings import (
     BradleyTerry,
     Weights,
+    cautious,
     centred,
     centred_inverse,
     check_connected,
@@ -119,6 +120,8 @@ def ppi_rate(
     units.warn_if_unlike("ppi_rate")
     contrast = contrasts(units.models, anchor, "anchor")
     fit = fit_ratings(units, contrast, alpha, lam)
+    if lam is None:
+        fit = fit_ratings(units, contrast, alpha, cautious(fit.lam, fit.n_clusters))
     check_separable(np.maximum(fit.wins, 0.0), units.models, alpha)
     alone = fit_ratings(units, contrast, alpha, 0.0)
     table = _table(units, fit, confidence, baseline)

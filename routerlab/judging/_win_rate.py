@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.judging._units import Units, read_units
-from routerlab.ratings import ppi_mean
+from routerlab.ratings import cautious, ppi_mean
 from routerlab.schema import check_model, provenance_of, reject
 
 METHOD = "prediction-powered (PPI++), within pairs of models, clustered by prompt"
@@ -39,8 +39,9 @@ def ppi_win_rate(
     baseline : str, optional
         Win rates against this model alone. By default, against whomever the model met in `human`, in that mixture.
     lam : float, optional
-        Weight of the judge, in [0, 1]; by default the one that makes the interval shortest, from the data. 0 leaves the
-        judge out. 1 is prediction-powered inference without tuning.
+        Weight of the judge, in [0, 1]; by default the one that makes the interval shortest, from the data, and nearer
+        to 0 where people's prompts are too few (under 40) to tell it. 0 leaves the judge out. 1 is prediction-powered
+        inference without tuning.
     groups : Series, optional
         ``prompt_id`` -> group: prompts that are one piece of evidence, such as those of one conversation. By default
         each prompt is its own.
@@ -138,6 +139,8 @@ def _row(
         return None
     human, judge = (np.where(own.first == code, score, 1.0 - score) for score in (own.human, own.judge))
     fit = ppi_mean(human, judge, own.pair, own.cluster, lam, own.chance)
+    if lam is None:
+        fit = ppi_mean(human, judge, own.pair, own.cluster, cautious(fit.lam, fit.n_clusters), own.chance)
     if fit.n_clusters < 3:
         reject(
             "'human'",

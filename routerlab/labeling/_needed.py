@@ -51,7 +51,7 @@ class VotesNeeded:
 
     @property
     def separated(self) -> bool:
-        """Whether the confidence sequence excludes 0: wrong with probability 1 - confidence at most at all looks."""
+        """Whether the sequence excludes 0, which it does by chance at no more than 1 - confidence, at any look."""
         return self.n_votes == 0
 
     def __str__(self) -> str:
@@ -83,8 +83,8 @@ def votes_needed(judgments: pd.DataFrame | Standings, top: int = 2, *, confidenc
 
     Notes
     -----
-    Votes are usually looked at as they come in, and an interval made for one look excludes 0 at some look too often:
-    between equal models, looking every 20 votes, in 24% of cases. Here the interval is a confidence sequence
+    Votes are usually looked at as they come in, and an interval made for one look excludes 0 at some look far too
+    often: between equal models, looking every 20 votes, in 24% of cases. Here the interval is a confidence sequence
     (`routerlab.stats.anytime_half_width`), about 1.5 times as wide, which does so in less than 5% of cases.
 
     Raises

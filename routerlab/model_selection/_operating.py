@@ -213,9 +213,9 @@ def set_operating_point(
     Returns
     -------
     router
-        A copy (of a pipeline, with a copy of its last step) with ``willingness_to_pay`` set, and the choice recorded in ``operating_point_``. Where the guarantee
-        leaves nothing but the baseline, the copy sends every prompt there: it has ``fallback=baseline`` and
-        ``min_similarity=inf``, which no prompt reaches.
+        A copy (of a pipeline, with a copy of its last step) with ``willingness_to_pay`` set, and the choice recorded
+        in ``operating_point_``. Where the guarantee leaves nothing but the baseline, the copy sends every prompt
+        there: it has ``fallback=baseline`` and ``min_similarity=inf``, which no prompt reaches.
 
     Examples
     --------
@@ -238,7 +238,8 @@ def set_operating_point(
     else:
         router = copy(router)
     point = choose_operating_point(
-        last_step(router).sweep(X), quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
+        last_step(router).sweep(X),
+        quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
         groups=groups, by=by, assurance=assurance, random_state=random_state,
     )  # fmt: skip
     return apply_point(router, point)

