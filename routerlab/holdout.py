@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.evaluation import NoOperatingPointError, always, choose_operating_point
 from routerlab.routers import cross_sweep, fit_copy
-from routerlab.schema import check_model, provenance_of
+from routerlab.schema import by_prompt, check_model, provenance_of, spread_prices
 
 __all__ = ["held_out_choices"]
 
@@ -79,6 +79,8 @@ def held_out_choices(
     >>> choices.iloc[[0, -1]].tolist(), choices.attrs["n_kept_baseline"]
     (['small', 'large'], 0)
     """
+    X, quality = by_prompt(X), by_prompt(quality)
+    cost = by_prompt(spread_prices(cost, quality))
     check_model(baseline, quality.columns, "baseline")
     parts, n_kept = [], 0
     for seen, test in KFold(n_folds, shuffle=True, random_state=random_state).split(quality):

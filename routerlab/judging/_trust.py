@@ -29,7 +29,7 @@ from routerlab.judging._measures import (
 )
 from routerlab.judging._units import read_votes, reject_disjoint
 from routerlab.labeling import PositionBias, SelfConsistency, Share
-from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
+from routerlab.schema import as_pandas, check_judgments, check_responses, provenance_of, reject, shown
 
 _FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
 
@@ -227,6 +227,7 @@ def judge_trust(
     >>> report.judge, report.agreement.n, 0.6 < report.agreement.share < 0.9, report.kappa.ci_low > 0.4
     ('made up', 300, True, True)
     """
+    judge, human = as_pandas(judge), as_pandas(human)
     name = _one_judge(judge)
     theirs, people = read_votes(judge, "judge"), read_votes(human, "human")
     units = joined(theirs, people)
