@@ -17,7 +17,7 @@ from routerlab.completions._run import execute, warn_of
 from routerlab.completions._settings import Settings
 from routerlab.completions._words import counted
 from routerlab.pricing import Prices
-from routerlab.schema import check_prompts, check_responses, reject, shown
+from routerlab.schema import as_pandas, check_prompts, check_responses, reject, shown
 
 Prompts: TypeAlias = pd.DataFrame | pd.Series | Mapping[Any, str] | Iterable[str]
 COLUMNS = (
@@ -165,6 +165,7 @@ def prompts_table(prompts: Prompts) -> pd.Series:
     """
     if isinstance(prompts, str):
         reject("'prompts'", "got one text.", "Pass a list of texts, or a prompts table.")
+    prompts = as_pandas(prompts)
     if isinstance(prompts, pd.DataFrame):
         frame = prompts
     elif isinstance(prompts, pd.Series):

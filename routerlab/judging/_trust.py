@@ -29,7 +29,7 @@ from routerlab.judging._measures import (
 )
 from routerlab.judging._units import read_votes, reject_disjoint
 from routerlab.labeling import PositionBias, SelfConsistency, Share
-from routerlab.schema import check_judgments, check_responses, provenance_of, reject, shown
+from routerlab.schema import as_pandas, check_judgments, check_responses, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes
 
 _FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
@@ -245,6 +245,7 @@ def judge_trust(
     ('made up', 300, True, True)
     """
     check_confidence(confidence)
+    judge, human = as_pandas(judge), as_pandas(human)
     name = _one_judge(judge)
     theirs, people = read_votes(judge, "judge"), read_votes(human, "human")
     units = joined(theirs, people)

@@ -227,6 +227,9 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
         reject(f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", remedy)
     if not labelled:
         return frame
+    if X.index.nlevels > 1 or frame.index.nlevels > 1:
+        levels = f"{X.index.nlevels} and {frame.index.nlevels}"
+        reject(f"X and '{name}'", f"have {levels} levels of index.", "Index both by prompt_id alone.")
     odd = X.index.symmetric_difference(frame.index)
     if len(odd):
         remedy = id_remedy(X.index, frame.index, ("X", f"'{name}'"), remedy)

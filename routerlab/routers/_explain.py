@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.schema import reject
+from routerlab.schema import by_prompt, reject
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explana
         reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
     table = router._neighbors(values)
     if prompts is not None:
+        prompts = by_prompt(prompts)
         if "intent" in prompts and "intent" not in table:
             table["intent"] = prompts["intent"].reindex(table.index)
         table["prompt"] = prompts["prompt"].reindex(table.index)

@@ -62,6 +62,8 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
         msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
         raise ValueError(msg)
     frame = check_outcomes(outcomes, scale=scale)
+    if frame.empty:
+        reject("outcomes table", "has no rows.", "Check the split that you selected.")
     measured_by = _one_scale(frame)
     rows, columns = (pd.Index(frame[key].unique(), dtype=frame[key].dtype) for key in ("prompt_id", "model"))
     wide = frame.pivot(index="prompt_id", columns="model", values=["quality", "cost_usd"])  # noqa: PD010
@@ -236,6 +238,7 @@ def spread_prices(cost: Any, like: pd.DataFrame) -> Any:
     """
     if isinstance(cost, Mapping):
         cost = pd.Series(cost)
+    cost = as_pandas(cost)
     if not isinstance(cost, pd.Series):
         return cost
     odd = cost.index.symmetric_difference(like.columns)
