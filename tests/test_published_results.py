@@ -46,6 +46,6 @@ def test_routerbench_intent_routing_beats_the_zero_router_and_plain_knn(publishe
     plain = rl.cross_sweep(rl.KNNRouter(40, cost_estimate="mean"), X, quality, cost, cv=folds)
     baseline = "gpt-4-1106-preview"
     saving = rl.saving_at_parity(ours, quality, cost, baseline=baseline, margin=0.01)
-    assert saving.estimate >= 0.2 and saving.low > 0
+    assert saving.estimate >= 0.2 > saving.blind  # in hindsight; 2,205 prompts do not prove a loss below 1 point
     assert rl.aiq_difference(ours, "zero_router", quality, cost).low > 0
     assert rl.aiq_difference(ours, plain, quality, cost).low > 0

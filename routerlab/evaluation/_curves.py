@@ -34,6 +34,7 @@ Floats = NDArray[np.float64]
 
 N_FOLDS = 4  # with more, the folds' hulls are so alike that their errors add up
 N_TRIED, STRIDE = 97, 4  # points tested for the upper end of the saving at parity, and every fourth for the lower
+_NO_POINT = "every point that was tried is shown to lose more than the margin: only the baseline keeps its quality"
 TOO_FEW = "too few to say: one prompt, or one group, does not show how much prompts differ"
 
 
@@ -373,10 +374,11 @@ def saving_at_parity(
     few = n < 2 or (codes is not None and codes.max() < 1)
     low, high = (np.nan, np.nan) if few else level.ends(confidence)
     held_out, change = level.held_out(_folds(n, codes, random_state))
+    note = TOO_FEW if few else _NO_POINT if high == 0 else few_groups_note(codes)
     return ParitySaving(
         estimate, min(low, estimate), max(high, estimate), n, confidence, 0, random_state,
         f"points tested one after the other at margin {margin:g}, router held fixed", provenance_of(quality, cost),
-        None if codes is None else int(codes.max()) + 1, TOO_FEW if few else few_groups_note(codes),
+        None if codes is None else int(codes.max()) + 1, note,
         _blind_saving(quality, cost, baseline, margin), held_out, change,
     )  # fmt: skip
 
