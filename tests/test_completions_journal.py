@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,8 @@ from hypothesis import strategies as st
 import routerlab as rl
 from routerlab.completions import CollectionWarning, Endpoint, JournalError, Request, arun_requests, run_requests
 from routerlab.completions._journal import FORMAT, VERSION, Journal
+from routerlab.completions._writer import Writer
+from routerlab.jsonl import why_not_written
 
 sys.path.insert(0, str(Path(__file__).parent))
 from llm_server import LLMServer
@@ -317,17 +320,17 @@ def test_a_folder_a_second_run_and_a_file_for_a_folder_are_refused(tmp_path):
 
 def refusing(monkeypatch, code, after, times=10**9):
     """Let the disk refuse appends with an error after so many."""
-    from routerlab.completions import _journal
+    from routerlab import jsonl
 
-    real, calls = _journal.append_durably, []
+    real, calls = jsonl.append_durably, []
 
-    def append(path, data, **options):
+    def append(handle, data, **options):
         calls.append(1)
         if after < len(calls) <= after + times:
             raise OSError(code, os.strerror(code))
-        real(path, data, **options)
+        real(handle, data, **options)
 
-    monkeypatch.setattr(_journal, "append_durably", append)
+    monkeypatch.setattr(jsonl, "append_durably", append)
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
@@ -400,3 +403,45 @@ def test_errors_in_the_journal_count_their_money_and_are_no_answers(tmp_path):
         assert first.spent_usd == pytest.approx(server.delivered_usd) and first.spent_usd > 0
         second = run_requests(asked, models, client=server.client(), **options).report
     assert second.spent_before_usd == pytest.approx(first.spent_usd) and second.n_answered == 1
+
+
+def test_a_record_that_json_cannot_hold_keeps_nobody_waiting(tmp_path):
+    async def main(journal):
+        writer = Writer(journal)
+        waiting = [writer.write({"type": "record", "key": "k", "day": date(2026, 1, 2)}) for _ in range(3)]
+        written = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+        await writer.finish()
+        return writer, written
+
+    with Journal(tmp_path / "r").locked() as journal:
+        writer, written = asyncio.run(main(journal))
+    assert written == [False] * 3 and len(writer.unwritten) == 3
+    assert why_not_written(writer.error).startswith("not written (TypeError: Object of type date")
+
+
+def test_two_runs_on_one_journal_do_not_pay_twice_by_whatever_name_or_without_the_lock_file(tmp_path):
+    path, link = tmp_path / "r.jsonl", tmp_path / "link.jsonl"
+    with LLMServer(prices=PRICES) as server:
+        collect(server, path)
+        link.symlink_to(path)
+        n = len(server.asked)
+        with Journal(path).locked():
+            Path(f"{path}.lock").unlink()
+            for name in (path, link):
+                with pytest.raises(JournalError, match="another run is writing to it"):
+                    collect(server, name)
+        assert collect(server, link).attrs["collection"]["n_from_journal"] == 120 and len(server.asked) == n
+
+
+def test_replies_are_read_from_the_file_when_they_are_asked_for(tmp_path):
+    with LLMServer(prices=PRICES) as server:
+        collect(server, tmp_path / "r")
+    journal = Journal(tmp_path / "r")
+    journal.read()
+    assert len(journal.done) == len(set(journal.done)) == 120
+    for key, sent in journal.done:
+        assert (key, sent) in journal.done and journal.done[key, sent]["key"] == key
+    assert ("nothing", "of that") not in journal.done and journal.done.get(("nothing", "of that")) is None
+    (tmp_path / "r").write_bytes(b"x" * 100_000)
+    with pytest.raises(JournalError, match="something else rewrote it"):
+        list(journal.done.values())

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -183,16 +184,66 @@ def test_a_vector_that_lost_its_length_is_computed_again(tmp_path):
     vectors = np.eye(3, dtype=np.float32)
     vectors[1] = 0.0
     store.write(keys, vectors)
-    found, known = store.read(keys)
+    with pytest.warns(UserWarning, match="1 damaged vector"):
+        found, known = store.read(keys)
     assert sorted(found) == [0, 2]
     np.testing.assert_array_equal(known, vectors[found])
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(toy, tmp_path):
+def test_a_cache_that_cannot_be_written_says_so_once_and_texts_are_encoded(toy, tmp_path):
     (tmp_path / "file").write_text("in the way")
     toy.set_params(cache_dir=tmp_path / "file")
-    with pytest.raises(OSError, match="cache=False"):
-        toy.transform(["a"])
+    texts = [str(k) for k in range(3 * toy.batch_size)]
+    with pytest.warns(UserWarning, match="cannot be used .* encoded without it.* cache=False") as warned:
+        X = toy.transform(texts)
+    assert len(warned) == 1 and len(X) == len(toy.encoded) == len(texts)
+
+
+def test_a_cache_that_cannot_be_changed_is_read_and_the_rest_is_encoded(toy, monkeypatch):
+    known = toy.transform(["a", "b"])
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        "routerlab.embedding._cache.sqlite3.connect", lambda p, **o: connect(f"file:{p}?mode=ro", uri=True, **o)
+    )
+    ToyEmbedder.encoded = []
+    pd.testing.assert_frame_equal(toy.transform(["a", "b"]), known)
+    assert not toy.encoded
+    with pytest.warns(UserWarning, match="readonly database.* encoded without it"):
+        X = toy.transform(["a", "c"])
+    assert toy.encoded == ["c"] and X.iloc[0].tolist() == known.iloc[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "vector = zeroblob(16)",
+        "vector = substr(vector, 5) || substr(vector, 1, 4)",  # the length is right, the vector is not
+        "vector = substr(vector, 1, 6)",
+        "vector = 'text'",
+        "vector = vector || vector",
+    ],
+)
+def test_a_damaged_vector_is_said_and_computed_again(toy, damage):
+    expected = toy.transform(["a", "b", "c"])
+    with closing(sqlite3.connect(toy.cache_path)) as connection, connection:
+        connection.execute(f"UPDATE vectors SET {damage} WHERE key = ?", [text_key("b")])
+    ToyEmbedder.encoded = []
+    with pytest.warns(UserWarning, match="holds 1 damaged vector, computed again"):
+        pd.testing.assert_frame_equal(toy.transform(["a", "b", "c"]), expected)
+    assert toy.encoded == ["b"]
+    assert toy.transform(["b"]).iloc[0].tolist() == expected.iloc[1].tolist() and toy.encoded == ["b"]
+
+
+def test_a_cache_of_0_1_0_opens_and_goes_on(tmp_path):
+    path = shutil.copy(Path(__file__).parent / "fixtures" / "0.1.0" / "vectors.sqlite", tmp_path)
+    store, keys = VectorCache(Path(path)), [text_key(text) for text in ("egg", "rice", "query", "new")]
+    found, known = store.read(keys)
+    assert sorted(found) == [0, 1, 2]
+    np.testing.assert_array_equal(known, np.eye(4, dtype=np.float32)[found])
+    store.write(keys[3:], np.eye(4, dtype=np.float32)[3:])
+    found, known = store.read(keys)
+    assert sorted(found) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(known, np.eye(4, dtype=np.float32)[found])
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,9 +22,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may import of the others.
 MAY_IMPORT = {
     "schema": set(),
-    "disk": set(),
     "stats": {"schema"},
-    "jsonl": {"schema", "disk"},
+    "jsonl": set(),
     "planning": {"schema", "stats"},
     "neighbors": set(),
     "decision": {"schema"},
@@ -33,15 +32,15 @@ MAY_IMPORT = {
     "plotting": {"schema"},
     "ratings": {"schema", "stats"},
     "datasets": {"schema", "pricing"},
-    "routers": {"schema", "decision", "neighbors", "ratings"},
+    "routers": {"schema", "jsonl", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision", "stats"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"schema", "routers", "evaluation"},
-    "labeling": {"schema", "ratings", "disk", "jsonl", "stats"},
-    "widgets": {"schema", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
-    "completions": {"schema", "pricing", "disk", "jsonl"},
-    "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "disk", "jsonl", "stats"},
-    "serving": {"schema", "decision", "pricing", "disk", "jsonl", "completions"},
+    "labeling": {"schema", "ratings", "jsonl", "stats"},
+    "widgets": {"schema", "jsonl", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
+    "completions": {"schema", "pricing", "jsonl"},
+    "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
+    "serving": {"schema", "decision", "pricing", "jsonl", "completions"},
 }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -380,3 +383,77 @@ def test_a_router_at_any_setting_picks_what_its_sweep_says(k, wtp, seed):
         rows = np.arange(30)
         a, b = (net.to_numpy()[rows, net.columns.get_indexer(c)] for c in (chosen, swept))
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def rewritten(path, target, header=lambda header: None, **members):
+    """Write a router's file again with another header, or with other members (None takes one out)."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    content = json.loads(str(arrays["header"]))
+    header(content)
+    arrays = {k: v for k, v in {**arrays, "header": np.array(json.dumps(content)), **members}.items() if v is not None}
+    np.savez_compressed(target, **arrays)
+    return target
+
+
+HOSTILE = {
+    "a member that nobody declared": {"more": np.zeros(3)},
+    "an array that is missing": {"quality_": None},
+    "another width": {"embeddings_": np.zeros((120, 3), dtype=np.float32)},
+    "fewer rows": {"quality_": np.zeros((7, 3))},
+    "three axes": {"cost_": np.zeros((120, 3, 1))},
+    "objects": {"quality_": np.full((120, 3), None)},
+    "records": {"quality_": np.zeros(120, dtype=[("a", float)])},
+    "a method for an attribute": {"header": lambda h: h["learned"].update(predict={"plain": 1})},
+    "a class for an attribute": {"header": lambda h: h["learned"].update(__class__={"plain": 1})},
+    "another class": {"header": lambda h: h.update({"class": "load_router"})},
+    "an unknown parameter": {"header": lambda h: h["params"].update(more=1)},
+    "no parameters": {"header": lambda h: h.pop("params")},
+    "a list for the learned": {"header": lambda h: h.update(learned=[1])},
+    "a loop of kinds": {"header": lambda h: h["learned"].update(more_={"array": "../header"})},
+    "models that are missing": {"header": lambda h: h["learned"].pop("models_")},
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_router_file_with_anything_else_in_it_is_refused_in_words(tmp_path, change):
+    X, quality, cost, _ = problem()
+    path = KNNRouter(3).fit(X, quality, cost=cost).save(tmp_path / "router")
+    assert load_router(rewritten(path, tmp_path / "same.npz")).get_params() == load_router(path).get_params()
+    with pytest.raises(ValueError, match="not a router saved by routerlab, or damaged .*Save it again"):
+        load_router(rewritten(path, tmp_path / "hostile.npz", **change))
+
+
+def test_indices_beyond_a_table_are_refused(tmp_path):
+    router = next(r for r in fitted() if type(r).__name__ == "SimilarityWeightedRouter")
+    path = router.save(tmp_path / "router")
+    columns = np.full_like(router.count_columns_, 10**6)
+    with pytest.raises(ValueError, match="damaged"):
+        load_router(rewritten(path, tmp_path / "hostile.npz", count_columns_=columns))
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused_before_it_is_unpacked(tmp_path):
+    X, quality, cost, _ = problem()
+    path = KNNRouter(3).fit(X, quality, cost=cost).save(tmp_path / "router")
+    big = rewritten(path, tmp_path / "big.npz", quality_=np.zeros((12_000_000, 1)))
+    with pytest.raises(ValueError, match="would unpack to 9.* bytes, expected at most"):
+        load_router(big)
+
+
+def test_a_newer_format_says_upgrade(tmp_path):
+    X, quality, cost, _ = problem()
+    path = KNNRouter(3).fit(X, quality, cost=cost).save(tmp_path / "router")
+    with pytest.raises(ValueError, match="written in format 2, this routerlab reads up to 1. Upgrade"):
+        load_router(rewritten(path, tmp_path / "newer.npz", lambda header: header.update(format=2)))
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_router_that_cannot_be_saved_leaves_the_old_file(tmp_path, monkeypatch, call):
+    X, quality, cost, _ = problem()
+    path = KNNRouter(3).fit(X, quality, cost=cost).save(tmp_path / "router")
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
+        with pytest.raises(OSError, match="No space"):
+            KNNRouter(5).fit(X, quality, cost=cost).save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

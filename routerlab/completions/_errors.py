@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from routerlab.jsonl import LogError
 
-class JournalError(RuntimeError):
+
+class JournalError(LogError):
     """The journal cannot be used: no journal, written by a newer routerlab, in use, or not writable.
 
     Attributes

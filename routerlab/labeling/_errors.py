@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-
-class LogError(RuntimeError):
-    """A vote log that cannot be read, or a record that was not written; nothing that was acknowledged is lost."""
-
-
-class LogFormatError(LogError):
-    """The file is no vote log, or a newer version of routerlab wrote it."""
+from routerlab.jsonl import LogError
 
 
 class LogOwnerError(LogError):
     """The log belongs to another rater, or to another set of responses."""
-
-
-class LogWriteError(LogError):
-    """The log cannot be written: read-only, disk full, removed, locked. The vote was not recorded."""
 
 
 class StaleVote(LogError):

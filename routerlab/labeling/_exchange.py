@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from routerlab.jsonl import replace_file
 from routerlab.schema import check_judgments, reject
 
 _EVALICA = {"model_a": "left", "model_b": "right", "tie": "tie", "both_bad": "tie"}
@@ -25,12 +26,12 @@ def write_jsonl(judgments: pd.DataFrame, path: str | Path) -> None:
     judgments : DataFrame of shape (n_judgments, n_columns)
         See `routerlab.schema.check_judgments`. Empty cells are left out, times are written in ISO 8601.
     path : str or Path
-        The file; one that exists is replaced.
+        The file; one that exists is replaced as a whole, once all of the new one is on the disk.
 
     Raises
     ------
     TableError
-        See `check_judgments`.
+        See `check_judgments`; a cell that JSON cannot hold. A file that was there is as it was.
 
     Examples
     --------
@@ -42,10 +43,15 @@ def write_jsonl(judgments: pd.DataFrame, path: str | Path) -> None:
     True
     """
     frame = check_judgments(judgments)
-    with Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as handle:
-        for row in frame.to_dict("records"):
-            kept = {str(name): _plain(value) for name, value in row.items() if not _empty(value)}
-            handle.write(json.dumps(kept, ensure_ascii=False) + "\n")
+    lines = []
+    for row in frame.to_dict("records"):
+        kept = {str(name): _plain(value) for name, value in row.items() if not _empty(value)}
+        try:
+            text = json.dumps(kept, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            reject(f"judgments table, row {row['prompt_id']!r}", f"holds what JSON cannot: {error}.", "Make it text.")
+        lines.append((text + "\n").encode(errors="backslashreplace"))
+    replace_file(path, b"".join(lines))
 
 
 def read_jsonl(path: str | Path) -> pd.DataFrame:
@@ -90,7 +96,7 @@ def _empty(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """Turn a cell into what JSON holds."""
-    if isinstance(value, datetime):
+    if isinstance(value, date | time):
         return value.isoformat()
     return value.item() if isinstance(value, np.generic) else value
 

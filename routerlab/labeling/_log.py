@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.disk import file_lock
-from routerlab.labeling._disk import append_durably, cannot_write, holding
+from routerlab.jsonl import Record, line_of, now
 from routerlab.labeling._errors import LogOwnerError, NothingToUndo
-from routerlab.labeling._reader import FORMAT, VERSION, LogReport, Reader
-from routerlab.labeling._records import Record, check_record, votes_frame
+from routerlab.labeling._reader import LogReport, Reader
+from routerlab.labeling._records import check_record, votes_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +98,10 @@ class VoteLog:
         self.path = path / f"{_file_name(rater)}.jsonl" if path.is_dir() else path
         self.rater = rater
         self.dataset_id = dataset_id
-        self._reader = Reader(self.path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-        self._lock = file_lock(self.path, lock_timeout)
-        with holding(self._lock, self.path):
-            self._open()
+        self._reader = Reader(self.path, {"rater": rater, "dataset_id": dataset_id}, lock_timeout)
+        with self._reader.log.locked():
+            self._reader.refresh()
+        self._check_owner()
 
     def __repr__(self) -> str:
         return f"VoteLog({str(self.path)!r}, rater={self.rater!r}: {self.n_votes} votes)"
@@ -120,6 +114,11 @@ class VoteLog:
     def n_votes(self) -> int:
         """Votes (or labels) that count, undo applied."""
         return self._reader.state.n_votes
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether a vote, label or skip is left to take back."""
+        return bool(self._reader.state.decided)
 
     @property
     def report(self) -> LogReport:
@@ -150,8 +149,7 @@ class VoteLog:
             A record that lacks a field.
         """
         checked = check_record(record)
-        with holding(self._lock, self.path):
-            self._reader.refresh("end")
+        with self._writing():
             return self._write(checked)
 
     def undo(self, *, nonce: str | None = None) -> Ack:
@@ -174,16 +172,15 @@ class VoteLog:
         StaleVote
             This undo has been recorded already.
         """
-        with holding(self._lock, self.path):
-            self._reader.refresh("end")
-            state = self._reader.state
-            record: Record = {"type": "undo", "nonce": nonce or uuid4().hex, "judged_at": _now()}
-            state.refuse_stale(record, self.path)
-            if not state.stack:
+        with self._writing():
+            decided = self._reader.state.decided
+            record: Record = {"type": "undo", "nonce": nonce or uuid4().hex, "judged_at": now()}
+            self._reader.state.refuse_stale(record, self.path)
+            if not decided:
                 msg = f"Vote log {self.path}: no vote or skip is left to undo."
                 raise NothingToUndo(msg)
-            target = next(reversed(state.stack))
-            return self._write({**record, "undoes": target, "pair_id": state.by_nonce[target]["pair_id"]})
+            pair_id = next(reversed(decided))
+            return self._write({**record, "undoes": decided[pair_id], "pair_id": pair_id})
 
     def refresh(self) -> None:
         """Read what another process has appended since."""
@@ -202,7 +199,7 @@ class VoteLog:
         list of dict
             Copies.
         """
-        return [dict(record) for record in self._reader.state.records[since:]]
+        return self._reader.state.records(since)
 
     def votes(self) -> pd.DataFrame:
         """Return the votes that count, undo applied, as a judgments table.
@@ -229,36 +226,32 @@ class VoteLog:
         index = pd.Index([r["prompt_id"] for r in labels], name="prompt_id", dtype=None if labels else object)
         return pd.Series([r["intent"] for r in labels], index=index, name="intent", dtype=object)
 
-    def _open(self) -> None:
-        if self.path.exists():
-            self._reader.refresh("end")
-            if not self._reader.torn_at_birth:
-                self._check_owner()
-                return
-        header = {"format": FORMAT, "version": VERSION, "rater": self.rater, "dataset_id": self.dataset_id}
-        append_durably(self.path, _line({**header, "created_at": _now()}), create=True)
-        self._reader.refresh()
-
     def _check_owner(self) -> None:
-        header = self._reader.checked_header()
+        header = self._reader.log.header or {}
         for name, mine in (("rater", self.rater), ("dataset_id", self.dataset_id)):
-            if header[name] != mine:
+            if header.get(name) != mine:
                 msg = (
-                    f"Vote log {self.path}: belongs to {name} {header[name]!r}, not {mine!r}. Choose another file for "
-                    "these votes; the log is unchanged."
+                    f"Vote log {self.path}: belongs to {name} {header.get(name)!r}, not {mine!r}. Choose another file "
+                    "for these votes; the log is unchanged."
                 )
                 raise LogOwnerError(msg)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep other writers out, read what they wrote, and explain what the disk refuses."""
+        with self._reader.log.locked(create=False):
+            self._reader.refresh()
+            try:
+                yield
+            except OSError as error:
+                raise self._reader.log.refused(error) from error
 
     def _write(self, record: Record) -> Ack:
         state, number = self._reader.state, self._reader.next_number
         state.refuse_stale(record, self.path)
-        append_durably(self.path, _line({"n": number, **record}))
+        self._reader.log.append(line_of({"n": number, **record}))
         self._reader.refresh()
         return Ack(record["nonce"], record.get("pair_id"), number, state.n_votes)
-
-
-def _line(record: Record) -> bytes:
-    return (json.dumps(record, allow_nan=False) + "\n").encode("ascii")
 
 
 def _file_name(rater: str) -> str:
@@ -267,7 +260,3 @@ def _file_name(rater: str) -> str:
         msg = f"The 'rater' parameter of VoteLog must hold a letter or digit to name a file. Got {rater!r} instead."
         raise ValueError(msg)
     return name
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from routerlab.jsonl import Record
 from routerlab.labeling._errors import LogOwnerError, LogWarning
 from routerlab.labeling._log import VoteLog
 from routerlab.labeling._reader import Reader
-from routerlab.labeling._records import Record, showing, votes_frame
+from routerlab.labeling._records import showing, votes_frame
 from routerlab.schema import check_judgments, reject, shown
 
 
@@ -61,8 +62,8 @@ def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
     >>> folder.cleanup()
     """
     readers = [_read(path) for path in _files(paths)]
-    headers = [reader.checked_header() for reader in readers]
-    ids = {header["dataset_id"]: reader.path for header, reader in zip(headers, readers, strict=True)}
+    headers = [reader.log.header or {} for reader in readers]
+    ids = {header["dataset_id"]: reader.log.path for header, reader in zip(headers, readers, strict=True)}
     if len(ids) > 1:
         about = ", ".join(f"{path.name}: {name}" for name, path in ids.items())
         msg = f"These vote logs are about different data sets ({about}). Merge those of one data set at a time."
@@ -163,7 +164,10 @@ def _files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
 
 def _read(path: Path) -> Reader:
     reader = Reader(path)
+    reader.log.check()
     reader.refresh("read")
+    if reader.log.header is None:
+        reader.log.refuse()
     return reader
 
 
@@ -173,7 +177,7 @@ def _union(logs: Iterable[tuple[str, Reader]]) -> tuple[list[Record], int]:
     undone: set[tuple[str, str]] = set()
     notes: dict[tuple[str, str], str] = {}
     for rater, reader in logs:
-        for record in reader.state.records:
+        for record in reader.state.records():
             records.setdefault((rater, record["nonce"]), record)
             if record["type"] == "undo":
                 undone.add((rater, record["undoes"]))

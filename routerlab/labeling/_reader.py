@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from routerlab.labeling._disk import append_durably
-from routerlab.labeling._errors import LogError, LogFormatError
-from routerlab.labeling._records import LogState, Record, record_problem
+from routerlab.jsonl import Kind, Log
+from routerlab.labeling._records import REPEATS, LogState
 from routerlab.schema import shown
 
-FORMAT, VERSION = "routerlab-votes", 1
-_BIRTH = json.dumps({"format": FORMAT})[:-1]  # how every header begins
+KIND = Kind(
+    "routerlab-votes",
+    1,
+    "Vote log",
+    "vote log",
+    busy="another process is writing to it and does not stop. Close that one and vote again.",
+    safe="Votes acknowledged before are safe.",
+    fields=("rater", "dataset_id"),
+)
+_MOST_LOST = 1_000_000  # records in a row; a number beyond that is damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,99 +81,49 @@ class LogReport:
 
 
 class Reader:
-    """Reads a log, and later only what was added to it."""
+    """Reads a log, and later only what was added to it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.header: Record | None = None
+    Parameters
+    ----------
+    path : Path
+        The log.
+    about : mapping, optional
+        What the header of a new one says besides its format.
+    timeout : float
+        Seconds to wait for another process that writes.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any] | None = None, timeout: float = 0) -> None:
+        self.log = Log(path, KIND, about, timeout)
         self.state = LogState()
-        self._offset = self._line = 0
+        self.next_number = 1  # of the next record
         self._bad: list[BadLine] = []
-        self._numbers: set[int] = set()
+        self._lost: set[int] = set()
 
-    def refresh(self, tail: Literal["wait", "end", "read"] = "wait") -> None:
-        """Read what was added.
-
-        A last line without its end is being written, or torn. 'wait': leave it for the next time. 'end' (for
-        who holds the lock, so that it is torn): write its end and read it. 'read': read it as it is.
-        """
-        data = self._added()
-        if data and not data.endswith(b"\n"):
-            if tail == "end":
-                append_durably(self.path, b"\n")
-            if tail != "wait":
-                data += b"\n"
-        for line in data.split(b"\n")[:-1]:
-            self._offset += len(line) + 1
-            self._line += 1
-            if line.strip():
-                self._read(line)
+    def refresh(self, tail: Literal["wait", "read"] = "wait") -> None:
+        """Read what was added; `tail` as in `Log.read`."""
+        add = self.state.add
+        for number, record, line in self.log.read(tail):
+            problem = add(record, line)
+            if problem is None or problem is REPEATS:
+                problem = self._number(record) or problem
+            if problem:
+                start = line[:200].decode("utf-8", "replace")
+                self._bad.append(BadLine(number, len(line), problem, start))
 
     def report(self) -> LogReport:
         """Summarise what was read."""
-        lost = sorted(set(range(1, max(self._numbers, default=0) + 1)) - self._numbers)
-        return LogReport(self.path, len(self.state.records), self.state.n_votes, tuple(self._bad), tuple(lost))
+        state, lost = self.state, tuple(sorted(self._lost))
+        return LogReport(self.log.path, len(state.lines), state.n_votes, tuple(self._bad), lost)
 
-    @property
-    def next_number(self) -> int:
-        """Number of the next record."""
-        return max(self._numbers, default=0) + 1
-
-    @property
-    def torn_at_birth(self) -> bool:
-        """Whether the file holds nothing, or the beginning of a header: a crash while it was made."""
-        if self.header is not None or len(self._bad) > 1:
-            return False
-        return all(bad.text.startswith(_BIRTH) or _BIRTH.startswith(bad.text) for bad in self._bad)
-
-    def checked_header(self) -> Record:
-        """Return the header, if this version understands it."""
-        header = self.header
-        if header is None or header.get("format") != FORMAT or not {"version", "rater", "dataset_id"} <= set(header):
-            msg = f"{self.path}: is no vote log (its first line is no header). Choose another file; it is unchanged."
-            raise LogFormatError(msg)
-        if not isinstance(header["version"], int) or header["version"] > VERSION:
-            msg = (
-                f"Vote log {self.path}: has format version {header['version']}, and this routerlab reads up to "
-                f"{VERSION}. Update routerlab (pip install -U routerlab); the log is unchanged."
-            )
-            raise LogFormatError(msg)
-        return header
-
-    def _added(self) -> bytes:
-        try:
-            with self.path.open("rb") as handle:
-                size = handle.seek(0, 2)
-                handle.seek(self._offset)
-                data = handle.read()
-        except OSError as error:
-            msg = f"Vote log {self.path}: cannot be read ({error.strerror or error}). Put it back, or open another."
-            raise LogError(msg) from error
-        if size < self._offset:
-            msg = f"Vote log {self.path}: became shorter, so something else rewrote it. Restore it from a backup."
-            raise LogError(msg)
-        return data
-
-    def _read(self, line: bytes) -> None:
-        record = _parsed(line)
-        if record is None:
-            self._reject(line, "is torn or damaged")
-        elif self.header is None:
-            self.header = record if isinstance(record, dict) else {}
-        elif problem := record_problem(record):
-            self._reject(line, problem)
-        else:
-            if isinstance(record.get("n"), int):
-                self._numbers.add(record["n"])
-            if not self.state.add(record):
-                self._reject(line, "repeats an earlier decision")
-
-    def _reject(self, line: bytes, reason: str) -> None:
-        self._bad.append(BadLine(self._line, len(line), reason, line[:200].decode("utf-8", "replace")))
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
+    def _number(self, record: Mapping[str, Any]) -> str | None:
+        n = record.get("n")
+        if n == self.next_number:
+            self.next_number += 1
+        elif isinstance(n, int):
+            if n > self.next_number + _MOST_LOST:
+                return f"has number {n}, expected {self.next_number}"
+            self._lost.discard(n)
+            self._lost.update(range(self.next_number, n))
+            self.next_number = max(self.next_number, n + 1)
         return None

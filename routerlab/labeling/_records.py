@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from routerlab.jsonl import Record, parse
 from routerlab.labeling._errors import StaleVote
 from routerlab.schema import WINNERS, reject, shown
-
-Record = dict[str, Any]
 
 VOTE_COLUMNS = (
     "prompt_id", "model_a", "model_b", "winner", "judge", "judged_at", "note", "pair_id", "repeat_of", "side_seed",
@@ -26,7 +26,9 @@ _FIELDS = {
     "note": ("nonce", "pair_id", "note"),
     "undo": ("nonce", "undoes"),
 }
+_TEXTS = itemgetter(*_FIELDS["vote"])
 _DECISIONS = ("vote", "label", "skip")
+REPEATS = "repeats an earlier decision"
 
 
 def record_problem(record: Any) -> str | None:
@@ -34,19 +36,36 @@ def record_problem(record: Any) -> str | None:
     if not isinstance(record, Mapping):
         return f"is no record but {type(record).__name__}"
     kind = record.get("type")
+    if kind == "vote" and _is_usual(record):
+        return None
     if not isinstance(kind, str) or kind not in _FIELDS:
         return f"has type {kind!r}, expected one of {', '.join(_FIELDS)}"
     missing = [name for name in _FIELDS[kind] if record.get(name) is None]
     if missing:
         return f"of type {kind!r} lacks {shown(missing)}"
-    odd = [name for name in ("nonce", "pair_id", "undoes") if not isinstance(record.get(name, ""), str | None)]
+    odd = [
+        name for name in ("nonce", "pair_id", "undoes", "repeat_of") if not isinstance(record.get(name, ""), str | None)
+    ]
     if odd:
         return f"has a {shown(odd)} that is not text"
+    odd = [n for n in ("prompt_id", "model_a", "model_b") if not isinstance(record.get(n, ""), str | int | float)]
+    if odd:
+        return f"has a {shown(odd)} that is neither text nor a number"
     if kind == "vote" and record["winner"] not in WINNERS:
         return f"has winner {record['winner']!r}, expected one of {', '.join(WINNERS)}"
     if kind == "vote" and record["model_a"] == record["model_b"]:
         return f"compares {record['model_a']!r} with itself"
     return None
+
+
+def _is_usual(vote: Mapping[str, Any]) -> bool:
+    """Tell at a glance, for one look at most votes, that nothing is wrong."""
+    try:
+        nonce, pair_id, prompt_id, a, b, winner = _TEXTS(vote)
+    except KeyError:
+        return False
+    texts = type(nonce) is type(pair_id) is type(prompt_id) is type(a) is type(b) is str
+    return texts and a != b and winner in WINNERS and vote.get("repeat_of") is None
 
 
 def check_record(record: Mapping[str, Any]) -> Record:
@@ -99,60 +118,72 @@ def showing(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what a decision is about, whatever the sides: one for a pair, and one for its swapped repeat."""
     if "model_a" not in record:
         return (record["pair_id"],)
-    models = sorted((str(record["model_a"]), str(record["model_b"])))
-    return (record["prompt_id"], *models, record.get("repeat_of") is not None)
+    a, b, repeats = str(record["model_a"]), str(record["model_b"]), record.get("repeat_of") is not None
+    return (record["prompt_id"], a, b, repeats) if a < b else (record["prompt_id"], b, a, repeats)
 
 
 @dataclass
 class LogState:
-    """What the records read so far add up to. A decision is a vote, a label or a skip."""
+    """What the records read so far add up to. A decision is a vote, a label or a skip.
 
-    records: list[Record] = field(default_factory=list)
-    by_nonce: dict[str, Record] = field(default_factory=dict)
-    stack: dict[str, None] = field(default_factory=dict)  # nonces of the decisions that count, oldest first
-    decided: dict[str, str] = field(default_factory=dict)  # pair_id -> nonce of the decision that counts
+    Records stay as the lines that they were: most are never asked for, and a dict takes many times the memory.
+    """
+
+    lines: list[bytes] = field(default_factory=list)
+    by_nonce: dict[str, int] = field(default_factory=dict)  # nonce -> place in `lines`
+    decided: dict[str, str] = field(default_factory=dict)  # pair_id -> nonce of what counts, the oldest decision first
     showings: set[tuple[Any, ...]] = field(default_factory=set)  # what is decided, whatever its sides
     notes: dict[str, str] = field(default_factory=dict)  # nonce of a decision -> note added later
     n_votes: int = 0
 
-    def add(self, record: Record) -> bool:
-        """Apply a record; False if it repeats another one and must not count."""
-        nonce, kind, pair_id = record["nonce"], record["type"], record.get("pair_id")
-        if nonce in self.by_nonce or self.is_decided(record):
-            return False
-        self.records.append(record)
-        self.by_nonce[nonce] = record
-        if kind in _DECISIONS:
-            self.stack[nonce] = None
+    def records(self, since: int = 0) -> list[Record]:
+        """Return the records in the order of writing, the first `since` left out."""
+        return [parse(line, exact=True) for line in self.lines[since:]]
+
+    def record(self, nonce: str) -> Record:
+        """Return the record with this nonce."""
+        return dict(parse(self.lines[self.by_nonce[nonce]], exact=True))
+
+    def add(self, record: Any, line: bytes) -> str | None:
+        """Apply a record that was read; say why it does not count, None if it does."""
+        if problem := ("is torn or damaged" if record is None else record_problem(record)):
+            return problem
+        nonce, kind = record["nonce"], record["type"]
+        decides = kind in _DECISIONS
+        about = showing(record) if decides else None
+        if nonce in self.by_nonce or (decides and (record["pair_id"] in self.decided or about in self.showings)):
+            return REPEATS
+        self.by_nonce[nonce] = len(self.lines)
+        self.lines.append(line)
+        if about is not None:
             self.decided[record["pair_id"]] = nonce
-            self.showings.add(showing(record))
+            self.showings.add(about)
             self.n_votes += kind != "skip"
-        elif kind == "undo" and record["undoes"] in self.stack:
-            del self.stack[record["undoes"]]
-            undone = self.by_nonce[record["undoes"]]
+        elif kind == "undo" and record["undoes"] in self.by_nonce:
+            self._undo(record["undoes"])
+        elif kind == "note" and record["pair_id"] in self.decided:
+            self.notes[self.decided[record["pair_id"]]] = record["note"]
+        return None
+
+    def _undo(self, nonce: str) -> None:
+        undone = self.record(nonce)
+        if undone["type"] in _DECISIONS and self.decided.get(undone["pair_id"]) == nonce:
             del self.decided[undone["pair_id"]]
             self.showings.discard(showing(undone))
             self.n_votes -= undone["type"] != "skip"
-        elif kind == "note" and pair_id in self.decided:
-            self.notes[self.decided[record["pair_id"]]] = record["note"]
-        return True
-
-    def is_decided(self, record: Record) -> bool:
-        """Whether the record is a decision on something that is decided."""
-        return record["type"] in _DECISIONS and (record["pair_id"] in self.decided or showing(record) in self.showings)
 
     def refuse_stale(self, record: Record, path: Path) -> None:
         """Raise `StaleVote` for a record that is in the log, or whose pair is decided."""
         if record["nonce"] in self.by_nonce:
             msg = f"Vote log {path}: this {record['type']} is recorded already (nonce {record['nonce']!r})."
             raise StaleVote(msg, recorded=True)
-        if self.is_decided(record):
+        if record["type"] in _DECISIONS and (record["pair_id"] in self.decided or showing(record) in self.showings):
             msg = f"Vote log {path}: pair {record['pair_id']!r} is decided already. Undo that first to change it."
             raise StaleVote(msg, recorded=False)
 
     def counting(self, kind: str) -> list[Record]:
         """Return the decisions of a kind that count, oldest first, with the notes that were added later."""
-        rows = (self.by_nonce[nonce] for nonce in self.stack)
+        rows = map(self.record, self.decided.values())
         return [{**r, "note": self.notes.get(r["nonce"], r.get("note"))} for r in rows if r["type"] == kind]
 
 

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import os
+import re
 import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from routerlab.decision import OperatingPoint
+from routerlab.jsonl import replace_file
+from routerlab.schema import shown
 
 FORMAT = 1
+KINDS = ("KNNRouter", "IntentRouter", "SimilarityWeightedRouter")
+_LEARNED = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]_")
+_LEAST_LIMIT = 64 << 20  # bytes that any file may unpack to
+_DAMAGE = (AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_MOST_COMPRESSED = 50  # times smaller on the disk; embeddings hardly shrink, tables of 0 and 1 by some 20
 
 
 def save_router(router: Any, path: str | Path) -> Path:
     """Write a fitted router's parameters and learned arrays.
 
+    A file that is there is replaced as a whole, once all of the new one is on the disk.
+
     Raises
     ------
+    OSError
+        If the disk refuses; the old file is as it was.
     TypeError
         If a parameter or a learned attribute is neither an array, a frame, text nor a number (a
         function as `weights`, or the inner estimator of `Router`).
@@ -34,9 +52,9 @@ def save_router(router: Any, path: str | Path) -> Path:
         "learned": {k: _put(v, k, arrays, router) for k, v in learned.items()},
     }
     arrays["header"] = np.array(json.dumps(header))
-    target = _with_suffix(path)
-    with target.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    target, file = _with_suffix(path), io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    replace_file(target, file.getvalue())
     return target
 
 
@@ -56,7 +74,11 @@ def load_router(path: str | Path) -> Any:
     Raises
     ------
     ValueError
-        If the file is no saved router, is damaged, or comes from a newer version.
+        If the file is not a saved router, is damaged, comes from a newer version, or would take much more memory than
+        a router of its size can. Only numbers, times and text are read: no pickle, and no member that the header does
+        not declare.
+    OSError
+        If the file cannot be read.
 
     Examples
     --------
@@ -68,24 +90,91 @@ def load_router(path: str | Path) -> Any:
     ...     load_router(router.save(f"{folder}/router")).predict_quality(X)["m"].tolist()
     [0.5, 1.0]
     """
-    from routerlab import routers
-
     try:
-        with _with_suffix(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays["header"]))
-        kind = getattr(routers, header["class"])
-        version = int(header["format"])
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        with _with_suffix(path).open("rb") as raw, zipfile.ZipFile(raw) as file:
+            _check_sizes(file, os.fstat(raw.fileno()).st_size)
+            header = json.loads(str(_array(file, "header")))
+            version = int(header["format"])
+            router = _rebuilt(header, file) if version <= FORMAT else None
+    except (LookupError, TypeError, ValueError, *_DAMAGE) as error:
         msg = f"{path}: not a router saved by routerlab, or damaged ({error}). Save it again with router.save(path)."
         raise ValueError(msg) from error
-    if version > FORMAT:
+    if router is None:
         msg = f"{path}: written in format {version}, this routerlab reads up to {FORMAT}. Upgrade routerlab."
         raise ValueError(msg)
-    router = kind(**{k: _number(v) for k, v in header["params"].items()})
-    for name, spec in header["learned"].items():
-        setattr(router, name, _get(spec, arrays))
     return router
+
+
+def _rebuilt(header: dict[str, Any], file: zipfile.ZipFile) -> Any:
+    from routerlab import routers
+
+    learned, members = header["learned"], set(file.namelist())
+    odd = [name for name in learned if not _LEARNED.fullmatch(name)]
+    odd += sorted(members - {f"{name}.npy" for name in ("header", *_declared(learned))})
+    if odd:
+        _damaged(f"it holds {shown(odd)}")
+    kinds = {name: getattr(routers, name) for name in KINDS}
+    router = kinds[header["class"]](**{k: _number(v) for k, v in header["params"].items()})
+    for name, spec in learned.items():
+        setattr(router, name, _get(spec, file))
+    _check_shapes(router)
+    return router
+
+
+def _check_sizes(file: zipfile.ZipFile, on_disk: int) -> None:
+    """Refuse what would unpack to far more than trained routers do."""
+    most = _LEAST_LIMIT + _MOST_COMPRESSED * on_disk
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in file.infolist()):
+        _damaged("it is compressed in a way that numpy does not use")
+    unpacked = sum(member.file_size for member in file.infolist())
+    if unpacked > most:
+        _damaged(f"it would unpack to {unpacked:,} bytes, expected at most {most:,}")
+
+
+def _array(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Read one member, whose size must be that of the array that it announces, of numbers, times or text."""
+    size = file.getinfo(f"{name}.npy").file_size
+    with file.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = read(member)
+        if dtype.kind not in "biufUMm" or len(shape) > 2:
+            _damaged(f"'{name}' is an array of {dtype} of shape {shape}, expected numbers or text, of 2 axes at most")
+        if member.tell() + math.prod(shape) * dtype.itemsize != size:
+            _damaged(f"'{name}' has {size:,} bytes, which are not an array of {dtype} of shape {shape}")
+    with file.open(f"{name}.npy") as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _declared(spec: Any) -> Iterator[str]:
+    """Yield the arrays that the header names."""
+    for key, value in spec.items():
+        if key == "array":
+            yield value
+        elif isinstance(value, dict):
+            yield from _declared(value)
+
+
+def _check_shapes(router: Any) -> None:
+    """Insist on arrays that fit together: a row for each training prompt, a column for each model."""
+    n, m = len(router.index_), len(router.models_)
+    expected = (
+        ("embeddings_", [(n, router.n_features_in_)]),
+        ("quality_", [(n, m)]),
+        ("cost_", [(n, m), (m,)]),
+        ("mean_cost_", [(m,)]),
+    )
+    for name, shapes in expected:
+        if hasattr(router, name) and np.shape(getattr(router, name)) not in shapes:
+            got = np.shape(getattr(router, name))
+            _damaged(f"'{name}' has shape {got}, expected {shapes[0]}: {n} prompts, {m} models")
+    if hasattr(router, "counts_"):
+        router._table.check_format(full_check=True)
+
+
+def _damaged(why: str) -> NoReturn:
+    raise ValueError(why)
 
 
 def _with_suffix(path: str | Path) -> Path:
@@ -134,16 +223,16 @@ def _put(value: Any, key: str, arrays: dict[str, Any], router: Any) -> Any:
     return {"plain": _plain(value, f"'{key}'", router)}
 
 
-def _get(spec: Any, arrays: dict[str, Any]) -> Any:
+def _get(spec: Any, file: zipfile.ZipFile) -> Any:
     if "point" in spec:
         return OperatingPoint(**{k: _number(v) for k, v in spec["point"].items()})
     if "series" in spec:
-        return _get(spec["series"], arrays).iloc[:, 0]
+        return _get(spec["series"], file).iloc[:, 0]
     if "frame" in spec:
-        parts = (_get(spec[part], arrays) for part in ("frame", "index", "columns"))
+        parts = (_get(spec[part], file) for part in ("frame", "index", "columns"))
         return pd.DataFrame(*parts)
     if "labels" in spec:
-        return pd.Index(_get(spec["labels"], arrays), name=spec["name"])
+        return pd.Index(_get(spec["labels"], file), name=spec["name"])
     if "json" in spec:
         return np.array(spec["json"], dtype=object)
-    return arrays[spec["array"]] if "array" in spec else _number(spec["plain"])
+    return _array(file, spec["array"]) if "array" in spec else _number(spec["plain"])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from routerlab.jsonl import Log
 from routerlab.schema import (
     DroppedRowsWarning,
     Outcomes,
@@ -20,20 +19,9 @@ from routerlab.schema import (
     provenance_of,
     reject,
 )
-from routerlab.serving._capture import Record, check_header
+from routerlab.serving._capture import KIND
+from routerlab.serving._columns import Columns
 from routerlab.serving._errors import CaptureWarning
-
-_CALL_COLUMNS = (
-    "at", "asked", "willingness_to_pay", "chosen", "model", "served_by", "abstained", "explored", "propensity",
-    "provenance",
-    "finish_reason", "input_tokens", "output_tokens", "cost_usd", "cost_source", "routing_s", "latency_s",
-    "first_token_s", "total_s", "stream", "attempts", "failures", "rested", "error", "lost_usd",
-)  # fmt: skip
-_NUMBERS = (
-    "willingness_to_pay", "propensity", "input_tokens", "output_tokens", "cost_usd", "routing_s", "latency_s",
-    "first_token_s", "total_s", "lost_usd",
-)  # fmt: skip
-_ELSEWHERE = {"type", "request_id", "prompt", "response", "quality", "cost", "order"}
 
 
 @dataclass(frozen=True)
@@ -179,7 +167,7 @@ def read_captured(path: str | Path) -> Captured:
     --------
     A file as a client writes it, with one call and its feedback:
 
-    >>> import tempfile
+    >>> import json, tempfile
     >>> header = {"format": "routerlab-captures", "version": 1}
     >>> call = {"type": "call", "request_id": "c1", "model": "small", "chosen": "small", "prompt": "Poach an egg?"}
     >>> call |= {"response": "Simmer it.", "cost_usd": 0.001}
@@ -213,75 +201,40 @@ def read_captured(path: str | Path) -> Captured:
     path = Path(path)
     if not path.is_file():
         reject(f"Captures {path}", "is no file.", "Give the path that the client got as capture=.")
-    lines = path.read_bytes().split(b"\n")
-    check_header(path, lines[0] + b"\n" if len(lines) > 1 else lines[0])
-    calls: dict[str, Record] = {}
-    feedback: dict[str, Record] = {}
-    bad: list[str] = []
-    n_feedback = 0
-    for number, line in enumerate(lines[1:], start=2):
-        record = _record(line)
-        if record is None:
-            if line.strip():
-                bad.append(f"line {number} " + ("is torn" if number == len(lines) else "cannot be read"))
-        elif record["type"] == "call":
-            calls[record["request_id"]] = record
-        else:
-            feedback[record["request_id"]] = record
-            n_feedback += 1
+    log, columns = Log(path, KIND), Columns()
+    add = columns.add
+    for number, record, _ in log.read("read"):
+        add(number, record)
+    columns.flush()
+    bad = [f"line {n} {'is torn' if n == log.line and log.torn else wrong}" for n, wrong in columns.bad]
     if bad:
         more = f" and {len(bad) - 5} more lines" if len(bad) > 5 else ""
         warnings.warn(
             f"Captures {path}: {', '.join(bad[:5])}{more}; the others are read.", CaptureWarning, stacklevel=2
         )
-    orphans = feedback.keys() - calls.keys()
-    tables = _tables(calls, feedback)
-    return Captured(**tables, path=path, bad_lines=tuple(bad), n_feedback=n_feedback, n_orphans=len(orphans))
+    feedback = columns.feedback()
+    tables = _tables(columns, feedback)
+    n_orphans = len(feedback.index.difference(tables["calls"].index, sort=False))
+    n_feedback = len(columns.judged)
+    return Captured(**tables, path=path, bad_lines=tuple(bad), n_feedback=n_feedback, n_orphans=n_orphans)
 
 
-def _tables(calls: dict[str, Record], feedback: dict[str, Record]) -> dict[str, pd.DataFrame]:
-    index = pd.Index(list(calls), name="prompt_id", dtype=object)
-    rows = list(calls.values())
-    extra = dict.fromkeys(name for row in rows for name in row if name not in (*_CALL_COLUMNS, *_ELSEWHERE))
-    table = pd.DataFrame(rows, columns=[*_CALL_COLUMNS, *extra], index=index)
-    for name in _NUMBERS:
-        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-    table["at"] = pd.to_datetime(table["at"], utc=True, format="ISO8601", errors="coerce")
-    texts = pd.DataFrame({name: [row.get(name) for row in rows] for name in ("prompt", "response")}, index=index)
+def _tables(columns: Columns, feedback: pd.Series) -> dict[str, pd.DataFrame]:
+    rows, index = columns.rows()
+    quality, cost = (columns.estimates(name, rows, index) for name in ("quality", "cost"))
+    texts = pd.DataFrame({name: columns.take(name, rows) for name in ("prompt", "response")}, index=index)
+    table = pd.DataFrame({name: columns.take(name, rows) for name in columns.names()}, index=index)
     answered = table["model"].notna() & table["error"].isna()
     numbers = ["input_tokens", "output_tokens", "cost_usd", "latency_s"]
     replies = pd.concat([table[["model"]], texts[["response"]], table[[*numbers, "finish_reason"]]], axis=1)[answered]
-    outcomes = replies.loc[replies.index.isin(feedback), ["model", "cost_usd", "latency_s"]]
-    outcomes.insert(1, "quality", [float(feedback[key]["quality"]) for key in outcomes.index])
+    outcomes = replies.loc[replies.index.isin(feedback.index), ["model", "cost_usd", "latency_s"]]
+    outcomes.insert(1, "quality", feedback.reindex(outcomes.index).to_numpy(float))
+    said = texts["prompt"].notna() & ~columns.is_blank(rows)
     return {
         "calls": table,
-        "prompts": check_prompts(texts.loc[texts["prompt"].notna(), ["prompt"]].reset_index()),
+        "prompts": check_prompts(texts.loc[said, ["prompt"]].reset_index()),
         "responses": check_responses(replies.reset_index()),
         "outcomes": check_outcomes(outcomes.reset_index()),
-        "quality": _estimates(rows, "quality", index),
-        "cost": _estimates(rows, "cost", index),
+        "quality": quality,
+        "cost": cost,
     }
-
-
-def _estimates(rows: list[Record], name: str, index: pd.Index) -> pd.DataFrame:
-    frame = pd.DataFrame([row.get(name) or {} for row in rows], index=index, dtype=float)
-    frame.columns.name = "model"
-    notes = list(dict.fromkeys(row["provenance"] for row in rows if row.get("provenance")))
-    frame.attrs = {"provenance": "; ".join(notes)} if notes else {}
-    return frame.dropna(how="all")
-
-
-def _record(line: bytes) -> Any:
-    """One record, None if the line is none."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("request_id"), str):
-        return None
-    usable = record.get("type") == "call" or (record.get("type") == "feedback" and _share(record.get("quality")))
-    return record if usable else None
-
-
-def _share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1

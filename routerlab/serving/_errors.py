@@ -1,4 +1,11 @@
-"""What a caller is told without being stopped."""
+"""What a caller is told without being stopped, and what is wrong with a file of captures."""
+
+from routerlab.jsonl import LogFormatError
+from routerlab.schema import TableError
+
+
+class CaptureError(LogFormatError, TableError):
+    """The file is not one of captures, cannot be read, or comes from a newer routerlab."""
 
 
 class CaptureWarning(UserWarning):

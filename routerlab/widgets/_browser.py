@@ -12,6 +12,7 @@ import pandas as pd
 import traitlets
 from numpy.typing import NDArray
 
+from routerlab.jsonl import replace_file
 from routerlab.schema import check_judgments, check_prompts, provenance_of
 from routerlab.widgets._base import source, style, with_summary
 from routerlab.widgets._judged import OWN, choices_of, entries, intents_of, texts_of, within
@@ -189,7 +190,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
 
         document = browser_report(self, max_pairs)
         if path is not None:
-            Path(path).write_text(document, encoding="utf-8")
+            replace_file(path, document.encode(errors="backslashreplace"))
         return document
 
     def _kept(self) -> pd.Series:

@@ -25,7 +25,6 @@ SAID = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_bad":
 _ALL = "Every pair is decided.", "Your votes are in comparator.judgments: rate(comparator.judgments)."
 _SELECTED = "Every pair of the selection is decided.", "Clear the selection to go on with the others."
 _NONE = "The selection holds no pair to compare.", "Select another part, or clear the selection."
-_COUNTS = {"vote": 1, "skip": 1, "undo": -1}  # an undo takes back one decision, whatever is selected
 _MAX_PROMPT = 8_000
 _MAX_WHOLE = 2_000_000
 
@@ -232,7 +231,7 @@ class PairComparator(Labeler):
             "total": total,
             "selected": self._selected,
             "last": self._last,
-            "can_undo": sum(_COUNTS.get(record["type"], 0) for record in self.vote_log.records()) > 0,
+            "can_undo": self.vote_log.can_undo,
             "finished": dict(zip(("title", "text"), finished, strict=True)),
         }
 

@@ -16,9 +16,9 @@ import numpy as np
 import openai
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 import routerlab as rl
-from routerlab.disk import file_lock
 from routerlab.schema import DroppedRowsWarning, TableError, check_outcomes, check_prompts, check_responses
 from routerlab.serving import CaptureWarning, RoutedClient, read_captured
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
@@ -181,7 +181,7 @@ def refuse_to_write(monkeypatch, code):
     def write(handle, data):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("routerlab.disk.os.write", write)
+    monkeypatch.setattr("routerlab.jsonl.os.write", write)
 
 
 @pytest.mark.parametrize(("code", "why"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")])
@@ -213,8 +213,8 @@ def test_a_folder_that_cannot_be_made_costs_a_warning(make, tmp_path):
 
 def test_a_lock_that_another_process_holds_costs_a_warning(make, monkeypatch):
     client = make()
-    client._service.log._lock.timeout = 0.1
-    with file_lock(make.path, 1), pytest.warns(CaptureWarning, match="lock"):
+    client._service.log._log.timeout = 0.1
+    with FileLock(f"{make.path}.lock"), pytest.warns(CaptureWarning, match="lock"):
         ask(client, EASY[0])
 
 

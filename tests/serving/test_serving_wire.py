@@ -21,7 +21,6 @@ import pytest
 import routerlab as rl
 from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, CaptureWarning, EndpointWarning, RoutedClient, read_captured
-from routerlab.serving import _capture as capture
 from tests.raw_server import RawServer, completion, drip, events, http, piece
 from tests.serving.toy import EASY, HARD, ask, run_async
 
@@ -449,9 +448,9 @@ def test_a_capture_that_fails_in_whatever_way_costs_no_reply(make, monkeypatch, 
 
     client = make()
     if where == "lock":
-        monkeypatch.setattr(client._service.log._lock, "acquire", fail)
+        monkeypatch.setattr(client._service.log._log, "locked", fail)
     elif where == "append":
-        monkeypatch.setattr(client._service.log, "_append", fail)
+        monkeypatch.setattr(client._service.log._log, "append", fail)
     else:
         monkeypatch.setattr("routerlab.serving._calls.account", fail)
     with pytest.warns(CaptureWarning, match=r"Disk.* 1 captures are lost"):
@@ -463,15 +462,16 @@ def test_a_stream_collected_as_garbage_inside_a_write_is_captured(make, monkeypa
     client = make()
     left = [ask(client, EASY[0], stream=True)]
     next(left[0])
-    plain = capture.append_durably
+    log = client._service.log._log
+    plain = log.append
 
-    def collecting(path, data, **options):
+    def collecting(line, **options):
         while left:
             del left[0]  # as the garbage collector does, in the middle of another call's write
             gc.collect()
-        plain(path, data, **options)
+        plain(line, **options)
 
-    monkeypatch.setattr(capture, "append_durably", collecting)
+    monkeypatch.setattr(log, "append", collecting)
     done = threading.Thread(target=ask, args=(client, EASY[1]), daemon=True)
     done.start()
     done.join(20)
