@@ -3,8 +3,9 @@
 python benchmarks/files.py              100,000 records in each file
 python benchmarks/files.py 1000000      more: a file of captures is then about 1.6 GB
 
-Each figure comes from a process of its own. Memory is the peak less what the imports take. "Plain" is what one writes
-without a library: read the file, `json.loads` on each line, a DataFrame of the list of dicts.
+Each figure comes from a process of its own: seconds of its processor time, and the peak of its memory less what the
+imports take. "Plain" is what one writes without a library: read the file, `json.loads` on each line, a DataFrame of the
+list of dicts. It checks nothing, and makes one table where `read_captured` makes six.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _FIELDS = {
     "note": ("nonce", "pair_id", "note"),
     "undo": ("nonce", "undoes"),
 }
-_TEXTS = itemgetter(*_FIELDS["vote"])
+_OF_A_VOTE = itemgetter(*_FIELDS["vote"])
 _DECISIONS = ("vote", "label", "skip")
 REPEATS = "repeats an earlier decision"
 
@@ -36,8 +36,6 @@ def record_problem(record: Any) -> str | None:
     if not isinstance(record, Mapping):
         return f"is no record but {type(record).__name__}"
     kind = record.get("type")
-    if kind == "vote" and _is_usual(record):
-        return None
     if not isinstance(kind, str) or kind not in _FIELDS:
         return f"has type {kind!r}, expected one of {', '.join(_FIELDS)}"
     missing = [name for name in _FIELDS[kind] if record.get(name) is None]
@@ -58,14 +56,16 @@ def record_problem(record: Any) -> str | None:
     return None
 
 
-def _is_usual(vote: Mapping[str, Any]) -> bool:
-    """Tell at a glance, for one look at most votes, that nothing is wrong."""
+def _at_a_glance(vote: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
+    """Return the nonce of a vote as nearly all are, and what it is about; None asks for a closer look."""
     try:
-        nonce, pair_id, prompt_id, a, b, winner = _TEXTS(vote)
+        nonce, pair_id, prompt_id, a, b, winner = _OF_A_VOTE(vote)
     except KeyError:
-        return False
-    texts = type(nonce) is type(pair_id) is type(prompt_id) is type(a) is type(b) is str
-    return texts and a != b and winner in WINNERS and vote.get("repeat_of") is None
+        return None
+    usual = type(nonce) is type(pair_id) is type(prompt_id) is type(a) is type(b) is str
+    if not usual or a == b or winner not in WINNERS or vote.get("repeat_of") is not None:
+        return None
+    return nonce, (prompt_id, a, b, False) if a < b else (prompt_id, b, a, False)
 
 
 def check_record(record: Mapping[str, Any]) -> Record:
@@ -146,11 +146,17 @@ class LogState:
 
     def add(self, record: Any, line: bytes) -> str | None:
         """Apply a record that was read; say why it does not count, None if it does."""
-        if problem := ("is torn or damaged" if record is None else record_problem(record)):
+        if record is None:
+            return "is torn or damaged"
+        glance = _at_a_glance(record) if isinstance(record, dict) and record.get("type") == "vote" else None
+        if glance is not None:
+            kind, decides, (nonce, about) = "vote", True, glance
+        elif problem := record_problem(record):
             return problem
-        nonce, kind = record["nonce"], record["type"]
-        decides = kind in _DECISIONS
-        about = showing(record) if decides else None
+        else:
+            nonce, kind = record["nonce"], record["type"]
+            decides = kind in _DECISIONS
+            about = showing(record) if decides else None
         if nonce in self.by_nonce or (decides and (record["pair_id"] in self.decided or about in self.showings)):
             return REPEATS
         self.by_nonce[nonce] = len(self.lines)

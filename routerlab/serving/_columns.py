@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,12 @@ _NUMBERS = (
     "first_token_s", "total_s", "lost_usd",
 )  # fmt: skip
 _ELSEWHERE = {"type", "request_id", "prompt", "response", "quality", "cost", "order"}
-_KNOWN = frozenset((*_CALL_COLUMNS, *_ELSEWHERE))
-_OBJECTS = tuple(name for name in (*_CALL_COLUMNS, "prompt", "response") if name not in (*_NUMBERS, "at"))
-_NAMES = frozenset(_OBJECTS) - {"prompt", "response", "failures", "rested", "error"}  # come again and again
+_ALWAYS = tuple(name for name in (*_CALL_COLUMNS, "prompt", "response") if name not in (*_NUMBERS, "at"))
+_NAMES = ("asked", "chosen", "model", "served_by", "provenance", "finish_reason", "cost_source")  # come again and again
 _TEXTS = ("model", "prompt", "provenance")
 _AMOUNTS = ("input_tokens", "output_tokens", "cost_usd", "latency_s", "lost_usd")  # never below 0
 _NOTHING: list[Any] = []  # one for all calls without failures
-_AT_ONCE = 64  # calls that are taken apart together, few enough for the cache of the processor
+_AT_ONCE = 64  # calls that are taken apart together, few enough for the processor's cache
 _TIMES_AT_ONCE = 1 << 16  # as text they take six times the memory
 _CANNOT = "cannot be read"
 
@@ -52,28 +52,35 @@ class Columns:
         self.judged: list[str] = []
         self.bad: list[tuple[int, str]] = []
         self._shares = array("d")
-        self._batch: list[Record] = []
+        self._names: tuple[str, ...] = ()  # of the calls in the batch, and how to get at their values
+        self._values: Callable[[Record], tuple[Any, ...]] = itemgetter("request_id", "type")
+        self._batch: list[tuple[Any, ...]] = []
         self._lines: list[int] = []
         self._ids: list[str] = []
         self._blank: list[int] = []
-        self._objects: dict[str, list[Any]] = {name: [] for name in _OBJECTS}
-        self._numbers: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _NUMBERS}
+        self._objects: dict[str, list[Any]] = {name: [] for name in _ALWAYS}
+        self._numbers = {name: array("d") for name in _NUMBERS}
         self._at: list[str | None] = []
         self._times: list[pd.Series] = []
-        self._extra: dict[str, list[Any]] = {}
         self._same: dict[str, str] = {}
-        self._estimates: dict[str, dict[tuple[str, ...], list[tuple[list[int], NDArray[np.float64]]]]]
-        self._estimates = {"quality": {}, "cost": {}}
+        self._estimates: dict[str, dict[tuple[str, ...], tuple[array[int], array[float]]]] = {"quality": {}, "cost": {}}
 
     def add(self, line: int, record: Any) -> None:
         """Take what a line holds."""
         if not isinstance(record, dict) or not isinstance(record.get("request_id"), str):
             self.bad.append((line, _CANNOT))
         elif record.get("type") == "call":
-            self._batch.append(record)
-            self._lines.append(line)
-            if len(self._batch) == _AT_ONCE:
+            try:
+                values = self._values(record) if len(record) == len(self._names) else None
+            except KeyError:
+                values = None
+            if values is None or len(self._batch) == _AT_ONCE:
                 self.flush()
+                self._names = tuple(record)
+                self._values = itemgetter(*record)
+                values = self._values(record)
+            self._batch.append(values)
+            self._lines.append(line)
         elif record.get("type") == "feedback" and _is_share(record.get("quality")):
             self.judged.append(record["request_id"])
             self._shares.append(record["quality"])
@@ -85,43 +92,46 @@ class Columns:
         try:
             self._take_apart(self._batch)
         except _OddError:
-            for line, record in zip(self._lines, self._batch, strict=True):
+            for line, call in zip(self._lines, self._batch, strict=True):
                 try:
-                    self._take_apart([record])
+                    self._take_apart([call])
                 except _OddError as error:
                     self.bad.append((line, str(error)))
             self.bad.sort()
         self._batch, self._lines = [], []
 
-    def _take_apart(self, calls: list[Record]) -> None:
-        objects = {name: [call.get(name, math.nan) for call in calls] for name in _OBJECTS}
+    def _take_apart(self, calls: list[tuple[Any, ...]]) -> None:
+        columns = dict(zip(self._names, zip(*calls, strict=True), strict=False))
         for name in _TEXTS:
-            _insist(name, objects[name], {str, type(None)})
-        numbers = {name: _floats(name, [call.get(name) for call in calls]) for name in _NUMBERS}
-        estimates = [(name, *group) for name in self._estimates for group in _grouped(name, calls)]
+            _insist(name, columns.get(name, ()), (str, type(None)))
+        numbers = {name: _floats(name, columns[name]) for name in _NUMBERS if name in columns}
+        estimates = [(self._estimates[name], group) for name in self._estimates for group in _grouped(name, columns)]
         # From here on nothing fails: a batch is taken as a whole or not at all.
-        n, same = len(self._ids), self._same
-        self._ids += [call["request_id"] for call in calls]
-        self._blank += [n + k for k, p in enumerate(objects["prompt"]) if type(p) is str and (not p or p.isspace())]
-        for name, values in objects.items():
-            if name in _NAMES:
-                values = [same.setdefault(value, value) if type(value) is str else value for value in values]
-            elif name in ("failures", "rested"):
-                values = [value if value or type(value) is not list else _NOTHING for value in values]
-            self._objects[name] += values
-        for name, array_ in numbers.items():
-            self._numbers[name].append(array_)
-        for name, models, rows, cells in estimates:
-            self._estimates[name].setdefault(models, []).append(([n + row for row in rows], cells))
-        self._at += [at if isinstance(at := call.get("at"), str) else None for call in calls]
+        n, missing = len(self._ids), [math.nan] * len(calls)
+        self._ids += columns.get("request_id", ())
+        self._blank += [n + k for k, p in enumerate(columns.get("prompt", ())) if p is not None and not p.strip()]
+        for name in columns.keys() - self._objects.keys() - _ELSEWHERE - {*_NUMBERS, "at"}:
+            self._objects[name] = [math.nan] * n
+        for name, objects in self._objects.items():
+            objects += self._kept(name, columns.get(name, missing))
+        for name, column in self._numbers.items():
+            column.frombytes(numbers[name].tobytes() if name in numbers else array("d", missing).tobytes())
+        for kept, (models, rows, cells) in estimates:
+            places, values = kept.setdefault(models, (array("q"), array("d")))
+            places.extend(n + row for row in rows)
+            values.frombytes(cells.tobytes())
+        self._at += [at if isinstance(at, str) else None for at in columns.get("at", missing)]
         if len(self._at) >= _TIMES_AT_ONCE:
             self._keep_times()
-        for call in calls:
-            if not _KNOWN.issuperset(call):
-                for name in [name for name in call if name not in _KNOWN and name not in self._extra]:
-                    self._extra[name] = [math.nan] * n
-        for name, values in self._extra.items():
-            values += [call.get(name, math.nan) for call in calls]
+
+    def _kept(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Return values of which equal names are one object, and so are empty lists."""
+        if name in _NAMES and set(map(type, values)) <= {str, type(None)}:
+            one = {value: self._same.setdefault(value, value) for value in set(values)}
+            return [one[value] for value in values]
+        if name in ("failures", "rested"):
+            return [value if value or type(value) is not list else _NOTHING for value in values]
+        return values
 
     def _keep_times(self) -> None:
         times = pd.Series(self._at, dtype=object)
@@ -145,16 +155,16 @@ class Columns:
 
     def names(self) -> Iterable[str]:
         """Return the columns of the table of calls."""
-        return chain(_CALL_COLUMNS, self._extra)
+        return dict.fromkeys(chain(_CALL_COLUMNS, (name for name in self._objects if name not in _ELSEWHERE)))
 
     def take(self, name: str, rows: Rows) -> Any:
         """Return a column in the order of `rows`, and forget it."""
         if name in self._numbers:
-            return np.concatenate([np.empty(0), *self._numbers.pop(name)])[rows]
+            return np.frombuffer(self._numbers.pop(name) or array("d"))[rows]
         if name == "at":
             self._keep_times()
             return pd.concat(self._times, ignore_index=True).array[rows]
-        objects = (self._extra if name in self._extra else self._objects)[name]
+        objects = self._objects[name]
         values = np.empty(len(objects), dtype=object)
         values[:] = objects
         objects.clear()
@@ -165,10 +175,11 @@ class Columns:
         groups = self._estimates.pop(name)
         models = list(dict.fromkeys(chain.from_iterable(groups)))
         values = np.full((len(self._ids), len(models)), np.nan)
-        for names, parts in groups.items():
+        for names, (places, cells) in groups.items():
             columns = [models.index(model) for model in names]
-            for places, cells in parts:
-                values[np.ix_(places, columns)] = cells
+            values[np.ix_(np.frombuffer(places, dtype=np.int64), columns)] = np.frombuffer(cells).reshape(
+                -1, len(names)
+            )
         frame = pd.DataFrame(values[rows], index=index, columns=pd.Index(models, name="model"))
         notes = [note for note in dict.fromkeys(self._objects["provenance"]) if isinstance(note, str) and note]
         frame.attrs = {"provenance": "; ".join(notes)} if notes else {}
@@ -187,11 +198,9 @@ class _OddError(ValueError):
         super().__init__(f"cannot be read ({name} is {str(value)[:40]!r})")
 
 
-def _insist(name: str, values: Sequence[Any], types: set[type]) -> None:
-    if not set(map(type, values)) <= types:
-        for value in values:
-            if type(value) not in types and value is not math.nan:
-                raise _OddError(name, value)
+def _insist(name: str, values: Sequence[Any], types: tuple[type, ...]) -> None:
+    if not set(map(type, values)) <= set(types):
+        raise _OddError(name, next(value for value in values if type(value) not in types))
 
 
 def _floats(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
@@ -214,21 +223,23 @@ def _float(name: str, value: Any) -> float:
         return math.nan
 
 
-def _grouped(name: str, calls: Sequence[Record]) -> Iterable[tuple[tuple[str, ...], list[int], NDArray[np.float64]]]:
+def _grouped(
+    name: str, columns: dict[str, tuple[Any, ...]]
+) -> Iterable[tuple[tuple[str, ...], list[int], NDArray[np.float64]]]:
     """Return the estimates of calls with the same models together: models, rows, and a number for each of both."""
     groups: dict[tuple[str, ...], list[int]] = {}
-    for row, call in enumerate(calls):
-        if value := call.get(name):
-            if not isinstance(value, dict):
-                raise _OddError(name, value)
+    values = columns.get(name, ())
+    _insist(name, values, (dict, type(None)))
+    for row, value in enumerate(values):
+        if value:
             groups.setdefault(tuple(value), []).append(row)
     for models, rows in groups.items():
         try:
-            cells = np.array([list(calls[row][name].values()) for row in rows], dtype=float)
+            cells = np.array([list(values[row].values()) for row in rows], dtype=float)
         except (TypeError, ValueError, OverflowError):
-            raise _OddError(name, calls[rows[0]][name]) from None
+            raise _OddError(name, values[rows[0]]) from None
         if cells.ndim != 2:
-            raise _OddError(name, calls[rows[0]][name])
+            raise _OddError(name, values[rows[0]])
         yield models, rows, cells
 
 

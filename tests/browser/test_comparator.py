@@ -185,7 +185,7 @@ def test_a_failing_disk_is_shown_and_nothing_is_lost(lab: Book):
     log = show(lab, "full")
     settle(lab)
     fail = """
-import routerlab.labeling._log as module
+import routerlab.jsonl as module
 from routerlab.labeling import LogWriteError
 real = module.append_durably
 def full(*_, **__): raise LogWriteError("Vote log: not written. The disk is full.")
