@@ -140,7 +140,7 @@ def _join(kept: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def _text_or_json(value: Any) -> str | None:
-    return value if isinstance(value, str | None) else _json(value)
+    return sound_text(value) if isinstance(value, str) else None if value is None else _json(value)
 
 
 def _json(value: Any) -> str:

@@ -243,7 +243,7 @@ class Service:
         try:
             record = call.record(**what)
         except Exception as error:  # the reply is paid for, and goes to the caller
-            self.log.lose(f"Captures {self.log.path}: the record failed ({type(error).__name__}: {error}).")
+            self.log.lose(f"the record failed ({type(error).__name__}: {error}).")
         else:
             self.log.write(record)
 

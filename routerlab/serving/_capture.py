@@ -90,13 +90,8 @@ class CaptureLog:
             line = self._line(record)
         except Exception as error:  # whatever a redaction hook may raise: nothing unredacted is written
             what = "the record" if self.redact is None else "'redact'"
-            why = f"{what} failed ({type(error).__name__}), so nothing was written. Correct it."
-            self.lose(f"Captures {self.path}: {why}")
-            return False
-        problems = [] if line is None else self._write(line)
-        for problem in problems:
-            self.lose(problem)
-        return line is not None and not problems
+            return self.lose(f"{what} failed ({type(error).__name__}), so nothing was written. Correct the hook.")
+        return line is not None and self._lose(self._write(line))
 
     def _write(self, line: bytes) -> list[str]:
         """Write a line and what comes meanwhile; return why lines are lost.
@@ -131,12 +126,18 @@ class CaptureLog:
         whole = {**dict(redacted), "type": record["type"], "request_id": record["request_id"]}
         return line_of(_plain(whole, real_keys(self._secrets())))
 
-    def lose(self, why: str) -> None:
-        """Count a record that is not written, and warn."""
-        with self._one_at_a_time:
-            self.n_lost += 1
-        message = f"{why} The reply is not affected; {self.n_lost} captures are lost so far."
-        warnings.warn(message, CaptureWarning, stacklevel=3)
+    def lose(self, why: str) -> bool:
+        """Count and warn of a record that is lost."""
+        return self._lose([f"Captures {self.path}: {why}"])
+
+    def _lose(self, problems: list[str]) -> bool:
+        """Count and warn of what is lost; True if nothing is."""
+        for problem in problems:
+            with self._one_at_a_time:
+                self.n_lost += 1
+            message = f"{problem} The reply is not affected; {self.n_lost} captures are lost so far."
+            warnings.warn(message, CaptureWarning, stacklevel=3)
+        return not problems
 
 
 def _without_texts(value: Any) -> Any:

@@ -43,8 +43,6 @@ def test_every_body_is_a_reply_or_a_failure():
             n_replies += 1
             outcome.text.encode()  # no half of a surrogate pair
             json.dumps([outcome.finish_reason, outcome.tool_calls, outcome.refusal])
-        counted = account(outcome.usage, ENDPOINT)
-        assert all(math.isnan(value) or 0 <= value < math.inf for value in counted[:3])
     assert 0.3 * N < n_replies < 0.9 * N
 
 

@@ -465,11 +465,11 @@ def test_a_stream_collected_as_garbage_inside_a_write_is_captured(make, monkeypa
     log = client._service.log._log
     plain = log.append
 
-    def collecting(data, **options):
+    def collecting(line, **options):
         while left:
             del left[0]  # as the garbage collector does, in the middle of another call's write
             gc.collect()
-        plain(data, **options)
+        plain(line, **options)
 
     monkeypatch.setattr(log, "append", collecting)
     done = threading.Thread(target=ask, args=(client, EASY[1]), daemon=True)
