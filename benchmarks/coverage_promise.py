@@ -100,8 +100,13 @@ def three_valued(bar: float, rng: np.random.Generator) -> World:
 
 def many_options(bar: float, rng: np.random.Generator) -> World:
     """Three hundred options, each a little worse than the bar."""
-    losses = (rng.random((4000, 300)) < 0.05 + 1.1 * bar).astype(float)
-    return _world((rng.random((4000, 300)) < 0.05) * (1 - losses) - losses)
+    large = np.arange(4000) % 10 < 9
+    chance = np.where(large, (0.05 + 1.1 * bar) / 0.9, 0.05 / 0.1)  # of losing where it is right, of winning elsewhere
+    turned = rng.random((4000, 300)) < chance[:, None]
+    quality = pd.DataFrame((large[:, None] ^ turned).astype(float), columns=[f"small {k}" for k in range(300)])
+    quality["large"] = large.astype(float)
+    cost = pd.DataFrame(0.001, index=quality.index, columns=quality.columns).assign(large=0.01)
+    return World(quality, cost, None, "large")
 
 
 def clusters(bar: float, rng: np.random.Generator, *, size: int, icc: float) -> World:

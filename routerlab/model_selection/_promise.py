@@ -428,21 +428,21 @@ def _test(
         return loss_p_value(difference, size=size, **settings)
 
     tested: list[tuple[int, float]] = []
-    for k in _sequence(table, base_cost, ordered, p_value) if ordered.any() else range(len(table.names)):
+    for k in _sequence(table, base_cost, ordered, settings["bar"]) if ordered.any() else range(len(table.names)):
         tested.append((k, p_value(k, ~ordered)))
         if tested[-1][1] > settings["level"]:
             break
     return tested
 
 
-def _sequence(table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], p_value: Any) -> list[int]:
+def _sequence(table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], bar: float) -> list[int]:
     """From the safest to the least safe, without those that another beats in both safety and cost."""
-    spent = table.cost[:, ordered].mean(axis=1)
-    p = np.array([p_value(k, ordered) for k in range(len(spent))])
-    lost = -table.difference[:, ordered].mean(axis=1)
-    order = np.lexsort((spent, lost, p))
+    spent, difference = table.cost[:, ordered].mean(axis=1), table.difference[:, ordered]
+    n = difference.shape[1]
+    # Any order is valid. As there is always more to see, the variance is not taken for less than one whole loss.
+    safety = (difference.mean(axis=1) + bar) / np.sqrt((difference.var(axis=1) + 1 / n) / n)
     kept, cheapest = [], float(base_cost[ordered].mean())
-    for k in order:
+    for k in np.lexsort((spent, -safety)):
         if spent[k] < cheapest:
             kept.append(int(k))
             cheapest = spent[k]
