@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import io
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -349,6 +350,9 @@ def test_columns_of_x_are_compared_by_name_at_predict():
     assert set(expected) == {"small", "large"}
     pd.testing.assert_series_equal(router.predict(X[list("zyxw")]), expected)
     assert router.predict(X.to_numpy()).tolist() == expected.tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        saved = rl.load_router(router.save(f"{folder}/router"))
+    assert saved.predict(X[list("zyxw")]).tolist() == expected.tolist()
     assert router.predict(X.rename_axis("prompt_id").reset_index()).to_dict() == expected.to_dict()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -258,8 +259,8 @@ def _check_labels(
         reject(place, f"is blank in row {rows(column.isin(blank))}.", "Fill or drop those rows.")
     padded = [text for text in texts if bare[text] != text]
     if not strict:  # an id may be what it likes to be, as long as no other looks the same
-        seen = [*bare.values(), *texts]
-        padded = [text for text in padded if seen.count(bare[text]) > 1 or text.strip(_UNSEEN) != text]
+        looks = Counter(bare.values())
+        padded = [text for text in padded if looks[bare[text]] > 1 or text.strip(_UNSEEN) != text]
     if padded:
         reject(
             place,

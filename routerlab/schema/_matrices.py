@@ -189,7 +189,7 @@ def check_columns(X: Any, names: Any) -> Any:
 
 
 def column_names(X: Any) -> NDArray[np.object_] | None:
-    """Return the names of a frame's columns, or None if it has none or they are 0, 1, ...
+    """Return the names of a frame's columns, or None if they are 0, 1, ... or neither text nor numbers.
 
     Examples
     --------
@@ -198,7 +198,8 @@ def column_names(X: Any) -> NDArray[np.object_] | None:
     """
     if not isinstance(X, pd.DataFrame) or X.columns.nlevels > 1 or X.columns.equals(pd.RangeIndex(X.shape[1])):
         return None
-    return X.columns.to_numpy(dtype=object)
+    names = X.columns.to_numpy(dtype=object)
+    return names if all(isinstance(name, (str, int)) for name in names) else None
 
 
 def _check_labels(labels: pd.Index, axis: str, name: str) -> None:
