@@ -150,7 +150,8 @@ class LogState:
             return "is torn or damaged"
         glance = _at_a_glance(record) if isinstance(record, dict) and record.get("type") == "vote" else None
         if glance is not None:
-            kind, decides, (nonce, about) = "vote", True, glance
+            kind, decides, nonce = "vote", True, glance[0]
+            about: tuple[Any, ...] | None = glance[1]
         elif problem := record_problem(record):
             return problem
         else:

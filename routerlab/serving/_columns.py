@@ -176,10 +176,9 @@ class Columns:
         models = list(dict.fromkeys(chain.from_iterable(groups)))
         values = np.full((len(self._ids), len(models)), np.nan)
         for names, (places, cells) in groups.items():
-            columns = [models.index(model) for model in names]
-            values[np.ix_(np.frombuffer(places, dtype=np.int64), columns)] = np.frombuffer(cells).reshape(
-                -1, len(names)
-            )
+            columns = np.array([models.index(model) for model in names], dtype=np.intp)
+            row = np.frombuffer(places, dtype=np.int64)
+            values[row[:, None], columns] = np.frombuffer(cells).reshape(-1, len(names))
         frame = pd.DataFrame(values[rows], index=index, columns=pd.Index(models, name="model"))
         notes = [note for note in dict.fromkeys(self._objects["provenance"]) if isinstance(note, str) and note]
         frame.attrs = {"provenance": "; ".join(notes)} if notes else {}
