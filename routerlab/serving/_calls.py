@@ -291,7 +291,7 @@ class Service:
             first, failure = first or answer, failure_of(answer)
             failed[turn].append(failure)
             n_failed = len(failed[turn])
-            if failure.retryable and not failure.timed_out and n_failed <= endpoint.client.max_retries:
+            if n_failed <= _n_retries(endpoint, failure):
                 heapq.heappush(turns, (time.monotonic() + self._wait_s(n_failed, failure), turn, endpoint))
             else:
                 self.cooldown.note(endpoint, failure)
@@ -395,6 +395,14 @@ class Service:
         if own:
             body["extra_body"] = {**(asked.params.get("extra_body") or {}), **own}
         return body
+
+
+def _n_retries(endpoint: Endpoint, failure: Failure) -> int:
+    """Return how often an endpoint is asked again after a failure: once at most if each time may be on the bill."""
+    if not failure.retryable or failure.timed_out:
+        return 0
+    billed = failure.maybe_billed or failure.usage is not None
+    return min(endpoint.client.max_retries, 1) if billed else endpoint.client.max_retries
 
 
 def answered(reply: Reply) -> dict[str, Any]:

@@ -89,12 +89,12 @@ class RoutedClient(BaseClient):
 
     *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Broken
     connections, status 408, 409, 425, 429 and 5xx, and answers without a choice: the same model is asked again, as
-    often as the client's ``max_retries`` says (2 by default), after the wait that ``Retry-After`` asks for, if it ends
-    within `timeout_s`. Only then another model is asked, with an `EndpointWarning`; `Captured.n_handed_over` counts
-    such calls. Time-outs, 401, 402, 404 and redirects to another host, which are not followed, go on at once. Any other
-    status (400) is raised as the SDK raises it: the request is at fault. In a stream the same holds up to the first
-    token. Later errors are raised, since another model's text must not continue the first one's. If all fail, the first
-    one's error is raised, with a note on each attempt.
+    often as the client's ``max_retries`` says (2 by default; once at most where the lost reply may be on the bill),
+    after the wait that ``Retry-After`` asks for, if it ends within `timeout_s`. Only then another model is asked, with
+    an `EndpointWarning`; `Captured.n_handed_over` counts such calls. Time-outs, 401, 402, 404 and redirects to another
+    host, which are not followed, go on at once. Any other status (400) is raised as the SDK raises it: the request is
+    at fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
+    not continue the first one's. If all fail, the first one's error is raised, with a note on each attempt.
 
     *Without text.* A message that is a picture alone, or empty, goes to the router's ``fallback``; without one, to the
     model that is best on average.

@@ -216,6 +216,14 @@ def test_one_failure_hands_nothing_to_a_weaker_model(routed, blip, stream):
     assert captured.calls["attempts"].tolist() == [2] and captured.n_handed_over == 0
 
 
+@pytest.mark.parametrize(("answer", "n_asked"), [(http({"choices": []}), 2), (http({"error": {}}, 500), 4)])
+def test_what_may_be_billed_each_time_is_asked_for_once_more_at_most(routed, answer, n_asked):
+    with answering(answer) as server, pytest.raises(openai.APIError):
+        ask(routed(server, max_retries=3), HARD[0], model="large")
+    assert len(server.asked) == n_asked
+    assert read_captured(routed.path).calls["attempts"].tolist() == [n_asked]
+
+
 def test_what_retry_after_asks_for_is_waited(routed):
     with by_model(large=[BUSY, http(completion("ok"))], small=[http(completion("weak"))]) as server:
         started = time.monotonic()
