@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -197,7 +198,10 @@ def votes_frame(votes: Iterable[Mapping[str, Any]], dataset_id: str) -> pd.DataF
     """Return votes (which name their ``judge``) as a judgments table with fixed first columns."""
     rows = [{key: value for key, value in vote.items() if key not in ("type", "n")} for vote in votes]
     extra = dict.fromkeys(key for row in rows for key in row if key not in VOTE_COLUMNS)
-    frame = pd.DataFrame(rows, columns=[*VOTE_COLUMNS, *extra])
+    frame = pd.DataFrame(rows, columns=[*VOTE_COLUMNS, *extra], dtype=object)
+    for name in frame:
+        with suppress(UnicodeEncodeError):  # pyarrow holds no lone surrogates: then the column stays as it is
+            frame[name] = frame[name].infer_objects()
     frame["judged_at"] = pd.to_datetime(frame["judged_at"], utc=True, format="ISO8601", errors="coerce")
     frame.attrs["dataset_id"] = dataset_id
     return frame

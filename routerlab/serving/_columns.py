@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -168,7 +169,10 @@ class Columns:
         values = np.empty(len(objects), dtype=object)
         values[:] = objects
         objects.clear()
-        return pd.Series(values[rows], copy=False).infer_objects().array
+        column = pd.Series(values[rows], dtype=object, copy=False)
+        with suppress(UnicodeEncodeError):  # pyarrow holds no lone surrogates: then the column stays as it is
+            column = column.infer_objects()
+        return column.array
 
     def estimates(self, name: str, rows: Rows, index: pd.Index) -> pd.DataFrame:
         """Return the router's estimates, one row for each call that it routed."""
