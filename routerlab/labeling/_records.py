@@ -149,6 +149,7 @@ class LogState:
         """Apply a record that was read; say why it does not count, None if it does."""
         if record is None:
             return "is torn or damaged"
+        about: tuple[Any, ...] | None
         glance = _at_a_glance(record) if isinstance(record, dict) and record.get("type") == "vote" else None
         if glance is not None:
             kind, decides, (nonce, about) = "vote", True, glance

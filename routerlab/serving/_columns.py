@@ -180,7 +180,7 @@ class Columns:
         models = list(dict.fromkeys(chain.from_iterable(groups)))
         values = np.full((len(self._ids), len(models)), np.nan)
         for names, (places, cells) in groups.items():
-            columns = [models.index(model) for model in names]
+            columns = np.array([models.index(model) for model in names])
             values[np.ix_(np.frombuffer(places, dtype=np.int64), columns)] = np.frombuffer(cells).reshape(
                 -1, len(names)
             )
