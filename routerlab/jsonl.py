@@ -26,6 +26,7 @@ Record = dict[str, Any]
 
 _MODE = 0o600  # of a new log: what people ask and answer is for its owner alone
 _BLOCK = 1 << 20  # bytes read at once
+_SHOWN = 64  # bytes of a header that tell one file from another
 _LONGEST_HEADER = 1 << 16  # bytes; a file without line ends need not be read whole to see that it is no log
 _DIGITS = bytes(48 if 48 <= c < 58 else 32 if c in b":,[ " else c for c in range(256))
 _BIG = (b" " + b"0" * 20, b"-" + b"0" * 19)  # integers of more than 64 bits, which orjson reads as floats
@@ -130,9 +131,11 @@ class Log:
         self._about = dict(about or {})
         self.real = Path(os.path.realpath(path))
         self._past_header = False
+        self._lock: Any = None
         self._handle = -1
         self._torn_at = -1
-        self._ours = (0, 0)  # device and inode of the file whose header was checked
+        self._ours = (0, 0)  # device and inode of the file whose header was checked, and how it begins
+        self._begins = b""
 
     def check(self) -> None:
         """Refuse a file that is not such a log; one that is absent, empty or torn at birth is fine.
@@ -142,7 +145,7 @@ class Log:
         LogError
             As the kind has it.
         """
-        if not self.real.exists():
+        if not os.path.exists(self.real):
             return
         with self._opened() as file:
             self._check_first(file.read(_LONGEST_HEADER))
@@ -163,12 +166,15 @@ class Log:
         """
         from filelock import FileLock, Timeout
 
-        self.check()  # before the lock: a file that is refused gets no lock file beside it
-        lock = FileLock(f"{self.real}.lock", timeout=self.timeout)
-        try:
+        if not self._is_known():  # before the lock: a file that is refused gets no lock file beside it
+            self.check()
             if create:
-                self.real.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+                self._make_folder()
+        if self._lock is None:
+            self._lock = FileLock(f"{self.real}.lock")
+        lock = self._lock
+        try:
+            lock.acquire(timeout=self.timeout)
         except Timeout as error:
             raise self._busy() from error
         except OSError as error:
@@ -262,6 +268,20 @@ class Log:
             f"{self.kind.name} {self.path}: {why_not_written(error)} {self.kind.safe}".rstrip()
         )
 
+    def _is_known(self) -> bool:
+        """Tell whether the file is the one whose header was checked."""
+        try:
+            status = self.real.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._ours
+
+    def _make_folder(self) -> None:
+        try:
+            self.real.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.refused(error) from error
+
     def refuse(self) -> NoReturn:
         """Raise the error that says that this is not such a log."""
         msg = f"{self.kind.name} {self.path}: is no {self.kind.what} (its first line is no header). "
@@ -347,8 +367,8 @@ class Log:
         status = os.fstat(self._handle)
         size, identity = status.st_size, (status.st_dev, status.st_ino)
         self._check_size(size)
-        if size and identity != self._ours:
-            self._torn_at = -1
+        if identity != self._ours or _bytes_at(self._handle, 0, len(self._begins)) != self._begins:
+            self._torn_at = -1  # another file, maybe with the number of one that was deleted
             if self._check_first(_bytes_at(self._handle, 0, _LONGEST_HEADER)):
                 os.ftruncate(self._handle, 0)  # a part of a header holds nothing: write it again
                 size = 0
@@ -359,7 +379,7 @@ class Log:
         elif _bytes_at(self._handle, size - 1, 1) != b"\n":
             append_durably(self._handle, b"\n")
             self._torn_at = size
-        self._ours = identity
+        self._begins, self._ours = _bytes_at(self._handle, 0, _SHOWN), identity
 
 
 def parse(line: bytes, exact: bool = False) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ class Journal:
             A folder, some other file, a newer format.
         """
         self._log.check()
-        if not self._log.real.exists():
+        if not os.path.exists(self._log.real):
             return
         for number, record, line in self._log.read("read"):
             self._read_line(number, record, self._log.offset - len(line) - 1)

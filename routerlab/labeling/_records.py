@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -148,6 +149,7 @@ class LogState:
         """Apply a record that was read; say why it does not count, None if it does."""
         if record is None:
             return "is torn or damaged"
+        about: tuple[Any, ...] | None
         glance = _at_a_glance(record) if isinstance(record, dict) and record.get("type") == "vote" else None
         if glance is not None:
             kind, decides, nonce = "vote", True, glance[0]
@@ -198,7 +200,10 @@ def votes_frame(votes: Iterable[Mapping[str, Any]], dataset_id: str) -> pd.DataF
     """Return votes (which name their ``judge``) as a judgments table with fixed first columns."""
     rows = [{key: value for key, value in vote.items() if key not in ("type", "n")} for vote in votes]
     extra = dict.fromkeys(key for row in rows for key in row if key not in VOTE_COLUMNS)
-    frame = pd.DataFrame(rows, columns=[*VOTE_COLUMNS, *extra])
+    frame = pd.DataFrame(rows, columns=[*VOTE_COLUMNS, *extra], dtype=object)
+    for name in frame:
+        with suppress(UnicodeEncodeError):  # pyarrow holds no lone surrogates: then the column stays as it is
+            frame[name] = frame[name].infer_objects()
     frame["judged_at"] = pd.to_datetime(frame["judged_at"], utc=True, format="ISO8601", errors="coerce")
     frame.attrs["dataset_id"] = dataset_id
     return frame

@@ -235,8 +235,8 @@ def read_captured(path: str | Path) -> Captured:
 def _tables(columns: Columns, feedback: pd.Series) -> dict[str, pd.DataFrame]:
     rows, index = columns.rows()
     quality, cost = (columns.estimates(name, rows, index) for name in ("quality", "cost"))
-    texts = pd.DataFrame({name: columns.take(name, rows) for name in ("prompt", "response")}, index=index)
-    table = pd.DataFrame({name: columns.take(name, rows) for name in columns.names()}, index=index)
+    texts = pd.DataFrame({name: columns.take(name, rows, index) for name in ("prompt", "response")}, index=index)
+    table = pd.DataFrame({name: columns.take(name, rows, index) for name in columns.names()}, index=index)
     answered = table["model"].notna() & table["error"].isna()
     numbers = ["input_tokens", "output_tokens", "cost_usd", "latency_s"]
     replies = pd.concat([table[["model"]], texts[["response"]], table[[*numbers, "finish_reason"]]], axis=1)[answered]

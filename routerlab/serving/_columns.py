@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -157,18 +158,21 @@ class Columns:
         """Return the columns of the table of calls."""
         return dict.fromkeys(chain(_CALL_COLUMNS, (name for name in self._objects if name not in _ELSEWHERE)))
 
-    def take(self, name: str, rows: Rows) -> Any:
+    def take(self, name: str, rows: Rows, index: pd.Index) -> pd.Series:
         """Return a column in the order of `rows`, and forget it."""
         if name in self._numbers:
-            return np.frombuffer(self._numbers.pop(name) or array("d"))[rows]
+            return pd.Series(np.frombuffer(self._numbers.pop(name) or array("d"))[rows], index=index)
         if name == "at":
             self._keep_times()
-            return pd.concat(self._times, ignore_index=True).array[rows]
+            return pd.Series(pd.concat(self._times, ignore_index=True).array[rows], index=index)
         objects = self._objects[name]
         values = np.empty(len(objects), dtype=object)
         values[:] = objects
         objects.clear()
-        return pd.Series(values[rows], copy=False).infer_objects().array
+        column = pd.Series(values[rows], dtype=object, copy=False)
+        with suppress(UnicodeEncodeError):  # pyarrow holds no lone surrogates: then the column stays as it is
+            column = column.infer_objects()
+        return column.set_axis(index)
 
     def estimates(self, name: str, rows: Rows, index: pd.Index) -> pd.DataFrame:
         """Return the router's estimates, one row for each call that it routed."""
