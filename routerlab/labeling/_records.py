@@ -153,7 +153,7 @@ class LogState:
         glance = _at_a_glance(record) if isinstance(record, dict) and record.get("type") == "vote" else None
         if glance is not None:
             kind, decides, nonce = "vote", True, glance[0]
-            about: tuple[Any, ...] | None = glance[1]
+            about = glance[1]
         elif problem := record_problem(record):
             return problem
         else:

@@ -23,6 +23,20 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _UNSEEN = "\ufeff\u200b\u2060"  # byte order mark, zero-width space, word joiner: str.strip leaves them
 
 
+def as_labels(column: pd.Series) -> pd.Index:
+    """Return ids or names as an index of plain objects or numbers.
+
+    scikit-learn's splitters cannot index what Arrow holds, and pandas holds text in Arrow where it can.
+
+    Examples
+    --------
+    >>> as_labels(pd.Series(["p1"], name="prompt_id")).dtype
+    dtype('O')
+    """
+    values = column.unique() if not column.is_unique else column
+    return pd.Index(values, dtype=object if column.dtype == "str" else column.dtype, name=column.name)
+
+
 def kind_of(value: Any) -> str:
     """Name the type of a value as its reader knows it.
 
@@ -106,9 +120,6 @@ def plain_frame(table: Any, where: str) -> pd.DataFrame:
         frame = _index_to_column(frame, where)
     for name in frame.columns:
         column = plain(frame[name])
-        if name in KEYS and column.dtype == "str":
-            # scikit-learn's splitters cannot index ids that Arrow holds, and pandas holds text in Arrow if it can.
-            column = column.astype(object)
         if column is not frame[name]:
             frame[name] = column
     frame.attrs = dict(given.attrs)
@@ -228,10 +239,12 @@ def check_keys(frame: pd.DataFrame, where: str, columns: list[str]) -> None:
             what = kind_of(column[bad].iloc[0])
             reject(place, f"holds a {what} in row {rows(bad)}.", "Ids and names must be text or numbers.")
         if column.dtype.kind == "f":
-            if not (np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)).all():
-                reject(place, f"got {shown(values)}: not whole numbers.", "Ids must be text or whole numbers.")
+            whole = np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)
+            if not whole.all():
+                reject(place, f"got {shown(values[~whole])}.", "Use text or whole numbers as ids.")
             frame[name] = column.astype(np.int64)
-        elif column.dtype.kind == "O":
+        elif column.dtype.kind == "O" and not (name == "prompt_id" and where.startswith("judgments")):
+            # Vote logs of earlier versions hold ids of any text; the prompts table is where they are looked at.
             _check_labels(column, values, place, rows, strict=name != "prompt_id")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, plain_frame, read_numbers
+from routerlab.schema._doors import Odd, as_labels, as_pandas, id_remedy, kind_of, plain, plain_frame, read_numbers
 from routerlab.schema._errors import DroppedRowsWarning, TableError, reject, shown
 from routerlab.schema._scale import Scale
 from routerlab.schema._tables import check_outcomes
@@ -65,7 +65,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     if frame.empty:
         reject("outcomes table", "has no rows.", "Check the split that you selected.")
     measured_by = _one_scale(frame)
-    rows, columns = (pd.Index(frame[key].unique(), dtype=frame[key].dtype) for key in ("prompt_id", "model"))
+    rows, columns = (as_labels(frame[key]) for key in ("prompt_id", "model"))
     wide = frame.pivot(index="prompt_id", columns="model", values=["quality", "cost_usd"])  # noqa: PD010
     quality = wide["quality"].reindex(index=rows, columns=columns).astype(float)
     cost = wide["cost_usd"].reindex(index=rows, columns=columns).astype(float)

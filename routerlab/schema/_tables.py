@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema._doors import KEYS, Odd, as_pandas, check_keys, id_remedy, plain, plain_frame, read_numbers
+from routerlab.schema._doors import (
+    KEYS,
+    Odd,
+    as_labels,
+    as_pandas,
+    check_keys,
+    id_remedy,
+    plain,
+    plain_frame,
+    read_numbers,
+)
 from routerlab.schema._errors import reject, shown
 from routerlab.schema._scale import Scale, to_quality
 
@@ -109,7 +119,7 @@ def check_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
             f"is empty or not text for {shown(frame.loc[bad, 'prompt_id'])} (got {shown(frame.loc[bad, 'prompt'])}).",
             text_remedy(frame.loc[bad, "prompt"]),
         )
-    return frame.set_index("prompt_id")
+    return frame.drop(columns="prompt_id").set_index(as_labels(frame["prompt_id"]))
 
 
 def not_text(column: pd.Series) -> NDArray[np.bool_]:
