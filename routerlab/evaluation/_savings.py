@@ -249,23 +249,22 @@ def savings(
     ours = score_choices(choices, quality, cost, missing=True)
     theirs = score_choices(always(baseline, choices.index), quality, cost, missing=True)
     own = _router_cost(router_cost, choices.index)
+    shares = choices.value_counts(normalize=True).to_dict()
     spent = ours["cost_usd"].to_numpy(dtype=float) + own
     base = theirs["cost_usd"].to_numpy(dtype=float)
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
+    codes = group_codes(groups, choices.index)
     known, weight, stand_in = _known(spent, base, difference, choices)
-    shares = choices.value_counts(normalize=True).to_dict()
     choices, spent, base, difference = choices[known], spent[known] * weight, base[known] * weight, difference[known]
     if base.sum() <= 0:
         reject(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
         )
-    codes = group_codes(groups, choices.index)
+    codes = None if codes is None else pd.factorize(codes[known])[0]
     measured = _measured(difference, choices, baseline, codes, weight, judged, people, propensity, confidence)
-    if np.array_equal(spent, base):
-        ratio, low, high = 1.0, 1.0, 1.0
-    else:
-        ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
-    notes = (few_groups_note(codes), None if low == high else skewed_note(base, codes), _judge_note(**measured))
+    same = np.array_equal(spent, base)
+    ratio, low, high = (1.0, 1.0, 1.0) if same else ratio_interval(spent, base, codes, confidence=confidence)
+    notes = (few_groups_note(codes), None if same else skewed_note(base, codes), _judge_note(**measured))
     return Savings(
         baseline=baseline,
         n=len(choices),
