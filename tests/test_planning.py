@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.stats import mean_interval
+from routerlab.stats import mean_interval, ratio_interval
 
 
 @pytest.mark.slow
@@ -19,6 +19,20 @@ def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
     shown = [mean_interval(rng.choice([-1.0, 0, 1], plan.n, p=chances))[1] >= -margin for _ in range(400)]
     assert np.mean(shown) == pytest.approx(plan.power, abs=3 * np.sqrt(0.16 / 400) + 0.02)
     assert plan.power == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("saving", "spread"), [(0.05, 0.7), (0.2, 0.7), (0.1, 0.3)])
+def test_the_planned_prompts_show_the_saving_with_the_planned_power_at_least(saving, spread):
+    n = rl.plan_study(margin=0.03, saving=saving, cost_spread=spread).n_for_saving
+    assert rl.plan_study(margin=0.03, n=n, cost_spread=spread).smallest_saving == pytest.approx(saving, rel=0.05)
+    rng = np.random.default_rng(0)
+    shown = []
+    for _ in range(200):
+        base = rng.lognormal(0, spread, n)
+        spent = np.where(rng.random(n) < saving / 0.9, 0.1, 1.0) * base
+        shown.append(ratio_interval(spent, base)[2] < 1)
+    assert np.mean(shown) >= 0.75
 
 
 def test_a_plan_without_differences_needs_what_savings_says():
@@ -55,6 +69,8 @@ def test_a_pilot_without_a_difference_is_not_taken_for_certainty():
 def test_plans_of_impossible_numbers_are_refused(options):
     with pytest.raises(ValueError, match="must|needs"):
         rl.plan_study(**options)
+    with pytest.raises(ValueError, match="'saving' must lie above 0 and below 0.9"):
+        rl.plan_study(saving=0.95)
     with pytest.raises(ValueError, match="pilot"):
         rl.plan_study([3.0])
 
