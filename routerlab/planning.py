@@ -131,7 +131,7 @@ def plan_study(
     Notes
     -----
     Power is exact for the score test that `savings` makes, summed over the outcomes of the better and the worse; groups
-    count by the design effect 1 + (size - 1) icc. Figures for savings are by the normal approximation, and more is shown
+    count by the design effect 1 + (size - 1) icc. Figures for savings are by the normal approximation; more is shown
     than they say where the cheaper models are cheaper on every prompt.
 
     References
