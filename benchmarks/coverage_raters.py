@@ -1,27 +1,21 @@
-"""How often intervals of raters and judges hold the truth: kappa, alpha, position bias, ratings, PPI, stopping.
+"""Kappa, alpha, position bias, ratings, PPI, stopping: how often their intervals hold the truth.
 
-python benchmarks/coverage_raters.py [simulations]    200 a cell by default
-
-`coverage` is the share of 95% intervals that hold the truth, among those given; `refused` the share not given; `false`
-the share of lower ends above the truth (nominal 2.5%), of equal models of which one is declared better at any look
-(nominal 5%), or of named winners that are wrong (nominal: as many as `expected_wrong` says).
+Run by ``benchmarks/coverage.py --part raters``. `false` is the share of lower ends above the truth (nominal 2.5%), of
+equal models of which one is declared better at any look (5%), or of named winners that are wrong (nominal: as many as
+`expected_wrong` says).
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import routerlab as rl
-from benchmarks.grid import Row, failures, table
+from benchmarks.grid import Cell, Row, interval_row, rate_row
 from routerlab.judging import ppi_rate, ppi_win_rate
 from routerlab.labeling import agreement, position_bias, votes_needed
 from routerlab.ratings import best_models, solve_bradley_terry
@@ -247,41 +241,27 @@ def winners(raters: int, taste: float, n_simulations: int) -> Row:
         expected += found.attrs["expected_wrong"]
         wrong += int((strength.argmax(axis=1)[sure["intent"]] != sure["best"].astype(int)).sum())
         named += len(sure)
-    row = {"measure": "winners by intent", "world": f"{raters} raters", "n": 1200, "coverage": None, "refused": 0.0}
-    return row | {"false": wrong / named, "nominal": expected / named, "width": None, "n_simulations": named}
+    return rate_row("winners by intent", f"{raters} raters", 1200, wrong / named, named, nominal=expected / named)
 
 
-def rows(n_simulations: int = 200, thin: bool = False) -> Iterator[Row]:
-    """Yield one row for each cell of the grid."""
+def rows(n_simulations: int = 200, thin: bool = False, only: set[Cell] | None = None) -> Iterator[Row]:
+    """Yield one row for each cell of the grid; `only` names worlds and sizes."""
+
+    def wanted(measure: str, world: str, n: int) -> bool:
+        return only is None or (measure, world, n) in only
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a model that won everything, among few votes
         for measure, world, n, draw in interval_cells(thin):
-            rng = np.random.default_rng([n, zlib.crc32(f"{measure} {world}".encode())])
-            ends = [draw(rng) for _ in range(n_simulations)]
-            given = np.array([e for e in ends if e is not None], dtype=float).reshape(-1, 3)
-            low, high, truth = given.T
-            yield {
-                "measure": measure, "world": world, "n": n, "n_simulations": n_simulations, "nominal": 0.025,
-                "coverage": float(((low <= truth) & (truth <= high)).mean()) if len(given) else None,
-                "false": float((low > truth).mean()) if len(given) else None,
-                "refused": 1 - len(given) / n_simulations,
-                "width": float(np.median(high - low)) if len(given) else None,
-            }  # fmt: skip
+            if wanted(measure, world, n):
+                rng = np.random.default_rng([n, zlib.crc32(f"{measure} {world}".encode())])
+                ends = [draw(rng) or (np.nan, np.nan, np.nan) for _ in range(n_simulations)]
+                yield interval_row(measure, world, n, ends, n_simulations)
         for n, every, models in ((200, 20, 2),) if thin else ((400, 20, 2), (60, 1, 2), (400, 20, 4)):
-            rng = np.random.default_rng([n, every, models])
-            false = float(np.mean([stopped(n, every, models, rng) for _ in range(n_simulations)]))
-            yield {
-                "measure": "stopping", "world": f"{models} equal models, a look every {every}", "n": n,
-                "coverage": None,
-                "false": false, "nominal": 0.05, "refused": 0.0, "width": None, "n_simulations": n_simulations,
-            }  # fmt: skip
+            if wanted("stopping", world := f"{models} equal models, a look every {every}", n):
+                rng = np.random.default_rng([n, every, models])
+                false = float(np.mean([stopped(n, every, models, rng) for _ in range(n_simulations)]))
+                yield rate_row("stopping", world, n, false, n_simulations, nominal=0.05)
         for raters, taste in ((6, 0.5),) if thin else ((6, 0.5), (3, 0.5), (30, 0.5)):
-            yield winners(raters, taste, max(n_simulations // 10, 10))
-
-
-if __name__ == "__main__":
-    n_simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    found = list(rows(n_simulations))
-    bad = failures(found)
-    print(f"{n_simulations} simulations a cell; seeds follow from the cell\n\n{table(found)}\n")
-    print(f"{len(bad)} of {len(found)} cells fail" + (f":\n\n{table(bad)}" if bad else ""))
+            if wanted("winners by intent", f"{raters} raters", 1200):
+                yield winners(raters, taste, max(n_simulations // 10, 10))
