@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ VERDICTS = np.array(["model_a", "tie", "model_b"])
 EVEN, SKEWED = np.array([0.4, 0.2, 0.4]), np.array([0.92, 0.04, 0.04])
 POINTS = 400 / np.log(10)
 Ends = tuple[float, float, float] | None  # low, high, truth; None: refused
-Draw = Callable[[np.random.Generator], Ends]
+Draw = Callable[[np.random.Generator], Any]  # ends, or those of several measures
 
 
 def judged(n: int, p: np.ndarray, repeats: float, rng: np.random.Generator, groups: int = 0, icc: float = 0.0):
@@ -48,23 +49,29 @@ def votes(codes: np.ndarray, judge: str = "ana", models: tuple[str, str] = ("x",
     return frame.assign(winner=VERDICTS[codes], judge=judge)
 
 
-def agreements(measure: str, n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float = 0.0) -> Draw:
-    """Kappa, alpha or the share of equal verdicts: a judge of known worth."""
+def trusted(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float = 0.0) -> Draw:
+    """Kappa and the share of equal verdicts: a judge of known worth."""
     chance = float(p @ p)
+
+    def draw(rng: np.random.Generator) -> list[Ends]:
+        human, judge, code = judged(n, p, repeats, rng, groups, icc)
+        by = pd.Series(code) if groups else None
+        report = rl.judge_trust(votes(judge, "bob"), votes(human), groups=by, n_resamples=2)
+        kappa, same = report.kappa, report.agreement
+        return [(kappa.ci_low, kappa.ci_high, repeats), (same.ci_low, same.ci_high, repeats + (1 - repeats) * chance)]
+
+    return draw
+
+
+def reliable(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float = 0.0) -> Draw:
+    """Alpha of two raters, one of whom repeats the other."""
 
     def draw(rng: np.random.Generator) -> Ends:
         human, judge, code = judged(n, p, repeats, rng, groups, icc)
-        by = pd.Series(code) if groups else None
-        if measure == "alpha":
-            if len(np.unique([human, judge])) < 2:
-                return None
-            both = agreement(pd.concat([votes(human), votes(judge, "bob")]), groups=by)
-            return both.ci_low, both.ci_high, repeats
-        report = rl.judge_trust(votes(judge, "bob"), votes(human), groups=by, n_resamples=2)
-        if measure == "kappa":
-            found = report.kappa
-            return None if np.isnan(found.value) else (found.ci_low, found.ci_high, repeats)
-        return report.agreement.ci_low, report.agreement.ci_high, repeats + (1 - repeats) * chance
+        if len(np.unique([human, judge])) < 2:
+            return None
+        both = agreement(pd.concat([votes(human), votes(judge, "bob")]), groups=pd.Series(code) if groups else None)
+        return both.ci_low, both.ci_high, repeats
 
     return draw
 
@@ -171,14 +178,14 @@ def interval_cells(thin: bool) -> Iterator[tuple[str, str, int, Draw]]:
     """Name every cell of the grid: measure, world, n, draw."""
     sizes = (6, 60) if thin else (6, 20, 60, 150, 400)
     worlds = {"by chance": (EVEN, 0.0), "agree 76%": (EVEN, 0.625), "agree 95%": (EVEN, 0.92), "skewed": (SKEWED, 0.6)}
-    for measure in ("kappa", "alpha") if thin else ("kappa", "alpha", "agreement"):
+    for measure, make in (("kappa, agreement", trusted), ("alpha", reliable)):
         for name, (p, repeats) in worlds.items():
             for n in sizes:
-                yield measure, name, n, agreements(measure, n, p, repeats)
+                yield measure, name, n, make(n, p, repeats)
         for groups, size in ((10, 30),) if thin else ((10, 30), (40, 10), (200, 5)):
             for icc in (0.95,) if thin else (0.05, 0.5, 0.95):
                 world = f"{groups} groups of {size}, icc {icc:g}"
-                yield measure, world, groups * size, agreements(measure, groups * size, EVEN, 0.5, groups, icc)
+                yield measure, world, groups * size, make(groups * size, EVEN, 0.5, groups, icc)
     for raters in (5,) if thin else (3, 5, 12, 30):
         yield "position bias", f"{raters} raters", 60 * raters, leaning(raters, 60, 0.1)
     for raters in (6,) if thin else (3, 6, 12):
@@ -253,10 +260,12 @@ def rows(n_simulations: int = 200, thin: bool = False, only: set[Cell] | None = 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a model that won everything, among few votes
         for measure, world, n, draw in interval_cells(thin):
-            if wanted(measure, world, n):
+            names = measure.split(", ") if measure == "kappa, agreement" else [measure]
+            if any(wanted(name, world, n) for name in names):
                 rng = np.random.default_rng([n, zlib.crc32(f"{measure} {world}".encode())])
-                ends = [draw(rng) or (np.nan, np.nan, np.nan) for _ in range(n_simulations)]
-                yield interval_row(measure, world, n, ends, n_simulations)
+                drawn = [draw(rng) or (np.nan, np.nan, np.nan) for _ in range(n_simulations)]
+                for name, ends in zip(names, np.reshape(drawn, (n_simulations, -1, 3)).swapaxes(0, 1), strict=True):
+                    yield interval_row(name, world, n, ends, n_simulations)
         for n, every, models in ((200, 20, 2),) if thin else ((400, 20, 2), (60, 1, 2), (400, 20, 4)):
             if wanted("stopping", world := f"{models} equal models, a look every {every}", n):
                 rng = np.random.default_rng([n, every, models])
