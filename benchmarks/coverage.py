@@ -1,6 +1,6 @@
 """How often intervals hold the truth, verdicts are false and promises broken, on the samples that people have.
 
-python benchmarks/coverage.py [simulations] [--part savings|promise|curves|raters] [--close 400]
+python benchmarks/coverage.py [simulations] [--part savings|promise|curves|raters] [--close 400] [--write]
 
 Populations of published files need ROUTERLAB_DATA. Each cell draws samples from a population with known truth.
 `coverage` is the share of 95% intervals that hold it, among those given; `refused` the share not given; `false` the
@@ -31,11 +31,38 @@ PARTS = {
 }
 
 
+MARKS = "<!-- coverage -->", "<!-- end of coverage -->"
+
+
 def run(part: str, n_simulations: int, n_close: int) -> list[Row]:
     """Simulate one part of the grid, and again what looks worse than it may be."""
-    found = list(PARTS[part](n_simulations))
+    found = []
+    for row in PARTS[part](n_simulations):
+        print(part, *cell_of(row), file=sys.stderr, flush=True)
+        found.append(row)
     again = {cell_of(row): row for row in PARTS[part](n_close, only=close(found))}
     return [again.get(cell_of(row), row) for row in found]
+
+
+def section(rows: list[Row], head: str) -> str:
+    """Write what README shows: what fails, the worst cells of each measure, and all promises."""
+    bad = failures(rows)
+    refused = [row for row in rows if row["measure"] != "promise" and row["refused"] > 0]
+    promises = [row for row in rows if row["measure"] == "promise" and row["n"] in (60, 400, 1000, 2000)]
+    wide = [
+        row["width / 0.1.0's"] for row in rows if row.get("ordinary") and row["n"] >= 375 and row.get("width / 0.1.0's")
+    ]
+    said = f"{len(bad)} of {len(rows)} cells fail beyond simultaneous simulation error"
+    parts = [
+        f"{head}\n\n{said}" + (f":\n\n{table(bad)}" if bad else "."),
+        f"Worst cells of each measure: of least coverage, and whose false verdicts pass nominal by most\n\n{table(worst(rows))}",
+        f"{len(refused)} cells refuse in part or always; none among independent prompts without rare failures from 150 on."
+        if not any(row.get("ordinary") and row["n"] >= 150 for row in refused)
+        else f"{len(refused)} cells refuse in part or always.",
+        f"Widths there, from 375 prompts on: at most {max(wide):.2f} times those of version 0.1.0." if wide else "",
+        f"Promises\n\n{table(promises)}" if promises else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 if __name__ == "__main__":
@@ -43,15 +70,19 @@ if __name__ == "__main__":
     parser.add_argument("simulations", type=int, nargs="?", default=100)
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--close", type=int, default=400)
+    parser.add_argument("--write", action="store_true", help="put the summary into benchmarks/README.md")
     given = parser.parse_args()
-    print(f"{given.simulations} simulations a cell, {given.close} where it looked close; {date.today()}; fixed seeds\n")
+    head = f"{given.simulations} simulations a cell, {given.close} where it looked close; fixed seeds; {date.today()}"
     everything: list[Row] = []
     for part in [given.part] if given.part else PARTS:
         start = time.process_time()
         found = run(part, given.simulations, given.close)
         everything += found
         print(f"{part} ({(time.process_time() - start) / 60:.0f} minutes)\n\n{table(found)}\n", flush=True)
-    bad = failures(everything)
-    print(f"worst cells of each measure\n\n{table(worst(everything))}\n")
-    print(f"{len(bad)} of {len(everything)} cells fail beyond simultaneous simulation error" + (":\n" if bad else ""))
-    print(table(bad) if bad else "")
+    print(section(everything, head))
+    if given.write and not given.part:
+        readme = Path(__file__).with_name("README.md")
+        before, _, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        text = f"{before}{MARKS[0]}\n{section(everything, head)}\n{MARKS[1]}{after}"
+        readme.write_text(text, encoding="utf-8")
