@@ -45,24 +45,24 @@ def run(part: str, n_simulations: int, n_close: int) -> list[Row]:
 
 
 def section(rows: list[Row], head: str) -> str:
-    """Write what README shows: what fails, the worst cells of each measure, and all promises."""
+    """Write what README shows: what fails, what refuses, the worst cells of each measure, and promises."""
     bad = failures(rows)
-    refused = [row for row in rows if row["measure"] != "promise" and row["refused"] > 0]
+    plain = [row for row in rows if row.get("ordinary") and row["n"] >= 150]
+    refused = [row for row in rows if row["refused"] > 0 and row["measure"] != "promise"]
+    wide = [ratio for row in plain if row["n"] >= 375 and (ratio := row.get("width / 0.1.0's"))]
     promises = [row for row in rows if row["measure"] == "promise" and row["n"] in (60, 400, 1000, 2000)]
-    wide = [
-        row["width / 0.1.0's"] for row in rows if row.get("ordinary") and row["n"] >= 375 and row.get("width / 0.1.0's")
-    ]
-    said = f"{len(bad)} of {len(rows)} cells fail beyond simultaneous simulation error"
     parts = [
-        f"{head}\n\n{said}" + (f":\n\n{table(bad)}" if bad else "."),
-        f"Worst cells of each measure: of least coverage, and whose false verdicts pass nominal by most\n\n{table(worst(rows))}",
-        f"{len(refused)} cells refuse in part or always; none among independent prompts without rare failures from 150 on."
-        if not any(row.get("ordinary") and row["n"] >= 150 for row in refused)
-        else f"{len(refused)} cells refuse in part or always.",
-        f"Widths there, from 375 prompts on: at most {max(wide):.2f} times those of version 0.1.0." if wide else "",
-        f"Promises\n\n{table(promises)}" if promises else "",
+        f"{head}\n\n{len(bad)} of {len(rows)} cells fail beyond simultaneous simulation error" + (":" if bad else "."),
+        table(bad) if bad else "",
+        f"{len(refused)} cells refuse some or all samples; of those of independent prompts without rare failures, from "
+        f"150 on, {sum(row['refused'] > 0 for row in plain)} do.",
+        f"Widths there, from 375 on, are at most {max(wide):.2f} times those of version 0.1.0." if wide else "",
+        "Worst cells of each measure: of least coverage, and whose false verdicts pass nominal by most",
+        table(worst(rows)),
+        "Promises",
+        table(promises),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(part for part in (parts if promises else parts[:-2]) if part)
 
 
 if __name__ == "__main__":
