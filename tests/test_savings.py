@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import routerlab.evaluation as ev
-from benchmarks.coverage import savings_coverage
+from benchmarks.coverage_savings import savings_coverage
 from routerlab.decision import sweep_estimates
 from routerlab.schema import DroppedRowsWarning, TableError
 
