@@ -10,7 +10,7 @@ import pandas as pd
 
 from routerlab.judging._units import KEY
 from routerlab.labeling import oriented
-from routerlab.schema import WINNERS, check_prompts, check_responses, provenance_of, reject, shown
+from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject, shown
 
 _SWAPPED = {"model_a": "model_b", "model_b": "model_a"}
 
@@ -48,6 +48,8 @@ def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | N
             f"holds both responses of none of {len(wanted):,} pairs; it has models {shown(texts['model'].unique())}.",
             "Collect responses of at least two models to the same prompts.",
         )
+    # What the table of verdicts will be checked for is said before they are paid for.
+    check_judgments(pd.DataFrame({name: list(both[name]) for name in KEY}).assign(winner="tie"))
     back = both.rename(columns={"model_a": "model_b", "model_b": "model_a", "first": "second", "second": "first"})
     # Both orders of a pair, one after the other: a run that ends early leaves whole pairs behind it.
     return pd.concat([both, back[both.columns]]).sort_index(kind="stable").reset_index(drop=True), int((~there).sum())
