@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.completions import sound_text
 from routerlab.judging._units import KEY
 from routerlab.labeling import oriented
 from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject, shown
@@ -26,6 +27,9 @@ def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | N
         Pairs of which a response is missing.
     """
     table = check_prompts(prompts)
+    broken = [i for i in table.index if isinstance(i, str) and sound_text(i) != i]
+    if broken:
+        reject("prompts table, 'prompt_id'", f"{broken[0]!r} is not sound Unicode.", "Use text that files can hold.")
     texts = check_responses(responses)
     given = [isinstance(text, str) for text in texts["response"]]
     if "error" in texts:
