@@ -116,10 +116,20 @@ def compare(
     rng = np.random.default_rng(random_state)
     gained = (a["quality"] - b["quality"]).to_numpy(dtype=float)
     spent = (a["cost_usd"] - b["cost_usd"]).to_numpy(dtype=float)
-    same = not gained.any() and first.loc[a.index].equals(second.loc[a.index])
+    same = first is second or (
+        first.attrs.get("always") is not None and first.attrs.get("always") == second.attrs.get("always")
+    )
+    same = same and first.loc[a.index].equals(second.loc[a.index])  # agreement on a sample is none on all prompts
     quality_ends = (0.0, 0.0) if same else mean_interval(gained, codes, confidence=confidence)[1:]
-    skewed = skewed_note(np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float), codes) if spent.any() else None
-    cost_ends = (np.nan, np.nan) if skewed else t_interval(spent, codes, confidence=confidence)[1:]
+    dear = np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float)
+    skewed = skewed_note(dear, codes) if spent.any() else None
+    unseen = float(dear @ dear / dear.sum()) if dear.any() else 0.0  # cost of the prompt on which the mean dollar goes
+    if same:
+        cost_ends = (0.0, 0.0)
+    elif skewed:
+        cost_ends = (np.nan, np.nan)
+    else:
+        cost_ends = t_interval(spent, codes, confidence=confidence, unseen=unseen)[1:]
     numbers: dict[str, Any] = {}
     for name, values, (low, high) in (("quality", gained, quality_ends), ("cost", spent, cost_ends)):
         numbers |= {f"{name}_difference": float(values.mean()), f"{name}_low": low, f"{name}_high": high}

@@ -17,7 +17,7 @@ from scipy import stats
 from routerlab.decision import Sweep
 from routerlab.evaluation import always, frontier
 from routerlab.model_selection._evidence import loss_p_value
-from routerlab.schema import check_aligned, check_model, provenance_of, reject, shown
+from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
 
 _N_POINTS = 25  # tested at most: more of them are nearly the same point
@@ -279,7 +279,7 @@ def promise(
     check_bar(max_quality_loss)
     index, wanted = _prompts(options)
     quality, cost = _outcomes_of(index, quality, cost)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     table = _table(options, wanted, quality, cost, baseline)
     codes = group_codes(groups, index)
     if codes is not None and codes.max(initial=-1) + 1 == len(codes):

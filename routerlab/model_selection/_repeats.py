@@ -14,7 +14,7 @@ from routerlab.evaluation import savings
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import rows_like
-from routerlab.schema import check_model, provenance_of
+from routerlab.schema import check_model, models_of, provenance_of
 from routerlab.stats import Interval, check_confidence
 
 
@@ -132,7 +132,7 @@ def repeat_claims(
     >>> len(result.claims), result.saving.low < result.saving.estimate
     (3, True)
     """
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
         msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
