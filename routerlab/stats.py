@@ -111,8 +111,8 @@ class Interval:
         drawn = f", {self.n_resamples:,} resamples" if self.n_resamples else ""
         note = "".join(f" [{text}]" for text in (self.note, self.provenance) if text)
         return (
-            f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({self.confidence:.0%}, n = {self.n:,}{groups}; "
-            f"{self.method}{drawn}){note}"
+            f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({100 * self.confidence:.5g}%, "
+            f"n = {self.n:,}{groups}; {self.method}{drawn}){note}"
         )
 
 
@@ -225,7 +225,8 @@ def few_groups_note(codes: Codes | None) -> str | None:
     n_groups = None if codes is None else len(np.unique(codes))
     if n_groups is None or n_groups >= FEW_GROUPS:
         return None
-    return f"only {n_groups} groups: the spread between groups is itself poorly known, and the interval is wide for it"
+    few = "one group alone" if n_groups == 1 else f"only {n_groups} groups"
+    return f"{few}: the spread between groups is itself poorly known, and the interval is wide for it"
 
 
 def group_sums(values: Floats, codes: Codes | None) -> tuple[Floats, Floats]:

@@ -66,7 +66,7 @@ class Comparison:
         return (
             f"quality {quality:+.1f} points [{low:+.1f}, {high:+.1f}], p = {self.quality_p:.3g}\n"
             f"cost {cost:+.3g} USD per 1,000 [{cost_low:+.3g}, {cost_high:+.3g}], p = {self.cost_p:.3g}\n"
-            f"first minus second; n = {self.n:,} prompts{groups}; {self.confidence:.0%}; {self.method}{note}"
+            f"first minus second; n = {self.n:,} prompts{groups}; {100 * self.confidence:.5g}%; {self.method}{note}"
         )
 
 

@@ -105,7 +105,7 @@ class Savings:
         if self.quality_high < -self.margin:
             return f"inferior: the interval lies wholly below a loss of {points}"
         if self.n_people is None and self.n_fewest > (n := self.n if self.n_groups is None else self.n_groups):
-            what = "prompts" if self.n_groups is None else "groups"
+            what = ("prompt" if self.n_groups is None else "group") + ("" if n == 1 else "s")
             return f"too few to say: {n:,} {what} cannot rule out {loss}, {self.n_fewest:,} without any loss would"
         return f"not shown to be non-inferior: the interval does not rule out {loss}"
 
@@ -138,7 +138,7 @@ class Savings:
             f"quality {self.quality:.3f} instead of {self.baseline_quality:.3f}; router's own cost {own}",
             f"{self.verdict}",
             f"calls: {share}" + (f"; {self.n_abstained} prompts abstained to the fallback" if self.n_abstained else ""),
-            f"{self.confidence:.0%} intervals: {self.method}",
+            f"{100 * self.confidence:.5g}% intervals: {self.method}",
             *self.notes,
         ]
         return [*lines, f"[{self.provenance}]"] if self.provenance else lines

@@ -147,12 +147,13 @@ class Promise:
             lines = [
                 f"saves {100 * self.saving:.0f}% of cost against {self.baseline} ({1000 * self.cost_usd:.3g} instead "
                 f"of {usd:.3g} USD per 1,000 requests) at {self.option}",
-                f"promise: with {self.guarantee:.0%} probability over the tuning sample, quality falls by at most "
-                f"{bar} on average; seen: {100 * self.quality_difference:+.1f} points",
+                f"promise: with {100 * self.guarantee:.5g}% probability over the tuning sample, quality falls by at "
+                f"most {bar} on average; seen: {100 * self.quality_difference:+.1f} points",
             ]
         else:
             lines = [
-                f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} ({self.guarantee:.0%})",
+                f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} "
+                f"({100 * self.guarantee:.5g}%)",
                 f"a promise needs {self.n_needed:,} testing {unit} without a single loss, {as_seen}; allow a larger "
                 "loss, or measure more prompts",
             ]
@@ -170,7 +171,7 @@ class Promise:
             lines.append(
                 f"worst of {len(self.slices)} slices: {worst.name}, {100 * worst['quality_difference']:+.1f} points "
                 f"(n = {worst['n']:,.0f}), at least {100 * worst['quality_low']:+.1f} "
-                f"({self.guarantee:.0%}, all slices together)"
+                f"({100 * self.guarantee:.5g}%, all slices together)"
             )
         mix = "" if self.slices is None else " (under_mix(...) weighs the slices by today's)"
         lines.append(
