@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.evaluation._scoring import score_choices
-from routerlab.schema import provenance_of
+from routerlab.schema import by_prompt, provenance_of, spread_prices
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -123,6 +123,10 @@ def compare(
     quality_ends = (0.0, 0.0) if same else mean_interval(gained, codes, confidence=confidence)[1:]
     dear = np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float)
     skewed = skewed_note(dear, codes) if spent.any() else None
+    # What a prompt that was not seen may cost: the dearer of both choices or, where their costs never differed, of all.
+    frame = spread_prices(by_prompt(cost), by_prompt(quality))
+    models = pd.unique(pd.concat([first, second])) if spent.any() else frame.columns
+    dear = frame[models].max(axis=1).to_numpy(dtype=float, na_value=0.0)
     unseen = float(dear @ dear / dear.sum()) if dear.any() else 0.0  # cost of the prompt on which the mean dollar goes
     if same:
         cost_ends = (0.0, 0.0)
