@@ -187,7 +187,10 @@ def plan_study(
 
 
 def _from_pilot(pilot: Any) -> tuple[float, float]:
-    values = np.asarray(pilot, dtype=float).ravel()
+    try:
+        values = np.asarray(pilot, dtype=float).ravel()
+    except (TypeError, ValueError):
+        values = np.empty(0)  # refused below
     if not len(values) or not (np.abs(values) <= 1).all():
         reject("'pilot'", "must hold finite differences of quality in [-1, 1].", "Pass chosen quality less baseline's.")
     # A pilot without a difference has not shown that there is none: one pseudo-prompt of either sign.
@@ -266,11 +269,16 @@ class Payback:
     def __repr__(self) -> str:
         """Advice first, then the sums."""
         note = f"\n[{self.provenance}]" if self.provenance else ""
-        ends = f"[{self.months_low:.1f}, {self.months_high:.1f}]"
+        known = not np.isnan(self.monthly_low)
+        usd = f"[{self.monthly_low:,.0f}, {self.monthly_high:,.0f}]" if known else "[no interval]"
+        back = "never paid back"
+        if np.isfinite(self.months):
+            late = f"{self.months_high:.1f}" if np.isfinite(self.months_high) else "never"
+            ends = f"[{self.months_low:.1f}, {late}]" if known else "[no interval]"
+            back = f"paid back in {self.months:.1f} months {ends}"
         return (
             f"{self.decision}: {self.why}\n"
-            f"{self.monthly_usd:,.0f} USD a month [{self.monthly_low:,.0f}, {self.monthly_high:,.0f}] against "
-            f"{self.one_off_usd:,.0f} USD once: paid back in {self.months:.1f} months {ends}{note}"
+            f"{self.monthly_usd:,.0f} USD a month {usd} against {self.one_off_usd:,.0f} USD once: {back}{note}"
         )
 
 

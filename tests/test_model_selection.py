@@ -362,3 +362,15 @@ def test_serving_honours_a_promise_that_kept_the_baseline():
         rl.RoutedClient(router, embedder, endpoints, client=local).route("How do I poach two eggs?").chosen == "small"
     )
     assert rl.RoutedClient(kept, embedder, endpoints, client=local).route("How do I poach two eggs?").chosen == "large"
+
+
+def test_splits_that_agree_by_chance_are_not_certainty():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(40, 3)))
+    quality = pd.DataFrame(0.5, X.index, ["small", "large"])
+    cost = pd.DataFrame({"small": 0.001, "large": 0.01}, X.index)
+    result = rl.repeat_claims(rl.KNNRouter(3), X, quality, cost, baseline="large", n_repeats=3)
+    assert result.quality_difference.low < -0.05 < 0.05 < result.quality_difference.high
+    assert result.saving.low < result.saving.estimate - 0.01
+    with pytest.raises(ValueError, match="repeat_claims needs 14 prompts"):
+        rl.repeat_claims(rl.KNNRouter(3), X[:9], quality[:9], cost[:9], baseline="large", n_repeats=3)

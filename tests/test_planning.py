@@ -102,3 +102,12 @@ def test_running_costs_come_off_every_month_and_bad_sums_are_refused():
         rl.payback(claim(), requests_per_month=1000, labels=-1)
     with pytest.raises(ValueError, match="'requests_per_month'"):
         rl.payback(claim(), requests_per_month=float("nan"))
+
+
+def test_what_is_never_paid_back_is_said_so_and_a_pilot_of_another_kind_is_refused():
+    quality = pd.DataFrame(1.0, range(40), ["small", "gpt-4"])
+    cost = pd.DataFrame({"small": 0.01, "gpt-4": 0.001}, range(40))
+    claim = rl.savings(pd.Series("small", range(40)), quality, cost, baseline="gpt-4")
+    assert "never paid back" in repr(rl.payback(claim, requests_per_month=1000, labels=1))
+    with pytest.raises(ValueError, match="'pilot'"):
+        rl.plan_study(claim)

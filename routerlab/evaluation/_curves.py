@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.decision import Sweep
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
-from routerlab.schema import check_aligned, check_model, provenance_of
+from routerlab.schema import check_aligned, check_model, models_of, provenance_of
 from routerlab.stats import (
     Codes,
     Interval,
@@ -372,7 +372,7 @@ def saving_at_parity(
     """
     check_confidence(confidence)
     check_n_resamples(n_resamples)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     replayed, codes = _Replayed(sweep, quality, cost), group_codes(groups, sweep.index)
     quality, cost = quality.loc[sweep.index], cost.loc[sweep.index]
     level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), margin, codes)

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
 from routerlab.model_selection._promise import Promise, between, check_bar, promise
-from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, provenance_of, spread_prices
+from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, models_of, provenance_of, spread_prices
 from routerlab.stats import check_confidence
 
 
@@ -100,7 +100,7 @@ def choose_operating_point(
             groups=groups, by=by, random_state=random_state,
         )  # fmt: skip
         return _point_of(granted)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     _warn_of_missing(quality[sweep.models])
     curve = frontier(sweep, quality, cost, missing=True)
     lead = curve["quality"].to_numpy() - float(quality[baseline].mean())

@@ -17,7 +17,7 @@ from scipy import stats
 from routerlab.decision import Sweep
 from routerlab.evaluation import always, frontier
 from routerlab.model_selection._evidence import loss_p_value
-from routerlab.schema import check_aligned, check_model, provenance_of, reject, shown
+from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
 
 _N_POINTS = 25  # tested at most: more of them are nearly the same point
@@ -148,12 +148,13 @@ class Promise:
             lines = [
                 f"saves {100 * self.saving:.0f}% of cost against {self.baseline} ({1000 * self.cost_usd:.3g} instead "
                 f"of {usd:.3g} USD per 1,000 requests) at {self.option}",
-                f"promise: with {self.guarantee:.0%} probability over the tuning sample, quality falls by at most "
-                f"{bar} on average; seen: {100 * self.quality_difference:+.1f} points",
+                f"promise: with {100 * self.guarantee:.5g}% probability over the tuning sample, quality falls by at "
+                f"most {bar} on average; seen: {100 * self.quality_difference:+.1f} points",
             ]
         else:
             lines = [
-                f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} ({self.guarantee:.0%})",
+                f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} "
+                f"({100 * self.guarantee:.5g}%)",
                 f"a promise needs {self.n_needed:,} testing {unit} without a single loss, {as_seen}; allow a larger "
                 "loss, or measure more prompts",
             ]
@@ -171,7 +172,7 @@ class Promise:
             lines.append(
                 f"worst of {len(self.slices)} slices: {worst.name}, {100 * worst['quality_difference']:+.1f} points "
                 f"(n = {worst['n']:,.0f}), at least {100 * worst['quality_low']:+.1f} "
-                f"({self.guarantee:.0%} over all slices, this option held fixed)"
+                f"({100 * self.guarantee:.5g}% over all slices, this option held fixed)"
             )
         mix = "" if self.slices is None else " (under_mix(...) weighs the slices by today's)"
         lines.append(
@@ -281,7 +282,7 @@ def promise(
     check_bar(max_quality_loss)
     index, wanted = _prompts(options)
     quality, cost = _outcomes_of(index, quality, cost)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     table = _table(options, wanted, quality, cost, baseline)
     codes = group_codes(groups, index)
     if codes is not None and codes.max(initial=-1) + 1 == len(codes):
