@@ -22,10 +22,10 @@ def one_split(demo: Demo, seed: int) -> dict[str, float | bool | None]:
     quality, cost = rl.pivot_outcomes(demo.outcomes)
     texts, intents = demo.prompts["prompt"], demo.prompts["intent"]
     known, test = rl.split_prompts(demo.prompts, (0.75, 0.25), random_state=seed)
-    router = make_pipeline(rl.IntentEmbedder(), rl.IntentRouter(60))
+    embedder = rl.IntentEmbedder(rl.SentenceEmbedder(layer=-2, window="mean"))
+    router = make_pipeline(embedder, rl.IntentRouter(60))
     sweep = rl.cross_sweep(router, texts[known], quality.loc[known], cost.loc[known], intents=intents[known])
     promise = rl.promise(sweep, quality.loc[known], cost.loc[known], baseline="gpt-4", max_quality_loss=0.03)
-    embedder = rl.IntentEmbedder()
     X = embedder.fit_transform(texts[known], intents[known])
     router = rl.IntentRouter(60).fit(X, intents[known], quality=quality.loc[known], cost=cost.loc[known])
     sweep = router.sweep(embedder.transform(texts[test]))
