@@ -27,10 +27,3 @@ def record(name: str, figure: Any, *, n: int | None = None, protocol: str, comma
     rows = read() | {name: row | {"protocol": protocol, "command": command}}
     text = ",\n".join(f"  {json.dumps(key)}: {json.dumps(rows[key])}" for key in sorted(rows))
     PATH.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
-
-
-def shown(name: str, digits: int = 1, times: float = 100, unit: str = "") -> str:
-    """Return a figure as a text: '24.5% [22.7, 26.7]' with ``unit="%"``."""
-    row = read()[name]
-    value, low, high = (None if row[k] is None else f"{times * row[k]:.{digits}f}" for k in ("value", "low", "high"))
-    return f"{value}{unit}" + ("" if low is None else f" [{low}, {high}]")

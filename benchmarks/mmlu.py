@@ -23,25 +23,26 @@ def main() -> None:
     data = rl.fetch_routellm("mmlu")
     quality, cost = rl.pivot_outcomes(data.outcomes)
     prompts = data.prompts["prompt"].loc[quality.index]
-    X = rl.SentenceEmbedder().fit_transform(prompts)
-    joined = join_embeddings(X, rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5])
     routers = {
         "layer 3": (
             "kNN, layer 3 of MiniLM + OutcomeEmbedder, k = 240",
             make_pipeline(rl.OutcomeEmbedder(), rl.KNNRouter(240)),
-            rl.SentenceEmbedder(layer=3).fit_transform(prompts),
+            rl.SentenceEmbedder(layer=3),
         ),
-        "MiniLM": ("kNN, MiniLM, k = 160", rl.KNNRouter(160), X),
+        "MiniLM": ("kNN, MiniLM, k = 160", rl.KNNRouter(160), rl.SentenceEmbedder()),
         "looks": (
             "kNN, MiniLM + looks (SurfaceFeatures at 0.5), k = 120, weighted by similarity",
             rl.KNNRouter(120, weights="similarity"),
-            joined,
+            rl.SentenceEmbedder(),
         ),
     }
     print(f"n = {len(quality):,} prompts; 5 folds, copies in one, each prompt scored by a router that never saw it\n")
     head = ("router", "APGR", "CPT(50%)", "CPT(80%)", "APGR from deciles", "CPT(50%) from deciles")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for key, (name, router, features) in routers.items():
+    for key, (name, router, embedder) in routers.items():
+        features = embedder.fit_transform(prompts)
+        if key == "looks":
+            features = join_embeddings(features, rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5])
         estimate = rl.cross_estimates(router, features, quality, cost, prompts=prompts).quality
         found = rl.call_metrics(estimate[STRONG] - estimate[WEAK], quality, **PAIR, n_thresholds=10)
         cells = []
