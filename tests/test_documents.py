@@ -38,7 +38,9 @@ def test_readmes_ten_lines_run(capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     assert len(code.strip().splitlines()) <= 12
     exec(compile(code, "README.md", "exec"), {})
-    assert "saves" in capsys.readouterr().out
+    printed = re.search(r"saves (\S+) of cost (\[.*?\]); quality (\S+) points (\[.*?\])", capsys.readouterr().out)
+    saving, ends, lost, range_ = printed.groups()
+    assert f"save {saving} of cost {ends} at {lost} points of quality {range_}" in README
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = figures.read()
 NUMBER = r"([-+]?\d*\.?\d+)%?"
 # "24.5% [22.7, 26.7]", "-0.6 points [-1.3, +0.0]", "76 [66, 91]"
-QUOTED = re.compile(rf"{NUMBER}(?: points)? \[{NUMBER}, {NUMBER}\]")
+QUOTED = re.compile(rf"{NUMBER}(?: of cost| points(?: of quality)?)? \[{NUMBER}, {NUMBER}\]")
 
 
 def digits(text: str) -> int:
