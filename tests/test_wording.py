@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = re.compile(
     r"human[- ]written|written by (?:a )?(?:human|person|people)|(?:a person|people|humans?)'s? (?:answers?|responses?)|"
-    r"human (?:writers?|authors?|answers?|responses?|reference answers?)|one reader\b|him ?self|\bleave a person\b|"
+    r"human (?:writers?|authors?|answers?|responses?)|one reader\b|him ?self|\bleave a person\b|"
     r"simulated people",
     re.IGNORECASE,
 )
@@ -33,11 +33,14 @@ def words(path: Path) -> str:
         parts += cell["source"]
         for output in cell.get("outputs", []):
             parts += output.get("text", [])
-            parts += [line for kind, lines in output.get("data", {}).items() if kind.startswith("text") for line in lines]
+            for kind, lines in output.get("data", {}).items():
+                parts += lines if kind.startswith("text") else []
     return re.sub(r"\s+", " ", "".join(parts))
 
 
-@pytest.mark.parametrize("text", ["the human-written responses", "a person's answer costs", "138 prompts and one reader"])
+@pytest.mark.parametrize(
+    "text", ["the human-written responses", "a person's answer costs", "138 prompts and one reader"]
+)
 def test_the_pattern_finds_what_was_said_wrongly(text):
     assert FORBIDDEN.search(text)
 

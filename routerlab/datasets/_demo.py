@@ -11,7 +11,10 @@ import pandas as pd
 from routerlab.datasets._dataset import Dataset
 from routerlab.schema import check_judgments
 
-REAL = "real: responses of two models and of the authors of routerlab, who are AI agents, and their verdicts; see data/README.md"
+REAL = (
+    "real: responses of two models and of the authors of routerlab, who are AI agents, and their verdicts; "
+    "see data/README.md"
+)
 
 
 @dataclass(frozen=True, repr=False)
