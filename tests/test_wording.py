@@ -10,9 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = re.compile(
-    r"human[- ]written|written by (?:a )?(?:human|person|people)|(?:a person|people|humans?)'s? (?:answers?|responses?)|"
-    r"human (?:writers?|authors?|answers?|responses?)|one reader\b|him ?self|\bleave a person\b|"
-    r"simulated people",
+    r"human[- ]written|written by (?:a )?(?:human|person|people)|(?:a person|people|humans?)'s? (?:answers?|responses?)"
+    r"|human (?:writers?|authors?|answers?|responses?)|one reader\b|him ?self|\bleave a person\b|simulated people",
     re.IGNORECASE,
 )
 PAGES = sorted(
