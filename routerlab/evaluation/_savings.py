@@ -260,19 +260,11 @@ def savings(
     known, weight, stand_in = _known(spent, base, difference, choices)
     choices, spent, base, difference = choices[known], spent[known] * weight, base[known] * weight, difference[known]
     if base.sum() <= 0:
-        reject(
-            "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
-        )
+        reject("'cost'", f"the baseline {baseline!r} costs nothing.", "Nothing can be saved: check its cost column.")
     codes = None if codes is None else pd.factorize(codes[known])[0]
     measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
     exact = kept and np.array_equal(spent, base)
     ratio, low, high = (1.0, 1.0, 1.0) if exact else ratio_interval(spent, base, codes, confidence=confidence)
-    notes = (
-        _KEPT.format(baseline) if same and not kept else None,
-        few_groups_note(codes),
-        None if low == high else skewed_note(base, codes),
-        _judge_note(**measured),
-    )
     return Savings(
         baseline=baseline,
         n=len(choices),
@@ -290,10 +282,16 @@ def savings(
         confidence=confidence,
         n_groups=None if codes is None else len(np.unique(codes)),
         **measured,
-        notes=tuple(note for note in notes if note),
+        notes=_notes(_KEPT.format(baseline) if same and not kept else None, codes, None if exact else base, measured),
         method=_METHOD + stand_in,
         provenance=provenance_of(quality, cost),
     )
+
+
+def _notes(kept: str | None, codes: Any, base: Any, measured: dict[str, Any]) -> tuple[str, ...]:
+    """Say what to keep in mind."""
+    skewed = None if base is None else skewed_note(base, codes)
+    return tuple(note for note in (kept, few_groups_note(codes), skewed, _judge_note(**measured)) if note)
 
 
 def _measured(
