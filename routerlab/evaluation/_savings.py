@@ -265,22 +265,11 @@ def savings(
     same = bool((choices == baseline).all())
     kept = kept and same
     measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
-    if kept and np.array_equal(spent, base):
-        ratio, low, high = 1.0, 1.0, 1.0
-    else:
-        ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
-    notes = (
-        _KEPT.format(baseline) if same and not kept else None,
-        few_groups_note(codes),
-        None if low == high else skewed_note(base, codes),
-        _judge_note(**measured),
-    )
+    saved = _saving(spent, base, kept, codes, confidence)
+    notes = (_KEPT.format(baseline) if same and not kept else None, few_groups_note(codes), saved.pop("note"))
     return Savings(
         baseline=baseline,
         n=len(choices),
-        saving=1 - ratio,
-        saving_low=1 - high,
-        saving_high=1 - low,
         quality=float(weight @ ours["quality"].to_numpy(dtype=float)[known] / weight.sum()),
         baseline_quality=float(weight @ theirs["quality"].to_numpy(dtype=float)[known] / weight.sum()),
         cost_usd=float(spent.mean()),
@@ -291,11 +280,21 @@ def savings(
         margin=margin,
         confidence=confidence,
         n_groups=None if codes is None else len(np.unique(codes)),
+        **saved,
         **measured,
-        notes=tuple(note for note in notes if note),
+        notes=tuple(note for note in (*notes, _judge_note(**measured)) if note),
         method=_METHOD + stand_in,
         provenance=provenance_of(quality, cost),
     )
+
+
+def _saving(spent: Any, base: Any, kept: bool, codes: Any, confidence: float) -> dict[str, Any]:
+    """Share that is saved with its interval, and why it has none."""
+    if kept and np.array_equal(spent, base):
+        return {"saving": 0.0, "saving_low": 0.0, "saving_high": 0.0, "note": None}
+    ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
+    note = skewed_note(base, codes)
+    return {"saving": 1 - ratio, "saving_low": 1 - high, "saving_high": 1 - low, "note": note}
 
 
 def _measured(
