@@ -263,14 +263,11 @@ def savings(
         reject("'cost'", f"the baseline {baseline!r} costs nothing.", "Nothing can be saved: check its cost column.")
     codes = None if codes is None else pd.factorize(codes[known])[0]
     measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
-    exact = kept and np.array_equal(spent, base)
-    ratio, low, high = (1.0, 1.0, 1.0) if exact else ratio_interval(spent, base, codes, confidence=confidence)
+    saved = _saving(spent, base, kept, codes, confidence)
+    notes = (_KEPT.format(baseline) if same and not kept else None, few_groups_note(codes), saved.pop("note"))
     return Savings(
         baseline=baseline,
         n=len(choices),
-        saving=1 - ratio,
-        saving_low=1 - high,
-        saving_high=1 - low,
         quality=float(weight @ ours["quality"].to_numpy(dtype=float)[known] / weight.sum()),
         baseline_quality=float(weight @ theirs["quality"].to_numpy(dtype=float)[known] / weight.sum()),
         cost_usd=float(spent.mean()),
@@ -281,17 +278,21 @@ def savings(
         margin=margin,
         confidence=confidence,
         n_groups=None if codes is None else len(np.unique(codes)),
+        **saved,
         **measured,
-        notes=_notes(_KEPT.format(baseline) if same and not kept else None, codes, None if exact else base, measured),
+        notes=tuple(note for note in (*notes, _judge_note(**measured)) if note),
         method=_METHOD + stand_in,
         provenance=provenance_of(quality, cost),
     )
 
 
-def _notes(kept: str | None, codes: Any, base: Any, measured: dict[str, Any]) -> tuple[str, ...]:
-    """Say what to keep in mind."""
-    skewed = None if base is None else skewed_note(base, codes)
-    return tuple(note for note in (kept, few_groups_note(codes), skewed, _judge_note(**measured)) if note)
+def _saving(spent: Any, base: Any, kept: bool, codes: Any, confidence: float) -> dict[str, Any]:
+    """Share that is saved with its interval, and why it has none."""
+    if kept and np.array_equal(spent, base):
+        return {"saving": 0.0, "saving_low": 0.0, "saving_high": 0.0, "note": None}
+    ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
+    note = skewed_note(base, codes)
+    return {"saving": 1 - ratio, "saving_low": 1 - high, "saving_high": 1 - low, "note": note}
 
 
 def _measured(

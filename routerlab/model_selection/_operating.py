@@ -105,8 +105,7 @@ def choose_operating_point(
     curve = frontier(sweep, quality, cost, missing=True)
     lead = curve["quality"].to_numpy() - float(quality[baseline].mean())
     bound = lead if assurance is None else _assured(sweep, quality, baseline, lead, assurance)
-    spent, wtp = curve["cost_usd"].to_numpy(), curve["willingness_to_pay"].to_numpy()
-    n = len(sweep.index)
+    spent, wtp, n = curve["cost_usd"].to_numpy(), curve["willingness_to_pay"].to_numpy(), len(sweep.index)
     good = bound >= -max_quality_loss - 1e-12
     if not good.any():
         best = int(np.where(np.isnan(bound), -np.inf, bound).argmax())

@@ -16,7 +16,7 @@ from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import rows_like
 from routerlab.schema import check_model, models_of, provenance_of
-from routerlab.stats import Interval, check_confidence, mean_interval, ratio_interval, skewed_note
+from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, skewed_note
 
 
 @dataclass(frozen=True)
@@ -139,18 +139,7 @@ def repeat_claims(
     """
     check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
-    if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
-        msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
-        raise ValueError(msg)
-    if not 0 < test_size < 1:
-        msg = f"'test_size' is the share of the prompts that is tested, between 0 and 1. Got {test_size!r} instead."
-        raise ValueError(msg)
-    if int(len(quality) / 2 * (1 - test_size)) < n_folds:
-        needed = int(np.ceil(2 * n_folds / (1 - test_size)))
-        msg = (
-            f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {len(quality)}."
-        )
-        raise ValueError(msg)
+    _check_splits(len(quality), n_repeats, test_size, n_folds)
     refuse_learned(X, router, intents=intents is not None)
     quality, cost = rows_like(X, quality, "quality"), rows_like(X, cost, "cost")
     codes = copy_codes(X, quality.index, groups, prompts)
@@ -158,15 +147,8 @@ def repeat_claims(
     options = {"baseline": baseline, "max_quality_loss": max_quality_loss, "guarantee": guarantee, "assurance": None}
 
     copied = codes.max() + 1 < len(codes)
-    dearest, units = cost[baseline].to_numpy(dtype=float, na_value=0.0), codes if copied else None
-
-    # Splits and halves may all agree by chance: what all prompts together leave open if none differed from the mean.
-    def saved(mean: float) -> tuple[float, float]:
-        _, low, high = ratio_interval((1 - mean) * dearest, dearest, units, confidence=confidence)
-        return 1 - high, 1 - low
-
-    def moved(mean: float) -> tuple[float, float]:
-        return mean_interval(np.full(len(dearest), mean), units, confidence=confidence)[1:]
+    spent, units = cost[baseline].to_numpy(dtype=float, na_value=0.0), codes if copied else None
+    unvaried = _unvaried(spent, units, confidence)
 
     def claim(seen: Any, test: Any) -> pd.DataFrame:
         chosen = choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state, options)
@@ -186,13 +168,41 @@ def repeat_claims(
     note, seeds = provenance_of(X, quality, cost), (confidence, random_state)
     return RepeatedClaims(
         claims=claims,
-        saving=_procedure(claims, halves, "saving", saved, skewed_note(dearest, units), *seeds, note),
-        quality_difference=_procedure(claims, halves, "quality_difference", moved, None, *seeds, note),
+        saving=_procedure(claims, halves, "saving", unvaried, skewed_note(spent, units), *seeds, note),
+        quality_difference=_procedure(claims, halves, "quality_difference", unvaried, None, *seeds, note),
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
         provenance=note,
     )
+
+
+def _check_splits(n: int, n_repeats: Any, test_size: float, n_folds: int) -> None:
+    if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
+        msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
+        raise ValueError(msg)
+    if not 0 < test_size < 1:
+        msg = f"'test_size' is the share of the prompts that is tested, between 0 and 1. Got {test_size!r} instead."
+        raise ValueError(msg)
+    if int(n / 2 * (1 - test_size)) < n_folds:
+        needed = int(np.ceil(2 * n_folds / (1 - test_size)))
+        msg = f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {n}."
+        raise ValueError(msg)
+
+
+def _unvaried(
+    spent: Floats, codes: Codes | None, confidence: float
+) -> dict[str, Callable[[float], tuple[float, float]]]:
+    """Say what all prompts together leave open if none differed from the mean: splits may agree by chance."""
+
+    def saving(mean: float) -> tuple[float, float]:
+        _, low, high = ratio_interval((1 - mean) * spent, spent, codes, confidence=confidence)
+        return 1 - high, 1 - low
+
+    def quality_difference(mean: float) -> tuple[float, float]:
+        return mean_interval(np.full(len(spent), mean), codes, confidence=confidence)[1:]
+
+    return {"saving": saving, "quality_difference": quality_difference}
 
 
 _KEPT = ["saving", "saving_low", "saving_high", "quality_difference", "quality_low", "quality_high", "n"]
@@ -202,7 +212,7 @@ def _procedure(
     claims: pd.DataFrame,
     halves: list[pd.DataFrame],
     column: str,
-    unvaried: Callable[[float], tuple[float, float]],
+    unvaried: dict[str, Callable[[float], tuple[float, float]]],
     skewed: str | None,
     confidence: float,
     random_state: Any,
@@ -215,7 +225,7 @@ def _procedure(
     note, mean = None, float(claims[column].mean())
     if claims["kept_baseline"].all():
         half, note = np.nan, "every split kept the baseline: how often another sample would not is too little to say"
-    low, high = unvaried(mean)
+    low, high = unvaried[column](mean)
     note = skewed if np.isnan(low) and note is None else note
     return Interval(
         estimate=mean,
