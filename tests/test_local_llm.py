@@ -91,7 +91,7 @@ def prompts(demo):
 
 @pytest.fixture(scope="module")
 def router(demo, prompts):
-    """A router fitted on the real responses of the demo data, and on the verdicts given by reading them."""
+    """A router fitted on the real responses of the demo data, and on the verdicts of the authors, who are AI agents."""
     responses = demo.responses[demo.responses["model"].isin(MODELS)].drop(columns="cost_usd", errors="ignore")
     cost = rl.add_cost(responses, PRICES).pivot(index="prompt_id", columns="model", values="cost_usd")  # noqa: PD010
     verdicts = demo.verdicts[demo.verdicts["model_a"].isin(MODELS) & demo.verdicts["model_b"].isin(MODELS)]

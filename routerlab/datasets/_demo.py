@@ -11,7 +11,10 @@ import pandas as pd
 from routerlab.datasets._dataset import Dataset
 from routerlab.schema import check_judgments
 
-REAL = "real: responses generated or written, and verdicts given by reading them, for routerlab; see data/README.md"
+REAL = (
+    "real: responses of two models and of the authors of routerlab, who are AI agents, and their verdicts; "
+    "see data/README.md"
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,8 +28,8 @@ class Demo(Dataset):
     outcomes, judgments : DataFrame
         *Simulated*: six models with 'gpt-4' as baseline, and the votes of five raters.
     responses, verdicts : DataFrame
-        *Real*: responses of two small open models and of the authors to 138 of the prompts, and the
-        authors' verdicts on their pairs.
+        *Real*: responses to 138 of the prompts, of two small open models and of this project's authors, who are AI
+        agents, and these authors' verdicts on their pairs.
     """
 
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
