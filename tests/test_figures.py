@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = figures.read()
 NUMBER = r"([-+]?\d*\.?\d+)%?"
 # "24.5% [22.7, 26.7]", "-0.6 points [-1.3, +0.0]", "76 [66, 91]"
-QUOTED = re.compile(rf"{NUMBER}(?: of cost| points(?: of quality)?)? \[{NUMBER}, {NUMBER}\]")
+QUOTED = re.compile(rf"{NUMBER}(?: of cost| points(?: of \w+)?)? \[{NUMBER}, {NUMBER}\]")
 
 
 def digits(text: str) -> int:
@@ -45,7 +45,7 @@ def section(page: str, start: str, end: str) -> str:
     [
         ("README.md", "In ten lines", "## With your own prompts"),
         ("README.md", "## Measured", "## Why"),
-        ("benchmarks/README.md", "## MMLU", "## Promises"),
+        ("benchmarks/README.md", "## MMLU", "## Coverage"),
     ],
 )
 def test_every_interval_that_is_quoted_stands_in_the_file_of_figures(page, start, end):
