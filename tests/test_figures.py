@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = figures.read()
 NUMBER = r"([-+]?\d*\.?\d+)%?"
 # "24.5% [22.7, 26.7]", "-0.6 points [-1.3, +0.0]", "76 [66, 91]"
-QUOTED = re.compile(rf"{NUMBER}(?: of cost| points(?: of quality)?)? \[{NUMBER}, {NUMBER}\]")
+QUOTED = re.compile(rf"{NUMBER}(?: of cost| points(?: of \w+)?)? \[{NUMBER}, {NUMBER}\]")
 
 
 def digits(text: str) -> int:
@@ -45,7 +45,7 @@ def section(page: str, start: str, end: str) -> str:
     [
         ("README.md", "In ten lines", "## With your own prompts"),
         ("README.md", "## Measured", "## Why"),
-        ("benchmarks/README.md", "## MMLU", "## Promises"),
+        ("benchmarks/README.md", "## MMLU", "## Coverage"),
     ],
 )
 def test_every_interval_that_is_quoted_stands_in_the_file_of_figures(page, start, end):
@@ -70,6 +70,28 @@ def test_every_interval_that_is_quoted_stands_in_the_file_of_figures(page, start
 def test_a_number_without_an_interval_is_the_one_in_the_file(page, text, names):
     said = text.format(*(ROWS[name]["value"] for name in names))
     assert said in re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name", "places"),
+    [
+        ("06_cost_and_quality", "routerbench, kNN, k = 200, promise of 3 points: saving", 0),
+        ("06_cost_and_quality", "routerbench, kNN, k = 200, promise of 3 points: quality difference", 1),
+        ("case_studies/routerbench", "routerbench, kNN, k = 200, promise of 3 points: saving", 0),
+        ("case_studies/routerbench", "routerbench, kNN, k = 200, promise of 3 points: quality difference", 1),
+        ("case_studies/routerbench", "routerbench, kNN, k = 200: AIQ less zero router", 1),
+        ("case_studies/routellm_mmlu", "mmlu, layer 3: APGR", 3),
+    ],
+)
+def test_notebooks_give_the_same_figure(notebook, name, places):
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = "".join(
+        line for c in cells for o in c.get("outputs", []) for line in o.get("data", {}).get("text/markdown", "")
+    )
+    times = 1 if places == 3 else 100
+    figure = [times * ROWS[name][key] for key in ("value", "low", "high")]
+    found = [q for q in QUOTED.findall(shown) if all(map(is_rounded, q, figure))]
+    assert any(digits(q[0]) == places for q in found), shown
 
 
 def test_a_figure_has_a_protocol_a_command_that_exists_and_ends_in_order():

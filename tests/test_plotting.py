@@ -645,6 +645,14 @@ def test_shares_need_no_intents() -> None:
     assert with_gid(ax, "note")[0].paragraphs == [SIMULATED]
 
 
+def test_a_sliver_has_no_name_that_would_pass_for_its_neighbours() -> None:
+    shares = make_shares(1, 3).assign(share=[0.6, 0.396, 0.004] * 20)
+    ax = plot_model_share(shares, ax=new_axes())
+    ax.figure.canvas.draw()
+    named = {text.get_text() for text in ax.texts} & set(shares["model"])
+    assert named == set(shares["model"].iloc[:2])
+
+
 def test_models_without_a_share_are_left_out() -> None:
     ax = plot_model_share(make_shares(1, 3).assign(share=[1.0, 0.0, 0.0] * 20), ax=new_axes())
     assert [t.get_text() for t in with_gid(ax, "label")] == [MODELS[::-1][-3]]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_SLIVER = 2.0  # percent of requests: a model that never gets as many is drawn without its name
+
 
 def plot_model_share(
     shares: pd.DataFrame,
@@ -174,7 +176,8 @@ def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
         thick = np.argsort(lower - upper, kind="stable")[: max(1, len(x) // 6)]
         anchors = np.column_stack([x[thick], (lower + upper)[thick] / 2])
         readable = max(("black", "white"), key=lambda extreme: contrast(extreme, color))
-        labels.add(short[model], anchors, readable, on=color, centred=True, gap=4.0)
+        if (upper - lower).max() >= _SLIVER:  # a name beside a sliver would pass for its neighbour's
+            labels.add(short[model], anchors, readable, on=color, centred=True, gap=4.0)
         lower = upper
     return ax
 
