@@ -170,6 +170,14 @@ def test_predictability_of_copies_is_that_of_their_texts():
         assert widths[1] == pytest.approx(widths[0], rel=0.15)
 
 
+def test_costs_too_unequal_for_a_saving_are_for_a_saving_at_parity():
+    sweep, quality, cost = problem(60)
+    cost = cost.mul(np.random.default_rng(0).lognormal(0, 2.5, 60), axis=0)
+    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", margin=0.02)
+    assert np.isnan(found.low) and np.isnan(found.high)
+    assert "unequal" in found.note
+
+
 @pytest.mark.slow
 def test_a_thin_grid_of_worlds_with_known_truth():
     assert not failures(coverage_curves.rows(30, thin=True))

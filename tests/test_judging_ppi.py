@@ -254,7 +254,7 @@ def test_win_rates_hold_the_truth_and_are_shorter():
     """Agreement on 80% of three verdicts, 50 people and 1,000 of the judge; 400 simulations at nominal 95%."""
     runs = np.array([win_rate_run(50, 1000, seed, ties=0.26, agreement=0.8) for seed in range(400)], dtype=float)
     held, judge_alone, ratio = runs.mean(axis=0)
-    assert 0.93 <= held <= 0.97
+    assert 0.93 <= held <= 0.98
     assert judge_alone < 0.6
     assert ratio <= 0.75
     assert ratio == pytest.approx(limit(0.8, 0.26, 50, 1000), abs=0.02)
@@ -263,7 +263,7 @@ def test_win_rates_hold_the_truth_and_are_shorter():
 @pytest.mark.slow
 def test_without_ties_80_percent_agreement_cannot_do_better_than_80_percent_of_the_width():
     runs = np.array([win_rate_run(100, 1000, seed, ties=0.0, agreement=0.8) for seed in range(300)], dtype=float)
-    assert 0.925 <= runs[:, 0].mean() <= 0.975
+    assert 0.925 <= runs[:, 0].mean() <= 0.98
     assert runs[:, 2].mean() == pytest.approx(limit(0.8, 0.0, 100, 1000), abs=0.02)
     assert limit(0.8, 0.0, 100, 10**9) > 0.79
 
@@ -273,7 +273,7 @@ def test_ratings_hold_the_truth_though_the_judge_has_a_favourite_and_people_othe
     truth = league_truth(4)
     runs = np.array([league_run(truth, 200, 2400, seed) for seed in range(250)])
     held, judge_alone, ratio = runs.mean(axis=0)
-    assert 0.93 <= held <= 0.97
+    assert 0.93 <= held <= 0.98
     assert judge_alone < 0.6
     assert ratio < 0.85
 
@@ -285,5 +285,5 @@ def test_on_auto_js_human_verdicts(published_data, judge):
     """All human verdicts are the truth, few are seen; the first judge is simulated, the second real and poor."""
     data = fetch_auto_j("pairs")
     runs = np.array([auto_j_run(data, judge, 50, 1000, seed) for seed in range(400)], dtype=float)
-    assert 0.93 <= runs[:, 0].mean() <= 0.97
+    assert 0.93 <= runs[:, 0].mean() <= 0.98
     assert runs[:, 2].mean() <= (0.75 if judge == "0.8" else 0.97)
