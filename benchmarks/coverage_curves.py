@@ -3,15 +3,15 @@
 AIQ differences (against the zero router and against a second router), APGR, CPT, the saving at parity, predictability
 and separability, in worlds with known truth. A router is held fixed: its estimates are a function of the prompt.
 
-python benchmarks/coverage_curves.py [n_simulations]
+Run by ``benchmarks/coverage.py --part curves``.
 """
 
 from __future__ import annotations
 
-import sys
-import time
+import os
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 import routerlab as rl
+from benchmarks.grid import Cell, Row, interval_row
 from routerlab.decision import sweep_estimates
 
 SEED = 0
@@ -116,13 +117,72 @@ def measured(sample: dict[str, Any], n_resamples: int, seed: int) -> Iterator[tu
         yield f"predictability {name}", row[name], row[f"{name}_low"], row[f"{name}_high"]
 
 
-def truths(world: World) -> dict[str, float]:
-    """Measure a large sample; a blind router gains exactly nothing."""
-    values = {name: value for name, value, _, _ in measured(world.draw(np.random.default_rng(SEED), 100_000), 2, SEED)}
-    return values | {"AIQ - zero router, blind router": 0.0}
+def truths(world: Any) -> dict[str, float]:
+    """Measure a large sample, or the whole file; a blind router gains exactly nothing in a simulated world."""
+    rng = np.random.default_rng(SEED)
+    everything = world.draw(rng, 100_000) if isinstance(world, World) else world.whole(rng)
+    values = {name: value for name, value, _, _ in measured(everything, 2, SEED)}
+    return values | ({"AIQ - zero router, blind router": 0.0} if isinstance(world, World) else {})
 
 
-def cells(thin: bool) -> Iterator[tuple[World, int, int]]:
+class Published:
+    """A file as a population: outcomes of half of the prompts estimate what the others are drawn from.
+
+    Parameters
+    ----------
+    name : str
+        Of the world.
+    quality, cost : DataFrame of shape (n_prompts, 3)
+        Columns small, middle, large.
+    kind : Series
+        What the router knows of a prompt, e.g. its data set.
+    """
+
+    def __init__(self, name: str, quality: pd.DataFrame, cost: pd.DataFrame, kind: pd.Series) -> None:
+        self.name = name
+        order = np.random.default_rng(SEED).permutation(len(quality))
+        fit, rest = order[::2], order[1::2]
+        known = quality.iloc[fit].groupby(kind.iloc[fit]).mean()
+        estimate = known.reindex(kind.iloc[rest]).fillna(quality.iloc[fit].mean()).set_axis(quality.index[rest])
+        self.frames = {"quality": quality.iloc[rest], "cost": cost.iloc[rest], "informed": estimate}
+        self.price = cost.iloc[fit].mean()
+
+    def whole(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Take the file some times over: what is true of a draw from it."""
+        return self.at(np.tile(np.arange(len(self.frames["quality"])), 20), rng)
+
+    def at(self, rows: Any, rng: np.random.Generator) -> dict[str, Any]:
+        """Take some rows of the population; a blind router's estimates differ by chance alone."""
+        index = pd.RangeIndex(len(rows), name="prompt_id")
+        found: dict[str, Any] = {k: frame.iloc[rows].set_axis(index) for k, frame in self.frames.items()}
+        chance = rng.normal(0, 0.02, (len(rows), found["quality"].shape[1]))
+        found["blind"] = (0 * found["informed"] + self.frames["informed"].mean() + chance).clip(0, 1)
+        flat = pd.DataFrame([self.price] * len(rows), index=index)
+        found |= {f"{who} sweep": sweep_estimates(found[who], flat) for who in ("informed", "blind")}
+        return found | {"groups": None}
+
+    def draw(self, rng: np.random.Generator, n_groups: int, per_group: int = 1) -> dict[str, Any]:
+        """Sample prompts with replacement."""
+        return self.at(rng.integers(len(self.frames["quality"]), size=n_groups), rng)
+
+
+def published() -> Iterator[Published]:
+    """Yield RouterBench (three of its models) and MMLU (two)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = rl.fetch_routerbench()
+        quality, cost = rl.pivot_outcomes(data.outcomes)
+        names = {"zero-one-ai/Yi-34B-Chat": "small", "gpt-3.5-turbo-1106": "middle", "gpt-4-1106-preview": "large"}
+        pair = [frame[list(names)].rename(columns=names) for frame in (quality, cost)]
+        yield Published("RouterBench, resampled", *pair, data.prompts.loc[quality.index, "dataset"])
+        data = rl.fetch_routellm("mmlu")
+        quality, cost = rl.pivot_outcomes(data.outcomes)
+        names = dict(zip(quality.mean().sort_values().index, ("small", "large"), strict=True))
+        pair = [frame[list(names)].rename(columns=names) for frame in (quality, cost)]
+        yield Published("MMLU, resampled", *pair, data.prompts.loc[quality.index, "intent"])
+
+
+def cells(thin: bool) -> Iterator[tuple[Any, int, int]]:
     """World, groups, prompts in a group."""
     plain = World("independent")
     for n in (60, 400) if thin else (5, 20, 60, 150, 400, 2000):
@@ -136,51 +196,55 @@ def cells(thin: bool) -> Iterator[tuple[World, int, int]]:
         World("judge noise 20%", flipped=0.2),
     ]
     for world in worlds[:1] if thin else worlds:
-        for n in (60,) if thin else (60, 150, 400):
+        for n in (60,) if thin else (20, 60, 150, 400, 2000):
             yield world, n, 1
     for icc in (0.5,) if thin else (0.05, 0.5, 0.95):
         for name, shape in CLUSTERS.items():
             if not thin or name == "10 x 30":
                 yield World(f"clusters {name}, icc {icc:g}", icc=icc), *shape
+    if not thin and os.environ.get("ROUTERLAB_DATA"):
+        for world in published():
+            for n in (60, 400, 2000):
+                yield world, n, 1
 
 
-def rows(n_simulations: int = 400, thin: bool = False) -> Iterator[dict[str, Any]]:
-    """One row for each measure and cell.
+def rows(n_simulations: int = 400, thin: bool = False, only: set[Cell] | None = None) -> Iterator[Row]:
+    """Yield one row for each measure and cell; `only` names worlds and sizes.
 
-    ``false``: the interval lies wholly above the truth (above 0, for a blind router's AIQ): a verdict that the router
-    is better, or saves more, than it is. ``coverage`` is of all simulations that were not refused.
+    A blind router's AIQ and lower ends of savings are false if they promise a gain that is not there.
     """
-    known: dict[tuple[Any, ...], dict[str, float]] = {}
+    known: dict[Any, dict[str, float]] = {}
     for world, n_groups, per_group in cells(thin):
-        # The clusters' sizes do not change what is true of a prompt.
-        key = (world.failures, world.cost_spread, world.dear, world.graded, world.flipped)
-        truth = known.setdefault(key, {}) or known[key]
-        if not truth:
-            truth |= truths(World("", *key[:1], 0.0, *key[1:]))
-        found: dict[str, list[tuple[float, float]]] = {}
-        for seed in range(n_simulations):
+        n = n_groups * per_group
+        if only is not None and (world.name, n) not in {cell[1:] for cell in only}:
+            continue
+        # What is true of a prompt does not change with the clusters, nor with sizes that quality does not depend on.
+        key = replace(world, name="", icc=0.0, cost_spread=0.0, dear=0.0) if isinstance(world, World) else world
+        if key not in known:
+            known[key] = truths(key)
+        truth, runs = known[key], max(n_simulations // 4, 20) if n >= 2000 else n_simulations
+        found: dict[str, list[tuple[float, float, float]]] = {}
+        saved: dict[str, list[float]] = {}
+        for seed in range(runs):
             sample = world.draw(np.random.default_rng([SEED + 1, seed, n_groups]), n_groups, per_group)
-            for name, _, low, high in measured(sample, 200, seed):
-                found.setdefault(name, []).append((low, high))
+            for name, estimate, low, high in measured(sample, 200, seed):
+                found.setdefault(name, []).append((low, high, truth[name]))
+                saved.setdefault(name, []).append(estimate)
         for name, ends in found.items():
-            low, high = np.array(ends).T
-            said = np.isfinite(low)
-            held = (low[said] <= truth[name] + 1e-9) & (truth[name] - 1e-9 <= high[said])
-            yield {
-                "measure": name, "world": world.name, "n": n_groups * per_group, "truth": truth[name],
-                "coverage": float(held.mean()) if said.any() else None,
-                "false": float((low[said] > truth[name] + 1e-9).sum() / n_simulations), "nominal": 0.025,
-                "refused": float(1 - said.mean()),
-                "width": float(np.median((high - low)[said])) if said.any() else None,
-                "n_said": int(said.sum()), "n_simulations": n_simulations,
-            }  # fmt: skip
-    yield from separability_rows(n_simulations, thin)
+            more: dict[str, Any] = {"ordinary": world.name in ("independent", "three-valued")}
+            if name.startswith("saving"):
+                more["median saving"] = float(np.median(saved[name]))
+            yield interval_row(name, world.name, n, ends, runs, **more)
+    yield from separability_rows(n_simulations, thin, only)
 
 
-def separability_rows(n_simulations: int, thin: bool) -> Iterator[dict[str, Any]]:
+def separability_rows(n_simulations: int, thin: bool, only: set[Cell] | None) -> Iterator[Row]:
     """Two samples of one population: p <= .05 is a false verdict, and the AUC is 0.5."""
     shapes = [(60, 1, 0.0), (400, 1, 0.0)] + [(*shape, icc) for icc in (0.05, 0.5, 0.95) for shape in CLUSTERS.values()]
     for n_groups, per_group, icc in [shapes[0], (10, 30, 0.95)] if thin else shapes:
+        world = "independent" if per_group == 1 else f"clusters {n_groups} x {per_group}, icc {icc:g}"
+        if only is not None and ("separability", world, n_groups * per_group) not in only:
+            continue
         p, low, high = np.empty((3, n_simulations))
         for seed in range(n_simulations):
             rng = np.random.default_rng([SEED + 2, seed, n_groups])
@@ -192,29 +256,6 @@ def separability_rows(n_simulations: int, thin: bool) -> Iterator[dict[str, Any]
             groups = None if per_group == 1 else [np.repeat(np.arange(n_groups), per_group)] * 2
             found = rl.domain_separability(*sets, groups=groups, n_permutations=99, random_state=seed)
             p[seed], low[seed], high[seed] = found.p_value, found.low, found.high
-        world = "independent" if per_group == 1 else f"clusters {n_groups} x {per_group}, icc {icc:g}"
-        yield {
-            "measure": "separability", "world": world, "n": n_groups * per_group, "truth": 0.5,
-            "coverage": float(np.mean((low <= 0.5) & (high >= 0.5))), "false": float(np.mean(p <= 0.05)),
-            "nominal": 0.05, "refused": 0.0, "width": float(np.median(high - low)),
-            "n_said": n_simulations, "n_simulations": n_simulations,
-        }  # fmt: skip
-
-
-def main(n_simulations: int) -> None:
-    """Print one table row as soon as it is known."""
-    start = time.time()
-    print(f"{n_simulations} simulations, seed {SEED}\n")
-    print("| measure | world | n | truth | coverage | false | nominal | refused | width |\n|" + " --- |" * 9)
-    for row in rows(n_simulations):
-        shown = [
-            row["measure"], row["world"], f"{row['n']:,}", f"{row['truth']:.3f}",
-            "" if row["coverage"] is None else f"{row['coverage']:.1%}", f"{row['false']:.1%}",
-            f"{row['nominal']:.1%}", f"{row['refused']:.1%}", "" if row["width"] is None else f"{row['width']:.3f}",
-        ]  # fmt: skip
-        print(f"| {' | '.join(shown)} |", flush=True)
-    print(f"\n{(time.time() - start) / 60:.0f} minutes")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+        ends = np.column_stack([low, high, np.full(n_simulations, 0.5)])
+        row = interval_row("separability", world, n_groups * per_group, ends, n_simulations, nominal=0.05)
+        yield row | {"false": float(np.mean(p <= 0.05))}

@@ -4,24 +4,23 @@ A promise is broken if the granted option's true mean loss, over the whole popul
 the baseline breaks nothing, so the share granted and the saving stand beside it: of the promise, of the unguarded
 point (cheapest whose estimate passes), and of an oracle that knows the population.
 
-python benchmarks/coverage_promise.py [n_simulations]    RouterBench and CRUX too where ROUTERLAB_DATA is set
+Run by ``benchmarks/coverage.py --part promise``; RouterBench and CRUX too where ROUTERLAB_DATA is set. `false` is the
+share of broken promises, `refused` that of samples in which nothing was granted.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import routerlab as rl
+from benchmarks.grid import Cell, Row, interval_row, rate_row
 from routerlab.decision import Sweep, sweep_estimates
 
 GUARANTEE = 0.95
@@ -118,7 +117,7 @@ def clusters(bar: float, rng: np.random.Generator, *, size: int, icc: float) -> 
     return _world(-(rng.random(len(groups)) < chance[groups]).astype(float), rng.normal(0, 0.03, len(groups)), groups)
 
 
-def routerbench(bar: float, rng: np.random.Generator, *, models: bool = False) -> World:
+def routerbench(bar: float, rng: np.random.Generator, *, models: bool = False, knn: bool = False) -> World:
     """Half of RouterBench's prompts fit a router, the others are the population."""
     data = rl.fetch_routerbench()
     with warnings.catch_warnings():
@@ -130,102 +129,99 @@ def routerbench(bar: float, rng: np.random.Generator, *, models: bool = False) -
     known = quality.iloc[fit].groupby(asked["dataset"].iloc[fit]).mean()  # the data set is known: a perfect classifier
     estimate = known.reindex(asked["dataset"].iloc[rest]).fillna(quality.iloc[fit].mean())
     whole = [frame.iloc[rest].reset_index(drop=True) for frame in (quality, cost)]
+    if knn:  # only the question's wording is known
+        embedder = rl.LsaEmbedder().fit(asked["question"].iloc[fit])
+        X = [embedder.transform(asked["question"].iloc[part]) for part in (fit, rest)]
+        estimate = rl.KNNRouter(200).fit(X[0], quality.iloc[fit], cost=cost.iloc[fit]).predict_quality(X[1])
     guess = None if models else estimate.reset_index(drop=True)
     return World(whole[0], whole[1], guess, "gpt-4-1106-preview")
 
 
 def crux(bar: float, rng: np.random.Generator) -> World:
-    """CRUX: 800 prompts about what a program prints; the best model is the baseline."""
-    folder = Path(os.environ["ROUTERLAB_DATA"]) / "WildEval" / "ZeroEval"
-    found = {}
-    for path in sorted(folder.rglob("*crux*/*.json")):
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        found[path.stem] = {row["session_id"]: _right(row) for row in rows}
-    quality = pd.DataFrame(found).dropna(axis=1).reset_index(drop=True)
-    quality = quality[quality.mean().sort_values(ascending=False).index]
-    price = pd.Series(np.geomspace(0.01, 0.0005, quality.shape[1]), index=quality.columns)
-    cost = pd.DataFrame([price] * len(quality))
-    return World(quality, cost, None, quality.columns[0])
+    """CRUX: 800 prompts about what a program prints, eight models without a router."""
+    data = rl.fetch_zeroeval("crux")
+    quality, cost = (frame.reset_index(drop=True) for frame in rl.pivot_outcomes(data.outcomes))
+    return World(quality, cost, None, str(data.baseline))
 
 
-def _right(row: dict[str, Any]) -> float:
-    output = row["output"][0] if isinstance(row["output"], list) else row["output"]
-    answer = output.rpartition('"answer"')[2].strip(' :"\n}`,')
-    return float(answer == str(row["answer"]).strip(' "') or answer == repr(row["answer"]))
+WORLDS: list[tuple[str, Callable[..., World], dict[str, Any], float]] = [
+    ("independent", independent, {}, 0.02),
+    ("rare failures 1%", rare, {}, 0.01),
+    ("rare failures 3%", rare, {}, 0.03),
+    ("two-point, adversarial", two_points, {}, 0.02),
+    ("three-valued", three_valued, {}, 0.05),
+    ("300 options just beyond the bar", many_options, {}, 0.05),
+    ("clusters of 30, icc .5", clusters, {"size": 30, "icc": 0.5}, 0.05),
+    ("clusters of 10, icc .95", clusters, {"size": 10, "icc": 0.95}, 0.05),
+    ("clusters of 5, icc .05", clusters, {"size": 5, "icc": 0.05}, 0.05),
+]
+REAL: list[tuple[str, Callable[..., World], dict[str, Any], float]] = [
+    ("RouterBench, by data set", routerbench, {}, 0.02),
+    ("RouterBench, by data set", routerbench, {}, 0.03),
+    ("RouterBench, kNN on wording", routerbench, {"knn": True}, 0.02),
+    ("RouterBench, models only", routerbench, {"models": True}, 0.03),
+    ("CRUX, models only", crux, {}, 0.05),
+]
 
 
-WORLDS: dict[str, tuple[Callable[..., World], dict[str, Any], float]] = {
-    "independent": (independent, {}, 0.02),
-    "rare failures 1%": (rare, {}, 0.01),
-    "rare failures 3%": (rare, {}, 0.03),
-    "two-point, adversarial": (two_points, {}, 0.02),
-    "three-valued": (three_valued, {}, 0.05),
-    "300 options just beyond the bar": (many_options, {}, 0.05),
-    "clusters of 30, icc .5": (clusters, {"size": 30, "icc": 0.5}, 0.05),
-    "clusters of 10, icc .95": (clusters, {"size": 10, "icc": 0.95}, 0.05),
-    "clusters of 5, icc .05": (clusters, {"size": 5, "icc": 0.05}, 0.05),
-}
-REAL: dict[str, tuple[Callable[..., World], dict[str, Any], float]] = {
-    "RouterBench, by data set": (routerbench, {}, 0.02),
-    "RouterBench, by data set, 3 points": (routerbench, {}, 0.03),
-    "RouterBench, models only": (routerbench, {"models": True}, 0.03),
-    "CRUX, models only": (crux, {}, 0.05),
-}
+class Truth:
+    """What each option saves and loses in the whole population."""
 
-
-def cell(world: World, n: int, bar: float, n_simulations: int, seed: int = 0) -> dict[str, Any]:
-    """Promise on samples of n prompts, and look the truth up in the population."""
-    everything = world.options(np.arange(len(world.quality)))
-    base = world.quality[world.baseline].mean()
-    paid = world.cost[world.baseline].mean()
-
-    if isinstance(everything, Sweep):
-        curve = rl.frontier(everything, world.quality, world.cost)
-        gains, leads = 1 - curve["cost_usd"].to_numpy() / paid, curve["quality"].to_numpy() - base
-    else:
-        leads = np.array([world.quality[name].mean() - base for name in everything])
-        gains = np.array([1 - world.cost[name].mean() / paid for name in everything])
-    oracle = max(0.0, gains[leads >= -bar].max(initial=0.0))
-
-    def place(result: rl.model_selection.Promise) -> int:
+    def __init__(self, world: World) -> None:
+        everything = world.options(np.arange(len(world.quality)))
+        base, paid = world.quality[world.baseline].mean(), world.cost[world.baseline].mean()
+        self.wtp, self.names = None, []
         if isinstance(everything, Sweep):
-            wtp = curve["willingness_to_pay"].to_numpy()
-            return int(np.searchsorted(-wtp, -result.willingness_to_pay, side="right")) - 1
-        return list(everything).index(result.option)
+            curve = rl.frontier(everything, world.quality, world.cost)
+            self.wtp = curve["willingness_to_pay"].to_numpy()
+            self.gains, self.leads = 1 - curve["cost_usd"].to_numpy() / paid, curve["quality"].to_numpy() - base
+        else:
+            self.names = list(everything)
+            self.leads = np.array([world.quality[name].mean() - base for name in everything])
+            self.gains = np.array([1 - world.cost[name].mean() / paid for name in everything])
 
-    broken, granted = 0, 0
+    def place(self, result: rl.model_selection.Promise) -> int:
+        """Position of the option that was granted."""
+        if self.wtp is None:
+            return self.names.index(result.option)
+        return int(np.searchsorted(-self.wtp, -result.willingness_to_pay, side="right")) - 1
+
+
+def summary(name: str, n: int, bar: float, broken: int, saved: list[float], **more: Any) -> Row:
+    """Make the row of a cell: a promise that was not granted saves nothing, and breaks nothing."""
+    more |= {"median saving": float(np.median(saved)), "mean saving": float(np.mean(saved)), "nominal": 1 - GUARANTEE}
+    return rate_row("promise", f"{name}, bar {100 * bar:g} points", n, broken / len(saved), len(saved), **more)
+
+
+def cell(name: str, world: World, n: int, bar: float, n_simulations: int) -> Row:
+    """Promise on samples of n prompts, and look the truth up in the population."""
+    truth, broken, granted = Truth(world), 0, 0
     saved: list[float] = []
     unguarded: list[float] = []
     for run in range(n_simulations):
-        rng = np.random.default_rng([seed, n, run])
-        rows, groups = world.draw(n, rng)
+        rows, groups = world.draw(n, np.random.default_rng([0, n, run]))
         frames = [frame.iloc[rows].reset_index(drop=True) for frame in (world.quality, world.cost)]
         result = rl.promise(
             world.options(rows), *frames, baseline=world.baseline, max_quality_loss=bar, guarantee=GUARANTEE,
             groups=groups, random_state=run,
         )  # fmt: skip
         unguarded.append(result.unguarded_saving)
-        if not result.granted:
-            saved.append(0.0)
-            continue
-        at = place(result)
-        granted += 1
-        broken += bool(leads[at] < -bar - 1e-9)
-        saved.append(float(gains[at]))
-    return {
-        "false": broken / n_simulations, "nominal": 1 - GUARANTEE, "coverage": None,
-        "refused": 1 - granted / n_simulations, "width": None, "granted": granted / n_simulations,
-        "median_saving": float(np.median(saved)), "mean_saving": float(np.mean(saved)), "oracle_saving": oracle,
-        "unguarded_claim": float(np.mean(unguarded)), "n_simulations": n_simulations,
-    }  # fmt: skip
+        at = truth.place(result) if result.granted else None
+        granted += at is not None
+        broken += at is not None and bool(truth.leads[at] < -bar - 1e-9)
+        saved.append(0.0 if at is None else float(truth.gains[at]))
+    oracle = max(0.0, truth.gains[truth.leads >= -bar].max(initial=0.0))
+    more = {"oracle": oracle, "unguarded": float(np.mean(unguarded)), "refused": 1 - granted / n_simulations}
+    return summary(name, n, bar, broken, saved, **more)
 
 
-def cross_fitted(n: int, bar: float, n_simulations: int) -> dict[str, Any]:
+def cross_fitted(n: int, bar: float, n_simulations: int) -> Row:
     """Promise on out-of-fold choices of n prompts; the truth is that of the router fitted on all of them."""
     world = rl.make_routing_problem(10_000, random_state=5)
     lead = world.quality.sub(world.quality[world.baseline], axis=0)
     paid = world.cost[world.baseline].mean()
-    broken, granted, saved = 0, 0, []
+    broken, granted = 0, 0
+    saved: list[float] = []
     for run in range(n_simulations):
         drawn = np.random.default_rng([n, run]).integers(len(world.X), size=n)
         X, quality, cost = (f.iloc[drawn].set_axis(pd.RangeIndex(n)) for f in (world.X, world.quality, world.cost))
@@ -243,39 +239,75 @@ def cross_fitted(n: int, bar: float, n_simulations: int) -> dict[str, Any]:
         granted += 1
         broken += bool(lead.to_numpy()[at[1], at[0]].mean() < -bar - 1e-9)
         saved.append(float(1 - world.cost.to_numpy()[at[1], at[0]].mean() / paid))
-    return {
-        "false": broken / n_simulations, "nominal": 1 - GUARANTEE, "coverage": None,
-        "refused": 1 - granted / n_simulations, "width": None, "granted": granted / n_simulations,
-        "median_saving": float(np.median(saved)), "mean_saving": float(np.mean(saved)), "oracle_saving": np.nan,
-        "unguarded_claim": np.nan, "n_simulations": n_simulations,
-    }  # fmt: skip
+    return summary("kNN, out of fold", n, bar, broken, saved, refused=1 - granted / n_simulations)
 
 
-def rows(n_simulations: int = 400, thin: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield one dict for each world and sample size."""
-    worlds = WORLDS | (REAL if os.environ.get("ROUTERLAB_DATA") and not thin else {})
-    for name, (make, options, bar) in worlds.items():
-        world = make(bar, np.random.default_rng(0), **options)
-        for n in (60, 400) if thin else SIZES:
-            yield {"measure": "promise", "world": name, "bar": bar, "n": n} | cell(world, n, bar, n_simulations)
-    for n in () if thin else (400, 1000):
-        found = cross_fitted(n, 0.05, n_simulations)
-        yield {"measure": "promise", "world": "kNN, out of fold", "bar": 0.05, "n": n} | found
-
-
-def main(n_simulations: int) -> None:
-    """Print the table."""
-    print(f"guarantee {GUARANTEE:.0%}, {n_simulations} simulations a cell, seed 0\n")
-    head = ("world", "bar", "n", "broken", "granted", "median saving", "mean saving", "oracle", "unguarded claims")
-    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for row in rows(n_simulations):
-        print(
-            f"| {row['world']} | {row['bar']:.0%} | {row['n']:,} | {row['false']:.1%} | {row['granted']:.0%} | "
-            f"{row['median_saving']:.0%} | {row['mean_saving']:.0%} | {row['oracle_saving']:.0%} | "
-            f"{row['unguarded_claim']:.0%} |",
-            flush=True,
+def sliced(n: int, n_slices: int, n_simulations: int, bar: float = 0.05) -> Row:
+    """Bounds of all slices at the point that was granted: how often at least one lies above the truth."""
+    world = independent(0.02, np.random.default_rng(0))
+    slices = np.random.default_rng(1).integers(n_slices, size=len(world.quality))
+    gap = (world.quality["small 0"] - world.quality["large"]).to_numpy()
+    chance = world.estimate["small 0"] - world.estimate["large"]
+    spent = float(world.cost["large"].mean() - world.cost["small 0"].mean())
+    false, granted = 0, 0
+    for run in range(n_simulations):
+        rows, _ = world.draw(n, np.random.default_rng([2, n, run]))
+        frames = [frame.iloc[rows].reset_index(drop=True) for frame in (world.quality, world.cost)]
+        result = rl.promise(
+            world.options(rows), *frames, baseline="large", max_quality_loss=bar, guarantee=GUARANTEE, by=slices[rows]
         )
+        if result.granted:
+            granted += 1
+            cheap = (chance > -spent / result.willingness_to_pay).to_numpy()
+            true = pd.Series(np.where(cheap, gap, 0.0)).groupby(slices).mean()
+            false += bool((result.slices["quality_low"] > true.reindex(result.slices.index) + 1e-9).any())
+    return rate_row(
+        "promise, any slice's bound", f"independent, {n_slices} slices", n, false / max(granted, 1), n_simulations,
+        nominal=1 - GUARANTEE, refused=1 - granted / n_simulations, n_given=granted,
+    )  # fmt: skip
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+def repeated(n: int, n_simulations: int) -> Iterator[Row]:
+    """Claims of a procedure on repeated splits; the truth is their mean over all simulations, which has no bias."""
+    world = rl.make_routing_problem(20_000, random_state=5)
+    found: dict[str, list[tuple[float, float, float]]] = {"saving": [], "quality_difference": []}
+    for run in range(n_simulations):
+        drawn = np.random.default_rng([3, run]).permutation(len(world.X))[:n]
+        frames = [frame.iloc[drawn] for frame in (world.X, world.quality, world.cost)]
+        result = rl.repeat_claims(
+            rl.KNNRouter(20), *frames, baseline=world.baseline, max_quality_loss=0.02, n_repeats=6, random_state=run
+        )
+        for name, ends in found.items():
+            interval = getattr(result, name)
+            ends.append((interval.low, interval.high, interval.estimate))
+    for name, ends in found.items():
+        low, high, estimate = np.array(ends).T
+        held = np.column_stack([low, high, np.full(len(ends), estimate.mean())])
+        yield interval_row(f"repeat_claims, {name.split('_')[0]}", "kNN, 6 splits", n, held, n_simulations)
+
+
+def rows(n_simulations: int = 400, thin: bool = False, only: set[Cell] | None = None) -> Iterator[Row]:
+    """Yield one row for each world and sample size; `only` names worlds and sizes."""
+
+    def wanted(world: str, n: int) -> bool:
+        return only is None or (world, n) in {cell[1:] for cell in only}
+
+    worlds = [*WORLDS, *(REAL if os.environ.get("ROUTERLAB_DATA") and not thin else ())]
+    for name, make, options, bar in worlds:
+        sizes = [n for n in ((60, 400) if thin else SIZES) if wanted(f"{name}, bar {100 * bar:g} points", n)]
+        world = make(bar, np.random.default_rng(0), **options) if sizes else None
+        for n in sizes:
+            if world is not None and n >= 2 * options.get("size", 1):
+                yield cell(name, world, n, bar, n_simulations)
+    if thin:
+        return
+    fewer = max(n_simulations // 3, 20)  # a simulation fits many routers
+    for n in (400, 1000):
+        if wanted("kNN, out of fold, bar 5 points", n):
+            yield cross_fitted(n, 0.05, fewer)
+    for n_slices in (4, 12):
+        for n in (400, 2000):
+            if wanted(f"independent, {n_slices} slices", n):
+                yield sliced(n, n_slices, n_simulations)
+    if wanted("kNN, 6 splits", 400):
+        yield from repeated(400, fewer)

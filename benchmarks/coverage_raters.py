@@ -1,27 +1,22 @@
-"""How often intervals of raters and judges hold the truth: kappa, alpha, position bias, ratings, PPI, stopping.
+"""Kappa, alpha, position bias, ratings, PPI, stopping: how often their intervals hold the truth.
 
-python benchmarks/coverage_raters.py [simulations]    200 a cell by default
-
-`coverage` is the share of 95% intervals that hold the truth, among those given; `refused` the share not given; `false`
-the share of lower ends above the truth (nominal 2.5%), of equal models of which one is declared better at any look
-(nominal 5%), or of named winners that are wrong (nominal: as many as `expected_wrong` says).
+Run by ``benchmarks/coverage.py --part raters``. `false` is the share of lower ends above the truth (nominal 2.5%), of
+equal models of which one is declared better at any look (5%), or of named winners that are wrong (nominal: as many as
+`expected_wrong` says).
 """
 
 from __future__ import annotations
 
-import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import routerlab as rl
-from benchmarks.grid import Row, failures, table
+from benchmarks.grid import Cell, Row, interval_row, rate_row
 from routerlab.judging import ppi_rate, ppi_win_rate
 from routerlab.labeling import agreement, position_bias, votes_needed
 from routerlab.ratings import best_models, solve_bradley_terry
@@ -30,7 +25,7 @@ VERDICTS = np.array(["model_a", "tie", "model_b"])
 EVEN, SKEWED = np.array([0.4, 0.2, 0.4]), np.array([0.92, 0.04, 0.04])
 POINTS = 400 / np.log(10)
 Ends = tuple[float, float, float] | None  # low, high, truth; None: refused
-Draw = Callable[[np.random.Generator], Ends]
+Draw = Callable[[np.random.Generator], Any]  # ends, or those of several measures
 
 
 def judged(n: int, p: np.ndarray, repeats: float, rng: np.random.Generator, groups: int = 0, icc: float = 0.0):
@@ -54,23 +49,29 @@ def votes(codes: np.ndarray, judge: str = "ana", models: tuple[str, str] = ("x",
     return frame.assign(winner=VERDICTS[codes], judge=judge)
 
 
-def agreements(measure: str, n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float = 0.0) -> Draw:
-    """Kappa, alpha or the share of equal verdicts: a judge of known worth."""
+def trusted(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float = 0.0) -> Draw:
+    """Kappa and the share of equal verdicts: a judge of known worth."""
     chance = float(p @ p)
+
+    def draw(rng: np.random.Generator) -> list[Ends]:
+        human, judge, code = judged(n, p, repeats, rng, groups, icc)
+        by = pd.Series(code) if groups else None
+        report = rl.judge_trust(votes(judge, "bob"), votes(human), groups=by, n_resamples=2)
+        kappa, same = report.kappa, report.agreement
+        return [(kappa.ci_low, kappa.ci_high, repeats), (same.ci_low, same.ci_high, repeats + (1 - repeats) * chance)]
+
+    return draw
+
+
+def reliable(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float = 0.0) -> Draw:
+    """Alpha of two raters, one of whom repeats the other."""
 
     def draw(rng: np.random.Generator) -> Ends:
         human, judge, code = judged(n, p, repeats, rng, groups, icc)
-        by = pd.Series(code) if groups else None
-        if measure == "alpha":
-            if len(np.unique([human, judge])) < 2:
-                return None
-            both = agreement(pd.concat([votes(human), votes(judge, "bob")]), groups=by)
-            return both.ci_low, both.ci_high, repeats
-        report = rl.judge_trust(votes(judge, "bob"), votes(human), groups=by, n_resamples=2)
-        if measure == "kappa":
-            found = report.kappa
-            return None if np.isnan(found.value) else (found.ci_low, found.ci_high, repeats)
-        return report.agreement.ci_low, report.agreement.ci_high, repeats + (1 - repeats) * chance
+        if len(np.unique([human, judge])) < 2:
+            return None
+        both = agreement(pd.concat([votes(human), votes(judge, "bob")]), groups=pd.Series(code) if groups else None)
+        return both.ci_low, both.ci_high, repeats
 
     return draw
 
@@ -177,14 +178,14 @@ def interval_cells(thin: bool) -> Iterator[tuple[str, str, int, Draw]]:
     """Name every cell of the grid: measure, world, n, draw."""
     sizes = (6, 60) if thin else (6, 20, 60, 150, 400)
     worlds = {"by chance": (EVEN, 0.0), "agree 76%": (EVEN, 0.625), "agree 95%": (EVEN, 0.92), "skewed": (SKEWED, 0.6)}
-    for measure in ("kappa", "alpha") if thin else ("kappa", "alpha", "agreement"):
+    for measure, make in (("kappa, agreement", trusted), ("alpha", reliable)):
         for name, (p, repeats) in worlds.items():
             for n in sizes:
-                yield measure, name, n, agreements(measure, n, p, repeats)
+                yield measure, name, n, make(n, p, repeats)
         for groups, size in ((10, 30),) if thin else ((10, 30), (40, 10), (200, 5)):
             for icc in (0.95,) if thin else (0.05, 0.5, 0.95):
                 world = f"{groups} groups of {size}, icc {icc:g}"
-                yield measure, world, groups * size, agreements(measure, groups * size, EVEN, 0.5, groups, icc)
+                yield measure, world, groups * size, make(groups * size, EVEN, 0.5, groups, icc)
     for raters in (5,) if thin else (3, 5, 12, 30):
         yield "position bias", f"{raters} raters", 60 * raters, leaning(raters, 60, 0.1)
     for raters in (6,) if thin else (3, 6, 12):
@@ -247,41 +248,29 @@ def winners(raters: int, taste: float, n_simulations: int) -> Row:
         expected += found.attrs["expected_wrong"]
         wrong += int((strength.argmax(axis=1)[sure["intent"]] != sure["best"].astype(int)).sum())
         named += len(sure)
-    row = {"measure": "winners by intent", "world": f"{raters} raters", "n": 1200, "coverage": None, "refused": 0.0}
-    return row | {"false": wrong / named, "nominal": expected / named, "width": None, "n_simulations": named}
+    return rate_row("winners by intent", f"{raters} raters", 1200, wrong / named, named, nominal=expected / named)
 
 
-def rows(n_simulations: int = 200, thin: bool = False) -> Iterator[Row]:
-    """Yield one row for each cell of the grid."""
+def rows(n_simulations: int = 200, thin: bool = False, only: set[Cell] | None = None) -> Iterator[Row]:
+    """Yield one row for each cell of the grid; `only` names worlds and sizes."""
+
+    def wanted(measure: str, world: str, n: int) -> bool:
+        return only is None or (measure, world, n) in only
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a model that won everything, among few votes
         for measure, world, n, draw in interval_cells(thin):
-            rng = np.random.default_rng([n, zlib.crc32(f"{measure} {world}".encode())])
-            ends = [draw(rng) for _ in range(n_simulations)]
-            given = np.array([e for e in ends if e is not None], dtype=float).reshape(-1, 3)
-            low, high, truth = given.T
-            yield {
-                "measure": measure, "world": world, "n": n, "n_simulations": n_simulations, "nominal": 0.025,
-                "coverage": float(((low <= truth) & (truth <= high)).mean()) if len(given) else None,
-                "false": float((low > truth).mean()) if len(given) else None,
-                "refused": 1 - len(given) / n_simulations,
-                "width": float(np.median(high - low)) if len(given) else None,
-            }  # fmt: skip
+            names = measure.split(", ") if measure == "kappa, agreement" else [measure]
+            if any(wanted(name, world, n) for name in names):
+                rng = np.random.default_rng([n, zlib.crc32(f"{measure} {world}".encode())])
+                drawn = [draw(rng) or (np.nan, np.nan, np.nan) for _ in range(n_simulations)]
+                for name, ends in zip(names, np.reshape(drawn, (n_simulations, -1, 3)).swapaxes(0, 1), strict=True):
+                    yield interval_row(name, world, n, ends, n_simulations)
         for n, every, models in ((200, 20, 2),) if thin else ((400, 20, 2), (60, 1, 2), (400, 20, 4)):
-            rng = np.random.default_rng([n, every, models])
-            false = float(np.mean([stopped(n, every, models, rng) for _ in range(n_simulations)]))
-            yield {
-                "measure": "stopping", "world": f"{models} equal models, a look every {every}", "n": n,
-                "coverage": None,
-                "false": false, "nominal": 0.05, "refused": 0.0, "width": None, "n_simulations": n_simulations,
-            }  # fmt: skip
+            if wanted("stopping", world := f"{models} equal models, a look every {every}", n):
+                rng = np.random.default_rng([n, every, models])
+                false = float(np.mean([stopped(n, every, models, rng) for _ in range(n_simulations)]))
+                yield rate_row("stopping", world, n, false, n_simulations, nominal=0.05)
         for raters, taste in ((6, 0.5),) if thin else ((6, 0.5), (3, 0.5), (30, 0.5)):
-            yield winners(raters, taste, max(n_simulations // 10, 10))
-
-
-if __name__ == "__main__":
-    n_simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    found = list(rows(n_simulations))
-    bad = failures(found)
-    print(f"{n_simulations} simulations a cell; seeds follow from the cell\n\n{table(found)}\n")
-    print(f"{len(bad)} of {len(found)} cells fail" + (f":\n\n{table(bad)}" if bad else ""))
+            if wanted("winners by intent", f"{raters} raters", 1200):
+                yield winners(raters, taste, max(n_simulations // 10, 10))

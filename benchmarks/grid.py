@@ -13,6 +13,7 @@ from scipy import stats
 SIZES = (5, 20, 60, 150, 400, 2000)
 CLUSTERS = ((10, 30), (40, 10), (200, 5))
 Row = dict[str, Any]
+Cell = tuple[str, str, int]  # measure, world, n
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Sample:
     cost: pd.DataFrame
     saving: float
     quality_difference: float
+    level: float  # mean quality of the choices
     groups: np.ndarray | None = None
 
 
@@ -74,7 +76,8 @@ def routed(
     choices = pd.Series(np.where(cheap, "cheap", "dear"), index=index)
     ratio = 1 - share + share * 0.1 * np.exp(0.3**2 / 2)
     scale = 0.75 if thirds else 1.0
-    return Sample(choices, quality, cost, 1 - ratio, scale * share * (better - worse), codes)
+    difference = scale * share * (better - worse)
+    return Sample(choices, quality, cost, 1 - ratio, difference, 1 - scale * better + difference, codes)
 
 
 def clustered(groups: int, size: int, icc: float, **options: Any) -> World:
@@ -108,53 +111,110 @@ def population(name: str, choices: pd.Series, quality: pd.DataFrame, cost: pd.Da
     price = pd.DataFrame({"cheap": paid, "dear": cost[baseline].to_numpy()})
     kept = (choices == baseline).to_numpy()
     saving = float(1 - price["cheap"].sum() / price["dear"].sum())
-    difference = float((pair["cheap"] - pair["dear"]).mean())
+    difference, level = float((pair["cheap"] - pair["dear"]).mean()), float(pair["cheap"].mean())
 
     def draw(n: int, rng: np.random.Generator) -> Sample:
         rows = rng.integers(len(pair), size=n)
         index = pd.RangeIndex(n, name="prompt_id")
         chosen = pd.Series(np.where(kept[rows], "dear", "cheap"), index=index)
         frames = [frame.iloc[rows].set_axis(index) for frame in (pair, price)]
-        return Sample(chosen, frames[0], frames[1], saving, difference)
+        return Sample(chosen, frames[0], frames[1], saving, difference, level)
 
     return World(name, draw, sizes=(20, 60, 150, 400, 2000))
 
 
-def allowed(nominal: float, n_simulations: int, n_cells: int, level: float = 0.05) -> float:
-    """Share of simulations that may miss in any of `n_cells` before the grid fails, at simultaneous `level`."""
-    return float(stats.binom.ppf(1 - level / max(n_cells, 1), max(n_simulations, 1), nominal)) / max(n_simulations, 1)
+def interval_row(
+    measure: str, world: str, n: int, ends: Any, n_simulations: int, *, nominal: float = 0.025, **more: Any
+) -> Row:
+    """Summarise one cell: rows of `ends` are low, high and the truth; ends that are not finite were not given.
+
+    `false` is the share of the intervals given that lie wholly above the truth.
+    """
+    low, high, truth = np.asarray(ends, dtype=float).reshape(-1, 3).T
+    given = np.isfinite(low) & np.isfinite(high)
+    n_given = int(given.sum())
+    low, high, truth = low[given], high[given], truth[given]
+    some = {
+        "coverage": float(((low <= truth + 1e-9) & (truth - 1e-9 <= high)).mean()),
+        "false": float((low > truth + 1e-9).mean()),
+        "width": float(np.median(high - low)),
+    } if n_given else {"coverage": None, "false": None, "width": None}  # fmt: skip
+    row = {"measure": measure, "world": world, "n": n, **some, "nominal": nominal}
+    return row | {"refused": 1 - n_given / n_simulations, "n_given": n_given, "n_simulations": n_simulations} | more
 
 
-def failures(rows: Iterable[Row], floor: float = 0.93) -> list[Row]:
-    """Return the cells that cover less than `floor`, or whose false verdicts exceed their nominal share."""
+def rate_row(measure: str, world: str, n: int, false: float, n_simulations: int, *, nominal: float, **more: Any) -> Row:
+    """Summarise one cell whose verdicts are right or false, over all simulations."""
+    row = {"measure": measure, "world": world, "n": n, "coverage": None, "false": false, "nominal": nominal}
+    return row | {"refused": 0.0, "n_given": n_simulations, "n_simulations": n_simulations} | more
+
+
+def unlikely(misses: float, nominal: float, n: int, level: float) -> bool:
+    """Say whether a share of misses among n would be this large with a probability of at most `level`."""
+    return bool(stats.binom.sf(round(misses * n) - 1, n, nominal) <= level)
+
+
+def faults(row: Row, level: float, floor: float = 0.93) -> list[str]:
+    """Name what is wrong with a cell: intervals that miss, false verdicts, refusals where there is enough to say."""
+    found, n = [], row["n_given"]
+    if n and row["coverage"] is not None and unlikely(1 - row["coverage"], 1 - floor, n, level):
+        found.append(f"covers less than {floor:.0%}")
+    if n and row["false"] is not None and unlikely(row["false"], row["nominal"], n, level):
+        found.append("more false than nominal")
+    if row.get("ordinary") and row["n"] >= 150 and row["refused"] > 0:
+        found.append("refuses")
+    return found
+
+
+def failures(rows: Iterable[Row], level: float = 0.05) -> list[Row]:
+    """Return the cells that fail beyond simulation error, which is simultaneous over all of them (Bonferroni)."""
     rows = list(rows)
-    bad = []
-    for row in rows:
-        drawn = round(row["n_simulations"] * (1 - (row.get("refused") or 0.0)))
-        if drawn < 20:
-            continue
-        misses = 1 - row["coverage"] if row.get("coverage") is not None else 0.0
-        false = row.get("false") or 0.0
-        if misses > allowed(1 - floor, drawn, len(rows)) or false > allowed(row["nominal"], drawn, len(rows)):
-            bad.append(row)
-    return bad
+    judged = [row | {"fails": "; ".join(faults(row, level / (2 * len(rows))))} for row in rows]
+    return [row for row in judged if row["fails"]]
+
+
+def cell_of(row: Row) -> Cell:
+    """Return what names a cell."""
+    return row["measure"], row["world"], row["n"]
+
+
+def close(rows: Iterable[Row]) -> set[Cell]:
+    """Return the cells that look worse than they may be: they are worth more simulations."""
+    return {cell_of(row) for row in rows if faults(row, 0.2)}
+
+
+PERCENT = {"coverage", "false", "nominal", "refused", "median saving", "mean saving", "oracle", "unguarded"}
+COLUMNS = (
+    "measure", "world", "n", "coverage", "false", "nominal", "refused", "median saving", "mean saving", "oracle",
+    "unguarded", "width", "width / 0.1.0's", "n_simulations", "fails",
+)  # fmt: skip
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return rows as a markdown table."""
-    columns = ("measure", "world", "n", "coverage", "false", "nominal", "refused", "width")
+    """Return rows as a markdown table, without columns that all of them leave empty."""
+    rows = list(rows)
+
+    def said(row: Row, name: str) -> str:
+        value = row.get(name)
+        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
+            return ""
+        if name in PERCENT:
+            return f"{value:.1%}"
+        return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+    columns = [name for name in COLUMNS if any(said(row, name) for row in rows)]
     lines = [f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
-    for row in rows:
-        cells = []
-        for name in columns:
-            value = row.get(name)
-            if value is None or (isinstance(value, float) and np.isnan(value)):
-                cells.append("")
-            elif name in ("coverage", "false", "nominal", "refused"):
-                cells.append(f"{value:.1%}")
-            else:
-                cells.append(
-                    f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if name == "n" else str(value)
-                )
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"| {' | '.join(said(row, name) for name in columns)} |" for row in rows]
     return "\n".join(lines)
+
+
+def worst(rows: Iterable[Row]) -> list[Row]:
+    """Return, for each measure, the cell of least coverage and the one whose false verdicts pass nominal by most."""
+    frame = pd.DataFrame(list(rows))
+    kept: set[int] = set()
+    for _, part in frame[frame["n_given"] >= 20].groupby("measure", sort=False):
+        excess = part["false"].astype(float) - part["nominal"]
+        kept.add(int(excess.idxmax()))
+        if part["coverage"].notna().any():
+            kept.add(int(part["coverage"].astype(float).idxmin()))
+    return [dict(frame.loc[k].where(frame.loc[k].notna(), None)) for k in sorted(kept)]

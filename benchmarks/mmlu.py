@@ -7,9 +7,7 @@ Settings were chosen with folds shuffled by seeds 1 and 2; the table uses seed 0
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-from sklearn.model_selection import KFold
+from figures import record
 from sklearn.pipeline import make_pipeline
 
 import routerlab as rl
@@ -17,20 +15,7 @@ from routerlab.embedding import join_embeddings
 
 STRONG, WEAK = "gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1"
 PAIR = {"strong": STRONG, "weak": WEAK}
-
-
-def interval(score: pd.Series, quality: pd.DataFrame, n_resamples: int = 400) -> dict[str, tuple[float, float]]:
-    """95% percentile intervals over resampled prompts, the router held fixed."""
-    rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(n_resamples):
-        rows = rng.integers(len(score), size=len(score))
-        curve = rl.call_curve(
-            score.iloc[rows].reset_index(drop=True), quality.iloc[rows].reset_index(drop=True), **PAIR
-        )
-        draws.append((rl.apgr(curve), rl.cpt(curve, 0.5)))
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    return {"APGR": (low[0], high[0]), "CPT(50%)": (low[1], high[1])}
+PROTOCOL = "5 folds, copies of a text in one, seed 0; out of fold; 95% intervals over prompts, routers held fixed"
 
 
 def main() -> None:
@@ -38,34 +23,36 @@ def main() -> None:
     data = rl.fetch_routellm("mmlu")
     quality, cost = rl.pivot_outcomes(data.outcomes)
     prompts = data.prompts["prompt"].loc[quality.index]
-    X = rl.SentenceEmbedder().fit_transform(prompts)
-    folds = list(KFold(5, shuffle=True, random_state=0).split(X))
-    joined = join_embeddings(X, rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5])
     routers = {
-        "kNN, MiniLM, k = 160": (rl.KNNRouter(160), X),
-        "kNN, MiniLM + looks (SurfaceFeatures at 0.5), k = 120, weighted by similarity": (
-            rl.KNNRouter(120, weights="similarity"),
-            joined,
-        ),
-        "kNN, layer 3 of MiniLM + OutcomeEmbedder, k = 240": (
+        "layer 3": (
+            "kNN, layer 3 of MiniLM + OutcomeEmbedder, k = 240",
             make_pipeline(rl.OutcomeEmbedder(), rl.KNNRouter(240)),
-            rl.SentenceEmbedder(layer=3).fit_transform(prompts),
+            rl.SentenceEmbedder(layer=3),
+        ),
+        "MiniLM": ("kNN, MiniLM, k = 160", rl.KNNRouter(160), rl.SentenceEmbedder()),
+        "looks": (
+            "kNN, MiniLM + looks (SurfaceFeatures at 0.5), k = 120, weighted by similarity",
+            rl.KNNRouter(120, weights="similarity"),
+            rl.SentenceEmbedder(),
         ),
     }
-    print(f"n = {len(quality):,} prompts; 5 folds, each prompt scored by a router that never saw it\n")
-    print("| router | APGR | CPT(50%) | CPT(80%) | as RouteLLM computes them |\n| --- | --- | --- | --- | --- |")
-    for name, (router, features) in routers.items():
-        estimate = rl.cross_estimates(router, features, quality, cost, cv=folds).quality
-        score = estimate[STRONG] - estimate[WEAK]
-        curve, deciles = (rl.call_curve(score, quality, **PAIR, n_thresholds=k) for k in (None, 10))
-        ends = interval(score, quality)
-        compat = f"APGR {rl.apgr(deciles):.3f}, CPT(50%) {rl.cpt(deciles, 0.5, method='compat'):.1%}"
-        print(
-            f"| {name} | {rl.apgr(curve):.3f} [{ends['APGR'][0]:.3f}, {ends['APGR'][1]:.3f}] "
-            f"| {rl.cpt(curve, 0.5):.1%} [{ends['CPT(50%)'][0]:.1%}, {ends['CPT(50%)'][1]:.1%}] "
-            f"| {rl.cpt(curve, 0.8):.1%} | {compat} |",
-            flush=True,
-        )
+    print(f"n = {len(quality):,} prompts; 5 folds, copies in one, each prompt scored by a router that never saw it\n")
+    head = ("router", "APGR", "CPT(50%)", "CPT(80%)", "APGR from deciles", "CPT(50%) from deciles")
+    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for key, (name, router, embedder) in routers.items():
+        features = embedder.fit_transform(prompts)
+        if key == "looks":
+            features = join_embeddings(features, rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5])
+        estimate = rl.cross_estimates(router, features, quality, cost, prompts=prompts).quality
+        found = rl.call_metrics(estimate[STRONG] - estimate[WEAK], quality, **PAIR, n_thresholds=10)
+        cells = []
+        for metric in ("APGR", "CPT(50%)", "CPT(80%)", "APGR, 10 thresholds", "CPT(50%), 10 thresholds"):
+            record(f"mmlu, {key}: {metric}", found[metric], protocol=PROTOCOL, command="python benchmarks/mmlu.py")
+            v = found[metric]
+            times, digits, unit = (1, 3, "") if metric.startswith("APGR") else (100, 1, "%")
+            shown = [f"{times * x:.{digits}f}" for x in (v.estimate, v.low, v.high)]
+            cells.append(f"{shown[0]}{unit} [{shown[1]}, {shown[2]}]")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

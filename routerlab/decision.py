@@ -171,7 +171,7 @@ class OperatingPoint:
             return []
         share = [100 * (1 - c / (self.baseline_cost_usd or 1)) for c in (self.cost_usd, self.unguarded_cost_usd)]
         said = [
-            f"a promise that holds with {self.guarantee:.0%} probability over the tuning prompts",
+            f"a promise that holds with {100 * self.guarantee:.5g}% probability over the tuning prompts",
             f"it saves {share[0]:.0f}% instead of the {share[1]:.0f}% of the cheapest estimate",
         ]
         if self.keeps_baseline:

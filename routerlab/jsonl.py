@@ -131,7 +131,7 @@ class Log:
         self._about = dict(about or {})
         self.real = Path(os.path.realpath(path))
         self._past_header = False
-        self._lock: Any = None
+        self._locks: dict[int, Any] = {}  # by process: a fork's copy of a lock is its parent's
         self._handle = -1
         self._torn_at = -1
         self._ours = (0, 0)  # device and inode of the file whose header was checked, and how it begins
@@ -170,9 +170,9 @@ class Log:
             self.check()
             if create:
                 self._make_folder()
-        if self._lock is None:
-            self._lock = FileLock(f"{self.real}.lock")
-        lock = self._lock
+        if os.getpid() not in self._locks:
+            self._locks[os.getpid()] = FileLock(f"{self.real}.lock")
+        lock = self._locks[os.getpid()]
         try:
             lock.acquire(timeout=self.timeout)
         except Timeout as error:

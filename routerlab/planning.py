@@ -35,6 +35,8 @@ class StudyPlan:
         Testing prompts below which no promise at this margin can be made (``guarantee=``), even without a loss.
     smallest_saving : float
         Smallest true saving whose interval excludes 0 with the power asked for, from `n` prompts.
+    n_for_saving : int, optional
+        Prompts whose interval of the `saving` asked about excludes 0 with the power asked for.
     n_labels_with_judge : int, optional
         People's labels that do as much as `n_needed` of them, where a judge labels ten times as many.
     assumptions : str
@@ -47,6 +49,7 @@ class StudyPlan:
     n_fewest: int
     n_promise: int
     smallest_saving: float
+    n_for_saving: int | None
     n_labels_with_judge: int | None
     margin: float
     confidence: float
@@ -61,6 +64,7 @@ class StudyPlan:
             "no number of prompts would: the assumed loss is not below the margin"
             if self.n_needed is None
             else f"{self.n_needed:,} prompts would do; fewer than {self.n_fewest:,} cannot, even without a difference",
+            *([] if self.n_for_saving is None else [f"{self.n_for_saving:,} prompts show the saving asked about"]),
             f"a promise needs at least {self.n_promise:,} testing prompts",
         ]
         if self.n_labels_with_judge is not None:
@@ -75,6 +79,7 @@ def plan_study(
     *,
     margin: float = 0.01,
     n: int | None = None,
+    saving: float | None = None,
     discordance: float = 0.1,
     loss: float = 0.0,
     price_ratio: float = 0.1,
@@ -95,7 +100,9 @@ def plan_study(
     margin : float, default 0.01
         Largest acceptable loss of mean quality, as a share.
     n : int, optional
-        Prompts that you have. By default as many as reach `power`.
+        Prompts (or people's labels, which are planned alike) that you have. By default as many as reach `power`.
+    saving : float, optional
+        A true saving, as a share of the baseline's cost: how many prompts show that it is above 0?
     discordance : float, default 0.1
         Share of prompts on which choices and baseline differ by a whole unit of quality; for graded quality the mean
         squared difference.
@@ -124,7 +131,8 @@ def plan_study(
     Notes
     -----
     Power is exact for the score test that `savings` makes, summed over the outcomes of the better and the worse; groups
-    count by the design effect 1 + (size - 1) icc.
+    count by the design effect 1 + (size - 1) icc. Figures for savings are by the normal approximation; more is shown
+    than they say where the cheaper models are cheaper on every prompt.
 
     References
     ----------
@@ -140,6 +148,12 @@ def plan_study(
         check_confidence(value, name)
     if pilot is not None:
         discordance, loss = _from_pilot(pilot)
+    if saving is not None and not 0 < saving < 1 - price_ratio:
+        msg = (
+            f"'saving' must lie above 0 and below {1 - price_ratio:g}, what is saved if all prompts go to models at "
+            f"{price_ratio:.0%} of the price. Got {saving!r} instead."
+        )
+        raise ValueError(msg)
     if not abs(loss) <= discordance <= 1 or not 0 <= icc <= 1 or group_size < 1 or margin == 0:
         msg = (
             "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and margin > 0. Got "
@@ -151,14 +165,16 @@ def plan_study(
     fewest = int(np.ceil(effect * z**2 * (1 - margin) / margin))
     needed = _fewest(margin, discordance, loss, power, z, effect) if loss < margin else None
     planned = int(n) if n is not None else (needed or fewest)
-    spread = (z + zb) ** 2 * np.exp(cost_spread**2) * effect / planned
+    spread = (z + zb) ** 2 * np.exp(cost_spread**2) * effect
+    most = 1 - price_ratio  # saved if every prompt went to the cheaper models
     return StudyPlan(
         n=planned,
         power=_power(planned / effect, margin, discordance, loss, z),
         n_needed=needed,
         n_fewest=fewest,
         n_promise=int(np.ceil(effect * -np.log(1 - guarantee) / margin)),
-        smallest_saving=float((1 - price_ratio) * spread / (1 + spread)),
+        smallest_saving=float(most * spread / (planned + spread)),
+        n_for_saving=None if saving is None else int(np.ceil(spread * (most - saving) / saving)),
         n_labels_with_judge=None
         if judge_correlation is None or needed is None
         else int(np.ceil(needed * (1 - judge_correlation**2 * 10 / 11))),
@@ -171,7 +187,10 @@ def plan_study(
 
 
 def _from_pilot(pilot: Any) -> tuple[float, float]:
-    values = np.asarray(pilot, dtype=float).ravel()
+    try:
+        values = np.asarray(pilot, dtype=float).ravel()
+    except (TypeError, ValueError):
+        values = np.empty(0)  # refused below
     if not len(values) or not (np.abs(values) <= 1).all():
         reject("'pilot'", "must hold finite differences of quality in [-1, 1].", "Pass chosen quality less baseline's.")
     # A pilot without a difference has not shown that there is none: one pseudo-prompt of either sign.
@@ -250,11 +269,16 @@ class Payback:
     def __repr__(self) -> str:
         """Advice first, then the sums."""
         note = f"\n[{self.provenance}]" if self.provenance else ""
-        ends = f"[{self.months_low:.1f}, {self.months_high:.1f}]"
+        known = not np.isnan(self.monthly_low)
+        usd = f"[{self.monthly_low:,.0f}, {self.monthly_high:,.0f}]" if known else "[no interval]"
+        back = "never paid back"
+        if np.isfinite(self.months):
+            late = f"{self.months_high:.1f}" if np.isfinite(self.months_high) else "never"
+            ends = f"[{self.months_low:.1f}, {late}]" if known else "[no interval]"
+            back = f"paid back in {self.months:.1f} months {ends}"
         return (
             f"{self.decision}: {self.why}\n"
-            f"{self.monthly_usd:,.0f} USD a month [{self.monthly_low:,.0f}, {self.monthly_high:,.0f}] against "
-            f"{self.one_off_usd:,.0f} USD once: paid back in {self.months:.1f} months {ends}{note}"
+            f"{self.monthly_usd:,.0f} USD a month {usd} against {self.one_off_usd:,.0f} USD once: {back}{note}"
         )
 
 

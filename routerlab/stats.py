@@ -15,7 +15,7 @@ every row is its own. Three ideas carry the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,8 +111,8 @@ class Interval:
         drawn = f", {self.n_resamples:,} resamples" if self.n_resamples else ""
         note = "".join(f" [{text}]" for text in (self.note, self.provenance) if text)
         return (
-            f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({self.confidence:.0%}, n = {self.n:,}{groups}; "
-            f"{self.method}{drawn}){note}"
+            f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({100 * self.confidence:.5g}%, "
+            f"n = {self.n:,}{groups}; {self.method}{drawn}){note}"
         )
 
 
@@ -188,6 +188,10 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
     """
     if groups is None:
         return None
+    if isinstance(groups, (str, pd.DataFrame)):
+        what = f"the name {groups!r}" if isinstance(groups, str) else "a DataFrame"
+        reject("'groups'", f"is {what}.", "Pass the column itself, a Series indexed by prompt_id.")
+    groups = pd.Series(groups) if isinstance(groups, Mapping) else groups
     if isinstance(groups, pd.Series):
         if not groups.index.is_unique:
             again = groups.index[groups.index.duplicated()].unique()
@@ -204,7 +208,10 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
             f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.",
             "Give every prompt a group, e.g. its conversation or customer; a group of one is fine.",
         )
-    return pd.factorize(values)[0].astype(np.intp)
+    try:
+        return pd.factorize(values)[0].astype(np.intp)
+    except TypeError:
+        reject("'groups'", f"are {shown(values, 2)}: not hashable.", "Name each group by a text or a number.")
 
 
 def few_groups_note(codes: Codes | None) -> str | None:
@@ -218,7 +225,8 @@ def few_groups_note(codes: Codes | None) -> str | None:
     n_groups = None if codes is None else len(np.unique(codes))
     if n_groups is None or n_groups >= FEW_GROUPS:
         return None
-    return f"only {n_groups} groups: the spread between groups is itself poorly known, and the interval is wide for it"
+    few = "one group alone" if n_groups == 1 else f"only {n_groups} groups"
+    return f"{few}: the spread between groups is itself poorly known, and the interval is wide for it"
 
 
 def group_sums(values: Floats, codes: Codes | None) -> tuple[Floats, Floats]:
@@ -365,9 +373,13 @@ def mean_interval(
     return middle + half * mean, middle + half * low, middle + half * high
 
 
-def t_interval(values: Floats, codes: Codes | None = None, *, confidence: float = 0.95) -> tuple[float, float, float]:
+def t_interval(
+    values: Floats, codes: Codes | None = None, *, confidence: float = 0.95, unseen: float = 0.0
+) -> tuple[float, float, float]:
     """Mean of unbounded values and Student's interval over groups, with variances corrected for leverage (CR2).
 
+    A value of about `unseen`, of either sign, may be missing from the sample: three of them are added to the squares,
+    which covers what is too rare to be seen (an event of chance p is missed by n rows with probability exp(-n p)).
     Infinite ends for a single group.
 
     Examples
@@ -380,7 +392,8 @@ def t_interval(values: Floats, codes: Codes | None = None, *, confidence: float 
     if len(total) < 2:
         return mean, -np.inf, np.inf
     residual = total - mean * size
-    variance = float((residual**2 / (1 - size / size.sum())).sum() / size.sum() ** 2)
+    squares = float((residual**2 / (1 - size / size.sum())).sum()) + 3 * (unseen * size.mean()) ** 2
+    variance = squares / size.sum() ** 2
     half = float(stats.t.ppf((1 + confidence) / 2, cluster_df(size)) * np.sqrt(variance))
     return mean, mean - half, mean + half
 
@@ -591,16 +604,18 @@ def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
     'costs are too unequal for an interval from 100 prompts: a few carry most of the sum; about ... would do'
     """
     sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
-    sums = sums[sums > 0]
-    if len(sums) < 3:
+    logs = np.log(sums[sums > 0])
+    if len(logs) < 3:
         return None
-    spread = np.exp(min(float(np.log(sums).var(ddof=1)), 50.0))
+    above = np.square(logs[logs >= np.median(logs)] - np.median(logs))
+    # The smaller of the spread and that above the median: cheap calls carry nothing, however cheap they are.
+    spread = np.exp(min(float(logs.var(ddof=1)), float(above.sum() / (len(above) - 0.5)), 50.0))
     wanted = ((spread + 2) ** 2 * (spread - 1)) / 0.8**2
-    if wanted <= len(sums):
+    if wanted <= len(logs):
         return None
     what = "prompts" if codes is None else "groups"
     return (
-        f"costs are too unequal for an interval from {len(sums):,} {what}: a few carry most of the sum; about "
+        f"costs are too unequal for an interval from {len(logs):,} {what}: a few carry most of the sum; about "
         f"{float(f'{wanted:.1g}'):,.0f} would do"
     )
 

@@ -38,7 +38,9 @@ def test_readmes_ten_lines_run(capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     assert len(code.strip().splitlines()) <= 12
     exec(compile(code, "README.md", "exec"), {})
-    assert "saves" in capsys.readouterr().out
+    printed = re.search(r"saves (\S+) of cost (\[.*?\]); quality (\S+) points (\[.*?\])", capsys.readouterr().out)
+    saving, ends, lost, range_ = printed.groups()
+    assert f"save {saving} of cost {ends} at {lost} points of quality {range_}" in README
 
 
 @pytest.mark.slow
@@ -60,9 +62,7 @@ def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
         names = {"rl": rl, "PRICES": {"gpt-4.1": (2, 8), "gpt-4.1-nano": (0.1, 0.4), "gpt-4.1-mini": (0.4, 1.6)}}
         exec(compile(collect, "README.md", "exec"), names)
         assert names["quality"].shape == (120, 2) and (names["quality"] == 0.5).all(axis=None)
-        lines = ten.replace("split_prompts(demo.prompts)", "split_prompts(prompts.loc[quality.index])")
-        lines = lines.replace("demo.prompts", "prompts")
-        lines = lines.replace('baseline="gpt-4"', 'baseline="gpt-4.1"').splitlines()
+        lines = ten.replace("demo.prompts", "prompts.loc[quality.index]").replace('"gpt-4"', '"gpt-4.1"').splitlines()
         kept = [line for line in lines if "load_demo" not in line and "pivot_outcomes" not in line]
         exec(compile("\n".join(kept), "README.md", "exec"), names)
         exec(compile(serve, "README.md", "exec"), names)

@@ -537,3 +537,22 @@ def test_a_replaced_file_keeps_its_mode_and_links_stay_links(tmp_path):
     with pytest.raises(FileNotFoundError):
         replace_file(tmp_path / "absent" / "file", b"5")
     gc.collect()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_writes_to_a_log_that_its_parent_has_locked_before(tmp_path):
+    log = Log(tmp_path / "a.jsonl", KIND)
+    with log.locked():
+        log.append(line_of({"n": 1}))
+    child = os.fork()
+    if child == 0:
+        try:
+            with log.locked():
+                log.append(line_of({"n": 2}))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    with log.locked():
+        log.append(line_of({"n": 3}))
+    assert [value["n"] for _, value, _ in log.read()] == [1, 2, 3]

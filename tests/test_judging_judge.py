@@ -15,6 +15,7 @@ import uuid
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from llm_server import LLMServer
@@ -406,3 +407,15 @@ def test_ids_that_the_journal_cannot_hold_are_said_before_anything_is_paid_for(t
     with LLMServer(reply=longer) as server, pytest.raises(TableError, match="'prompt_id' is .* nothing was sent"):
         run(server, prompts, responses, tmp_path / "j.jsonl")
     assert server.asked == []
+
+
+@pytest.mark.parametrize("odd", [1.5, np.float32(0.1), "\ud800", ("a", float("nan")), ("a", "\udfff")], ids=repr)
+def test_ids_that_no_table_holds_are_refused_before_anything_is_asked(tmp_path, odd):
+    ids = pd.Series([odd, odd], dtype=object)
+    prompts = pd.DataFrame({"prompt_id": ids.iloc[:1], "prompt": ["Poach an egg?"]})
+    responses = pd.DataFrame({"prompt_id": ids, "model": ["x", "y"], "response": ["Simmer it.", "Boil it."]})
+    with LLMServer() as server:
+        judge = PairwiseJudge(server.client(), Endpoint("j", price=0))
+        with pytest.raises(TableError, match="prompt_id"):
+            judge.judge(prompts, responses, path=tmp_path / "j.jsonl", progress=False)
+        assert not server.asked

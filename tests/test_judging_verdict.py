@@ -292,3 +292,95 @@ def test_100_000_replies_are_read_as_they_were_meant_or_not_at_all():
         heap = "".join(pick((*PLANTS, *PROSE, *MARKUP, *map(chr, rng.integers(1, 0xD7FF, size=5))), 8))
         assert parse_verdict(heap).label in (*ASKED, None)
     assert n_read["json"] == 20_000 and n_read["text"] > 15_000
+
+
+OF_OTHERS = [
+    "Response B ends with:\nVerdict: B",
+    "Response B tries to sway me with this line:\n    Verdict: B",
+    "The hostile part\n\n    Verdict: B",
+    "Response B's final verdict:\nVerdict: B",
+    "If the answer key were B:\nVerdict: B",
+    "Example:\nVerdict: A",
+    "Response B holds a block.\n~~~\nVerdict: B",
+    "<response_b>\nVerdict: B",
+    "What it plants: <quote>\nVerdict: B",
+    "Hm. <think>\nVerdict: B",
+]
+
+
+@pytest.mark.parametrize("text", OF_OTHERS)
+def test_what_the_line_before_hands_over_to_is_a_quotation(text):
+    assert (parse_verdict(text).label, parse_verdict(text).how) == (None, "quoted")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "My verdict is:",
+        "Overall:",
+        "So my decision follows:",
+        "Use <b>bold</b> or a<b.",
+        "<response>x</response>",
+        "---",
+    ],
+)
+def test_a_verdict_that_the_judge_announces_is_its_own(before):
+    assert parse_verdict(f"Both are right.\n{before}\nVerdict: tie").label == "tie"
+
+
+THOUGHTS = [
+    "[THINK]{}[/THINK]",
+    "<seed:think>{}</seed:think>",
+    "<think id=1>{}</think>",
+    "◁think▷{}◁/think▷",
+    "<|begin_of_thought|>{}<|end_of_thought|>",
+    "<scratchpad>{}</scratchpad>",
+    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+]
+
+
+@pytest.mark.parametrize("marks", THOUGHTS)
+@pytest.mark.parametrize("answer", ["Verdict: B", '{"verdict": "B"}'])
+def test_thoughts_are_passed_over_in_every_template_and_never_read_unfinished(marks, answer):
+    whole = marks.format("A looks good.\nVerdict: A\n")
+    assert parse_verdict(whole + answer).label == "B"
+    unfinished = parse_verdict(whole.partition("Verdict: A")[0] + "Verdict: A")
+    assert (unfinished.label, unfinished.how) == (None, "thinking not finished")
+
+
+@pytest.mark.parametrize("answer", ["Verdict: A", '{"verdict": "A"}'])
+@pytest.mark.parametrize("mark", ["</s>", "<|im_end|>", "\n<|eot_id|>", "<end_of_turn>", "\n---"])
+def test_marks_that_a_server_leaves_in_do_not_count(answer, mark):
+    if mark.strip() != "---" or not answer.startswith("{"):
+        assert parse_verdict(answer + mark).label == "A"
+    assert parse_verdict(f"\ufeff{answer}").label == "A"
+
+
+@pytest.mark.parametrize("reason", [None, "", "stop", "STOP", "end_turn", "eos", "FINISH_REASON_STOP", "completed"])
+def test_a_reply_that_came_to_its_end_is_read(reason):
+    assert parse_verdict("Verdict: A", finish_reason=reason).label == "A"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "length",
+        "MAX_TOKENS",
+        "max_output_tokens",
+        "incomplete",
+        "model_context_window_exceeded",
+        "content_filter",
+        "abort",
+    ]
+    + [
+        "PROHIBITED_CONTENT",
+        "MALFORMED_FUNCTION_CALL",
+        "OTHER",
+        "insufficient_system_resource",
+        "time_limit",
+        '["length"]',
+    ],
+)
+def test_a_reply_that_did_not_come_to_its_end_is_not_read_whatever_its_provider_calls_it(reason):
+    verdict = parse_verdict('{"verdict": "A"}', finish_reason=reason)
+    assert (verdict.label, verdict.how) == (None, "cut off")

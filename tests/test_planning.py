@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.stats import mean_interval
+from routerlab.stats import mean_interval, ratio_interval
 
 
 @pytest.mark.slow
@@ -19,6 +19,20 @@ def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
     shown = [mean_interval(rng.choice([-1.0, 0, 1], plan.n, p=chances))[1] >= -margin for _ in range(400)]
     assert np.mean(shown) == pytest.approx(plan.power, abs=3 * np.sqrt(0.16 / 400) + 0.02)
     assert plan.power == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("saving", "spread"), [(0.05, 0.7), (0.2, 0.7), (0.1, 0.3)])
+def test_the_planned_prompts_show_the_saving_with_the_planned_power_at_least(saving, spread):
+    n = rl.plan_study(margin=0.03, saving=saving, cost_spread=spread).n_for_saving
+    assert rl.plan_study(margin=0.03, n=n, cost_spread=spread).smallest_saving == pytest.approx(saving, rel=0.05)
+    rng = np.random.default_rng(0)
+    shown = []
+    for _ in range(200):
+        base = rng.lognormal(0, spread, n)
+        spent = np.where(rng.random(n) < saving / 0.9, 0.1, 1.0) * base
+        shown.append(ratio_interval(spent, base)[2] < 1)
+    assert np.mean(shown) >= 0.75
 
 
 def test_a_plan_without_differences_needs_what_savings_says():
@@ -55,6 +69,8 @@ def test_a_pilot_without_a_difference_is_not_taken_for_certainty():
 def test_plans_of_impossible_numbers_are_refused(options):
     with pytest.raises(ValueError, match="must|needs"):
         rl.plan_study(**options)
+    with pytest.raises(ValueError, match="'saving' must lie above 0 and below 0.9"):
+        rl.plan_study(saving=0.95)
     with pytest.raises(ValueError, match="pilot"):
         rl.plan_study([3.0])
 
@@ -86,3 +102,12 @@ def test_running_costs_come_off_every_month_and_bad_sums_are_refused():
         rl.payback(claim(), requests_per_month=1000, labels=-1)
     with pytest.raises(ValueError, match="'requests_per_month'"):
         rl.payback(claim(), requests_per_month=float("nan"))
+
+
+def test_what_is_never_paid_back_is_said_so_and_a_pilot_of_another_kind_is_refused():
+    quality = pd.DataFrame(1.0, range(40), ["small", "gpt-4"])
+    cost = pd.DataFrame({"small": 0.01, "gpt-4": 0.001}, range(40))
+    claim = rl.savings(pd.Series("small", range(40)), quality, cost, baseline="gpt-4")
+    assert "never paid back" in repr(rl.payback(claim, requests_per_month=1000, labels=1))
+    with pytest.raises(ValueError, match="'pilot'"):
+        rl.plan_study(claim)

@@ -339,3 +339,42 @@ def test_a_journal_of_version_0_1_0_answers_for_its_host_and_says_so_of_others(t
         assert len(old.asked) == (2 if knows_host else 4)
         with pytest.warns(CollectionWarning, match=r"from another host \('small at "):
             assert collect(new.client(), path, prices=free)["response"].tolist() == ["new", "new"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://api.openai.com.example.org/v1",
+        "https://api.openai.community/v1",
+        "https://example.org/api.openai.com/v1",
+        "https://example.org/x.googleapis.com/v1",
+        "https://notapi.openai.com/v1",
+    ],
+)
+def test_a_host_that_only_looks_like_a_provider_has_no_price(address: str) -> None:
+    assert math.isnan(price("gpt-4o", 10**6, 10**6, provider=address, warn=False))
+    assert math.isnan(price("gemini-2.5-flash", 10**6, 10**6, provider=address, warn=False))
+
+
+@pytest.mark.parametrize(
+    ("model", "address", "same"),
+    [
+        ("openai/gpt-oss-120b", "https://api.together.ai/v1", "https://api.together.xyz/v1"),
+        (
+            "google/gemini-2.5-flash",
+            "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1/endpoints/openapi",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+        (
+            "openai/gpt-oss-120b:cerebras",
+            "https://router.huggingface.co/v1",
+            "https://router.huggingface.co/cerebras/v1",
+        ),
+        ("gpt-4o", "HTTPS://API.OPENAI.COM:443/v1/", "https://api.openai.com/v1"),
+    ],
+)
+def test_one_provider_under_two_addresses_has_one_price(model: str, address: str, same: str) -> None:
+    plain = model.partition(":")[0].removeprefix("google/")
+    client = openai.OpenAI(api_key="none", base_url=address)
+    usd = account(MILLION, Endpoint(model, client)).cost_usd
+    assert usd == account(MILLION, Endpoint(plain, provider=same)).cost_usd > 0

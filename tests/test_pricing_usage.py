@@ -316,3 +316,43 @@ def test_parts_never_cost_more_than_all_at_the_dearest_price() -> None:
         usd = usage_cost("claude-sonnet-4-5", read_usage(usage))
         exact = (3 * (n_in - read - write) + 0.3 * read + 3.75 * write + 15 * n_out) / 1e6
         assert usd == pytest.approx(exact, rel=1e-9)
+
+
+NATIVE = {
+    "Bedrock": ({"inputTokens": 12, "outputTokens": 30, "totalTokens": 42}, (12, 30, 0)),
+    "Bedrock, from a cache": (
+        {"inputTokens": 12, "outputTokens": 30, "totalTokens": 1042, "cacheReadInputTokens": 1000},
+        (1012, 30, 1000),
+    ),
+    "Gemini": (
+        {"promptTokenCount": 10, "candidatesTokenCount": 20, "thoughtsTokenCount": 100, "totalTokenCount": 130},
+        (10, 120, 0),
+    ),
+    "Gemini, from a cache": (
+        {"promptTokenCount": 9, "candidatesTokenCount": 2, "cachedContentTokenCount": 5},
+        (9, 2, 5),
+    ),
+    "Ollama": ({"prompt_eval_count": 26, "eval_count": 298}, (26, 298, 0)),
+    "Cohere": ({"billed_units": {"input_tokens": 5, "output_tokens": 7}, "tokens": {"input_tokens": 71}}, (5, 7, 0)),
+    "llama.cpp": ({"prompt_n": 90, "cache_n": 10, "predicted_n": 7, "predicted_ms": 5.0}, (100, 7, 10)),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_counts_in_a_providers_own_spelling_are_read(name: str) -> None:
+    usage, expected = NATIVE[name]
+    counts = read_usage(usage).counts
+    assert (counts["input_tokens"], counts["output_tokens"], counts.get("cache_read_tokens", 0)) == expected
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": [], "x_groq": {"id": "x", "usage": {"prompt_tokens": 9, "completion_tokens": 2}}},
+        {"choices": [{"index": 0, "delta": {}, "usage": {"prompt_tokens": 9, "completion_tokens": 2}}]},
+        {"usage": None, "choices": [{"delta": {}}], "timings": {"prompt_n": 9, "predicted_n": 2}},
+    ],
+    ids=["Groq", "Moonshot", "llama.cpp"],
+)
+def test_usage_of_a_stream_is_found_where_its_provider_puts_it(chunk: dict[str, Any]) -> None:
+    assert account(billed_usage(chunk), Endpoint("m", price=(1, 1))).cost_usd == pytest.approx(11e-6)

@@ -495,3 +495,16 @@ def test_a_router_that_chose_its_neighbours_is_saved_with_them(tmp_path):
     pd.testing.assert_frame_equal(again.predict_quality(X), router.predict_quality(X))
     few = KNNRouter().fit(X[:3], quality[:3], cost=quality[:3])
     assert few.n_neighbors_ == 3
+
+
+def test_columns_that_are_numbers_are_compared_as_names_are():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(60, 4)))
+    quality = pd.DataFrame({"small": (X[0] > 0).astype(float), "large": 1.0})
+    cost = pd.DataFrame({"small": 0.001, "large": 0.01}, X.index)
+    router = KNNRouter(5).fit(X, quality, cost=cost)
+    expected = router.predict(X)
+    assert expected.nunique() == 2
+    pd.testing.assert_series_equal(router.predict(X[[3, 1, 0, 2]]), expected)
+    by_array = KNNRouter(5).fit(X.to_numpy(), quality, cost=cost)
+    pd.testing.assert_series_equal(by_array.predict(X[[3, 1, 0, 2]]), expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import routerlab.evaluation as ev
-from benchmarks.coverage import savings_coverage
+from benchmarks.coverage_savings import savings_coverage
 from routerlab.decision import sweep_estimates
 from routerlab.schema import DroppedRowsWarning, TableError
 
@@ -335,7 +337,7 @@ def test_bad_input_is_named_and_changes_nothing(case):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    row=st.integers(0, 39), column=st.integers(0, 1), bad=st.sampled_from([np.nan, np.inf, -np.inf, -0.1, 1.5]),
+    row=st.integers(0, 39), column=st.integers(0, 1), bad=st.sampled_from([np.inf, -np.inf, -0.1, 1.5]),
     table=st.sampled_from(["quality", "cost"]),
 )  # fmt: skip
 def test_one_bad_cell_anywhere_is_found_and_located(row, column, bad, table):
@@ -344,5 +346,111 @@ def test_one_bad_cell_anywhere_is_found_and_located(row, column, bad, table):
     if table == "cost" and bad == 1.5:
         return  # a legal cost
     frame.iloc[row, column] = bad
-    with pytest.raises(TableError, match=f"'{table}'.*'p{row}', '{frame.columns[column]}'"):
+    model = frame.columns[column]
+    with pytest.raises(TableError, match=f"'{table}'.*'p{row}'"):
+        ev.baselines(quality, cost)
+    if model != "small":
+        return  # it was not chosen
+    with pytest.raises(TableError, match=f"'{table}'.*'p{row}', '{model}'"):
         ev.frontier(ev.always("small", quality.index), quality, cost)
+
+
+def rare_route(n, seed):
+    """One prompt in 25 goes to a model that always fails: the truth is a loss of 4 points."""
+    rng = np.random.default_rng(seed)
+    quality = pd.DataFrame({"small": np.zeros(n), "gpt-4": np.ones(n)})
+    cost = pd.DataFrame({"small": np.full(n, 0.001), "gpt-4": rng.exponential(0.01, n)})
+    return pd.Series(np.where(rng.random(n) < 0.04, "small", "gpt-4")), quality, cost
+
+
+def test_choices_that_happen_to_be_the_baseline_throughout_prove_nothing():
+    held, false = 0, 0
+    for seed in range(100):
+        choices, quality, cost = rare_route(20, seed)
+        result = ev.savings(choices, quality, cost, baseline="gpt-4")
+        held += result.quality_low <= -0.04 <= result.quality_high
+        false += result.non_inferior
+    assert held >= 93 and false == 0
+    choices[:] = "gpt-4"
+    seen = ev.savings(choices, quality, cost, baseline="gpt-4")
+    assert "too few to say" in seen.verdict and "all of these prompts stay with gpt-4" in repr(seen)
+    assert seen.quality_low < -0.1 and seen.saving == 0
+    assert ev.savings(ev.always("gpt-4", quality.index), quality, cost, baseline="gpt-4").non_inferior
+
+
+def test_two_routers_that_agree_on_a_sample_may_differ_elsewhere():
+    quality, cost = outcomes(20)
+    cost[:] = [0.001, 0.01]
+    first = pd.Series("gpt-4", quality.index)
+    result = ev.compare(first, first.copy(), quality, cost)
+    assert result.quality_low < -0.1 < 0.1 < result.quality_high
+    assert result.cost_low < -0.0005 < 0.0005 < result.cost_high
+    for same in (first, ev.always("gpt-4", quality.index)):
+        again = same if same is first else ev.always("gpt-4", quality.index)
+        result = ev.compare(same, again, quality, cost)
+        assert (result.quality_low, result.quality_high, result.cost_low, result.cost_high) == (0, 0, 0, 0)
+
+
+def test_the_cost_difference_allows_for_dear_calls_that_were_not_seen():
+    rng, n, truth = np.random.default_rng(0), 60, 0.03 * 0.009
+    quality = pd.DataFrame(1.0, range(n), ["small", "gpt-4"])
+    cost = pd.DataFrame({"small": 0.001, "gpt-4": 0.01}, range(n))
+    held = 0
+    for _ in range(100):
+        first = pd.Series(np.where(rng.random(n) < 0.03, "gpt-4", "small"))
+        result = ev.compare(first, ev.always("small", first.index), quality, cost, n_resamples=2)
+        held += result.cost_low <= truth <= result.cost_high
+    assert held >= 93
+
+
+@pytest.mark.parametrize(("draw", "n"), [("exponential", 150), ("gamma", 400), ("uniform", 60)])
+def test_cheap_calls_however_cheap_refuse_no_interval(draw, n):
+    rng = np.random.default_rng(0)
+    draws = {"exponential": rng.exponential, "gamma": lambda size: rng.gamma(0.7, size=size), "uniform": rng.random}
+    held, refused = 0, 0
+    for _ in range(100):
+        cost = pd.DataFrame({"gpt-4": draws[draw](size=n)})
+        cost["small"] = cost["gpt-4"] / 10
+        choices = pd.Series(np.where(rng.random(n) < 0.6, "small", "gpt-4"))
+        result = ev.savings(choices, cost * 0 + 1, cost, baseline="gpt-4")
+        refused += np.isnan(result.saving_low)
+        held += result.saving_low <= 0.54 <= result.saving_high
+    assert held + refused >= 91 and refused <= 5
+
+
+ODD = {
+    "quality is a Series": (lambda q, c: run(q["small"], c), "'quality': expected a DataFrame"),
+    "quality is an array": (
+        lambda q, c: run(q.to_numpy(), c, ev.always("small", q.index)),
+        "'quality': expected a DataF",
+    ),
+    "a signalling NaN": (lambda q, c: run(q.astype(object).map(lambda _: Decimal("sNaN")), c), "signalling NaN"),
+    "no choices": (lambda q, c: run(q, c, ev.always("small", q.index[:0])), "choices: are empty"),
+    "ids of two levels": (
+        lambda q, c: run(q, c, pd.Series("small", pd.MultiIndex.from_product([q.index, [1]]))),
+        "2 levels of prompt ids",
+    ),
+    "groups by name": (lambda q, c: run(q, c, groups="customer"), "'groups': is the name 'customer'"),
+    "groups in a frame": (lambda q, c: run(q, c, groups=q), "'groups': is a DataFrame"),
+    "groups that are lists": (lambda q, c: run(q, c, groups=pd.Series([[1]] * len(q), q.index)), "not hashable"),
+    "the router's cost is text": (lambda q, c: run(q, c, router_cost="a cent"), "'router_cost': holds text"),
+    "the router's cost is short": (lambda q, c: run(q, c, router_cost=[0.1, 0.2]), "has 2 entries for 40 prompts"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_arguments_are_refused_in_words(case):
+    call, message = ODD[case]
+    with pytest.raises(TableError, match=message):
+        call(*outcomes(40))
+
+
+def test_groups_may_be_a_dict():
+    quality, cost = outcomes(40)
+    groups = {name: k % 25 for k, name in enumerate(quality.index)}
+    assert run(quality, cost, groups=groups) == run(quality, cost, groups=pd.Series(groups))
+
+
+def test_a_confidence_is_printed_as_it_is():
+    quality, cost = outcomes(40)
+    assert "99.9% intervals" in repr(run(quality, cost, confidence=0.999))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
+from routerlab.completions._content import part_of
 from routerlab.completions._endpoint import Endpoint, Request
 from routerlab.pricing import Usage, as_mapping, number, read_usage, usage_cost
 from routerlab.schema import reject
@@ -95,13 +94,23 @@ def billed_usage(reply: Any, before: Any = None) -> Any:
     >>> billed_usage({"usage": {"completion_tokens": 2}}, first)
     {'service_tier': 'flex', 'prompt_tokens': 9, 'completion_tokens': 2}
     """
-    get = reply.get if isinstance(reply, Mapping) else partial(getattr, reply)
-    usage, tier = get("usage", None), get("service_tier", None)
+    usage, tier = _usage_in(reply), part_of(reply, "service_tier")
     given = {name: value for name, value in as_mapping(usage).items() if value is not None}
     if not given:
         return usage if before is None else before
     tiers = {"service_tier": tier} if isinstance(tier, str) else {}
     return {**as_mapping(before), **tiers, **given}
+
+
+def _usage_in(reply: Any) -> Any:
+    """Return a reply's usage from where its provider puts it: under that name, or in streams in a place of its own."""
+    usage = part_of(reply, "usage")
+    if as_mapping(usage):
+        return usage
+    choices = part_of(reply, "choices")
+    last = choices[0] if isinstance(choices, list | tuple) and choices else None
+    others = (part_of(part_of(reply, "x_groq"), "usage"), part_of(last, "usage"), part_of(reply, "timings"))
+    return next((each for each in others if as_mapping(each)), usage)  # Groq, Moonshot, llama.cpp
 
 
 def request_cost(endpoint: Endpoint, input_tokens: float, output_tokens: float, *, tier: str | None = None) -> float:

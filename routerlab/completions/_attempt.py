@@ -120,7 +120,8 @@ def read_reply(content: bytes) -> Reply | Failure:
         return Failure(f"the reply is no JSON ({len(content)} bytes)", retryable=True, maybe_billed=True)
     if not isinstance(data, dict):
         return Failure("the reply is no JSON object", retryable=True, maybe_billed=True)
-    usage = billed_usage(data) if isinstance(data.get("usage"), dict) else None
+    usage = billed_usage(data)
+    usage = usage if isinstance(usage, dict) else None
     choices = data.get("choices")
     if data.get("error") and not choices:
         return _error_in_body(data["error"], usage)

@@ -149,7 +149,7 @@ def _check_about(request: Request) -> None:
     """Insist that the journal can hold what a request is about, before its reply is paid for."""
     for name, value in request.about.items():
         try:
-            json.dumps(value, allow_nan=False)
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # half a surrogate pair fits into no table
         except (TypeError, ValueError, RecursionError):
             what = f"{name!r} is {value!r} of type {type(value).__name__}, which JSON cannot say: nothing was sent."
             reject("'requests', 'about'", what, "Use text or numbers, e.g. .astype(str): the journal is JSON.")

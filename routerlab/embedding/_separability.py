@@ -78,8 +78,8 @@ class Separability:
         lines = [
             f"AUC {self.auc:.3f} [{self.low:.3f}, {self.high:.3f}], p = {self.p_value:.2g}; "
             f"labels shuffled: {self.null_low:.3f} to {self.null_high:.3f}",
-            f"n = {self.n_ours:,} of ours and {self.n_general:,} general prompts{of_groups}; {self.confidence:.0%}; "
-            f"{self.n_folds} folds, {self.n_permutations:,} permutations; {self.method}",
+            f"n = {self.n_ours:,} of ours and {self.n_general:,} general prompts{of_groups}; "
+            f"{100 * self.confidence:.5g}%; {self.n_folds} folds, {self.n_permutations:,} permutations; {self.method}",
         ]
         return [*lines, *(f"[{text}]" for text in (self.note, self.provenance) if text)]
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from routerlab.decision import Sweep, best_first
 from routerlab.evaluation._frontier import frontier, hull
-from routerlab.schema import check_aligned, check_model, provenance_of, reject
+from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject
 from routerlab.stats import check_confidence
 
 
@@ -33,14 +33,16 @@ def oracle(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.Series:
 
 
 def always(model: str, index: pd.Index) -> pd.Series:
-    """Choose one model for every prompt.
+    """Choose one model for every prompt, these and any other: ``attrs["always"]`` says so.
 
     Examples
     --------
     >>> always("gpt-4", pd.Index(["p1", "p2"])).tolist()
     ['gpt-4', 'gpt-4']
     """
-    return pd.Series(model, index=index, name="model", dtype=object)
+    choices = pd.Series(model, index=index, name="model", dtype=object)
+    choices.attrs["always"] = model
+    return choices
 
 
 def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any = None) -> pd.Series:
@@ -126,7 +128,7 @@ def baselines(
     """
     quality, cost = check_aligned(quality, cost)
     check_confidence(confidence)
-    baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, quality.columns, "baseline")
+    baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, models_of(quality), "baseline")
     rows: list[dict[str, Any]] = []
     named = [(m, "model", always(m, quality.index)) for m in quality.columns]
     for name, kind, choices in [*named, ("oracle", "oracle", oracle(quality, cost))]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.evaluation._metrics import apgr, call_curve, cpt
-from routerlab.schema import check_matrix, check_model, provenance_of, reject, shown
+from routerlab.schema import check_matrix, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import (
     Codes,
     Interval,
@@ -240,7 +240,7 @@ def predictability(
     """
     check_confidence(confidence)
     estimated, quality = check_matrix(estimated, "estimated", -np.inf), check_matrix(quality, "quality", 0.0, 1.0)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     for a, b, axis in ((estimated.index, quality.index, "prompt_id"), (estimated.columns, quality.columns, "model")):
         if len(odd := a.symmetric_difference(b)):
             reject(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.evaluation._scoring import score_choices
-from routerlab.schema import provenance_of
+from routerlab.schema import by_prompt, provenance_of, spread_prices
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -66,7 +66,7 @@ class Comparison:
         return (
             f"quality {quality:+.1f} points [{low:+.1f}, {high:+.1f}], p = {self.quality_p:.3g}\n"
             f"cost {cost:+.3g} USD per 1,000 [{cost_low:+.3g}, {cost_high:+.3g}], p = {self.cost_p:.3g}\n"
-            f"first minus second; n = {self.n:,} prompts{groups}; {self.confidence:.0%}; {self.method}{note}"
+            f"first minus second; n = {self.n:,} prompts{groups}; {100 * self.confidence:.5g}%; {self.method}{note}"
         )
 
 
@@ -116,10 +116,24 @@ def compare(
     rng = np.random.default_rng(random_state)
     gained = (a["quality"] - b["quality"]).to_numpy(dtype=float)
     spent = (a["cost_usd"] - b["cost_usd"]).to_numpy(dtype=float)
-    same = not gained.any() and first.loc[a.index].equals(second.loc[a.index])
+    same = first is second or (
+        first.attrs.get("always") is not None and first.attrs.get("always") == second.attrs.get("always")
+    )
+    same = same and first.loc[a.index].equals(second.loc[a.index])  # agreement on a sample is none on all prompts
     quality_ends = (0.0, 0.0) if same else mean_interval(gained, codes, confidence=confidence)[1:]
-    skewed = skewed_note(np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float), codes) if spent.any() else None
-    cost_ends = (np.nan, np.nan) if skewed else t_interval(spent, codes, confidence=confidence)[1:]
+    dear = np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float)
+    skewed = skewed_note(dear, codes) if spent.any() else None
+    # What a prompt that was not seen may cost: the dearer of both choices or, where their costs never differed, of all.
+    frame = spread_prices(by_prompt(cost), by_prompt(quality))
+    models = pd.unique(pd.concat([first, second])) if spent.any() else frame.columns
+    dear = frame[models].max(axis=1).to_numpy(dtype=float, na_value=0.0)
+    unseen = float(dear @ dear / dear.sum()) if dear.any() else 0.0  # cost of the prompt on which the mean dollar goes
+    if same:
+        cost_ends = (0.0, 0.0)
+    elif skewed:
+        cost_ends = (np.nan, np.nan)
+    else:
+        cost_ends = t_interval(spent, codes, confidence=confidence, unseen=unseen)[1:]
     numbers: dict[str, Any] = {}
     for name, values, (low, high) in (("quality", gained, quality_ends), ("cost", spent, cost_ends)):
         numbers |= {f"{name}_difference": float(values.mean()), f"{name}_low": low, f"{name}_high": high}

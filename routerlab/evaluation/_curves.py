@@ -2,7 +2,7 @@
 
 Both read something off a curve that was measured on the same prompts: which operating points lie on the hull, which one
 is level with the baseline. Read off and scored on the same prompts, noise passes for gain. So the hull is read off the
-other folds, and parity is tested.
+other half, and parity is tested.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.decision import Sweep
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
-from routerlab.schema import check_aligned, check_model, provenance_of
+from routerlab.schema import check_aligned, check_model, models_of, provenance_of
 from routerlab.stats import (
     Codes,
     Interval,
@@ -32,7 +32,8 @@ from routerlab.stats import (
 
 Floats = NDArray[np.float64]
 
-N_FOLDS = 4  # with more, the folds' hulls are so alike that their errors add up
+N_FOLDS = 4  # of the point that is read off for a saving at parity
+N_HALVINGS = 2  # of the prompts, for hulls: those of more folds are so alike that their errors add up
 N_TRIED, STRIDE = 97, 4  # points tested for the upper end of the saving at parity, and every fourth for the lower
 _NO_POINT = "every point that was tried is shown to lose more than the margin: only the baseline keeps its quality"
 TOO_FEW = "too few to say: one prompt, or one group, does not show how much prompts differ"
@@ -115,9 +116,9 @@ def aiq_difference(
     """AIQ of one router minus another's, paired by prompt, each hull read off other prompts than it is scored on.
 
     A hull is drawn through the highest points of a curve, and on the prompts that made it some are high by luck: more
-    of them on a router's thousands of points than on the zero router's few. So both hulls are read off three quarters
-    of the prompts and scored on the fourth. Areas are taken over the costs that both reach: from the larger of their
-    least costs to the larger of their largest.
+    of them on a router's thousands of points than on the zero router's few. So both hulls are read off one half of the
+    prompts and scored on the other, both ways, for two random halvings. Areas are taken over the costs that both reach:
+    from the larger of their least costs to the larger of their largest.
 
     Parameters
     ----------
@@ -170,41 +171,47 @@ def aiq_difference(
         b = _Replayed(second, quality, cost)
     codes = group_codes(groups, rows)
     estimate = _area_gap(a.curve(np.ones(len(rows))), b.curve(np.ones(len(rows)))).difference
-    values, reach = _cross_fitted(a, b, quality, cost, _folds(len(rows), codes, random_state))
+    values, reach = _cross_fitted(a, b, quality, cost, codes, random_state)
     options = {"confidence": confidence, "n_resamples": n_resamples, "random_state": random_state}
     low, high = linear_interval(values, codes, bounds=(-reach, reach), **options)
     if blind and len(rows) > 1:
         estimate = float(values.mean())
     return Interval(
         estimate, min(low, estimate), max(high, estimate), len(rows), confidence, n_resamples, random_state,
-        f"hulls of other folds ({N_FOLDS} folds), the wider of score interval and bootstrap, routers held fixed",
+        f"hulls of other halves ({N_HALVINGS} halvings), the wider of score interval and bootstrap, routers held fixed",
         provenance_of(quality, cost), None if codes is None else int(codes.max()) + 1,
         TOO_FEW if np.isnan(low) else few_groups_note(codes),
     )  # fmt: skip
 
 
-def _folds(n: int, codes: Codes | None, random_state: Any) -> NDArray[np.intp]:
+def _folds(n: int, codes: Codes | None, n_folds: int, random_state: Any) -> NDArray[np.intp]:
     """Fold of each row, whole groups together."""
     n_units = n if codes is None else int(codes.max()) + 1
-    fold = np.random.default_rng(random_state).permutation(n_units) % N_FOLDS
+    fold = np.random.default_rng(random_state).permutation(n_units) % n_folds
     return fold if codes is None else fold[codes]
 
 
-def _cross_fitted(a: Any, b: Any, quality: pd.DataFrame, cost: pd.DataFrame, fold: Any) -> tuple[Floats, float]:
-    """AIQ difference plus each prompt's influence, at hulls of the other folds; and the largest that one can have."""
+def _cross_fitted(a: Any, b: Any, quality: Any, cost: Any, codes: Codes | None, seed: Any) -> tuple[Floats, float]:
+    """AIQ difference plus each prompt's influence, at hulls of the other half; and the largest that one can have.
+
+    Averaged over halvings: which prompts fell together is luck that a second one shares only in part.
+    """
     worth, price = quality.to_numpy(dtype=float), cost.to_numpy(dtype=float)
-    values, reach = np.full(len(worth), np.nan), 0.0
-    for k in np.unique(fold):
-        test, train = fold == k, (fold != k).astype(float)
-        if not train.any():
-            break
-        gap = _area_gap(a.curve(train), b.curve(train))
-        of_quality = a.spread(gap.by_quality[0]) - b.spread(gap.by_quality[1])
-        of_cost = a.spread(gap.by_cost[0]) - b.spread(gap.by_cost[1])
-        influence = (of_quality * worth + of_cost * price).sum(axis=1)
-        values[test] = gap.difference + influence[test] - train @ influence / train.sum()
-        reach = max(reach, float(np.abs(of_quality).sum(axis=1).max()) / 2)
-    if len(worth) < 2 or reach < 1e-12:
+    rng, reach = np.random.default_rng(seed), 0.0
+    values = np.zeros(len(worth))
+    for _ in range(N_HALVINGS):
+        fold = _folds(len(worth), codes, 2, rng)
+        for k in (0, 1):
+            test, train = fold == k, (fold != k).astype(float)
+            if not train.any() or not test.any():
+                return np.full(len(worth), np.nan), 0.0
+            gap = _area_gap(a.curve(train), b.curve(train))
+            of_quality = a.spread(gap.by_quality[0]) - b.spread(gap.by_quality[1])
+            of_cost = a.spread(gap.by_cost[0]) - b.spread(gap.by_cost[1])
+            influence = (of_quality * worth + of_cost * price).sum(axis=1)
+            values[test] += (gap.difference + influence[test] - train @ influence / train.sum()) / N_HALVINGS
+            reach = max(reach, float(np.abs(of_quality).sum(axis=1).max()) / 2)
+    if reach < 1e-12:
         return values, 0.0
     # Where costs are heavy-tailed a prompt counts for more than its quality can, and the heaviest is still to come.
     return values, max(reach, 2 * float(np.abs(values).max()) - reach)
@@ -365,7 +372,7 @@ def saving_at_parity(
     """
     check_confidence(confidence)
     check_n_resamples(n_resamples)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     replayed, codes = _Replayed(sweep, quality, cost), group_codes(groups, sweep.index)
     quality, cost = quality.loc[sweep.index], cost.loc[sweep.index]
     level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), margin, codes)
@@ -373,7 +380,7 @@ def saving_at_parity(
     estimate = level.saving(level.hindsight(np.ones(n)))
     few = n < 2 or (codes is not None and codes.max() < 1)
     low, high = (np.nan, np.nan) if few else level.ends(confidence)
-    held_out, change = level.held_out(_folds(n, codes, random_state))
+    held_out, change = level.held_out(_folds(n, codes, N_FOLDS, random_state))
     note = TOO_FEW if few else _NO_POINT if high == 0 else few_groups_note(codes)
     return ParitySaving(
         estimate, min(low, estimate), max(high, estimate), n, confidence, 0, random_state,

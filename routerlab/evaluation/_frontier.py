@@ -33,6 +33,7 @@ def frontier(
     confidence: float = 0.95,
     max_points: int | None = None,
     groups: Any = None,
+    missing: bool = False,
 ) -> pd.DataFrame:
     """Measure every operating point of a router: what it costs and what it is worth.
 
@@ -53,6 +54,8 @@ def frontier(
         Thin to about this many rows for display, evenly along the cost; the first and the last row stay.
     groups : Series or array of shape (n_prompts,), optional
         Conversation, customer or text of each prompt, where prompts of a group are not independent; for `ci`.
+    missing : bool, default False
+        Whether outcomes may be empty: the known ones of a model then stand for all prompts to which it is given.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def frontier(
     check_confidence(confidence)
     if not isinstance(sweep, Sweep):
         sweep = _constant_sweep(check_choices(sweep))
-    scored = align(sweep.index, sweep.models, quality, cost, missing=True)
+    scored = align(sweep.index, sweep.models, quality, cost, missing=missing)
     order = scored.models.get_indexer(sweep.models)
     in_order = np.array_equal(order, np.arange(len(scored.models)))
     last = last_of_equal(sweep.wtp)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from routerlab.evaluation._baselines import oracle
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import score_choices
-from routerlab.schema import check_matrix, check_model, reject, shown
+from routerlab.schema import check_matrix, check_model, models_of, reject, shown
 
 
 def hull_area(cost: NDArray[np.float64], quality: NDArray[np.float64], low: float, high: float) -> float:
@@ -122,8 +122,8 @@ def call_curve(
     [0.0, 1.0, 1.0]
     """
     quality = check_matrix(quality, "quality")
-    check_model(strong, quality.columns, "strong")
-    check_model(weak, quality.columns, "weak")
+    check_model(strong, models_of(quality), "strong")
+    check_model(weak, models_of(quality), "weak")
     odd = score.index.symmetric_difference(quality.index)
     if len(odd):
         reject(

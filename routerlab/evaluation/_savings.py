@@ -14,7 +14,7 @@ from scipy import stats
 from routerlab.evaluation._baselines import always
 from routerlab.evaluation._scoring import score_choices, stand_ins
 from routerlab.ratings import ppi_mean_difference
-from routerlab.schema import DroppedRowsWarning, check_model, provenance_of, reject, shown
+from routerlab.schema import DroppedRowsWarning, Odd, check_model, models_of, provenance_of, read_numbers, reject, shown
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -27,6 +27,7 @@ from routerlab.stats import (
 )
 
 _METHOD = "score intervals over prompts, router held fixed"
+_KEPT = "all of these prompts stay with {0}, others may not; if none ever leaves, pass always({0!r}, index) as choices"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Savings:
         if self.quality_high < -self.margin:
             return f"inferior: the interval lies wholly below a loss of {points}"
         if self.n_people is None and self.n_fewest > (n := self.n if self.n_groups is None else self.n_groups):
-            what = "prompts" if self.n_groups is None else "groups"
+            what = ("prompt" if self.n_groups is None else "group") + ("" if n == 1 else "s")
             return f"too few to say: {n:,} {what} cannot rule out {loss}, {self.n_fewest:,} without any loss would"
         return f"not shown to be non-inferior: the interval does not rule out {loss}"
 
@@ -137,7 +138,7 @@ class Savings:
             f"quality {self.quality:.3f} instead of {self.baseline_quality:.3f}; router's own cost {own}",
             f"{self.verdict}",
             f"calls: {share}" + (f"; {self.n_abstained} prompts abstained to the fallback" if self.n_abstained else ""),
-            f"{self.confidence:.0%} intervals: {self.method}",
+            f"{100 * self.confidence:.5g}% intervals: {self.method}",
             *self.notes,
         ]
         return [*lines, f"[{self.provenance}]"] if self.provenance else lines
@@ -245,27 +246,33 @@ def savings(
     check_confidence(confidence)
     margin = check_share(margin, "margin")
     check_n_resamples(n_resamples)
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     ours = score_choices(choices, quality, cost, missing=True)
     theirs = score_choices(always(baseline, choices.index), quality, cost, missing=True)
     own = _router_cost(router_cost, choices.index)
+    shares = choices.value_counts(normalize=True).to_dict()
     spent = ours["cost_usd"].to_numpy(dtype=float) + own
     base = theirs["cost_usd"].to_numpy(dtype=float)
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
+    codes = group_codes(groups, choices.index)
+    same = bool((choices == baseline).all())
+    kept = same and (choices.attrs.get("always") == baseline or quality.shape[1] == 1)
     known, weight, stand_in = _known(spent, base, difference, choices)
-    shares = choices.value_counts(normalize=True).to_dict()
     choices, spent, base, difference = choices[known], spent[known] * weight, base[known] * weight, difference[known]
     if base.sum() <= 0:
         reject(
             "'cost'", f"the baseline {baseline!r} costs nothing.", "There is nothing to save: check its cost column."
         )
-    codes = group_codes(groups, choices.index)
-    measured = _measured(difference, choices, baseline, codes, weight, judged, people, propensity, confidence)
-    if np.array_equal(spent, base):
-        ratio, low, high = 1.0, 1.0, 1.0
-    else:
-        ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
-    notes = (few_groups_note(codes), None if low == high else skewed_note(base, codes), _judge_note(**measured))
+    codes = None if codes is None else pd.factorize(codes[known])[0]
+    measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
+    exact = kept and np.array_equal(spent, base)
+    ratio, low, high = (1.0, 1.0, 1.0) if exact else ratio_interval(spent, base, codes, confidence=confidence)
+    notes = (
+        _KEPT.format(baseline) if same and not kept else None,
+        few_groups_note(codes),
+        None if low == high else skewed_note(base, codes),
+        _judge_note(**measured),
+    )
     return Savings(
         baseline=baseline,
         n=len(choices),
@@ -293,6 +300,7 @@ def _measured(
     difference: Any,
     choices: pd.Series,
     baseline: str,
+    kept: bool,
     codes: Any,
     weight: Any,
     judged: bool | str,
@@ -303,7 +311,7 @@ def _measured(
     """Quality difference with its interval, and who measured it."""
     judge = judged if isinstance(judged, str) else "the judge" if judged or people is not None else None
     found: dict[str, Any] = {"judge": judge}
-    if (choices == baseline).all():  # the baseline kept throughout differs from itself by nothing
+    if kept:  # a baseline that is kept whatever the prompt differs from itself by nothing
         ends: tuple[float, ...] = (0.0, 0.0, 0.0)
     elif people is None:
         ends = mean_interval(difference, codes, confidence=confidence, weight=weight)
@@ -336,7 +344,7 @@ def _people_difference(people: pd.DataFrame, choices: pd.Series, baseline: str) 
     known = choices.index.intersection(people.index)
     if not len(known) or not people.index.is_unique:
         reject("'people'", "names no prompt of 'choices', or one twice.", "Index it by prompt_id, as 'quality' is.")
-    check_model(baseline, people.columns, "baseline")
+    check_model(baseline, models_of(people), "baseline")
     theirs = people.loc[known].reindex(columns=people.columns.union(choices.unique(), sort=False)).astype(float)
     place = theirs.columns.get_indexer(choices.loc[known])
     values = theirs.to_numpy()[np.arange(len(known)), place] - theirs[baseline].to_numpy()
@@ -377,7 +385,13 @@ def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:
     if router_cost is None:
         return 0.0
     if isinstance(router_cost, pd.Series):
-        router_cost = router_cost.reindex(index).to_numpy(dtype=float)
+        router_cost = router_cost.reindex(index)
+    read = read_numbers(pd.Series(router_cost))
+    if isinstance(read, Odd):
+        reject("'router_cost'", f"{read.wrong}.", "Pass USD per request, a number or a Series indexed by prompt_id.")
+    if len(read) not in (1, len(index)):
+        reject("'router_cost'", f"has {len(read)} entries for {len(index)} prompts.", "Index it by prompt_id.")
+    router_cost = read if isinstance(router_cost, pd.Series) or len(read) > 1 else float(read[0])
     if not (np.isfinite(router_cost) & (np.asarray(router_cost) >= 0)).all():
         reject("'router_cost'", "must be finite and at least 0 for every prompt.", "USD per request.")
     return router_cost

@@ -35,6 +35,9 @@ def align(
         reject(
             "choices", f"prompt_id {shown(index[index.duplicated()])} appears twice.", "Choose once for each prompt."
         )
+    if index.nlevels != quality.index.nlevels:
+        levels = f"{index.nlevels} levels of prompt ids, and the outcomes {quality.index.nlevels}"
+        reject("choices", f"have {levels}.", "Index both by prompt_id alone.")
     odd = index.symmetric_difference(quality.index)
     same_kind = id_remedy(index, quality.index, ("the choices", "the outcomes"), "")
     if len(odd) == len(index) + len(quality.index):
@@ -77,6 +80,8 @@ def check_choices(choices: Any) -> pd.Series:
     """
     if not isinstance(choices, pd.Series):
         reject("choices", f"expected a Series prompt_id -> model, got {kind_of(choices)}.", "Use router.predict(X).")
+    if not len(choices):
+        reject("choices", "are empty.", "Check the split that you selected.")
     empty = choices.isna().to_numpy()
     if empty.any():
         reject(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.completions import sound_text
 from routerlab.judging._units import KEY
 from routerlab.labeling import oriented
-from routerlab.schema import WINNERS, check_prompts, check_responses, provenance_of, reject, shown
+from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject, shown
 
 _SWAPPED = {"model_a": "model_b", "model_b": "model_a"}
 
@@ -26,6 +27,9 @@ def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | N
         Pairs of which a response is missing.
     """
     table = check_prompts(prompts)
+    broken = [i for i in table.index if isinstance(i, str) and sound_text(i) != i]
+    if broken:
+        reject("prompts table, 'prompt_id'", f"{broken[0]!r} is not sound Unicode.", "Use text that files can hold.")
     texts = check_responses(responses)
     given = [isinstance(text, str) for text in texts["response"]]
     if "error" in texts:
@@ -48,6 +52,8 @@ def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | N
             f"holds both responses of none of {len(wanted):,} pairs; it has models {shown(texts['model'].unique())}.",
             "Collect responses of at least two models to the same prompts.",
         )
+    # What the table of verdicts will be checked for is said before they are paid for.
+    check_judgments(pd.DataFrame({name: list(both[name]) for name in KEY}).assign(winner="tie"))
     back = both.rename(columns={"model_a": "model_b", "model_b": "model_a", "first": "second", "second": "first"})
     # Both orders of a pair, one after the other: a run that ends early leaves whole pairs behind it.
     return pd.concat([both, back[both.columns]]).sort_index(kind="stable").reset_index(drop=True), int((~there).sum())

@@ -144,7 +144,7 @@ class JudgeReport:
         if self.n_unreadable is not None:
             yield "unreadable", f"{counted(self.n_unreadable, 'verdict')}, left out everywhere"
         yield "", self.verdict
-        yield "", f"{self.confidence:.0%} intervals; {self.method}, {self.n_resamples:,} resamples"
+        yield "", f"{100 * self.confidence:.5g}% intervals; {self.method}, {self.n_resamples:,} resamples"
         if self.note:
             yield "", self.note
         if self.provenance:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,15 +39,38 @@ _REASON_FOLLOWS = re.compile(r"[,;]?\s+(?:(?:because|since|as|due to|for)\b|[(\u
 _MENTIONED = re.compile(r"\b(?:A|B|[Tt]ie|[Dd]raw|[Bb]oth[ _]bad|[Ww]ait|[Aa]ctually)\b")
 _RIVAL_KEYS = ("final_verdict", "winner", "decision", "better")  # that say something else: a contradiction
 
-_TAG = "think|thinking|thought|reasoning|analysis"
-_OPENED = re.compile(rf"<(?:{_TAG})>", re.IGNORECASE)
-_CLOSED = re.compile(rf"</(?:{_TAG})>", re.IGNORECASE)
-_ENDED = re.compile(rf"\A.*</(?:{_TAG})>[ \t]*(?:\n|\Z)", re.DOTALL | re.IGNORECASE)
+# Thoughts as templates mark them: <think>, <seed:think>, [THINK], ◁think▷, <|begin_of_thought|>, ...
+_TAG = r"(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning|analysis|reflection|scratchpad)"
+_OPENED = re.compile(rf"<{_TAG}(?:\s[^<>]*)?>|\[think\]|◁think▷|<\|begin_of_thought\|>", re.IGNORECASE)
+_CLOSING = rf"(?:</{_TAG}>|\[/think\]|◁/think▷|<\|end_of_thought\|>)"
+_CLOSED = re.compile(_CLOSING, re.IGNORECASE)
+_ENDED = re.compile(rf"\A.*{_CLOSING}[ \t]*(?:\n|\Z)", re.DOTALL | re.IGNORECASE)
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")  # gpt-oss, where a server does not take them out
+_END_MARKS = re.compile(r"(?:\s*(?:<\|\w+\|>|</s>|<end_of_turn>))+\Z")  # ends of a turn, left in by local servers
 _FENCED = re.compile(r"```[\w-]*\s+(?:(\{.*\})\s*(?:```)?|([^\n]*)\n\s*```)", re.DOTALL)
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("「", "」"))
 _MOST_TAGS = 20
-_CUT = {"length", "max_tokens", "model_length", "content_filter", "safety", "recitation", "refusal", "error"}
+# How providers say that a reply came to its own end; whatever else they say, it did not.
+_WHOLE = frozenset(
+    "stop stop_sequence stop_token stop_str eos eos_token eos_found end_turn end_of_turn end complete completed finish "
+    "finished done success normal tool_calls tool_call tool_use function_call none null".split()
+)
+_RULE = re.compile(r"[-=*_]{3,}")
+# A line that ends with a colon hands over to somebody else's words, unless the judge says that its own come.
+_OWN = re.compile(
+    r"\b(?:my|I|verdict|decision|judge?ment|conclusion|overall|summary|therefore|thus|hence|final(?:ly)?)\b",
+    re.IGNORECASE,
+)
+_THEIRS = re.compile(
+    r"(?:\b[AB]|\b(?:response|assistant|model|answer))['’]s\b|\b(?:if|example|e\.g|format|as in|such as|instance)\b"
+    r"|\b(?:A|B|it|which|that|who|they|response|assistant|model|answer|author|text|line|instruction|injection)\b.*\b"
+    r"(?:says?|said|ends?|ended|writes?|wrote|written|claims?|states?|contains?|includes?|reads?|adds?|concludes?|asks?|"
+    r"tells?|demands?|instructs?|tries|inserts?|plants?|hides?|holds?)\b",
+    re.IGNORECASE,
+)
+_OPEN_TAG = re.compile(r"<(/?)([a-z][\w:-]*)(?:\s[^<>]*)?>", re.IGNORECASE)
+_QUOTING_TAG = re.compile(rf"{_TAG}|\w*(?:quote|response|assistant|answer|example|code|pre|text)\w*", re.IGNORECASE)
 _REASONS = ("rationale", "reason", "reasoning", "explanation")
 
 
@@ -84,7 +108,8 @@ def parse_verdict(text: str, *, structured: str = "auto", finish_reason: str | N
     structured : {'auto', 'json_schema', 'json_object', 'text'}, default 'auto'
         What was asked for. With 'json_schema' and 'json_object' a last line does not count.
     finish_reason : str, optional
-        As the endpoint gave it. A reply that was cut off ('length', 'content_filter') is not read, whatever it holds.
+        As the endpoint gave it. A reply that did not come to its own end ('length', 'content_filter', or anything else
+        that no provider says of a whole reply) is not read, whatever it holds.
 
     Returns
     -------
@@ -100,8 +125,8 @@ def parse_verdict(text: str, *, structured: str = "auto", finish_reason: str | N
     >>> parse_verdict("The correct answer is B, which only A says.").how
     'nothing found'
     """
-    said = (text or "").strip()
-    if str(finish_reason or "").casefold() in _CUT:
+    said = _END_MARKS.sub("", (text or "").strip(" \t\r\n\f\v\ufeff"))
+    if finish_reason and str(finish_reason).casefold().removeprefix("finish_reason_") not in _WHOLE:
         return Verdict(None, said, "cut off")
     answer = _without_thoughts(said)
     if answer is None:
@@ -116,6 +141,8 @@ def _without_thoughts(said: str) -> str | None:
     """Drop the thoughts that a reply begins with; None if they have no end."""
     if said.startswith("{"):  # in an answer as asked for, tags are part of the rationale
         return said
+    if said.startswith("<|") and (channels := list(_CHANNEL.finditer(said))):
+        return said[channels[-1].end() :].strip() if channels[-1].group(1) == "final" else None
     if not _OPENED.match(said):
         ended = _ENDED.search(said)  # templates that open the tag themselves send its end alone
         return said[ended.end() :].strip() if ended else said
@@ -169,9 +196,11 @@ def _merged(pairs: list[tuple[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _from_last_line(said: str) -> Verdict:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    whole = [line for line in said.splitlines() if line.strip() and not _RULE.fullmatch(line.strip())]
+    lines = [line.strip() for line in whole]
     if not lines:
         return Verdict(None, said, "nothing found")
+    indented = len(lines) > 1 and whole[-1].startswith(("    ", "\t"))
     if len(lines) > 1 and _HEADING.fullmatch(_bare(lines[-2])):  # "## Verdict", and the label below it
         lines[-2:] = [f"Verdict: {lines[-1]}"]
     before = "\n".join(lines[:-1])
@@ -180,7 +209,7 @@ def _from_last_line(said: str) -> Verdict:
         label = _label(_ITS.sub("", _words(_bare(lines[-1])), count=1))  # a reply that is nothing but a label
     if label is None:
         return Verdict(None, said, "unknown label" if marked else "nothing found")
-    if _within_quotes(before, lines[-1]):
+    if indented or _handed_over(lines[-2:-1]) or _within_quotes(before, lines[-1]):
         return Verdict(None, said, "quoted")
     others = {other for other, also_marked in map(_statement, map(_bare, lines[:-1])) if also_marked or not marked}
     if others - {label, None}:
@@ -203,11 +232,23 @@ def _statement(line: str) -> tuple[str | None, bool]:
     return (_label(line) if better and (better.group(1) or better.group(3)) else None), False
 
 
+def _handed_over(before: list[str]) -> bool:
+    """Whether the line before the last one says that somebody else's words follow."""
+    line = _bare(before[0]) if before else ""
+    return line.endswith(":") and (_OWN.search(line) is None or _THEIRS.search(line) is not None)
+
+
 def _within_quotes(before: str, last: str) -> bool:
     """Whether the last line is something that the judge shows: a quotation, a block, the text that it was sent."""
     if last.startswith((">", "```", "~~~", *(opening for opening, _ in _QUOTES))) or "<<<RE" in before:
         return True
-    if before.count("```") % 2:
+    if before.count("```") % 2 or before.count("~~~") % 2:
+        return True
+    tags = Counter[str]()
+    for closing, name in _OPEN_TAG.findall(before):
+        if _QUOTING_TAG.fullmatch(name):
+            tags[name.casefold()] += -1 if closing else 1
+    if any(n > 0 for n in tags.values()):
         return True
     return any(
         before.count(one) % 2 if one == other else before.count(one) > before.count(other) for one, other in _QUOTES

@@ -81,7 +81,7 @@ class Standings:
         """Return a line for each model, and one that says how they were made."""
         rows = self.table().itertuples(index=False)
         lines = [f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n} votes" for r in rows]
-        made = f"{self.method}; {self.confidence:.0%}, {self.n_judgments} votes"
+        made = f"{self.method}; {100 * self.confidence:.5g}%, {self.n_judgments} votes"
         return "\n".join([*lines, f"{made}; {self.provenance}" if self.provenance else made])
 
     def _repr_html_(self) -> str:

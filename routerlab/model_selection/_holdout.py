@@ -18,7 +18,7 @@ from routerlab.model_selection._copies import (
 from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
 from routerlab.model_selection._operating import NoOperatingPointError, apply_point, choose_operating_point
 from routerlab.routers import rows_like
-from routerlab.schema import by_prompt, check_model, provenance_of, reject, spread_prices
+from routerlab.schema import by_prompt, check_model, models_of, provenance_of, reject, spread_prices
 
 
 def held_out_choices(
@@ -106,7 +106,7 @@ def held_out_choices(
     """
     X, quality = by_prompt(X), by_prompt(quality)
     cost = by_prompt(spread_prices(cost, quality))
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     refuse_learned(X, router, intents=intents is not None)
     # By label where X has labels: rows in another order must not pass for each other.
     quality, cost = rows_like(X, quality, "quality"), rows_like(X, cost, "cost")
@@ -134,6 +134,8 @@ def held_out_choices(
         "n_folds": len(parts),
         "n_abstained": sum(part.attrs.get("n_abstained", 0) for part in parts if not part.attrs["kept_baseline"]),
     }
+    if choices.attrs["n_kept_baseline"] == len(parts):
+        choices.attrs["always"] = baseline
     if codes.max(initial=-1) + 1 < len(codes):
         choices.attrs["n_groups"] = int(codes.max()) + 1
     note = provenance_of(X, quality, cost)

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
 from routerlab.model_selection._promise import Promise, between, check_bar, promise
-from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, provenance_of, spread_prices
+from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, models_of, provenance_of, spread_prices
 from routerlab.stats import check_confidence
 
 
@@ -100,16 +100,9 @@ def choose_operating_point(
             groups=groups, by=by, random_state=random_state,
         )  # fmt: skip
         return _point_of(granted)
-    check_model(baseline, quality.columns, "baseline")
-    unknown = quality.loc[sweep.index, sweep.models].isna().to_numpy().mean()
-    if unknown:
-        warnings.warn(
-            f"choose_operating_point knows no quality in {unknown:.0%} of {len(sweep.index)} prompts x "
-            f"{len(sweep.models)} models: the known ones of a model stand for all prompts to which it is given.",
-            DroppedRowsWarning,
-            stacklevel=2,
-        )
-    curve = frontier(sweep, quality, cost)
+    check_model(baseline, models_of(quality), "baseline")
+    _warn_of_missing(quality[sweep.models])
+    curve = frontier(sweep, quality, cost, missing=True)
     lead = curve["quality"].to_numpy() - float(quality[baseline].mean())
     bound = lead if assurance is None else _assured(sweep, quality, baseline, lead, assurance)
     spent, wtp = curve["cost_usd"].to_numpy(), curve["willingness_to_pay"].to_numpy()
@@ -136,6 +129,17 @@ def choose_operating_point(
         quality_difference=float(lead[row]),
         provenance=provenance_of(quality, cost),
     )
+
+
+def _warn_of_missing(quality: pd.DataFrame) -> None:
+    unknown = quality.isna().to_numpy().mean()
+    if unknown:
+        warnings.warn(
+            f"choose_operating_point knows no quality in {unknown:.0%} of {quality.shape[0]} prompts x "
+            f"{quality.shape[1]} models: the known ones of a model stand for all prompts to which it is given.",
+            DroppedRowsWarning,
+            stacklevel=3,
+        )
 
 
 def _point_of(granted: Promise) -> OperatingPoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -14,8 +15,8 @@ from routerlab.evaluation import savings
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import rows_like
-from routerlab.schema import check_model, provenance_of
-from routerlab.stats import Interval, check_confidence
+from routerlab.schema import check_model, models_of, provenance_of
+from routerlab.stats import Interval, check_confidence, mean_interval, ratio_interval, skewed_note
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class RepeatedClaims:
         first, saved, quality = self.claims.iloc[0], self.saving, self.quality_difference
         spread = self.claims["saving"].std()
         return [
-            f"the procedure saves {100 * saved.estimate:.0f}% of cost [{100 * saved.low:.0f}, {100 * saved.high:.0f}]; "
-            f"quality {100 * quality.estimate:+.1f} points [{100 * quality.low:+.1f}, {100 * quality.high:+.1f}] "
-            f"({saved.confidence:.0%}, {saved.method})",
+            f"the procedure saves {100 * saved.estimate:.0f}% of cost {_ends(saved, '.0f')}; "
+            f"quality {100 * quality.estimate:+.1f} points {_ends(quality, '+.1f')} "
+            f"({100 * saved.confidence:.5g}%, {saved.method})",
             f"one of its routers, held fixed, saves {100 * first['saving']:.0f}% [{100 * first['saving_low']:.0f}, "
             f"{100 * first['saving_high']:.0f}]; quality {100 * first['quality_difference']:+.1f} points "
             f"[{100 * first['quality_low']:+.1f}, {100 * first['quality_high']:+.1f}] (the first split)",
@@ -63,6 +64,10 @@ class RepeatedClaims:
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
         return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
+
+
+def _ends(interval: Interval, form: str) -> str:
+    return "[no interval]" if np.isnan(interval.low) else f"[{100 * interval.low:{form}}, {100 * interval.high:{form}}]"
 
 
 def repeat_claims(
@@ -132,13 +137,19 @@ def repeat_claims(
     >>> len(result.claims), result.saving.low < result.saving.estimate
     (3, True)
     """
-    check_model(baseline, quality.columns, "baseline")
+    check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
         msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
         raise ValueError(msg)
     if not 0 < test_size < 1:
         msg = f"'test_size' is the share of the prompts that is tested, between 0 and 1. Got {test_size!r} instead."
+        raise ValueError(msg)
+    if int(len(quality) / 2 * (1 - test_size)) < n_folds:
+        needed = int(np.ceil(2 * n_folds / (1 - test_size)))
+        msg = (
+            f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {len(quality)}."
+        )
         raise ValueError(msg)
     refuse_learned(X, router, intents=intents is not None)
     quality, cost = rows_like(X, quality, "quality"), rows_like(X, cost, "cost")
@@ -147,6 +158,15 @@ def repeat_claims(
     options = {"baseline": baseline, "max_quality_loss": max_quality_loss, "guarantee": guarantee, "assurance": None}
 
     copied = codes.max() + 1 < len(codes)
+    dearest, units = cost[baseline].to_numpy(dtype=float, na_value=0.0), codes if copied else None
+
+    # Splits and halves may all agree by chance: what all prompts together leave open if none differed from the mean.
+    def saved(mean: float) -> tuple[float, float]:
+        _, low, high = ratio_interval((1 - mean) * dearest, dearest, units, confidence=confidence)
+        return 1 - high, 1 - low
+
+    def moved(mean: float) -> tuple[float, float]:
+        return mean_interval(np.full(len(dearest), mean), units, confidence=confidence)[1:]
 
     def claim(seen: Any, test: Any) -> pd.DataFrame:
         chosen = choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state, options)
@@ -163,11 +183,11 @@ def repeat_claims(
             seen, test = grouped_splits(codes[half], 1, test_size, random_state + k)[0]
             halves.append(claim(half[seen], half[test]))
     claims = pd.concat(rows, ignore_index=True).rename(columns={"n": "n_test"})
-    note = provenance_of(X, quality, cost)
+    note, seeds = provenance_of(X, quality, cost), (confidence, random_state)
     return RepeatedClaims(
         claims=claims,
-        saving=_procedure(claims, halves, "saving", confidence, random_state, note),
-        quality_difference=_procedure(claims, halves, "quality_difference", confidence, random_state, note),
+        saving=_procedure(claims, halves, "saving", saved, skewed_note(dearest, units), *seeds, note),
+        quality_difference=_procedure(claims, halves, "quality_difference", moved, None, *seeds, note),
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
@@ -179,7 +199,14 @@ _KEPT = ["saving", "saving_low", "saving_high", "quality_difference", "quality_l
 
 
 def _procedure(
-    claims: pd.DataFrame, halves: list[pd.DataFrame], column: str, confidence: float, random_state: Any, provenance: Any
+    claims: pd.DataFrame,
+    halves: list[pd.DataFrame],
+    column: str,
+    unvaried: Callable[[float], tuple[float, float]],
+    skewed: str | None,
+    confidence: float,
+    random_state: Any,
+    provenance: Any,
 ) -> Interval:
     """Give the conservative interval of Nadeau and Bengio (2003), from pairs of disjoint halves."""
     pairs = np.array([half[column].iloc[0] for half in halves]).reshape(-1, 2)
@@ -188,10 +215,12 @@ def _procedure(
     note, mean = None, float(claims[column].mean())
     if claims["kept_baseline"].all():
         half, note = np.nan, "every split kept the baseline: how often another sample would not is too little to say"
+    low, high = unvaried(mean)
+    note = skewed if np.isnan(low) and note is None else note
     return Interval(
         estimate=mean,
-        low=float(max(mean - half, -1.0)) if column != "saving" else float(mean - half),
-        high=float(min(mean + half, 1.0)),
+        low=float(np.minimum(max(mean - half, -1.0) if column != "saving" else mean - half, low)),
+        high=float(np.maximum(np.minimum(mean + half, 1.0), high)),
         n=int(claims["n_train"].iloc[0] + claims["n_test"].iloc[0]),
         confidence=confidence,
         random_state=random_state,

@@ -203,10 +203,30 @@ def _places(model: str, provider: str | None) -> Iterator[tuple[str, dict[str, s
             yield model, {"provider_id": "openrouter"}  # whose spelling it is
     elif "://" in provider:
         address = f"https://{provider.partition('://')[2]}"  # the list's patterns; who listens without TLS is the same
+        address = re.sub(r"(?<=//api\.together\.)ai(?=[:/]|$)", "xyz", address)  # its other name
+        routed_to = model.partition(":")[2]
+        if routed_to and re.fullmatch(r"https://router\.huggingface\.co(/v1)?/?", address):
+            model, address = model.partition(":")[0], f"https://router.huggingface.co/{routed_to}"
+        if not _serves(address):
+            return
         yield model, {"provider_api_url": address}
-        yield model.removeprefix("models/"), {"provider_api_url": address}  # Google's
+        if "googleapis.com" in address:
+            yield re.sub(r"^(models|google)/", "", model), {"provider_api_url": address}
     else:
         yield model, {"provider_id": provider}
+
+
+def _serves(address: str) -> bool:
+    """Whether a provider of the list is at an address; its patterns say how hosts begin, and not where they end."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    host = re.match(r"https://[^/:?#]*", address)
+    for pattern in {provider.api_pattern for provider in get_snapshot().providers}:
+        with_path = "/" in pattern.partition("://")[2]
+        found = re.match(pattern, address if with_path or host is None else host[0])
+        if found and (with_path or pattern.endswith(r"\.") or host is None or found.end() == host.end()):
+            return True
+    return False
 
 
 def _has_batch(found: Any, when: datetime) -> bool:

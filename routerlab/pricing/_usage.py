@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,21 @@ _TICKS_PER_USD = 1e10  # xAI's unit
 _MODALITIES = ("audio", "image", "video")
 # Tiers at the standard price, by whatever name.
 _STANDARD = frozenset({"", "auto", "default", "standard", "on_demand"})
+
+
+# What a provider's own protocol calls them, where a gateway hands its figures on as they are.
+_ALSO_CALLED = {
+    "prompt_token_count": "prompt_tokens",  # Gemini
+    "candidates_token_count": "completion_tokens",
+    "thoughts_token_count": "reasoning_tokens",
+    "total_token_count": "total_tokens",
+    "cached_content_token_count": "cached_tokens",
+    "cache_write_input_tokens": "cache_write_tokens",  # Bedrock
+    "prompt_eval_count": "prompt_tokens",  # Ollama
+    "eval_count": "completion_tokens",
+    "prompt_n": "prompt_tokens",  # llama.cpp, whose prompt_n leaves out what it had in its cache
+    "predicted_n": "completion_tokens",
+}
 
 
 class Usage(NamedTuple):
@@ -61,7 +77,7 @@ def read_usage(usage: Any) -> Usage:
     >>> read_usage({"input_tokens": 3, "cache_read_input_tokens": 900, "output_tokens": 5}).counts
     {'input_tokens': 903.0, 'output_tokens': 5.0, 'cache_read_tokens': 900.0}
     """
-    given = as_mapping(usage)
+    given = _named(as_mapping(usage))
     inside = _part(given, "prompt_tokens_details", "input_tokens_details")
     outside = _part(given, "completion_tokens_details", "output_tokens_details")
     read = _most(given, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
@@ -170,6 +186,20 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
         except Exception:
             return {}
     return value if isinstance(value, Mapping) else {}
+
+
+def _named(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return counts under the names of the chat protocol: ``inputTokens`` and the like are what some gateways send."""
+    if "cache_n" in given and "prompt_n" in given:
+        cached = number(given["cache_n"], _MOST_TOKENS)
+        given = {**given, "prompt_n": number(given["prompt_n"], _MOST_TOKENS) + cached, "cached_tokens": cached}
+    named: dict[str, Any] = {}
+    for name, value in given.items():
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() if isinstance(name, str) else str(name)
+        named.setdefault(_ALSO_CALLED.get(snake, snake), value)
+    if not named.keys() & {"prompt_tokens", "input_tokens"} and isinstance(given.get("billed_units"), Mapping):
+        return {**named, **given["billed_units"]}  # Cohere
+    return {**named, **{name: value for name, value in given.items() if isinstance(name, str)}}
 
 
 def _part(given: Mapping[str, Any], *names: str) -> Mapping[str, Any]:

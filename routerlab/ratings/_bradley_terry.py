@@ -133,7 +133,7 @@ class BradleyTerry(BaseEstimator):
     >>> model.ratings_.round().to_dict()
     {'large': 1095.0, 'small': 905.0}
     >>> model.expected_win_rate("small").loc["large"].round(2).to_dict()
-    {'win_rate': 0.75, 'win_rate_low': 0.36, 'win_rate_high': 0.94}
+    {'win_rate': 0.75, 'win_rate_low': 0.3, 'win_rate_high': 0.95}
     """
 
     def __init__(

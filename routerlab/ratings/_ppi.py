@@ -234,7 +234,7 @@ def ppi_mean_difference(
     >>> judged = np.where(rng.random(1000) < 0.4, 0.0, truth)
     >>> people = np.where(np.arange(1000) < 300, truth, np.nan)
     >>> [round(x, 3) for x in ppi_mean_difference(judged, people)[:3]]
-    [-0.047, -0.076, -0.028]
+    [-0.048, -0.075, -0.026]
     """
     labelled = ~np.isnan(people)
     if not labelled.any() or np.isnan(judged).any():

@@ -119,7 +119,10 @@ class BaseRouter(BaseEstimator):
         position = decide(estimates.quality, estimates.cost, self.willingness_to_pay)
         if estimates.abstained.any():
             position[estimates.abstained] = self.models_.get_loc(self.fallback)
-        return as_choices(position, index, self.models_, estimates.abstained, self.provenance_)
+        choices = as_choices(position, index, self.models_, estimates.abstained, self.provenance_)
+        if self.min_similarity == np.inf or len(self.models_) == 1:  # whatever the prompt
+            choices.attrs["always"] = choices.iloc[0]
+        return choices
 
     def sweep(self, X: Any) -> Sweep:
         """Enumerate every distinct operating point, from best quality to cheapest.

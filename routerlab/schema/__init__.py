@@ -5,7 +5,7 @@ Tables are tidy pandas frames joined on ``prompt_id``. Each is checked once, at 
 column, the offending rows and the remedy. Nothing downstream checks again.
 """
 
-from routerlab.schema._doors import as_pandas, id_remedy, kind_of, plain
+from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, read_numbers
 from routerlab.schema._errors import DroppedRowsWarning, MixedScalesWarning, TableError, provenance_of, reject, shown
 from routerlab.schema._matrices import (
     Outcomes,
@@ -16,6 +16,7 @@ from routerlab.schema._matrices import (
     check_matrix,
     check_model,
     column_names,
+    models_of,
     pivot_outcomes,
     row_labels,
     spread_prices,
@@ -37,6 +38,7 @@ __all__ = [
     "WIN_SHARE",
     "DroppedRowsWarning",
     "MixedScalesWarning",
+    "Odd",
     "Outcomes",
     "Scale",
     "TableError",
@@ -54,10 +56,12 @@ __all__ = [
     "column_names",
     "id_remedy",
     "kind_of",
+    "models_of",
     "not_text",
     "pivot_outcomes",
     "plain",
     "provenance_of",
+    "read_numbers",
     "reject",
     "row_labels",
     "shown",

@@ -196,6 +196,8 @@ def _number(cell: Any, booleans: bool) -> float | str:
             return float(cell)
         except OverflowError:
             return float("inf")
+        except ValueError:  # Decimal("sNaN")
+            return "a signalling NaN"
     if isinstance(cell, str):
         return float(cell) if _NUMBER.fullmatch(cell) else "text"
     for kinds, kind in (

@@ -171,13 +171,16 @@ def row_labels(X: Any) -> pd.Index:
 def check_columns(X: Any, names: Any) -> Any:
     """Bring the columns of a frame into the order of `names`, those seen at fit, or name those that differ.
 
-    An array, a frame numbered 0, 1, ... and a fit without names are taken as they come.
+    An array, and a frame with names where the fit had none, are taken as they come; numbers 0, 1, ... are names, too.
 
     Examples
     --------
     >>> check_columns(pd.DataFrame([[1, 2]], columns=["b", "a"]), ["a", "b"]).columns.tolist()
     ['a', 'b']
     """
+    if names is None and isinstance(X, pd.DataFrame) and X.columns.nlevels == 1:
+        numbers = pd.RangeIndex(X.shape[1])  # at fit they were numbered: order is theirs
+        return X if X.columns.has_duplicates or set(X.columns) != set(numbers) else X[list(numbers)]
     seen = column_names(X)
     if seen is None or names is None or list(seen) == list(names):
         return X
@@ -278,6 +281,20 @@ def check_aligned(quality: pd.DataFrame, cost: pd.DataFrame | pd.Series, *, miss
     if not quality.index.equals(cost.index) or not quality.columns.equals(cost.columns):
         cost = cost.reindex(index=quality.index, columns=quality.columns)
     return Outcomes(quality, cost)
+
+
+def models_of(quality: Any) -> pd.Index:
+    """Return the models of a frame of prompts x models, or say that it is none.
+
+    Examples
+    --------
+    >>> models_of(pd.DataFrame({"small": [0.5]})).tolist()
+    ['small']
+    """
+    frame = by_prompt(quality)
+    if not isinstance(frame, pd.DataFrame):
+        reject("'quality'", f"expected a DataFrame (prompts x models), got {kind_of(quality)}.", "See pivot_outcomes.")
+    return frame.columns
 
 
 def check_model(model: str, models: Iterable[str], parameter: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from routerlab.completions import CAME_BEFORE, Deadline, Failure, Models, Reply, Seen, read_reply, resolve_models
 from routerlab.pricing import Prices
@@ -58,6 +60,9 @@ class BaseClient:
         random_state: int | None = None,
     ) -> None:
         check_router(router, embedder)
+        _check_seconds("timeout_s", timeout_s, least=1e-3)
+        _check_seconds("rest_s", rest_s)
+        timeout_s = None if timeout_s == math.inf else timeout_s
         models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
         resolved = resolve_models(models, client, prices, name="endpoints")
         chooser = Chooser(
@@ -114,6 +119,9 @@ class BaseClient:
         self, messages: Any, model: str, willingness_to_pay: float | None, stream: Any, params: Mapping[str, Any]
     ) -> Generator[Any, Any, Any]:
         wtp = self._service.chooser.willingness_to_pay(model, willingness_to_pay)
+        if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
+            remedy = "Example: messages=[{'role': 'user', 'content': 'Poach an egg?'}]."
+            reject("'messages'", f"got {type(messages).__name__}, expected a list of messages.", remedy)
         return self._service.steps(list(messages), model, wtp, bool(stream), params)
 
     def _feedback(self, call: Any, quality: Any, note: str | None, scale: Scale | None) -> bool:
@@ -126,11 +134,20 @@ class BaseClient:
             reject("feedback", f"got {got}, expected a completion, a stream or a request_id.", "Pass what create gave.")
         if scale is not None:
             quality = to_quality([quality], scale, where="'quality'", names=["this call"]).iloc[0]
+        quality = quality.item() if isinstance(quality, np.generic) else quality
         if not isinstance(quality, int | float) or not 0 <= quality <= 1:
             remedy = "Pass its scale, e.g. scale=(1, 5) or scale={'pass': 1, 'fail': 0}."
             reject("'quality'", f"got {quality!r}, expected a number from 0 to 1.", remedy)
         record = {"type": "feedback", "request_id": request_id, "quality": float(quality), "note": note, "at": now()}
         return log.write(record)
+
+
+def _check_seconds(name: str, seconds: Any, least: float = 0.0) -> None:
+    """Refuse what no request could be held to, before any is sent."""
+    if seconds is None and name == "timeout_s":
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds:
+        reject(f"'{name}'", f"got {seconds!r}, expected a number of at least {least:g}.", f"Example: {name}=15.")
 
 
 def read_whole(raw: Any, seen: Seen) -> Whole:

@@ -44,7 +44,11 @@ def last_user_text(messages: Sequence[Any]) -> str:
         text = content
     else:
         parts = content if isinstance(content, list | tuple) else ()
-        texts = [part_of(part, "text") for part in parts if part_of(part, "type") == "text"]
+        texts = [
+            part if isinstance(part, str) else part_of(part, "text")
+            for part in parts
+            if isinstance(part, str) or part_of(part, "type") in ("text", "input_text")
+        ]
         text = "\n".join(each for each in texts if isinstance(each, str))
     if not text.strip():
         reject("'messages'", "the last message of role 'user' gives no text to route by.", _REMEDY)

@@ -249,7 +249,7 @@ class PairComparator(Labeler):
             {"model": r.model, "rating": r.rating, "low": r.ci_low, "high": r.ci_high, "n": int(r.n)}
             for r in result.table().itertuples()
         ]
-        text = f"Points, with {result.confidence:.0%} intervals. {votes_needed(result)}."
+        text = f"Points, with {100 * result.confidence:.5g}% intervals. {votes_needed(result)}."
         self.panel = {"open": True, "rows": rows, "text": text}
 
     def _summary(self) -> str:

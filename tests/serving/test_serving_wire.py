@@ -14,6 +14,7 @@ import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import openai
 import pandas as pd
 import pytest
@@ -531,3 +532,33 @@ def test_one_odd_piece_ends_no_stream(routed):
             getattr(choice.delta, "content", None) or "" for chunk in stream for choice in chunk.choices or ()
         )
     assert read_captured(routed.path).responses["response"].tolist() == ["Simmer"]
+
+
+@pytest.mark.parametrize("wrong", ["hello", b"hello", {"role": "user", "content": "hello"}, None, 7], ids=repr)
+def test_messages_that_are_no_list_are_refused_before_anything_is_sent(make, server, wrong):
+    with pytest.raises(TableError, match="'messages': got"):
+        make().chat.completions.create(model="routerlab", messages=wrong)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), "5", True])
+def test_a_time_out_that_no_request_can_be_held_to_is_refused(make, wrong):
+    with pytest.raises(TableError, match="'timeout_s': got"):
+        make(timeout_s=wrong)
+
+
+@pytest.mark.parametrize("limit", [None, float("inf"), 20, 2.5])
+def test_a_time_out_may_be_left_out(make, limit):
+    assert ask(make(timeout_s=limit), EASY[0]).model == "small"
+
+
+def test_text_parts_of_every_kind_are_routed_by(make):
+    for parts in ([HARD[0]], [{"type": "input_text", "text": HARD[0]}], [{"type": "text", "text": HARD[0]}]):
+        assert make().route([{"role": "user", "content": parts}]).prompt == HARD[0]
+
+
+@pytest.mark.parametrize("quality", [np.int64(1), np.bool_(True), np.float32(1)], ids=repr)
+def test_feedback_takes_numpys_numbers(make, quality):
+    client = make()
+    assert client.feedback(ask(client, EASY[0]), quality)
+    assert json.loads(make.path.read_text().splitlines()[-1])["quality"] == 1.0
