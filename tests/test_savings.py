@@ -320,7 +320,7 @@ BAD = {
     "confidence": (lambda q, c: run(q, c, confidence=95), "'confidence'"),
     "margin": (lambda q, c: run(q, c, margin=-0.01), "'margin'"),
     "cost rows": (lambda q, c: ev.frontier(ev.oracle(q, c), q, c.iloc[1:]), "'quality' and 'cost'.*prompt_id"),
-    "empty": (lambda q, c: run(q.iloc[:0], c.iloc[:0]), "is empty"),
+    "empty": (lambda q, c: run(q.iloc[:0], c.iloc[:0]), "are empty|is empty"),
 }
 
 
