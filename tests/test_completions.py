@@ -14,8 +14,7 @@ import numpy as np
 import openai
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.completions import CollectionWarning, CostEstimate, Endpoint, Request, run_requests

@@ -21,8 +21,7 @@ from uuid import uuid4
 
 import openai
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.completions import (

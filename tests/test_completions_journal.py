@@ -18,8 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.completions import CollectionWarning, Endpoint, JournalError, Request, arun_requests, run_requests

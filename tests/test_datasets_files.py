@@ -12,8 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from routerlab.datasets import DataFileError, _files, fetch_auto_j
 from routerlab.datasets._files import PublishedFile, read_published, registry

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.stats import norm, t
 
 from benchmarks.judging import auto_j_run, league_run, league_truth, limit, make_league, make_pairs, win_rate_run

@@ -10,8 +10,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from routerlab.pricing import UnknownPriceWarning, add_cost, estimate_tokens, price, price_list_info
 from routerlab.schema import TableError

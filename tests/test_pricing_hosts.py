@@ -14,8 +14,15 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.completions import CollectionWarning, Endpoint, account, most_cost, request_cost, resolve_models
-from routerlab.completions import Request as Ask
+from routerlab.completions import (
+    CollectionWarning,
+    Endpoint,
+    Request as Ask,
+    account,
+    most_cost,
+    request_cost,
+    resolve_models,
+)
 from routerlab.pricing import UnknownPriceWarning, price
 from routerlab.schema import TableError
 from tests.llm_server import LLMServer

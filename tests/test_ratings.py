@@ -9,8 +9,7 @@ import evalica
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 from scipy.stats import binomtest
 from sklearn.base import clone

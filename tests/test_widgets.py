@@ -9,8 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from routerlab.datasets import load_demo
 from routerlab.labeling import LogOwnerError, VoteLog

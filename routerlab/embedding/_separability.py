@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import solve
 from scipy.special import expit, logit
-from scipy.stats import rankdata
-from scipy.stats import t as student
+from scipy.stats import rankdata, t as student
 
 from routerlab.schema import check_embeddings, provenance_of, reject, row_labels, unit_rows
 from routerlab.stats import Codes, check_confidence, few_groups_note, group_codes, group_sums

@@ -18,8 +18,7 @@ import routerlab as rl
 from routerlab.completions import Endpoint
 from routerlab.decision import decide
 from routerlab.schema import TableError
-from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, read_captured
-from routerlab.serving import _resting as resting
+from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _resting as resting, read_captured
 from routerlab.serving._decide import ranked
 from tests.llm_server import LLMServer, default_reply
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
