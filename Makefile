@@ -70,7 +70,7 @@ test-llm: $(LOCAL) $(TINYLLAMA)
 	$(BIN)/python -m pytest -m llm --timeout 1800 --durations=5 tests/test_local_llm.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not network and not browser and not llm and not slow and not fuzz and not realdata"
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not network and not browser and not llm and not slow and not fuzz and not realdata"
 
 # The test extra has pyarrow, which changes how pandas holds text; a plain installation has none.
 PLAIN := tests/test_doors.py tests/test_schema.py tests/test_split.py tests/test_routers.py tests/test_datasets.py

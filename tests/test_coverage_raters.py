@@ -159,7 +159,7 @@ def test_people_correct_what_a_judge_hides():
     assert both.quality_low < real < both.quality_high < 0
     assert plain.quality_difference > real / 1.5, "the judge's errors hide most of the loss"
     assert both.n_people == 400 and "corrected by people's labels of 400 prompts" in str(both)
-    kept = rl.savings(pd.Series("dear", index=truth.index), seen_as, cost, baseline="dear", people=people)
+    kept = rl.savings(rl.always("dear", truth.index), seen_as, cost, baseline="dear", people=people)
     assert (kept.quality_low, kept.quality_high) == (0, 0)
     even = pd.Series(0.2, index=truth.index)
     weighed = rl.savings(choices, seen_as, cost, baseline="dear", people=people, propensity=even)
