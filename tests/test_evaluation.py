@@ -230,3 +230,11 @@ def test_mmlu_known_values(published_data):
     assert round(strong.mean(), 4) == 0.8058 and round(weak.mean(), 4) == 0.6808
     best = ev.score_choices(ev.oracle(quality, cost), quality, cost)["quality"]
     assert round(best.mean(), 4) == 0.8586
+
+
+def test_a_model_that_is_never_chosen_does_not_widen_the_cost_of_another():
+    quality, cost, _ = problem(n=200)
+    alone = ev.baselines(quality[["m0"]], cost[["m0"]]).query("kind == 'model'").iloc[0]
+    among = ev.baselines(quality, cost).query("name == 'm0' and kind == 'model'").iloc[0]
+    assert (among["cost_low"], among["cost_high"]) == (alone["cost_low"], alone["cost_high"])
+    assert among["cost_high"] < 1.5 * among["cost_usd"]

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.optimize import isotonic_regression
 
 from routerlab.decision import Sweep
-from routerlab.evaluation._scoring import Scored, align, check_choices, last_of_equal, running
+from routerlab.evaluation._scoring import align, check_choices, last_of_equal, running
 from routerlab.schema import provenance_of, reject
 from routerlab.stats import (
     bounded_ends,
@@ -91,7 +91,7 @@ def frontier(
     ]
     columns |= {"cost_usd": means[0].mean, "quality": means[1].mean}
     if ci:
-        ends, said = _ends(means, scored, codes, confidence)
+        ends, said = _ends(means, scored.cost[:, order].max(axis=1), codes, confidence)
         columns |= ends
     curve = pd.DataFrame(columns)
     curve.attrs = {"n": len(sweep.index), "n_abstained": int(sweep.abstained.sum()), "n_points": len(curve)}
@@ -104,14 +104,14 @@ def frontier(
 
 
 def _ends(
-    means: list[Any], scored: Scored, codes: NDArray[np.intp] | None, confidence: float
+    means: list[Any], dearest: NDArray[np.float64], codes: NDArray[np.intp] | None, confidence: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns of the intervals, and what to say of them."""
-    size = np.ones(len(scored.cost)) if codes is None else np.bincount(codes).astype(float)
+    """Columns of the intervals, and what to say of them; `dearest`: what each prompt's dearest model in use costs."""
+    size = np.ones(len(dearest)) if codes is None else np.bincount(codes).astype(float)
     quantile = stats.t.ppf((1 + confidence) / 2, cluster_df(size))
     spent, gained = means
-    low, high = cost_ends(spent.mean, spent.variance, float(scored.cost.max(axis=1).mean()), len(size), quantile)
-    skewed = skewed_note(scored.cost.max(axis=1), codes)
+    low, high = cost_ends(spent.mean, spent.variance, float(np.nanmean(dearest)), len(size), quantile)
+    skewed = skewed_note(dearest, codes)
     if skewed:
         low, high = np.full((2, len(low)), np.nan)
     worst, best = bounded_ends(gained.mean, gained.variance, len(size), quantile)
