@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from routerlab.schema import sound_text
+
 _TEXT_PARTS = (None, "text", "output_text")
 _CALLS = (("function", "arguments"), ("custom", "input"))  # kinds of tool call, and where each says its input
 
@@ -52,21 +54,6 @@ def _text_of_part(part: Any) -> str | None:
         text = text if isinstance(text, str) else part_of(text, "value")
         return text if isinstance(text, str) else ""
     return ""
-
-
-def sound_text(text: str) -> str:
-    r"""Return text that any file and column can hold: half a surrogate pair becomes a replacement mark.
-
-    Examples
-    --------
-    >>> sound_text("\ud83d\ude00") == "\N{GRINNING FACE}", sound_text("a\ud83d") == "a\N{REPLACEMENT CHARACTER}"
-    (True, True)
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def word_of(value: Any, *, longest: int = 200) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.datasets._results import _lines, _loads, _message
 from routerlab.pricing import Prices, add_cost, estimate_tokens
-from routerlab.schema import WINNERS, as_pandas, reject, shown
+from routerlab.schema import WINNERS, as_pandas, read_json, reject, shown
 
 _WIDE = {"winner_model_a": "model_a", "winner_model_b": "model_b", "winner_tie": "tie"}
 _SAID = {"tie (bothbad)": "both_bad", "bothbad": "both_bad", "both bad": "both_bad"}
@@ -175,7 +174,7 @@ def _listed(value: Any, where: str, *, text: bool = False) -> list[Any]:
     """Return a list, or the one that a text holds as JSON; a text that is none is one turn, where texts are allowed."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = read_json(value)
         except ValueError:
             if text:
                 return [value]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.pricing import Prices, add_cost, estimate_tokens
-from routerlab.schema import Scale, reject, shown, to_quality
+from routerlab.schema import Scale, read_json, reject, shown, to_quality
 
 Paths: TypeAlias = "str | Path | Sequence[str | Path]"
 Row: TypeAlias = dict[str, Any]
@@ -430,7 +430,7 @@ def _json(file: Path) -> Any:
 
 def _loads(text: str | bytes, where: str) -> Any:
     try:
-        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        return read_json(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         reject(where, f"is not JSON ({error}).", "Write it anew; it may have been cut off.")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.jsonl import replace_file
-from routerlab.schema import check_judgments, reject
+from routerlab.schema import check_judgments, read_json, reject
 
 _EVALICA = {"model_a": "left", "model_b": "right", "tie": "tie", "both_bad": "tie"}
 _ARENA = {"tie (bothbad)": "both_bad"}
@@ -73,12 +73,12 @@ def read_jsonl(path: str | Path) -> pd.DataFrame:
         A line that is no JSON object (it is named); see `check_judgments`.
     """
     rows = []
-    with Path(path).open(encoding="utf-8") as handle:
+    with Path(path).open(encoding="utf-8-sig") as handle:
         for number, line in enumerate(handle, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = read_json(line)
             except ValueError as error:
                 reject(f"{path}, line {number}", f"is no JSON ({error}).", "Correct or remove that line.")
             if not isinstance(row, dict):

@@ -7,7 +7,6 @@ the second model was shown as A.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import warnings
@@ -17,7 +16,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from routerlab.schema import DroppedRowsWarning, check_judgments, check_prompts, check_responses, reject, shown
+from routerlab.schema import (
+    DroppedRowsWarning,
+    check_judgments,
+    check_prompts,
+    check_responses,
+    read_json,
+    reject,
+    shown,
+)
 
 _LABELS = {"model_a": "A is better", "model_b": "B is better", "tie": "Tie", "both_bad": "Both bad"}
 _SCORES = {"model_a": 1.0, "model_b": -1.0, "tie": 0.0, "both_bad": 0.0}
@@ -154,7 +161,7 @@ def from_llm_comparator(data: Mapping[str, Any] | str | Path, *, tie_within: flo
     >>> tables.judgments.loc[0, "winner"], tables.prompts["intent"].tolist()
     ('model_a', ['Chat'])
     """
-    source = data if isinstance(data, Mapping) else json.loads(Path(data).read_text(encoding="utf-8"))
+    source = data if isinstance(data, Mapping) else read_json(Path(data).read_text(encoding="utf-8"))
     a, b = _models(source)
     about = source.get("metadata")
     old = isinstance(about, Mapping) and about.get("source_path") == "routerlab" and "rating_labels" not in about

@@ -5,7 +5,7 @@ Tables are tidy pandas frames joined on ``prompt_id``. Each is checked once, at 
 column, the offending rows and the remedy. Nothing downstream checks again.
 """
 
-from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, read_numbers
+from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, read_json, read_numbers, sound_text
 from routerlab.schema._errors import DroppedRowsWarning, MixedScalesWarning, TableError, provenance_of, reject, shown
 from routerlab.schema._matrices import (
     Outcomes,
@@ -34,6 +34,8 @@ from routerlab.schema._tables import (
 )
 
 __all__ = [
+    "read_json",
+    "sound_text",
     "WINNERS",
     "WIN_SHARE",
     "DroppedRowsWarning",

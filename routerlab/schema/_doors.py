@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import warnings
 from collections import Counter
@@ -302,3 +303,38 @@ def id_remedy(a: pd.Index, b: pd.Index, names: tuple[str, str], remedy: str) -> 
             if not one.map(str).intersection(other.map(str)).empty:
                 return f"They are numbers in {its} and text in {theirs}: make both text, e.g. ids.map(str)."
     return remedy
+
+
+def sound_text(text: str) -> str:
+    r"""Return text that any file and column can hold: half a surrogate pair becomes a replacement mark.
+
+    Examples
+    --------
+    >>> sound_text("\ud83d\ude00") == "\N{GRINNING FACE}", sound_text("a\ud83d") == "a\N{REPLACEMENT CHARACTER}"
+    (True, True)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def read_json(text: str) -> Any:
+    r"""Read JSON whose texts any file and column can hold: pyarrow's columns take no half surrogate pair.
+
+    Examples
+    --------
+    >>> read_json('{"a": ["\\ud83d"]}') == {"a": ["\N{REPLACEMENT CHARACTER}"]}
+    True
+    """
+    value = json.loads(text)
+    return _sound(value) if "\\ud" in text.lower() else value
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return sound_text(value)
+    if isinstance(value, dict):
+        return {sound_text(key): _sound(inner) for key, inner in value.items()}
+    return [_sound(inner) for inner in value] if isinstance(value, list) else value
