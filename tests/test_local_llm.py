@@ -206,6 +206,7 @@ def test_routes_between_them_and_learns_from_what_it_captured(client, router, pr
     assert rl.KNNRouter(n_neighbors=4).fit(X, quality, cost=cost).predict(X).eq(LARGE).mean() > 0.5
 
 
+@pytest.mark.filterwarnings("ignore:.*is asked in its place")
 def test_one_is_killed_and_the_other_answers(client, served, prompts):
     """Keep this one last: nothing starts the model again."""
     text = next(t for t in prompts["prompt"] if client.route(t, willingness_to_pay=float("inf")).chosen == LARGE)
