@@ -34,6 +34,8 @@ from routerlab.stats import cluster_df
 
 Floats = NDArray[np.float64]
 
+FEWEST_WEIGHTED = 100  # labels, drawn alike, that labels drawn by unequal chances must be worth for an interval
+
 
 def ppi_rate(
     judge: pd.DataFrame,
@@ -133,6 +135,20 @@ def ppi_rate(
     table.attrs |= units.counts() | units.notes() | {"n_judgments": int(units.has_human.sum())}
     provenance = provenance_of(judge, human)
     table.attrs |= {"provenance": provenance} if provenance else {}
+    return table if propensity is None else _refuse_few(table, units)
+
+
+def _refuse_few(table: pd.DataFrame, units: Units) -> pd.DataFrame:
+    """Leave intervals empty where labels drawn by unequal chances are few: they held the truth too seldom."""
+    weight = 1 / np.asarray(units.chance, dtype=float)[units.has_human]
+    worth = float(weight.sum() ** 2 / (weight**2).sum())
+    if worth >= FEWEST_WEIGHTED:
+        return table
+    table.loc[:, [name for name in table if str(name).endswith(("_low", "_high"))]] = np.nan
+    table.attrs["note"] = (
+        f"too few to say: labels drawn by these chances are worth {worth:.0f} drawn alike, and intervals need "
+        f"{FEWEST_WEIGHTED}"
+    )
     return table
 
 
