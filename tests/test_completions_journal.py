@@ -155,9 +155,13 @@ def test_cancelling_in_a_running_loop_leaves_everything_resumable(tmp_path):
         task = asyncio.create_task(arun_requests(asked, ["m"], **options))
         while len(server.asked) < 20:
             await asyncio.sleep(0.01)
+        server.latency_s, n_asked = 2.0, len(server.asked)
+        while len(server.asked) < n_asked + 1:  # one is under way for certain when the run is cancelled
+            await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        server.latency_s = 0.02
         return await arun_requests(asked, ["m"], **options)
 
     with LLMServer(latency_s=0.02) as server:
