@@ -30,6 +30,7 @@ def test_few_pairs_that_agree_are_not_certain_to_agree():
     assert both.alpha == 1 and both.ci_low < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [6, 10, 25])
 def test_a_coin_is_seldom_said_to_agree_beyond_chance(n):
     rng = np.random.default_rng(n)
@@ -178,6 +179,7 @@ def test_few_labels_without_a_loss_prove_nothing():
     assert lam == 0 and (estimate, low, high) == pytest.approx(mean_interval(np.zeros(60)))
 
 
+@pytest.mark.slow
 def test_looking_often_declares_no_winner_between_equals():
     rng = np.random.default_rng(0)
     wrong = sum(stopped(200, 20, 2, rng) for _ in range(40))
