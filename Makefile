@@ -73,7 +73,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not network and not browser and not llm and not slow and not fuzz and not realdata"
 
 # The test extra has pyarrow, which changes how pandas holds text; a plain installation has none.
-PLAIN := tests/test_doors.py tests/test_schema.py tests/test_split.py tests/test_routers.py tests/test_datasets.py
+PLAIN := tests/schema tests/routers tests/model_selection/test_split.py tests/datasets/test_datasets.py
 test-plain: $(INSTALLED)
 	ROUTERLAB_WITHOUT_PYARROW=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not fuzz and not realdata and not slow" \
 		$(PLAIN)

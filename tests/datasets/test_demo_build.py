@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from routerlab.schema import check_judgments, check_outcomes, check_prompts
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 DEMO = DATA / "demo"
 BUILT = ("outcomes.csv", "judgments.csv", "provenance.json")
 PAIR = ["prompt_id", "left", "right"]

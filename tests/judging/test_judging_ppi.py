@@ -19,7 +19,7 @@ from routerlab.judging._units import Units
 from routerlab.judging._win_rate import ppi_mean
 from routerlab.ratings import contrasts
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "ppi.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "ppi.json").read_text(encoding="utf-8"))
 Z = norm.ppf(1 - GOLDEN["alpha"] / 2)
 
 

@@ -138,7 +138,7 @@ WORKER = """
 
 
 def worker(folder: Path, start: int, stop: int, pause: float) -> subprocess.Popen:
-    code = textwrap.dedent(WORKER).format(tests=str(Path(__file__).parent), folder=str(folder))
+    code = textwrap.dedent(WORKER).format(tests=str(Path(__file__).parents[1]), folder=str(folder))
     command = [sys.executable, "-c", code, str(start), str(stop), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -237,7 +237,7 @@ def test_a_damaged_vector_is_said_and_computed_again(toy, damage):
 
 
 def test_a_cache_of_0_1_0_opens_and_goes_on(tmp_path):
-    path = shutil.copy(Path(__file__).parent / "fixtures" / "0.1.0" / "vectors.sqlite", tmp_path)
+    path = shutil.copy(Path(__file__).parents[1] / "fixtures" / "0.1.0" / "vectors.sqlite", tmp_path)
     store, keys = VectorCache(Path(path)), [text_key(text) for text in ("egg", "rice", "query", "new")]
     found, known = store.read(keys)
     assert sorted(found) == [0, 1, 2]

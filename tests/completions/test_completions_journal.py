@@ -26,7 +26,7 @@ from routerlab.completions._journal import FORMAT, VERSION, Journal
 from routerlab.completions._writer import Writer
 from routerlab.jsonl import why_not_written
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from llm_server import LLMServer
 
 PRICES = {"small": (1.0, 2.0), "large": (10.0, 20.0)}
@@ -49,7 +49,7 @@ def collect(server, path, **options):
 
 
 def start_child(server, path):
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, server.base_url, str(path)], env=environment, stderr=subprocess.PIPE, text=True
@@ -392,7 +392,7 @@ def test_a_real_limit_on_the_file_leaves_whole_lines(tmp_path):
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     with LLMServer(prices=PRICES) as server:
         command = [sys.executable, "-c", limit + CHILD, server.base_url, str(path)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert "JournalError" in child.stderr and "largest size allowed: raise the limit" in child.stderr
         data = path.read_bytes()

@@ -20,7 +20,7 @@ import routerlab as rl
 from routerlab.completions import CollectionWarning, CostEstimate, Endpoint, Request, run_requests
 from routerlab.schema import TableError, check_responses
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from llm_server import LLMServer, default_reply
 
 PROMPTS = {"p1": "Poach an egg?", "p2": "Boil one?", "p3": "Fry one?"}

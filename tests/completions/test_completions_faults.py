@@ -40,7 +40,7 @@ from routerlab.completions import (
     wait_s,
 )
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from llm_server import FREE, LOST, REFUSALS, LLMServer, default_reply
 from raw_server import RawServer, completion, http
 
