@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ def choose_operating_point(
     -------
     OperatingPoint
         Its willingness to pay lies midway (geometrically) between two switches, so that rounding
-        does not move it. It is NaN where the baseline is kept.
+        does not move it. It is NaN where the baseline is kept, and where the guarantee grants a point for a `share` of
+        the prompts.
 
     Raises
     ------
@@ -142,7 +144,8 @@ def _warn_of_missing(quality: pd.DataFrame) -> None:
 
 
 def _point_of(granted: Promise) -> OperatingPoint:
-    worst = None if granted.slices is None or not granted.granted else granted.slices["quality_low"]
+    kept = not (granted.granted or granted.share)
+    worst = None if granted.slices is None or kept else granted.slices["quality_low"]
     return OperatingPoint(
         willingness_to_pay=granted.willingness_to_pay,
         baseline=granted.baseline,
@@ -158,6 +161,8 @@ def _point_of(granted: Promise) -> OperatingPoint:
         n_groups=granted.n_groups,
         n_needed=granted.n_needed,
         n_needed_as_seen=granted.n_needed_as_seen,
+        share=granted.share,
+        share_willingness_to_pay=granted.share_willingness_to_pay,
         worst_slice=None if worst is None else str(worst.idxmin()),
         worst_slice_low=None if worst is None else float(worst.min()),
         test_again=str(granted.test_again),
@@ -218,7 +223,8 @@ def set_operating_point(
     router
         A copy (of a pipeline, with a copy of its last step) with ``willingness_to_pay`` set, and the choice recorded
         in ``operating_point_``. Where the guarantee leaves nothing but the baseline, the copy sends every prompt
-        there: it has ``fallback=baseline`` and ``min_similarity=inf``, which no prompt reaches.
+        there: it has ``fallback=baseline`` and ``min_similarity=inf``, which no prompt reaches. Where it lets the
+        router choose for a share of the prompts, the copy abstains on the others, in favour of the baseline.
 
     Examples
     --------
@@ -256,7 +262,14 @@ def last_step(router: Any) -> Any:
 def apply_point(router: Any, point: OperatingPoint) -> Any:
     """Set a fitted router, or a pipeline that ends in one, to an operating point, and return it."""
     last = last_step(router)
-    if point.keeps_baseline:
+    if point.share and getattr(last, "fallback", None) not in (None, point.baseline):
+        # Prompts that are far from all others go to another model already, and a router has one fallback.
+        point = replace(point, share=0.0, cost_usd=point.baseline_cost_usd, quality_difference=0.0)
+    if point.share:
+        if last.min_similarity is None:
+            last.min_similarity = -float("inf")
+        last.fallback, last.willingness_to_pay = point.baseline, point.share_willingness_to_pay
+    elif point.keeps_baseline:
         # As attributes: `Router` has no neighbours, and no parameters for abstaining, but honours both.
         last.min_similarity, last.fallback = float("inf"), point.baseline
         last.willingness_to_pay = float("inf")

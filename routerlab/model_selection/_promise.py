@@ -14,14 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from routerlab.decision import Sweep
+from routerlab.decision import Sweep, draws
 from routerlab.evaluation import always, frontier
-from routerlab.model_selection._evidence import loss_p_value
 from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject, shown
-from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
+from routerlab.stats import check_confidence, few_groups_note, group_codes, mean_interval, mean_p_value
 
-_N_POINTS = 25  # tested at most: more of them are nearly the same point
-_ORDERING = 1 / 3  # share of the prompts that orders a table of options
+_N_POINTS = 40  # of a sweep, or tested options, at most: more of them are nearly the same
+_ORDERING = 0.2  # share of the prompts that lays the path
+_CAUTION = 1.5  # standard errors by which the path takes a loss to be larger than it looks
+_STEPS = np.arange(1, 21) / 20  # shares of the prompts that go on to the next option
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,26 @@ class Promise:
     Attributes
     ----------
     option : str or None
-        The option that was granted; None if the baseline is kept.
+        The option that was granted for all prompts; None if none was.
     willingness_to_pay : float
-        Of the granted operating point of a sweep; NaN for named options, and if the baseline is kept.
+        Of the operating point of a sweep that was granted for all prompts; NaN for named options, and if none was.
+    share, share_option, share_willingness_to_pay : float, str or None, float
+        The next option, granted for this share of the prompts on top: `choose` draws them by their ids. 0 if none was.
     max_quality_loss, guarantee : float
         With probability `guarantee` over the tuning sample, the true mean loss is at most `max_quality_loss`.
     cost_usd, baseline_cost_usd, quality_difference : float
-        Means over the testing prompts.
+        Means over the testing prompts, the share's in expectation.
     unguarded_cost_usd : float
         Of the cheapest option whose estimate alone reaches the bar.
     n_ordering, n_testing : int
-        Prompts that put the options in order, and that tested them.
+        Prompts that laid the path through the options, and that tested along it.
     n_needed : int
         Testing prompts (groups, if there are some) that the promise needs without a single loss.
     n_needed_as_seen : float
         The same at the mean and spread of the best option seen; infinite if that one loses more than the bar.
     tested : DataFrame
-        One row for each test that was made: ``option, cost_usd, quality_difference, p_value, granted``.
+        One row for each option on the path, at the largest share tested: ``option, share, cost_usd,
+        quality_difference, p_value, granted``.
     slices : DataFrame or None
         ``n, share, quality_difference, quality_low`` of each slice, at the option that was granted. Bounds allow for
         the number of slices (Bonferroni), not for the option's having been picked on the same prompts.
@@ -70,8 +74,10 @@ class Promise:
     n_groups: int | None
     n_needed: int
     n_needed_as_seen: float
-    method: str
     random_state: Any
+    share: float
+    share_option: str | None
+    share_willingness_to_pay: float
     tested: pd.DataFrame = field(repr=False, compare=False)
     slices: pd.DataFrame | None = field(repr=False, compare=False)
     made_on: date
@@ -81,7 +87,7 @@ class Promise:
 
     @property
     def granted(self) -> bool:
-        """Whether anything but the baseline was granted."""
+        """Whether an option was granted for all prompts; if not, there may still be a `share`."""
         return self.option is not None
 
     @property
@@ -105,13 +111,19 @@ class Promise:
         Returns
         -------
         Series of shape (n_prompts,)
-            Model names; the baseline for all if nothing was granted.
+            Model names; the baseline for all if nothing was granted. Where a share was, `draws` of the prompt ids say
+            which prompts it is: the same ones each time.
         """
+        kept = self._choices(options, self.option, self.willingness_to_pay)
+        if not self.share:
+            return kept
+        onward = self._choices(options, self.share_option, self.share_willingness_to_pay)
+        return onward.where(draws(kept.index) < self.share, kept)
+
+    def _choices(self, options: Sweep | Mapping[str, pd.Series], option: str | None, wtp: float) -> pd.Series:
         if isinstance(options, Sweep):
-            return options.at(self.willingness_to_pay) if self.granted else always(self.baseline, options.index)
-        if self.option is not None:
-            return options[self.option]
-        return always(self.baseline, next(iter(options.values())).index)
+            return options.at(wtp) if option is not None else always(self.baseline, options.index)
+        return always(self.baseline, next(iter(options.values())).index) if option is None else options[option]
 
     def under_mix(self, by: Any) -> tuple[float, float]:
         """Weigh the slices by another mix of traffic.
@@ -144,13 +156,17 @@ class Promise:
             if np.isfinite(self.n_needed_as_seen)
             else "no number would do at the losses seen here"
         )
-        if self.granted:
+        if self.granted or self.share:
+            rest = self.option or self.baseline
+            where = f"{100 * self.share:.0f}% of prompts at {self.share_option}, the others at {rest}"
             lines = [
                 f"saves {100 * self.saving:.0f}% of cost against {self.baseline} ({1000 * self.cost_usd:.3g} instead "
-                f"of {usd:.3g} USD per 1,000 requests) at {self.option}",
+                f"of {usd:.3g} USD per 1,000 requests) at {where if self.share else self.option}",
                 f"promise: with {100 * self.guarantee:.5g}% probability over the tuning sample, quality falls by at "
                 f"most {bar} on average; seen: {100 * self.quality_difference:+.1f} points",
             ]
+            if self.option is None:
+                lines.append(f"all prompts would take more testing {unit}: {as_seen}")
         else:
             lines = [
                 f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} "
@@ -165,9 +181,9 @@ class Promise:
         groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
         lines.append(
             f"{len(self.tested)} of {self.n_options:,} options tested on {self.n_testing:,} prompts{groups}, "
-            f"{self.n_ordering:,} others put them in order; {self.method}"
+            f"{self.n_ordering:,} others put them in order"
         )
-        if self.slices is not None and self.granted:
+        if self.slices is not None and (self.granted or self.share):
             worst = self.slices.loc[self.slices["quality_low"].idxmin()]
             lines.append(
                 f"worst of {len(self.slices)} slices: {worst.name}, {100 * worst['quality_difference']:+.1f} points "
@@ -191,15 +207,26 @@ class Promise:
 
 
 class _Options(NamedTuple):
-    """Options on the same prompts: what each costs there, and its quality less the baseline's."""
+    """Options on the same prompts: cost and quality, both less the baseline's."""
 
     names: list[str]
     wtp: NDArray[np.float64]
-    cost: NDArray[np.float64]  # (n_options, n_prompts)
+    cost: NDArray[np.float64]  # less the baseline's, of shape (n_options, n_prompts)
     difference: NDArray[np.float64]
 
-    def at(self, which: Any) -> _Options:
-        return _Options([self.names[k] for k in which], self.wtp[which], self.cost[which], self.difference[which])
+    def mix(self, values: NDArray[np.float64], at: _At) -> NDArray[np.float64]:
+        """Mix rows of values (costs or differences) as a place on the path does."""
+        kept = 0.0 if at.kept is None else values[at.kept]
+        return kept + at.share * (values[at.next] - kept)
+
+
+class _At(NamedTuple):
+    """A place on the path: a share of the prompts has gone on to the next option, the others are at one before."""
+
+    kept: int | None  # None: the baseline
+    next: int
+    share: float
+    p_value: float
 
 
 def promise(
@@ -218,10 +245,11 @@ def promise(
 ) -> Promise:
     """Grant the cheapest option that can be promised to lose little, or keep the baseline.
 
-    Learn then test: the options are put in order, from the safest on, without looking at the testing prompts; each is
-    tested at level 1 - `guarantee`, until the first failure. However many options there are, the probability that one
-    is granted whose true mean loss exceeds the bar is at most 1 - `guarantee`. Where every quality is 0 or 1 the test
-    is exact; for graded quality and for groups it bets.
+    Learn then test: a fifth of the prompts lays a path from the baseline through the options that save most for what
+    they lose. Along it, share by share of the prompts goes on to the next option, and each step is tested on the other
+    prompts at level 1 - `guarantee`, until the first failure. However many options there are, the probability that a
+    step is granted whose true mean loss exceeds the bar is at most 1 - `guarantee`, as far as `routerlab.stats.
+    mean_p_value` holds. With fewer prompts than `n_needed`, the baseline is kept.
 
     Parameters
     ----------
@@ -242,13 +270,12 @@ def promise(
     by : Series or array of shape (n_prompts,), optional
         Slices (intents, customers) whose differences are bounded as well, so that a mean can't hide the worst one.
     ordering : float, optional
-        Share of the prompts (groups) that puts the options in order. 0: the order given is kept, and all prompts test.
-        By default 0 for a sweep, whose order from the highest willingness to pay down is known beforehand, and 1/3 for
-        a mapping.
+        Share of the prompts (groups) that lays the path; by default 0.2, or 0 if there is one option. 0: the path goes
+        through the options in the order given, and all prompts test.
     valid_days : int, default 90
         After these, the result asks to be tested again.
     random_state : int or Generator, default 0
-        Draws the ordering part, and shuffles the bets.
+        Draws the prompts that lay the path.
 
     Returns
     -------
@@ -276,7 +303,7 @@ def promise(
     >>> options = {name: pd.Series(name, index=index) for name in ("small", "tiny")}
     >>> result = promise(options, quality, cost, baseline="large")
     >>> result.option, round(result.saving, 3), result.n_testing
-    ('small', 0.8, 400)
+    ('small', 0.8, 480)
     """
     check_confidence(guarantee, "guarantee")
     check_bar(max_quality_loss)
@@ -287,37 +314,40 @@ def promise(
     codes = group_codes(groups, index)
     if codes is not None and codes.max(initial=-1) + 1 == len(codes):
         codes = None  # every prompt is its own group
-    share = (0.0 if isinstance(options, Sweep) or len(wanted) == 1 else _ORDERING) if ordering is None else ordering
-    ordered = _in_order_part(share, len(index), codes, random_state)
-    binary = bool(np.isin(quality.to_numpy(), (0.0, 1.0)).all())
-
-    exact = binary and codes is None
-    base_cost = cost[baseline].to_numpy(dtype=float)
-    settings = {"bar": max_quality_loss, "binary": binary, "level": 1 - guarantee, "random_state": random_state}
-    tested, testing = _test(table, base_cost, ordered, codes, settings), ~ordered
-    passed = [k for k, p in tested if p <= 1 - guarantee]
-    means = table.cost[:, testing].mean(axis=1), table.difference[:, testing].mean(axis=1)
-    spent = float(base_cost[testing].mean())
-    best = min((k for k in passed if means[0][k] < spent), key=lambda k: means[0][k], default=None)
+    share = (0.0 if len(wanted) == 1 else _ORDERING) if ordering is None else ordering
+    testing = ~_in_order_part(share, len(index), codes, random_state)
+    path = _path(table, ~testing, codes, isinstance(options, Sweep)) if not testing.all() else range(len(wanted))
+    least = _least(max_quality_loss, guarantee)
+    tested, granted = _walk(table, path, testing, codes, max_quality_loss, 1 - guarantee, least, options)
+    change = [float(table.mix(table.cost, at)[testing].mean()) for at in granted]
+    best = granted[int(np.argmin(change))] if min(change, default=0.0) < 0 else None
+    spent = float(cost[baseline].to_numpy(dtype=float)[testing].mean())
+    kept, onward = (None, None) if best is None else (best.kept, best.next) if best.share < 1 else (best.next, None)
+    lead = np.zeros(len(index)) if best is None else table.mix(table.difference, best)
     return Promise(
-        option=None if best is None else table.names[best],
-        willingness_to_pay=np.nan if best is None else float(table.wtp[best]),
+        option=None if kept is None else table.names[kept],
+        willingness_to_pay=np.nan if kept is None else float(table.wtp[kept]),
+        share=0.0 if best is None or onward is None else float(best.share),
+        share_option=None if onward is None else table.names[onward],
+        share_willingness_to_pay=np.nan if onward is None else float(table.wtp[onward]),
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
-        cost_usd=spent if best is None else float(means[0][best]),
+        cost_usd=spent + min(change, default=0.0) * (best is not None),
         baseline_cost_usd=spent,
-        quality_difference=0.0 if best is None else float(means[1][best]),
+        quality_difference=float(lead[testing].mean()),
         unguarded_cost_usd=_unguarded(options, table, quality, cost, baseline, max_quality_loss),
         n_options=len(options.wtp) + 1 if isinstance(options, Sweep) else len(table.names),
-        n_ordering=int(ordered.sum()),
+        n_ordering=int((~testing).sum()),
         n_testing=int(testing.sum()),
         n_groups=None if codes is None else len(np.unique(codes[testing])),
-        **_needed(table, testing, codes, max_quality_loss, guarantee, exact=exact),
-        method="exact score test" if exact else "betting",
+        n_needed=least,
+        n_needed_as_seen=_needed(
+            table.difference[:, testing], _part(codes, testing), max_quality_loss, guarantee, onward
+        ),
         random_state=random_state,
-        tested=_tests(table, tested, means, passed),
-        slices=None if by is None else _slices(best, table, testing, codes, by, index, guarantee),
+        tested=_tests(table, tested, granted, testing, spent),
+        slices=None if by is None else _slices(lead, best is None, testing, codes, by, index, guarantee),
         made_on=date.today(),
         test_again=date.today() + timedelta(days=valid_days),
         note=None if codes is None else few_groups_note(codes[testing]),
@@ -345,8 +375,10 @@ def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
     for name, choices in options.items():
         if not isinstance(choices, pd.Series):
             reject(f"option {name!r}", f"expected choices (prompt_id -> model), got {type(choices).__name__}.", "")
-        odd = first.index.symmetric_difference(choices.index)
-        if len(odd) or not choices.index.is_unique:
+        if not choices.index.equals(first.index) or not choices.index.is_unique:
+            odd = first.index.symmetric_difference(choices.index)
+            if not len(odd) and choices.index.is_unique:
+                continue
             reject(
                 f"option {name!r}",
                 f"its prompts differ from the first option's, or appear twice: {shown(odd)}.",
@@ -390,20 +422,22 @@ def _outcomes_of(index: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> 
 def _table(options: Any, wanted: list[Any], quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> _Options:
     """Score each option on each prompt."""
     q, c, rows = quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), np.arange(len(quality))
-    base = q[:, quality.columns.get_loc(baseline)]
-    spent, difference = np.empty((len(wanted), len(q))), np.empty((len(wanted), len(q)))
+    own = quality.columns.get_loc(baseline)
+    paid, difference = np.empty((len(wanted), len(q))), np.empty((len(wanted), len(q)))
     for k, name in enumerate(wanted):
-        choices = options.at(name) if isinstance(options, Sweep) else options[name].reindex(quality.index)
+        choices = options.at(name) if isinstance(options, Sweep) else options[name]
+        if choices.index is not quality.index:
+            choices = choices.reindex(quality.index)
         column = quality.columns.get_indexer(choices)
         if (column < 0).any():
             absent = pd.Index(choices[column < 0].unique())
             reject(
                 "options", f"model {shown(absent)} has no outcomes; there are {shown(quality.columns, 20)}.", "Add it."
             )
-        spent[k], difference[k] = c[rows, column], q[rows, column] - base
+        paid[k], difference[k] = c[rows, column] - c[:, own], q[rows, column] - q[:, own]
     swept = isinstance(options, Sweep)
     names = [f"willingness to pay {name:.4g}" if swept else str(name) for name in wanted]
-    return _Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), spent, difference)
+    return _Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), paid, difference)
 
 
 def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArray[np.bool_]:
@@ -418,40 +452,70 @@ def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArr
     return drawn[units]
 
 
-def _test(
-    table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], codes: Any, settings: dict[str, Any]
-) -> list[tuple[int, float]]:
-    """Test the options in order until the first failure; return the position and the p-value of each."""
-
-    def p_value(k: int, rows: Any) -> float:
-        difference, size = table.difference[k][rows], None
-        if codes is not None:
-            total, size = group_sums(difference, pd.factorize(codes[rows])[0])
-            difference = total / size
-        return loss_p_value(difference, size=size, **settings)
-
-    tested: list[tuple[int, float]] = []
-    for k in _sequence(table, base_cost, ordered, settings["bar"]) if ordered.any() else range(len(table.names)):
-        tested.append((k, p_value(k, ~ordered)))
-        if tested[-1][1] > settings["level"]:
-            break
-    return tested
+def _part(codes: Any, rows: NDArray[np.bool_]) -> Any:
+    return None if codes is None else pd.factorize(codes[rows])[0]
 
 
-def _sequence(table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], bar: float) -> list[int]:
-    """From the safest to the least safe, without those that another beats in both safety and cost."""
-    spent, difference = table.cost[:, ordered].mean(axis=1), table.difference[:, ordered]
-    n = difference.shape[1]
-    # Any order is valid. As there is always more to see, the variance is not taken for less than one whole loss.
-    safety = (difference.mean(axis=1) + bar) / np.sqrt((difference.var(axis=1) + 1 / n) / n)
-    kept, cheapest = [], float(base_cost[ordered].mean())
-    for k in np.lexsort((spent, -safety)):
-        if spent[k] < cheapest:
-            kept.append(int(k))
-            cheapest = spent[k]
-    if len(kept) <= _N_POINTS:
-        return kept
-    return [kept[k] for k in np.unique(np.linspace(0, len(kept) - 1, _N_POINTS).round().astype(int))]
+def _sums(values: NDArray[np.float64], codes: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum rows of values over groups of columns, and count the columns of each group."""
+    if codes is None:
+        return values, np.ones(values.shape[1])
+    order, size = np.argsort(codes, kind="stable"), np.bincount(codes)
+    return np.add.reduceat(values[:, order], np.append(0, size.cumsum()[:-1]), axis=1), size.astype(float)
+
+
+def _path(table: _Options, rows: NDArray[np.bool_], codes: Any, swept: bool) -> list[int]:
+    """Lead from the baseline through the options that save most for what they may lose, ever more dearly.
+
+    These are the corners of the hull of savings over losses, each loss taken for larger than it looks. As there is
+    always more to see, its variance is not taken for less than one whole loss. Of a sweep, whose points lie close, the
+    first corner and all points after it.
+    """
+    total, size = _sums(table.difference[:, rows], _part(codes, rows))
+    loss, n = -total.sum(axis=1) / size.sum(), len(size)
+    score = (total + loss[:, None] * size) / size.mean()
+    loss = loss + _CAUTION * np.sqrt((score.var(axis=1) + 1 / n) / n)
+    saved = -table.cost[:, rows].mean(axis=1)
+    path: list[int] = []
+    at = (0.0, 0.0)
+    while (further := saved > at[1]).any() and len(path) < _N_POINTS:
+        rate = np.where(further, (loss - at[0]) / np.where(further, saved - at[1], 1.0), np.inf)
+        path.append(int(rate.argmin()))
+        at = loss[path[-1]], saved[path[-1]]
+        if swept:
+            return list(range(path[0], len(saved)))
+    return path
+
+
+def _walk(
+    table: _Options,
+    path: Any,
+    testing: NDArray[np.bool_],
+    codes: Any,
+    bar: float,
+    level: float,
+    least: int,
+    options: Any,
+) -> tuple[list[_At], list[_At]]:
+    """Test step by step until the first failure; return the last step of each option, and all that was granted."""
+    total, size = _sums(table.difference[list(path)][:, testing], _part(codes, testing))
+    mean = total / size
+    tested: list[_At] = []
+    granted: list[_At] = []
+    before, kept = np.zeros(len(size)), None
+    for k, row in zip(path, mean, strict=True):
+        # Points of a sweep lie close: only from the baseline to the first of them is it worth going share by share.
+        by_share = len(size) >= least and (kept is None or not isinstance(options, Sweep))
+        for share in _STEPS if by_share else (1.0,):
+            low = -share if kept is None else -1.0
+            p = mean_p_value(before + share * (row - before), -bar, low=low, size=size)
+            at = _At(kept, k, float(share), p)
+            if p > level:
+                return [*tested, at], granted
+            granted.append(at)
+        tested.append(at)
+        before, kept = row, k
+    return tested, granted
 
 
 def _unguarded(
@@ -462,36 +526,50 @@ def _unguarded(
         curve = frontier(options, quality, cost)
         spent, lead = curve["cost_usd"].to_numpy(), curve["quality"].to_numpy() - quality[baseline].mean()
     else:
-        spent, lead = table.cost.mean(axis=1), table.difference.mean(axis=1)
+        spent, lead = table.cost.mean(axis=1) + cost[baseline].mean(), table.difference.mean(axis=1)
     own = float(cost[baseline].mean())
     return float(min(own, np.where(lead >= -bar - 1e-12, spent, np.inf).min()))
 
 
-def _needed(
-    table: _Options, testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float, *, exact: bool
-) -> dict[str, Any]:
-    """Prompts (or groups) that a promise takes: without any loss; and as seen, to be granted in 8 of 10 samples."""
+def _least(bar: float, guarantee: float) -> int:
+    """Prompts (or groups) that a promise takes if nothing is ever lost."""
     if bar <= 0:
-        return {"n_needed": 0, "n_needed_as_seen": np.nan}
-    least = ceil(log(1 - guarantee) / log(1 - bar)) if bar < 1 else 1
-    best = table.difference[:, testing]
-    row = best[int(best.mean(axis=1).argmax())]
-    total, size = group_sums(row, None if codes is None else pd.factorize(codes[testing])[0])
+        return 0
+    return ceil(log(1 - guarantee) / log(1 - bar)) if bar < 1 else 1
+
+
+def _needed(difference: NDArray[np.float64], codes: Any, bar: float, guarantee: float, which: int | None) -> float:
+    """Prompts (or groups) that an option takes (the best one by default), to be granted in 8 of 10 samples."""
+    if bar <= 0 or not difference.size:
+        return np.nan
+    row = difference[int(difference.mean(axis=1).argmax()) if which is None else which]
+    total, size = _sums(row[None], codes)
     lead = float(row.mean()) + bar
-    score = (total - row.mean() * size) / size.mean()
-    quantile = stats.norm.ppf(guarantee) if exact else np.sqrt(2 * log(1 / (1 - guarantee)))
-    seen = ((quantile + stats.norm.ppf(0.8)) * score.std() / lead) ** 2 if lead > 0 else np.inf
-    return {"n_needed": least, "n_needed_as_seen": float(np.ceil(max(seen, least)))}
+    score = (total[0] - row.mean() * size) / size.mean()
+    quantile = stats.norm.ppf(guarantee) + stats.norm.ppf(0.8)
+    seen = (quantile * score.std() / lead) ** 2 if lead > 0 else np.inf
+    return float(np.ceil(max(seen, _least(bar, guarantee))))
 
 
-def _tests(table: _Options, tested: list[tuple[int, float]], means: Any, passed: list[int]) -> pd.DataFrame:
-    rows = [(table.names[k], means[0][k], means[1][k], p, k in passed) for k, p in tested]
-    return pd.DataFrame(rows, columns=["option", "cost_usd", "quality_difference", "p_value", "granted"])
+def _tests(table: _Options, tested: list[_At], granted: list[_At], testing: Any, spent: float) -> pd.DataFrame:
+    rows = [
+        (
+            table.names[at.next],
+            at.share,
+            spent + table.mix(table.cost, at)[testing].mean(),
+            table.mix(table.difference, at)[testing].mean(),
+            at.p_value,
+            at in granted,
+        )
+        for at in tested
+    ]
+    columns = ["option", "share", "cost_usd", "quality_difference", "p_value", "granted"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _slices(
-    best: int | None,
-    table: _Options,
+    lead: NDArray[np.float64],
+    kept: bool,
     testing: NDArray[np.bool_],
     codes: Any,
     by: Any,
@@ -503,13 +581,13 @@ def _slices(
     if labels.isna().any():
         reject("'by'", f"says nothing of prompt_id {shown(index[labels.isna()])}.", "Give every prompt a slice.")
     labels = labels.to_numpy()[testing]
-    difference = np.zeros(testing.sum()) if best is None else table.difference[best][testing]
+    difference = lead[testing]
     rows = []
     names = pd.unique(labels)
     for name in names:
         inside = labels == name
         part = None if codes is None else pd.factorize(codes[testing][inside])[0]
         mean, low, _ = mean_interval(difference[inside], part, confidence=1 - 2 * (1 - guarantee) / len(names))
-        rows.append((int(inside.sum()), inside.mean(), mean, 0.0 if best is None else low))
+        rows.append((int(inside.sum()), inside.mean(), mean, 0.0 if kept else low))
     columns = ["n", "share", "quality_difference", "quality_low"]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(names, name="slice")).sort_values("quality_low")

@@ -12,7 +12,7 @@ from pandas.api.types import is_integer_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.decision import Sweep, as_choices, check_wtp, decide, draws, sweep_arrays
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
@@ -62,6 +62,9 @@ class BaseRouter(BaseEstimator):
         estimates = self._estimate(values)
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
             estimates = estimates._replace(abstained=np.ones(len(values), dtype=bool))
+        share = getattr(getattr(self, "operating_point_", None), "share", 0.0)
+        if share:  # a promise for a part of the prompts: the router has nothing to say on the others
+            estimates = estimates._replace(abstained=estimates.abstained | (draws(index, values) >= share))
         return estimates, index
 
     def _frame(self, values: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
