@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from figures import record
 
 import routerlab as rl
+from benchmarks.figures import record
 from routerlab.embedding import join_embeddings
 
 BASELINE = "gpt-4-1106-preview"
@@ -27,7 +27,7 @@ COMMAND = "python benchmarks/promise.py"
 
 def with_cascades(quality: pd.DataFrame, cost: pd.DataFrame, data: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Append a column for each pair and triple of cheap models."""
-    answers = data.responses.set_index(["prompt_id", "model"])["response"].unstack().loc[quality.index]
+    answers = data.responses.pivot_table("response", "prompt_id", "model", aggfunc="first").loc[quality.index]
     letter = answers.astype(str).apply(lambda column: column.str.extract(r"\b([A-E1-5])\b", expand=False))
     choice = (data.prompts.loc[quality.index, "dataset"] != "mbpp").to_numpy()
     first = [name for name in quality.columns if name != BASELINE and cost[name].mean() < CHEAP]
@@ -43,7 +43,7 @@ def with_cascades(quality: pd.DataFrame, cost: pd.DataFrame, data: Any) -> tuple
 
 
 def held_out(X: Any, quality: pd.DataFrame, cost: pd.DataFrame, seed: int, **options: Any) -> tuple[float, float, int]:
-    """Saving, quality difference, and folds that kept GPT-4, of one shuffle of five folds."""
+    """Claim on one shuffle of five folds: saving, quality difference, and how many folds kept GPT-4."""
     choices = rl.held_out_choices(
         rl.IntentRouter(15), X, quality, cost, baseline=BASELINE, random_state=seed, guarantee=0.95, **options
     )

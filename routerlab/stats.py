@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from routerlab.schema import reject, shown
 
@@ -992,4 +992,5 @@ def mean_p_value(values: Floats, null: float, *, low: float = -1.0, size: Floats
     slope = t * np.sqrt((count * (value / (1 - t * value)) ** 2).sum())
     if root > -1e-4:
         return 0.5
-    return float(np.clip(stats.norm.cdf(root) + stats.norm.pdf(root) * (1 / root - 1 / slope), 0.0, 1.0))
+    density = np.exp(-(root**2) / 2) / np.sqrt(2 * np.pi)
+    return float(np.clip(special.ndtr(root) + density * (1 / root - 1 / slope), 0.0, 1.0))

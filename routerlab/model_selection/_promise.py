@@ -206,27 +206,37 @@ class Promise:
         return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
 
 
-class _Options(NamedTuple):
+class Options(NamedTuple):
     """Options on the same prompts: cost and quality, both less the baseline's."""
 
     names: list[str]
     wtp: NDArray[np.float64]
-    cost: NDArray[np.float64]  # less the baseline's, of shape (n_options, n_prompts)
+    cost: NDArray[np.float64]  # of shape (n_options, n_prompts)
     difference: NDArray[np.float64]
-
-    def mix(self, values: NDArray[np.float64], at: _At) -> NDArray[np.float64]:
-        """Mix rows of values (costs or differences) as a place on the path does."""
-        kept = 0.0 if at.kept is None else values[at.kept]
-        return kept + at.share * (values[at.next] - kept)
+    swept: bool  # points of one sweep, from the highest willingness to pay down
 
 
-class _At(NamedTuple):
-    """A place on the path: a share of the prompts has gone on to the next option, the others are at one before."""
+class Place(NamedTuple):
+    """On the path: a share of the prompts has gone on to the next option, the others are at the one before."""
 
     kept: int | None  # None: the baseline
     next: int
     share: float
     p_value: float
+
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mix rows of values (costs or differences), one for each option."""
+        kept = 0.0 if self.kept is None else values[self.kept]
+        return kept + self.share * (values[self.next] - kept)
+
+
+class Found(NamedTuple):
+    """What was tested, where; what passed; and the cheapest of that, unless the baseline is."""
+
+    testing: NDArray[np.bool_]
+    tested: list[Place]
+    granted: list[Place]
+    best: Place | None
 
 
 def promise(
@@ -307,23 +317,20 @@ def promise(
     """
     check_confidence(guarantee, "guarantee")
     check_bar(max_quality_loss)
-    index, wanted = _prompts(options)
+    index = _prompts(options)
     quality, cost = _outcomes_of(index, quality, cost)
     check_model(baseline, models_of(quality), "baseline")
-    table = _table(options, wanted, quality, cost, baseline)
+    table = options_table(options, quality, cost, baseline)
     codes = group_codes(groups, index)
     if codes is not None and codes.max(initial=-1) + 1 == len(codes):
         codes = None  # every prompt is its own group
-    share = (0.0 if len(wanted) == 1 else _ORDERING) if ordering is None else ordering
-    testing = ~_in_order_part(share, len(index), codes, random_state)
-    path = _path(table, ~testing, codes, isinstance(options, Sweep)) if not testing.all() else range(len(wanted))
-    least = _least(max_quality_loss, guarantee)
-    tested, granted = _walk(table, path, testing, codes, max_quality_loss, 1 - guarantee, least, options)
-    change = [float(table.mix(table.cost, at)[testing].mean()) for at in granted]
-    best = granted[int(np.argmin(change))] if min(change, default=0.0) < 0 else None
-    spent = float(cost[baseline].to_numpy(dtype=float)[testing].mean())
+    found = learn_then_test(
+        table, codes, max_quality_loss, guarantee=guarantee, ordering=ordering, random_state=random_state
+    )
+    testing, best = found.testing, found.best
     kept, onward = (None, None) if best is None else (best.kept, best.next) if best.share < 1 else (best.next, None)
-    lead = np.zeros(len(index)) if best is None else table.mix(table.difference, best)
+    spent = float(cost[baseline].to_numpy(dtype=float)[testing].mean())
+    lead = np.zeros(len(index)) if best is None else best.of(table.difference)
     return Promise(
         option=None if kept is None else table.names[kept],
         willingness_to_pay=np.nan if kept is None else float(table.wtp[kept]),
@@ -333,7 +340,7 @@ def promise(
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
-        cost_usd=spent + min(change, default=0.0) * (best is not None),
+        cost_usd=spent if best is None else spent + float(best.of(table.cost)[testing].mean()),
         baseline_cost_usd=spent,
         quality_difference=float(lead[testing].mean()),
         unguarded_cost_usd=_unguarded(options, table, quality, cost, baseline, max_quality_loss),
@@ -341,12 +348,10 @@ def promise(
         n_ordering=int((~testing).sum()),
         n_testing=int(testing.sum()),
         n_groups=None if codes is None else len(np.unique(codes[testing])),
-        n_needed=least,
-        n_needed_as_seen=_needed(
-            table.difference[:, testing], _part(codes, testing), max_quality_loss, guarantee, onward
-        ),
+        n_needed=_least(max_quality_loss, guarantee),
+        n_needed_as_seen=_needed(table, testing, codes, max_quality_loss, guarantee, onward),
         random_state=random_state,
-        tested=_tests(table, tested, granted, testing, spent),
+        tested=_tests(table, found, spent),
         slices=None if by is None else _slices(lead, best is None, testing, codes, by, index, guarantee),
         made_on=date.today(),
         test_again=date.today() + timedelta(days=valid_days),
@@ -362,10 +367,10 @@ def check_bar(max_quality_loss: float) -> None:
         raise ValueError(msg)
 
 
-def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
-    """Return the prompts, and the names of the options (or some points of a sweep)."""
+def _prompts(options: Any) -> pd.Index:
+    """Return the prompts of the options, which must be the same ones."""
     if isinstance(options, Sweep):
-        return options.index, _points(options)
+        return options.index
     if not isinstance(options, Mapping) or not options:
         what = type(options).__name__ if not isinstance(options, Mapping) else "an empty mapping"
         reject(
@@ -384,7 +389,7 @@ def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
                 f"its prompts differ from the first option's, or appear twice: {shown(odd)}.",
                 "Choose once for each of the same prompts.",
             )
-    return first.index, list(options)
+    return first.index
 
 
 def _points(sweep: Sweep) -> list[float]:
@@ -419,8 +424,9 @@ def _outcomes_of(index: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> 
     return quality.loc[index], cost.loc[index]
 
 
-def _table(options: Any, wanted: list[Any], quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> _Options:
+def options_table(options: Any, quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> Options:
     """Score each option on each prompt."""
+    wanted = _points(options) if isinstance(options, Sweep) else list(options)
     q, c, rows = quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), np.arange(len(quality))
     own = quality.columns.get_loc(baseline)
     paid, difference = np.empty((len(wanted), len(q))), np.empty((len(wanted), len(q)))
@@ -437,7 +443,7 @@ def _table(options: Any, wanted: list[Any], quality: pd.DataFrame, cost: pd.Data
         paid[k], difference[k] = c[rows, column] - c[:, own], q[rows, column] - q[:, own]
     swept = isinstance(options, Sweep)
     names = [f"willingness to pay {name:.4g}" if swept else str(name) for name in wanted]
-    return _Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), paid, difference)
+    return Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), paid, difference, swept)
 
 
 def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArray[np.bool_]:
@@ -452,6 +458,25 @@ def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArr
     return drawn[units]
 
 
+def learn_then_test(
+    table: Options,
+    codes: Any,
+    bar: float,
+    *,
+    guarantee: float = 0.95,
+    ordering: float | None = None,
+    random_state: Any = 0,
+) -> Found:
+    """Lay a path on some prompts, and walk it on the others."""
+    n_options, n = table.cost.shape
+    share = (0.0 if n_options == 1 else _ORDERING) if ordering is None else ordering
+    testing = ~_in_order_part(share, n, codes, random_state)
+    path = list(range(n_options)) if testing.all() else _path(table, ~testing, codes)
+    tested, granted = _walk(table, path, testing, codes, bar, guarantee)
+    change = [float(at.of(table.cost)[testing].mean()) for at in granted]
+    return Found(testing, tested, granted, granted[int(np.argmin(change))] if min(change, default=0.0) < 0 else None)
+
+
 def _part(codes: Any, rows: NDArray[np.bool_]) -> Any:
     return None if codes is None else pd.factorize(codes[rows])[0]
 
@@ -464,7 +489,7 @@ def _sums(values: NDArray[np.float64], codes: Any) -> tuple[NDArray[np.float64],
     return np.add.reduceat(values[:, order], np.append(0, size.cumsum()[:-1]), axis=1), size.astype(float)
 
 
-def _path(table: _Options, rows: NDArray[np.bool_], codes: Any, swept: bool) -> list[int]:
+def _path(table: Options, rows: NDArray[np.bool_], codes: Any) -> list[int]:
     """Lead from the baseline through the options that save most for what they may lose, ever more dearly.
 
     These are the corners of the hull of savings over losses, each loss taken for larger than it looks. As there is
@@ -482,35 +507,28 @@ def _path(table: _Options, rows: NDArray[np.bool_], codes: Any, swept: bool) -> 
         rate = np.where(further, (loss - at[0]) / np.where(further, saved - at[1], 1.0), np.inf)
         path.append(int(rate.argmin()))
         at = loss[path[-1]], saved[path[-1]]
-        if swept:
+        if table.swept:
             return list(range(path[0], len(saved)))
     return path
 
 
 def _walk(
-    table: _Options,
-    path: Any,
-    testing: NDArray[np.bool_],
-    codes: Any,
-    bar: float,
-    level: float,
-    least: int,
-    options: Any,
-) -> tuple[list[_At], list[_At]]:
+    table: Options, path: list[int], testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float
+) -> tuple[list[Place], list[Place]]:
     """Test step by step until the first failure; return the last step of each option, and all that was granted."""
-    total, size = _sums(table.difference[list(path)][:, testing], _part(codes, testing))
+    total, size = _sums(table.difference[path][:, testing], _part(codes, testing))
     mean = total / size
-    tested: list[_At] = []
-    granted: list[_At] = []
+    tested: list[Place] = []
+    granted: list[Place] = []
     before, kept = np.zeros(len(size)), None
     for k, row in zip(path, mean, strict=True):
         # Points of a sweep lie close: only from the baseline to the first of them is it worth going share by share.
-        by_share = len(size) >= least and (kept is None or not isinstance(options, Sweep))
+        by_share = len(size) >= _least(bar, guarantee) and (kept is None or not table.swept)
         for share in _STEPS if by_share else (1.0,):
             low = -share if kept is None else -1.0
             p = mean_p_value(before + share * (row - before), -bar, low=low, size=size)
-            at = _At(kept, k, float(share), p)
-            if p > level:
+            at = Place(kept, k, float(share), p)
+            if p > 1 - guarantee:
                 return [*tested, at], granted
             granted.append(at)
         tested.append(at)
@@ -519,7 +537,7 @@ def _walk(
 
 
 def _unguarded(
-    options: Any, table: _Options, quality: pd.DataFrame, cost: pd.DataFrame, baseline: str, bar: float
+    options: Any, table: Options, quality: pd.DataFrame, cost: pd.DataFrame, baseline: str, bar: float
 ) -> float:
     """Cost of the cheapest option whose estimate reaches the bar."""
     if isinstance(options, Sweep):
@@ -538,12 +556,15 @@ def _least(bar: float, guarantee: float) -> int:
     return ceil(log(1 - guarantee) / log(1 - bar)) if bar < 1 else 1
 
 
-def _needed(difference: NDArray[np.float64], codes: Any, bar: float, guarantee: float, which: int | None) -> float:
+def _needed(
+    table: Options, testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float, which: int | None
+) -> float:
     """Prompts (or groups) that an option takes (the best one by default), to be granted in 8 of 10 samples."""
+    difference = table.difference[:, testing]
     if bar <= 0 or not difference.size:
         return np.nan
     row = difference[int(difference.mean(axis=1).argmax()) if which is None else which]
-    total, size = _sums(row[None], codes)
+    total, size = _sums(row[None], _part(codes, testing))
     lead = float(row.mean()) + bar
     score = (total[0] - row.mean() * size) / size.mean()
     quantile = stats.norm.ppf(guarantee) + stats.norm.ppf(0.8)
@@ -551,17 +572,17 @@ def _needed(difference: NDArray[np.float64], codes: Any, bar: float, guarantee: 
     return float(np.ceil(max(seen, _least(bar, guarantee))))
 
 
-def _tests(table: _Options, tested: list[_At], granted: list[_At], testing: Any, spent: float) -> pd.DataFrame:
+def _tests(table: Options, found: Found, spent: float) -> pd.DataFrame:
     rows = [
         (
             table.names[at.next],
             at.share,
-            spent + table.mix(table.cost, at)[testing].mean(),
-            table.mix(table.difference, at)[testing].mean(),
+            spent + at.of(table.cost)[found.testing].mean(),
+            at.of(table.difference)[found.testing].mean(),
             at.p_value,
-            at in granted,
+            at in found.granted,
         )
-        for at in tested
+        for at in found.tested
     ]
     columns = ["option", "share", "cost_usd", "quality_difference", "p_value", "granted"]
     return pd.DataFrame(rows, columns=columns)
