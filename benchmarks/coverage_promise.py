@@ -6,14 +6,15 @@ estimate passes), and of an oracle, the cheapest option that truly keeps the bar
 oracle, which does not mix options.
 
 Run by ``benchmarks/coverage.py --part promise``, or alone, with more simulations and all sizes:
-``python -m benchmarks.coverage_promise 1000 [world ...]``; RouterBench and CRUX too where ROUTERLAB_DATA is set.
+``python -m benchmarks.coverage_promise 1000 [world ...] [--sizes 100 400]``; RouterBench and CRUX too where
+ROUTERLAB_DATA is set.
 `false` is the share of broken promises, `refused` that of samples in which everything stayed with the baseline.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -195,6 +196,7 @@ WORLDS: list[tuple[str, Callable[..., World], dict[str, Any], float]] = [
     ("two-point, adversarial", two_points, {}, 0.02),
     ("three-valued", three_valued, {}, 0.05),
     ("two-point, twice the bar", two_points, {"beyond": 2.0}, 0.02),
+    ("three-valued", three_valued, {}, 0.02),
     ("three-valued, three times the bar", three_valued, {"beyond": 3.0}, 0.03),
     ("2 options just beyond the bar", many_options, {"n_options": 2}, 0.05),
     ("30 options at twice the bar", many_options, {"n_options": 30, "beyond": 2.0}, 0.03),
@@ -357,19 +359,24 @@ def rows(n_simulations: int = 400, thin: bool = False, only: set[Cell] | None = 
         yield from repeated(400, fewer)
 
 
-def main(n_simulations: int, *names: str) -> None:
+def main() -> None:
     """Print the cells of all worlds, or of those whose names start so."""
+    parser = argparse.ArgumentParser(description="How often promises are broken, and what they save.")
+    parser.add_argument("simulations", type=int, nargs="?", default=400)
+    parser.add_argument("worlds", nargs="*", help="first words of names; all by default")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES[1:])
+    asked = parser.parse_args()
     head = ("world", "n", "broken", "kept the baseline", "mean saving", "oracle", "unguarded", "simulations")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for name, make, options, bar in [*WORLDS, *(REAL if os.environ.get("ROUTERLAB_DATA") else ())]:
-        if names and not name.startswith(names):
+        if asked.worlds and not name.startswith(tuple(asked.worlds)):
             continue
         world = make(bar, np.random.default_rng(0), **options)
-        for n in SHAPES.get(name, SIZES[1:]):
-            row = cell(name, world, n, bar, n_simulations)
+        for n in SHAPES.get(name, asked.sizes):
+            row = cell(name, world, n, bar, asked.simulations)
             shown = [f"{100 * row[key]:.1f}%" for key in ("false", "refused", "mean saving", "oracle", "unguarded")]
-            print(f"| {row['world']} | {n:,} | {' | '.join(shown)} | {n_simulations:,} |", flush=True)
+            print(f"| {row['world']} | {n:,} | {' | '.join(shown)} | {asked.simulations:,} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400, *sys.argv[2:])
+    main()
