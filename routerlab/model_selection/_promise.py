@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -22,7 +23,7 @@ from routerlab.stats import check_confidence, few_groups_note, group_codes, mean
 _N_POINTS = 40  # of a sweep, or tested options, at most: more of them are nearly the same
 _ORDERING = 0.2  # share of the prompts that lays the path
 _CAUTION = 1.5  # standard errors by which the path takes a loss to be larger than it looks
-_STEPS = np.arange(1, 21) / 20  # shares of the prompts that go on to the next option
+_STEPS = [step / 20 for step in range(1, 21)]  # shares of the prompts that go on to the next option
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class Place(NamedTuple):
     share: float
     p_value: float
 
-    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of(self, values: Any) -> NDArray[np.float64]:
         """Mix rows of values (costs or differences), one for each option."""
         kept = 0.0 if self.kept is None else values[self.kept]
         return kept + self.share * (values[self.next] - kept)
@@ -517,22 +518,28 @@ def _walk(
 ) -> tuple[list[Place], list[Place]]:
     """Test step by step until the first failure; return the last step of each option, and all that was granted."""
     total, size = _sums(table.difference[path][:, testing], _part(codes, testing))
-    mean = total / size
+    means = dict(zip(path, total / size, strict=True))
     tested: list[Place] = []
     granted: list[Place] = []
-    before, kept = np.zeros(len(size)), None
-    for k, row in zip(path, mean, strict=True):
+
+    def tried(place: Place) -> Place:
+        low = -place.share if place.kept is None else -1.0
+        return place._replace(p_value=mean_p_value(place.of(means), -bar, low=low, size=size))
+
+    kept = None
+    for k in path:
         # Points of a sweep lie close: only from the baseline to the first of them is it worth going share by share.
         by_share = len(size) >= _least(bar, guarantee) and (kept is None or not table.swept)
-        for share in _STEPS if by_share else (1.0,):
-            low = -share if kept is None else -1.0
-            p = mean_p_value(before + share * (row - before), -bar, low=low, size=size)
-            at = Place(kept, k, float(share), p)
-            if p > 1 - guarantee:
-                return [*tested, at], granted
-            granted.append(at)
-        tested.append(at)
-        before, kept = row, k
+        places = [Place(kept, k, share, np.nan) for share in (_STEPS if by_share else [1.0])]
+        if kept is None:  # to test a share is to test a wider bar: p-values rise, and not each has to be tried
+            n_passed = bisect_right(places, 1 - guarantee, key=lambda place: tried(place).p_value)
+        else:
+            n_passed = next((i for i, at in enumerate(places) if tried(at).p_value > 1 - guarantee), len(places))
+        granted += map(tried, places[:n_passed][-1:])
+        tested += map(tried, places[: n_passed + 1][-1:])
+        if n_passed < len(places):
+            break
+        kept = k
     return tested, granted
 
 

@@ -87,7 +87,7 @@ def test_hundreds_of_worthless_options_are_not_granted_by_luck():
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize(("n", "bar", "discordance"), [(60, 0.05, 0.05), (300, 0.02, 0.2), (150, 0.3, 0.5)])
 def test_a_loss_of_exactly_the_bar_is_granted_in_one_of_twenty_at_most(binary, n, bar, discordance):
-    broken, n_simulations = 0, 250
+    broken, n_simulations = 0, 150
     loss, win = (discordance + bar) / 2, (discordance - bar) / 2
     for seed in range(n_simulations):
         quality, cost = world(n, loss, win, seed)
@@ -184,8 +184,8 @@ def test_a_router_that_was_promised_nothing_sends_everything_to_the_baseline(rou
 def test_a_router_that_was_promised_a_share_keeps_the_others_at_the_baseline(router, tmp_path):
     rng = np.random.default_rng(2)
     X, quality, cost = problem(1500)
-    quality["small"] = (rng.random(1500) < np.where(quality["small"] > 0, 0.93, 0.3)).astype(float)
     router = router.fit(X, quality, cost=cost)
+    quality["small"] = (rng.random(1500) < np.where(quality["small"] > 0, 0.93, 0.0)).astype(float)
     options = {"baseline": "large", "max_quality_loss": 0.015, "guarantee": 0.95}
     tuned = rl.set_operating_point(router, X, quality, cost, **options)
     point = tuned.operating_point_
@@ -200,7 +200,7 @@ def test_a_router_that_was_promised_a_share_keeps_the_others_at_the_baseline(rou
         assert again.predict(X).equals(tuned.predict(X))
         other = X.index[tuned.predict(X) == "large"][0]
         assert "a share of the prompts" in tuned.explain(X.loc[[other]]).why
-        elsewhere = rl.KNNRouter(5, min_similarity=0.1, fallback="small").fit(X, quality, cost=cost)
+        elsewhere = rl.KNNRouter(5, min_similarity=0.1, fallback="small").fit(*problem(1500)[:2], cost=cost)
         assert rl.set_operating_point(elsewhere, X, quality, cost, **options).operating_point_.keeps_baseline
 
 
