@@ -428,20 +428,19 @@ def _outcomes_of(index: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> 
 def options_table(options: Any, quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> Options:
     """Score each option on each prompt."""
     wanted = _points(options) if isinstance(options, Sweep) else list(options)
-    q, c, rows = quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), np.arange(len(quality))
-    own = quality.columns.get_loc(baseline)
-    paid, difference = np.empty((len(wanted), len(q))), np.empty((len(wanted), len(q)))
-    for k, name in enumerate(wanted):
-        choices = options.at(name) if isinstance(options, Sweep) else options[name]
-        if choices.index is not quality.index:
-            choices = choices.reindex(quality.index)
-        column = quality.columns.get_indexer(choices)
-        if (column < 0).any():
-            absent = pd.Index(choices[column < 0].unique())
-            reject(
-                "options", f"model {shown(absent)} has no outcomes; there are {shown(quality.columns, 20)}.", "Add it."
-            )
-        paid[k], difference[k] = c[rows, column] - c[:, own], q[rows, column] - q[:, own]
+    parts = [options.at(name) if isinstance(options, Sweep) else options[name] for name in wanted]
+    same = [part if part.index.equals(quality.index) else part.reindex(quality.index) for part in parts]
+    code, chosen = pd.factorize(pd.concat(same, ignore_index=True), use_na_sentinel=False)
+    column = quality.columns.get_indexer(chosen)
+    if (column < 0).any():
+        absent, known = shown(pd.Index(chosen)[column < 0]), shown(quality.columns, 20)
+        reject("options", f"model {absent} has no outcomes; there are {known}.", "Add it.")
+    column = column[code].reshape(len(wanted), len(quality))
+    own, rows = quality.columns.get_loc(baseline), np.arange(len(quality))
+    paid, difference = (
+        (values - values[:, [own]])[rows, column]
+        for values in (cost.to_numpy(dtype=float), quality.to_numpy(dtype=float))
+    )
     swept = isinstance(options, Sweep)
     names = [f"willingness to pay {name:.4g}" if swept else str(name) for name in wanted]
     return Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), paid, difference, swept)
