@@ -104,9 +104,9 @@ class OperatingPoint:
     ----------
     willingness_to_pay : float
         USD per unit of quality and request; NaN if no point was granted for all prompts.
-    share, share_willingness_to_pay : float
+    share, share_willingness_to_pay : float, float or None
         Where none was: the share of the prompts that a guarantee lets the router choose for, and at which point; the
-        others go to the baseline. 0 and NaN otherwise.
+        others go to the baseline. 0 and None otherwise.
     n : int
         Tuning prompts; with a guarantee, those that tested it.
     cost_usd, baseline_cost_usd : float
@@ -145,7 +145,7 @@ class OperatingPoint:
     worst_slice_low: float | None = None
     test_again: str | None = None
     share: float = 0.0
-    share_willingness_to_pay: float = np.nan
+    share_willingness_to_pay: float | None = None
 
     @property
     def keeps_baseline(self) -> bool:
@@ -164,7 +164,7 @@ class OperatingPoint:
             return f"{lines[0]}\non {self.n:,} tuning prompts{groups}; {'; '.join(lines[1:])}{note}"
         worth = "; ".join(self._guarantee()) or "an estimate, not a promise: selected, so optimistic"
         wtp, part = self.willingness_to_pay, ""
-        if self.share:
+        if self.share_willingness_to_pay is not None:
             wtp = self.share_willingness_to_pay
             part = f", for {100 * self.share:.0f}% of the prompts (the others keep {self.baseline})"
         return (
@@ -208,7 +208,7 @@ def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
     Examples
     --------
     >>> draws(pd.Index(["p1", "p2", "p3"])).round(2)
-    array([0.6 , 0.47, 0.12])
+    array([0.62, 0.93, 0.01])
     """
     key = pd.util.hash_array(
         index.to_numpy() if index.nlevels == 1 else np.array([str(i) for i in index], dtype=object)

@@ -264,7 +264,9 @@ def apply_point(router: Any, point: OperatingPoint) -> Any:
     last = last_step(router)
     if point.share and getattr(last, "fallback", None) not in (None, point.baseline):
         # Prompts that are far from all others go to another model already, and a router has one fallback.
-        point = replace(point, share=0.0, cost_usd=point.baseline_cost_usd, quality_difference=0.0)
+        point = replace(
+            point, share=0.0, share_willingness_to_pay=None, cost_usd=point.baseline_cost_usd, quality_difference=0.0
+        )
     if point.share:
         if last.min_similarity is None:
             last.min_similarity = -float("inf")

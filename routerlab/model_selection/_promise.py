@@ -36,7 +36,7 @@ class Promise:
         The option that was granted for all prompts; None if none was.
     willingness_to_pay : float
         Of the operating point of a sweep that was granted for all prompts; NaN for named options, and if none was.
-    share, share_option, share_willingness_to_pay : float, str or None, float
+    share, share_option, share_willingness_to_pay : float, str or None, float or None
         The next option, granted for this share of the prompts on top: `choose` draws them by their ids. 0 if none was.
     max_quality_loss, guarantee : float
         With probability `guarantee` over the tuning sample, the true mean loss is at most `max_quality_loss`.
@@ -78,7 +78,7 @@ class Promise:
     random_state: Any
     share: float
     share_option: str | None
-    share_willingness_to_pay: float
+    share_willingness_to_pay: float | None
     tested: pd.DataFrame = field(repr=False, compare=False)
     slices: pd.DataFrame | None = field(repr=False, compare=False)
     made_on: date
@@ -121,7 +121,7 @@ class Promise:
         onward = self._choices(options, self.share_option, self.share_willingness_to_pay)
         return onward.where(draws(kept.index) < self.share, kept)
 
-    def _choices(self, options: Sweep | Mapping[str, pd.Series], option: str | None, wtp: float) -> pd.Series:
+    def _choices(self, options: Sweep | Mapping[str, pd.Series], option: str | None, wtp: Any) -> pd.Series:
         if isinstance(options, Sweep):
             return options.at(wtp) if option is not None else always(self.baseline, options.index)
         return always(self.baseline, next(iter(options.values())).index) if option is None else options[option]
@@ -337,7 +337,7 @@ def promise(
         willingness_to_pay=np.nan if kept is None else float(table.wtp[kept]),
         share=0.0 if best is None or onward is None else float(best.share),
         share_option=None if onward is None else table.names[onward],
-        share_willingness_to_pay=np.nan if onward is None else float(table.wtp[onward]),
+        share_willingness_to_pay=float(table.wtp[onward]) if onward is not None and table.swept else None,
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
