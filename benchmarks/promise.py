@@ -1,6 +1,6 @@
 """What a promise saves on RouterBench, held out: models alone, and with agreement cascades among the options.
 
-python benchmarks/promise.py [shuffles]    needs the published files: ROUTERLAB_DATA, or a download of 7 MB
+python -m benchmarks.promise [shuffles]    needs the published files: ROUTERLAB_DATA, or a download of 7 MB
 
 A cascade asks two or three cheap models; where they name the same letter, the first one's answer is kept, else GPT-4 is
 asked. All calls are paid. MBPP's answers are programs, which can't be compared so: its prompts go to GPT-4 at once.
@@ -22,7 +22,7 @@ from routerlab.embedding import join_embeddings
 
 BASELINE = "gpt-4-1106-preview"
 CHEAP = 0.001  # USD per request: what may be asked first
-COMMAND = "python benchmarks/promise.py"
+COMMAND = "python -m benchmarks.promise"
 
 
 def with_cascades(quality: pd.DataFrame, cost: pd.DataFrame, data: Any) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -984,7 +984,7 @@ def mean_p_value(values: Floats, null: float, *, low: float = -1.0, size: Floats
     if size is not None:
         gain = gain * (size / np.max(size))
     value, count = np.unique(np.append(gain, worst), return_counts=True)
-    if value @ count <= 0:
+    if value @ count <= 1e-9 * len(gain):
         return 1.0  # one half and more
     # Cumulant generating function of the weighted sum: -sum(count * log(1 - t * value)), for 1 / value[0] < t <= 0.
     t = optimize.brentq(lambda t: (count * value / (1 - t * value)).sum(), (1 - 1e-12) / value[0], 0.0, xtol=1e-300)

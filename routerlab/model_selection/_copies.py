@@ -120,6 +120,45 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     return list(folds.split(np.empty(n), groups=codes))
 
 
+def forward_folds(
+    codes: Codes, n_folds: int = 5, random_state: Any = 0
+) -> tuple[list[tuple[Any, Any]], NDArray[np.bool_]]:
+    """Folds for a promise: each of the later ones is judged by a router that has seen the earlier ones alone.
+
+    Were every fold judged by a router fitted on all others, two folds that like the same model by luck would confirm
+    each other: of 30 models just worse than the bar, one was granted in 10% of simulations instead of 5%. The first two
+    of five folds judge each other, and only lay the path.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n_prompts,)
+        Group of each prompt, from 0 on: copies of a text, one conversation. ``np.arange(n_prompts)`` if there are none.
+    n_folds : int, default 5
+        Five at least, if there are so many groups.
+    random_state : int or Generator, default 0
+        Shuffles the folds.
+
+    Returns
+    -------
+    folds : list of (train, test) positions
+        For ``cross_sweep(cv=)``.
+    lay : ndarray of bool of shape (n_prompts,)
+        For ``promise(ordering=)``.
+
+    Examples
+    --------
+    >>> folds, lay = forward_folds(np.arange(10))
+    >>> [len(train) for train, _ in folds], int(lay.sum())
+    ([2, 2, 4, 6, 8], 4)
+    """
+    n_groups = int(codes.max(initial=-1)) + 1
+    n_folds = min(max(n_folds, 5), max(n_folds, n_groups))
+    tests = [test for _, test in grouped_folds(codes, n_folds, random_state)]
+    early = max(2, round(0.4 * n_folds))
+    seen = [np.setdiff1d(np.concatenate(tests[: max(k, early)]), tests[k]) for k in range(n_folds)]
+    return list(zip(seen, tests, strict=True)), np.isin(np.arange(len(codes)), np.concatenate(tests[:early]))
+
+
 def grouped_splits(codes: Codes, n_splits: int, test_size: float, random_state: Any) -> list[tuple[Any, Any]]:
     """Draw repeated random splits that keep each group in one piece."""
     splitter = GroupShuffleSplit(n_splits, test_size=test_size, random_state=random_state)

@@ -11,6 +11,7 @@ from routerlab.evaluation import always
 from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
+    forward_folds,
     grouped_folds,
     refuse_learned,
     warn_of_near_copies,
@@ -40,10 +41,10 @@ def held_out_choices(
 ) -> pd.Series:
     """Choose a model for every prompt with a router and an operating point that have not seen it.
 
-    For each fold, the operating point is found inside the other folds, out of fold there as well, and the router is
-    fitted on them; then it chooses for the fold. So every prompt counts as a test prompt once, and `savings` of the
-    choices is a claim on all of them. Where no operating point is good enough, the fold keeps the baseline: that is the
-    advice.
+    For each fold, the operating point is found inside the other folds, out of fold there as well (with a guarantee: by
+    routers that have seen only earlier folds, see `forward_folds`), and the router is fitted on them; then it chooses
+    for the fold. So every prompt counts as a test prompt once, and `savings` of the choices is a claim on all of them.
+    Where no operating point is good enough, the fold keeps the baseline: that is the advice.
 
     Parameters
     ----------
@@ -162,9 +163,14 @@ def choices_of(
     known = None if intents is None else intents.iloc[seen]
     groups = codes[seen]
     seed = int(np.random.default_rng(random_state).integers(2**31))
-    sweep = cross_sweep(router, rows_of(X, seen), **inside, intents=known, cv=grouped_folds(groups, n_folds, seed))
+    folds, lay = grouped_folds(groups, n_folds, seed), None
+    if options["guarantee"] is not None:
+        folds, lay = forward_folds(groups, n_folds, seed)
+    sweep = cross_sweep(router, rows_of(X, seen), **inside, intents=known, cv=folds)
     try:
-        point = choose_operating_point(sweep, **inside, groups=groups, random_state=random_state, **options)
+        point = choose_operating_point(
+            sweep, **inside, groups=groups, random_state=random_state, ordering=lay, **options
+        )
     except NoOperatingPointError:
         point = None
     if point is None or point.keeps_baseline:

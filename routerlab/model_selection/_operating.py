@@ -35,6 +35,7 @@ def choose_operating_point(
     groups: Any = None,
     by: Any = None,
     assurance: float | None = None,
+    ordering: Any = None,
     random_state: Any = 0,
 ) -> OperatingPoint:
     """Find the cheapest point of a sweep whose quality is close enough to the baseline's.
@@ -61,8 +62,10 @@ def choose_operating_point(
         Slices, of which the worst one's bound is given; for the guarantee.
     assurance : float, optional
         Deprecated: a one-sided Student-t bound of each point, of which the cheapest was taken. It did not assure.
+    ordering : float or array of bool, optional
+        For the guarantee: the prompts that lay the path, see `promise`.
     random_state : int or Generator, default 0
-        For the guarantee: shuffles the rows.
+        For the guarantee: draws them.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def choose_operating_point(
             raise ValueError(msg)
         granted = promise(
             sweep, quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
-            groups=groups, by=by, random_state=random_state,
+            groups=groups, by=by, ordering=ordering, random_state=random_state,
         )  # fmt: skip
         return _point_of(granted)
     check_model(baseline, models_of(quality), "baseline")
