@@ -260,7 +260,7 @@ def cell(name: str, world: World, n: int, bar: float, n_simulations: int) -> Row
 
 
 def cross_fitted(n: int, bar: float, n_simulations: int) -> Row:
-    """Promise on out-of-fold choices of n prompts; the truth is that of the router fitted on all of them."""
+    """Promise on out-of-fold choices of n prompts; the truth is that of the router fitted on half of them."""
     world = rl.make_routing_problem(10_000, random_state=5)
     lead = world.quality.sub(world.quality[world.baseline], axis=0)
     paid = world.cost[world.baseline].mean()
@@ -270,16 +270,19 @@ def cross_fitted(n: int, bar: float, n_simulations: int) -> Row:
         drawn = np.random.default_rng([n, run]).integers(len(world.X), size=n)
         X, quality, cost = (f.iloc[drawn].set_axis(pd.RangeIndex(n)) for f in (world.X, world.quality, world.cost))
         # A population drawn from with replacement has copies: folds keep them together, and they are one group.
+        codes = np.unique(drawn, return_inverse=True)[1]
+        folds, learn = rl.model_selection.promise_folds(codes, random_state=run)
         found = {"quality": quality, "cost": cost}
-        sweep = rl.cross_sweep(rl.KNNRouter(20), X, **found, groups=drawn, random_state=run)
+        sweep = rl.cross_sweep(rl.KNNRouter(20), X, **found, cv=folds)
         options = {"baseline": world.baseline, "max_quality_loss": bar, "guarantee": GUARANTEE}
-        result = rl.promise(sweep, **found, **options, random_state=run)
+        result = rl.promise(sweep, **found, **options, groups=codes, ordering=learn)
         if not (result.granted or result.share):
             saved.append(0.0)
             continue
         wtp = result.willingness_to_pay if result.granted else result.share_willingness_to_pay
         share = 1.0 if result.granted else result.share
-        chosen = rl.KNNRouter(20, willingness_to_pay=wtp).fit(X, quality, cost=cost).predict(world.X)
+        fitted = rl.KNNRouter(20, willingness_to_pay=wtp).fit(X[learn], quality[learn], cost=cost[learn])
+        chosen = fitted.predict(world.X)
         at = world.quality.columns.get_indexer(chosen), np.arange(len(chosen))
         granted += 1
         broken += bool(share * lead.to_numpy()[at[1], at[0]].mean() < -bar - 1e-9)
@@ -366,16 +369,19 @@ def main() -> None:
     parser.add_argument("worlds", nargs="*", help="first words of names; all by default")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES[1:])
     asked = parser.parse_args()
-    head = ("world", "n", "broken", "kept the baseline", "mean saving", "oracle", "unguarded", "simulations")
-    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    print(f"{asked.simulations:,} simulations a cell: promises broken, %; mean saving, % (that of an oracle)\n")
+    print(f"| world | {' | '.join(f'n = {n:,}' for n in asked.sizes)} |\n|{' --- |' * (1 + len(asked.sizes))}")
     for name, make, options, bar in [*WORLDS, *(REAL if os.environ.get("ROUTERLAB_DATA") else ())]:
         if asked.worlds and not name.startswith(tuple(asked.worlds)):
             continue
         world = make(bar, np.random.default_rng(0), **options)
+        shown = []
         for n in SHAPES.get(name, asked.sizes):
             row = cell(name, world, n, bar, asked.simulations)
-            shown = [f"{100 * row[key]:.1f}%" for key in ("false", "refused", "mean saving", "oracle", "unguarded")]
-            print(f"| {row['world']} | {n:,} | {' | '.join(shown)} | {asked.simulations:,} |", flush=True)
+            size = f"n = {n}: " if name in SHAPES else ""
+            shown.append(f"{size}{100 * row['false']:.1f}; {100 * row['mean saving']:.0f} ({100 * row['oracle']:.0f})")
+        shown += [""] * (len(asked.sizes) - len(shown))
+        print(f"| {name}, bar {100 * bar:g} points | {' | '.join(shown)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What is chosen by looking at outcomes: cross-fitting, held-out choices, operating points, promises, splits."""
 
-from routerlab.model_selection._copies import CopiesWarning, forward_folds
+from routerlab.model_selection._copies import CopiesWarning, promise_folds
 from routerlab.model_selection._cross import cross_estimates, cross_sweep, fit_copy
 from routerlab.model_selection._holdout import held_out_choices
 from routerlab.model_selection._operating import NoOperatingPointError, choose_operating_point, set_operating_point
@@ -17,9 +17,9 @@ __all__ = [
     "cross_estimates",
     "cross_sweep",
     "fit_copy",
-    "forward_folds",
     "held_out_choices",
     "promise",
+    "promise_folds",
     "repeat_claims",
     "set_operating_point",
     "split_prompts",

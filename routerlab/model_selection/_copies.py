@@ -19,6 +19,7 @@ from routerlab.stats import group_codes
 
 Folds = Iterable[tuple[Any, Any]]
 Codes = NDArray[np.intp]
+_LEARN = 0.5  # share of the prompts that a promised router is fitted on
 
 NEAR = 0.99  # cosine similarity above which two prompts nearly are one
 _EMBEDDING = 16  # features from which equal rows mean equal texts, rather than equal categories
@@ -120,43 +121,43 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     return list(folds.split(np.empty(n), groups=codes))
 
 
-def forward_folds(
+def promise_folds(
     codes: Codes, n_folds: int = 5, random_state: Any = 0
 ) -> tuple[list[tuple[Any, Any]], NDArray[np.bool_]]:
-    """Folds for a promise: each of the later ones is judged by a router that has seen the earlier ones alone.
+    """Folds for a promise of one router: it is fitted on half of the prompts, and the others test it.
 
-    Were every fold judged by a router fitted on all others, two folds that like the same model by luck would confirm
-    each other: of 30 models just worse than the bar, one was granted in 10% of simulations instead of 5%. The first two
-    of five folds judge each other, and only lay the path.
+    Were every fold tested with a router fitted on all others, the promise would be of no router in particular: folds
+    that like the same model by luck confirm each other (of 30 models just worse than the bar, one was granted in 10%
+    of simulations instead of 5%), and the router fitted on all prompts may do what none of theirs did.
 
     Parameters
     ----------
     codes : ndarray of int of shape (n_prompts,)
         Group of each prompt, from 0 on: copies of a text, one conversation. ``np.arange(n_prompts)`` if there are none.
     n_folds : int, default 5
-        Five at least, if there are so many groups.
+        Among the prompts that the router is fitted on, out of which their own estimates come.
     random_state : int or Generator, default 0
-        Shuffles the folds.
+        Shuffles.
 
     Returns
     -------
     folds : list of (train, test) positions
         For ``cross_sweep(cv=)``.
-    lay : ndarray of bool of shape (n_prompts,)
-        For ``promise(ordering=)``.
+    learn : ndarray of bool of shape (n_prompts,)
+        Prompts to fit the router on, and to lay the path with: ``promise(ordering=)``.
 
     Examples
     --------
-    >>> folds, lay = forward_folds(np.arange(10))
-    >>> [len(train) for train, _ in folds], int(lay.sum())
-    ([2, 2, 4, 6, 8], 4)
+    >>> folds, learn = promise_folds(np.arange(20))
+    >>> [(len(train), len(test)) for train, test in folds], int(learn.sum())
+    ([(8, 2), (8, 2), (8, 2), (8, 2), (8, 2), (10, 10)], 10)
     """
-    n_groups = int(codes.max(initial=-1)) + 1
-    n_folds = min(max(n_folds, 5), max(n_folds, n_groups))
-    tests = [test for _, test in grouped_folds(codes, n_folds, random_state)]
-    early = max(2, round(0.4 * n_folds))
-    seen = [np.setdiff1d(np.concatenate(tests[: max(k, early)]), tests[k]) for k in range(n_folds)]
-    return list(zip(seen, tests, strict=True)), np.isin(np.arange(len(codes)), np.concatenate(tests[:early]))
+    learn = np.zeros(len(codes), dtype=bool)
+    ((first, rest),) = grouped_splits(codes, 1, 1 - _LEARN, random_state)
+    learn[first] = True
+    known = np.unique(codes[first], return_inverse=True)[1]
+    inside = grouped_folds(known, min(n_folds, int(known.max()) + 1), random_state)
+    return [*((first[train], first[test]) for train, test in inside), (first, rest)], learn
 
 
 def grouped_splits(codes: Codes, n_splits: int, test_size: float, random_state: Any) -> list[tuple[Any, Any]]:

@@ -11,8 +11,8 @@ from routerlab.evaluation import always
 from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
-    forward_folds,
     grouped_folds,
+    promise_folds,
     refuse_learned,
     warn_of_near_copies,
 )
@@ -41,10 +41,11 @@ def held_out_choices(
 ) -> pd.Series:
     """Choose a model for every prompt with a router and an operating point that have not seen it.
 
-    For each fold, the operating point is found inside the other folds, out of fold there as well (with a guarantee: by
-    routers that have seen only earlier folds, see `forward_folds`), and the router is fitted on them; then it chooses
-    for the fold. So every prompt counts as a test prompt once, and `savings` of the choices is a claim on all of them.
-    Where no operating point is good enough, the fold keeps the baseline: that is the advice.
+    For each fold, the operating point is found inside the other folds, out of fold there as well, and the router is
+    fitted on them; then it chooses for the fold. With a guarantee it is fitted on half of them and tested by the other
+    half: the promise is of this one router (see `promise_folds`). So every prompt counts as a test prompt once, and
+    `savings` of the choices is a claim on all of them. Where no operating point is good enough, the fold keeps the
+    baseline: that is the advice.
 
     Parameters
     ----------
@@ -163,13 +164,13 @@ def choices_of(
     known = None if intents is None else intents.iloc[seen]
     groups = codes[seen]
     seed = int(np.random.default_rng(random_state).integers(2**31))
-    folds, lay = grouped_folds(groups, n_folds, seed), None
+    folds, learn = grouped_folds(groups, n_folds, seed), None
     if options["guarantee"] is not None:
-        folds, lay = forward_folds(groups, n_folds, seed)
+        folds, learn = promise_folds(groups, n_folds, seed)
     sweep = cross_sweep(router, rows_of(X, seen), **inside, intents=known, cv=folds)
     try:
         point = choose_operating_point(
-            sweep, **inside, groups=groups, random_state=random_state, ordering=lay, **options
+            sweep, **inside, groups=groups, random_state=random_state, ordering=learn, **options
         )
     except NoOperatingPointError:
         point = None
@@ -177,6 +178,9 @@ def choices_of(
         kept = always(options["baseline"], quality.index[test])
         kept.attrs["kept_baseline"] = True
         return kept
+    if learn is not None:  # the promise is of this router
+        seen = seen[learn]
+        inside, known = ({k: v[learn] for k, v in inside.items()}, None if known is None else known[learn])
     fitted = apply_point(fit_copy(router, rows_of(X, seen), **inside, intents=known), point)
     chosen = fitted.predict(rows_of(X, test))
     chosen.index = quality.index[test]  # a step of a pipeline may have dropped the labels

@@ -295,10 +295,10 @@ def promise(
 
     Notes
     -----
-    An out-of-fold sweep (`cross_sweep`) is of as many routers as there are folds, each of which has seen the others'
-    prompts: what two folds like by luck they confirm to each other, and promises can be broken twice as often (30
-    models just worse than the bar: 10%). `held_out_choices` takes folds that look only back, which kept 5% there.
-    The router that is fitted on all prompts in the end is expected to lose no more than those that were tested.
+    The promise is of the router that made the sweep. An out-of-fold sweep (`cross_sweep`) is of as many routers as
+    there are folds: what two folds like by luck they confirm to each other (30 models just worse than the bar: broken
+    in 10% of simulations), and the router that is fitted on all prompts may do what none of them did.
+    `held_out_choices` takes folds (`routerlab.model_selection.promise_folds`) that test one router.
 
     References
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
@@ -379,6 +380,42 @@ def test_no_cell_of_the_grid_breaks_more_promises_than_it_may():
     assert not failures(cells), failures(cells)
     granted = {(cell["world"], cell["n"]): 1 - cell["refused"] for cell in cells}
     assert granted["independent, bar 2 points", 400] > 0.5
+
+
+@pytest.mark.slow
+def test_a_promise_is_of_the_router_that_was_tested():
+    n, bar, broken, n_simulations = 500, 0.05, 0, 150
+    names = [f"small {k}" for k in range(12)]
+    for seed in range(n_simulations):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame(rng.normal(size=(n, 2)))
+        turned = rng.choice([-1.0, 0.0, 1.0], p=[0.1 + bar / 2, 0.8, 0.1 - bar / 2], size=(n, len(names)))
+        quality = pd.DataFrame(0.5 + turned / 2, columns=names).assign(large=0.5)
+        cost = pd.DataFrame(0.001, X.index, names).assign(large=0.01)
+        folds, learn = rl.model_selection.promise_folds(np.arange(n), random_state=seed)
+        router = rl.Router(DummyRegressor())  # takes the model that is best on average, for all prompts
+        sweep = rl.cross_sweep(router, X, quality, cost, cv=folds)
+        options = {"baseline": "large", "max_quality_loss": 0.49 * bar}
+        granted = rl.promise(sweep, quality, cost, **options, ordering=learn)
+        if granted.granted:  # every small model loses more
+            fitted = router.fit(X[learn], quality[learn], cost=cost[learn])
+            broken += (fitted.sweep(X).at(granted.willingness_to_pay) != "large").all()
+    assert stats.binom.sf(broken - 1, n_simulations, 0.05) > 0.001, broken
+
+
+@pytest.mark.parametrize("ordering", [np.ones(50, dtype=bool), np.zeros(49, dtype=bool), np.zeros(50)])
+def test_prompts_that_lay_the_path_are_given_as_bools_and_leave_some_to_test(ordering):
+    quality, cost = world(50)
+    with pytest.raises(ValueError, match="ordering"):
+        rl.promise({"s": constant("small", quality.index)}, quality, cost, baseline="large", ordering=ordering)
+
+
+def test_half_of_the_prompts_test_a_router_that_has_not_seen_their_groups():
+    codes = np.arange(60) // 3
+    folds, learn = rl.model_selection.promise_folds(codes)
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(60)) and learn.sum() == 30
+    assert all(not set(codes[train]) & set(codes[test]) for train, test in folds)
+    assert set(folds[-1][0]) == set(np.flatnonzero(learn)) and all(learn[train].all() for train, _ in folds)
 
 
 @pytest.mark.slow
