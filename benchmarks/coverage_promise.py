@@ -276,7 +276,7 @@ def cross_fitted(n: int, bar: float, n_simulations: int) -> Row:
         sweep = rl.cross_sweep(rl.KNNRouter(20), X, **found, cv=folds)
         options = {"baseline": world.baseline, "max_quality_loss": bar, "guarantee": GUARANTEE}
         result = rl.promise(sweep, **found, **options, groups=codes, ordering=learn)
-        if not (result.granted or result.share):
+        if result.keeps_baseline:
             saved.append(0.0)
             continue
         wtp = result.willingness_to_pay if result.granted else result.share_willingness_to_pay

@@ -147,8 +147,7 @@ def _warn_of_missing(quality: pd.DataFrame) -> None:
 
 
 def _point_of(granted: Promise) -> OperatingPoint:
-    kept = not (granted.granted or granted.share)
-    worst = None if granted.slices is None or kept else granted.slices["quality_low"]
+    worst = None if granted.slices is None or granted.keeps_baseline else granted.slices["quality_low"]
     return OperatingPoint(
         willingness_to_pay=granted.willingness_to_pay,
         baseline=granted.baseline,

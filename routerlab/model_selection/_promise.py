@@ -92,6 +92,11 @@ class Promise:
         return self.option is not None
 
     @property
+    def keeps_baseline(self) -> bool:
+        """Whether every prompt stays with the baseline."""
+        return not (self.granted or self.share)
+
+    @property
     def saving(self) -> float:
         """Share of the baseline's cost that the granted option saves."""
         return 1 - self.cost_usd / self.baseline_cost_usd if self.baseline_cost_usd else 0.0
@@ -157,7 +162,7 @@ class Promise:
             if np.isfinite(self.n_needed_as_seen)
             else "no number would do at the losses seen here"
         )
-        if self.granted or self.share:
+        if not self.keeps_baseline:
             rest = self.option or self.baseline
             where = f"{100 * self.share:.0f}% of prompts at {self.share_option}, the others at {rest}"
             lines = [
@@ -184,7 +189,7 @@ class Promise:
             f"{len(self.tested)} of {self.n_options:,} options tested on {self.n_testing:,} prompts{groups}, "
             f"{self.n_ordering:,} others put them in order"
         )
-        if self.slices is not None and (self.granted or self.share):
+        if self.slices is not None and not self.keeps_baseline:
             worst = self.slices.loc[self.slices["quality_low"].idxmin()]
             lines.append(
                 f"worst of {len(self.slices)} slices: {worst.name}, {100 * worst['quality_difference']:+.1f} points "
