@@ -463,3 +463,22 @@ def test_splits_that_agree_by_chance_are_not_certainty():
     assert result.saving.low < result.saving.estimate - 0.01
     with pytest.raises(ValueError, match="repeat_claims needs 14 prompts"):
         rl.repeat_claims(rl.KNNRouter(3), X[:9], quality[:9], cost[:9], baseline="large", n_repeats=3)
+
+
+def test_serving_routes_the_share_that_was_promised_and_the_same_prompts_each_time():
+    openai = pytest.importorskip("openai")
+    rng = np.random.default_rng(0)
+    words = ["egg", "rice", "query", "script", "poach", "boil", "fix", "write", "quick", "slow", "old", "new"]
+    texts = list({" ".join(rng.choice(words, 5)) for _ in range(400)})
+    embedder = rl.LsaEmbedder(6).fit(texts)
+    X = embedder.transform(texts)
+    quality = pd.DataFrame({"small": (rng.random(len(X)) < 0.93).astype(float), "large": 1.0}, index=X.index)
+    cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=X.index)
+    router = rl.Router(DummyRegressor()).fit(X, quality, cost=cost)
+    tuned = rl.set_operating_point(router, X, quality, cost, baseline="large", max_quality_loss=0.04, guarantee=0.95)
+    assert 0.2 < tuned.operating_point_.share < 0.7
+    local = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="unused")
+    client = rl.RoutedClient(tuned, embedder, {"small": "s", "large": "l"}, client=local)
+    chosen, again = ([client.route(text).chosen for text in texts[:120]] for _ in range(2))
+    assert chosen == again
+    assert abs(chosen.count("small") / 120 - tuned.operating_point_.share) < 0.16
