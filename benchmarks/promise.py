@@ -1,6 +1,6 @@
 """What a promise saves on RouterBench, held out: models alone, and with agreement cascades among the options.
 
-python -m benchmarks.promise [shuffles]    needs the published files: ROUTERLAB_DATA, or a download of 7 MB
+python benchmarks/promise.py [shuffles]    needs the published files: ROUTERLAB_DATA, or a download of 7 MB
 
 A cascade asks two or three cheap models; where they name the same letter, the first one's answer is kept, else GPT-4 is
 asked. All calls are paid. MBPP's answers are programs, which can't be compared so: its prompts go to GPT-4 at once.
@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 
 import routerlab as rl
-from benchmarks.figures import record
 from routerlab.embedding import join_embeddings
 
 BASELINE = "gpt-4-1106-preview"
 CHEAP = 0.001  # USD per request: what may be asked first
-COMMAND = "python -m benchmarks.promise"
+COMMAND = "python benchmarks/promise.py"
 
 
 def with_cascades(quality: pd.DataFrame, cost: pd.DataFrame, data: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -53,6 +52,8 @@ def held_out(X: Any, quality: pd.DataFrame, cost: pd.DataFrame, seed: int, **opt
 
 def main(n_shuffles: int = 6) -> None:
     """Print one row for each set of options and each bar."""
+    from figures import record  # beside this script; the grid imports its cascades alone
+
     data = rl.fetch_routerbench()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
