@@ -350,7 +350,7 @@ def test_a_killed_run_resumes_to_the_same_table(tmp_path):
     prompts, responses = tables(20)
     path = tmp_path / "killed.jsonl"
     with LLMServer(reply=longer, latency_s=0.05) as server:
-        code = CHILD.format(tests=str(Path(__file__).parents[1]), url=server.base_url, path=str(path))
+        code = CHILD.format(tests=str(Path(__file__).parent), url=server.base_url, path=str(path))
         child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
         deadline = time.time() + 60
         while time.time() < deadline and (not path.exists() or path.read_bytes().count(b"\n") < 20):
