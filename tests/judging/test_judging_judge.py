@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from llm_server import LLMServer
 
 from routerlab import TableError, rate
 from routerlab.completions import CollectionWarning, Endpoint, EndpointRefused
 from routerlab.judging import PairwiseJudge, combine_orders, judge_messages, judge_trust
+from tests.llm_server import LLMServer
 
 PRICES = {"judge-model": (1.0, 2.0)}
 MODELS = ("quokka-1b", "wombat-70b", "zebra-7b")
