@@ -136,9 +136,9 @@ def check_share(value: Any, name: str) -> float:
 
     Examples
     --------
-    >>> check_share(5, "margin")
+    >>> check_share(5, "max_quality_loss")
     Traceback (most recent call last):
-    ValueError: 'margin' must be a share of the quality scale, at least 0 and below 1: 5 points are 0.05. Got 5 instead.
+    routerlab.exceptions.ParameterError: 'max_quality_loss' must be a share ...: 5 points are 0.05. Got 5 instead.
     """
     good = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
     if good and 0 <= value < 1:

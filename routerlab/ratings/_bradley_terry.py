@@ -68,7 +68,7 @@ class BradleyTerry(BaseEstimator):
         The arena's convention: 400 points are odds of 10 to 1, and the models' mean is 1000.
     anchor : str, optional
         Model whose rating is `center` exactly. Intervals are then those of the differences from it.
-    random_state : int, Generator or None
+    random_state : int, Generator or None, default 0
         Seeds the bootstrap.
 
     Attributes
@@ -150,7 +150,7 @@ class BradleyTerry(BaseEstimator):
         base: float = 10.0,
         center: float = 1000.0,
         anchor: str | None = None,
-        random_state: int | np.random.Generator | None = None,
+        random_state: int | np.random.Generator | None = 0,
     ) -> None:
         self.ties = ties
         self.both_bad = both_bad
