@@ -11,7 +11,9 @@ from routerlab.stats import mean_interval, ratio_interval
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("margin", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)])
+@pytest.mark.parametrize(
+    ("max_quality_loss", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)]
+)
 def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
     plan = rl.plan_study(max_quality_loss=margin, discordance=discordance, loss=loss)
     chances = [(discordance + loss) / 2, 1 - discordance, (discordance - loss) / 2]
@@ -68,7 +70,8 @@ def test_a_pilot_without_a_difference_is_not_taken_for_certainty():
 
 
 @pytest.mark.parametrize(
-    "options", [{"margin": 5}, {"discordance": 2}, {"loss": 0.5}, {"icc": -1}, {"power": 80}, {"group_size": 0}]
+    "options",
+    [{"max_quality_loss": 5}, {"discordance": 2}, {"loss": 0.5}, {"icc": -1}, {"power": 80}, {"group_size": 0}],
 )
 def test_plans_of_impossible_numbers_are_refused(options):
     with pytest.raises(ValueError, match="must|needs"):
