@@ -18,7 +18,7 @@ from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, check_model, models_of, provenance_of
-from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, skewed_note
+from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, ratio_note
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def repeat_claims(
     note, seeds = provenance_of(X, outcomes), (confidence, random_state)
     return RepeatedClaims(
         claims=claims,
-        saving=_procedure(claims, halves, "saving", unvaried, skewed_note(spent, units), *seeds, note),
+        saving=_procedure(claims, halves, "saving", unvaried, ratio_note(spent, units)[0], *seeds, note),
         quality_difference=_procedure(claims, halves, "quality_difference", unvaried, None, *seeds, note),
         baseline=baseline,
         max_quality_loss=max_quality_loss,
