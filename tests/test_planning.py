@@ -12,7 +12,7 @@ from routerlab.stats import mean_interval, ratio_interval
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("max_quality_loss", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)]
+    ("margin", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)]
 )
 def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
     plan = rl.plan_study(max_quality_loss=margin, discordance=discordance, loss=loss)

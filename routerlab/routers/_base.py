@@ -91,8 +91,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -107,8 +107,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -123,8 +123,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -144,8 +144,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
