@@ -52,11 +52,11 @@ class BaseRouter(BaseEstimator):
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         values, index = self._checked(X)
-        return self._abstaining(self._estimate(values)), index
+        return self._abstaining(self._estimate(values), values, index), index
 
-    def _abstaining(self, estimates: Estimates) -> Estimates:
+    def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
-            return estimates._replace(abstained=np.ones(len(estimates.quality), dtype=bool))
+            return estimates._replace(abstained=np.ones(len(index), dtype=bool))
         return estimates
 
     def estimate(self, X: Any) -> Estimates:
