@@ -11,9 +11,7 @@ from routerlab.stats import mean_interval, ratio_interval
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("margin", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)]
-)
+@pytest.mark.parametrize(("margin", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)])
 def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
     plan = rl.plan_study(max_quality_loss=margin, discordance=discordance, loss=loss)
     chances = [(discordance + loss) / 2, 1 - discordance, (discordance - loss) / 2]
