@@ -33,7 +33,8 @@ def main() -> None:
     options = {"quality": quality, "cost": cost, "baseline": everything.baseline}
     for points in (1, 5):
         ask = {"max_quality_loss": points / 100, "guarantee": 0.95, "prompts": prompts}
-        claim = rl.savings(rl.held_out_choices(rl.KNNRouter(100), X, **options, **ask), **options, margin=points / 100)
+        choices = rl.held_out_choices(rl.KNNRouter(100), X, **options, **ask)
+        claim = rl.savings(choices, **options, max_quality_loss=points / 100)
         name = f"alpaca eval, promise of {points} point{'s' * (points > 1)}: saving"
         saved = claim.saving, claim.saving_low, claim.saving_high
         figures.record(name, saved, n=claim.n, protocol=HELD_OUT, command=COMMAND)
