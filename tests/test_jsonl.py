@@ -28,7 +28,7 @@ from routerlab.labeling import LogWarning, VoteLog, merge_logs, read_jsonl, writ
 from routerlab.routers import load_router
 from routerlab.schema import TableError
 from routerlab.serving import CaptureWarning, read_captured
-from routerlab.serving._capture import CaptureLog
+from routerlab.serving._captures import CaptureLog
 
 OLD = Path(__file__).parent / "fixtures" / "0.1.0"
 EXPECTED = json.loads((OLD / "expected.json").read_text())

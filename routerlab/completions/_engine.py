@@ -3,25 +3,233 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import random
+import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from routerlab.completions._accounting import Account
-from routerlab.completions._attempt import Failure, Reply, wait_s
-from routerlab.completions._budget import Budget
-from routerlab.completions._clients import async_client, secrets_of
 from routerlab.completions._endpoint import Endpoint, Request
-from routerlab.completions._journal import Journal, Record
-from routerlab.completions._progress import Progress
-from routerlab.completions._records import Tally, make_record
-from routerlab.completions._served import Served
-from routerlab.completions._settings import Settings
-from routerlab.completions._writer import Writer
+from routerlab.completions._journal import Journal, Record, Tally, Writer, make_record
+from routerlab.completions._plan import Settings
+from routerlab.completions._protocol import Account, Failure, Reply, most_cost, read_error, read_reply, wait_s
+from routerlab.completions._report import usd
+from routerlab.completions._transport import ProcessLock, async_client, scrub, secrets_of
 
+CAME_BEFORE = "the reply to another request came again"
+_REAL_ID = 20  # characters from which on a reply's id is no placeholder
+_REMEMBERED = 1000  # replies
 _INTERRUPTED = "Interrupted: waiting for requests in flight, which are paid for. Interrupt again to drop them."
+
+
+class Budget:
+    """USD spent, maybe billed, and set aside for requests in flight.
+
+    Parameters
+    ----------
+    limit_usd : float
+        inf for none.
+    spent_usd, unsure_usd : float
+        By earlier runs in the same journal.
+
+    Attributes
+    ----------
+    used_up : bool
+        Whether a request did not fit any more.
+    """
+
+    def __init__(self, limit_usd: float = math.inf, spent_usd: float = 0.0, unsure_usd: float = 0.0) -> None:
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.unsure_usd = unsure_usd
+        self.used_up = False
+        self._in_flight: list[float] = []
+        self._changed = asyncio.Event()
+
+    async def set_aside(self, usd: float) -> bool:
+        """Wait until `usd` fits beside what is in flight; False if it never will."""
+        while not self.used_up and not self._fits(usd):
+            if not self._in_flight:
+                self.used_up = True
+                self._changed.set()
+                return False
+            self._changed.clear()
+            await self._changed.wait()
+        if self.used_up:
+            return False
+        self._in_flight.append(usd)
+        return True
+
+    def settle(self, usd: float, *, spent_usd: float, unsure_usd: float) -> None:
+        """Give back the `usd` that were set aside, and count what came of them."""
+        self._in_flight.remove(usd)
+        self.spent_usd += spent_usd
+        self.unsure_usd += unsure_usd
+        self._changed.set()
+
+    def _fits(self, usd: float) -> bool:
+        if math.isinf(self.limit_usd):
+            return True
+        return math.fsum([self.spent_usd, self.unsure_usd, *self._in_flight, usd]) <= self.limit_usd
+
+
+class Progress:
+    """A tqdm bar, or nothing.
+
+    Parameters
+    ----------
+    show : bool
+        False: nothing is shown.
+    total, done : int
+        Requests, and those that the journal answers.
+    budget_usd : float
+        inf for none.
+    """
+
+    def __init__(self, *, show: bool, total: int, done: int, budget_usd: float) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar: Any = tqdm(total=total, initial=done, unit="reply", disable=not show, dynamic_ncols=True)
+        self._budget_usd = budget_usd
+        self._failed = 0
+
+    def update(self, *, spent_usd: float, failed: bool) -> None:
+        """Count one more request, and show what all have cost."""
+        self._failed += failed
+        text = f"{usd(spent_usd)} USD"
+        text += f" of {usd(self._budget_usd)}" if math.isfinite(self._budget_usd) else ""
+        text += f", {self._failed:,} failed" if self._failed else ""
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update()
+
+    def say(self, text: str) -> None:
+        """Show a line above the bar, or without one."""
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the bar where it stands."""
+        self._bar.close()
+
+
+class Seen:
+    """Replies that came, so that one that comes again is not taken for the answer to another request.
+
+    A server (or a proxy) that sends a reply twice leaves the second one in the connection's buffer, where the next
+    request takes it for its own, and so on: HTTP has nothing that says which request a reply is for. The same reply to
+    the same request is right: gateways cache. Ids of some servers are placeholders: those are short, or their replies
+    differ.
+
+    Examples
+    --------
+    >>> seen, name = Seen(), "chatcmpl-0123456789abcdef"
+    >>> [seen.again(name, request, b"Yes.") for request in (b"one", b"one", b"two")]
+    [False, False, True]
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
+        self._one_at_a_time = ProcessLock()
+
+    def again(self, reply_id: str | None, request: bytes, content: bytes) -> bool:
+        """Whether this very reply answered another request; remember it."""
+        if reply_id is None:
+            return False
+        asked, said = hashlib.sha256(request).digest(), hashlib.sha256(content).digest()
+        with self._one_at_a_time:
+            before = self._kept.pop(reply_id, (asked, said))
+            placeholder = before[1] != said
+            self._kept[reply_id] = (b"", b"") if placeholder else before
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+            real = len(reply_id) >= _REAL_ID or len(self._kept) > 1
+        return real and not placeholder and before[0] != asked
+
+
+@dataclass(eq=False)
+class Served:
+    """An endpoint, its client, and its state in this run.
+
+    Attributes
+    ----------
+    endpoint : Endpoint
+        Who serves.
+    client : openai.AsyncOpenAI
+        Of this run.
+    secrets : set of str
+        What must not show in error messages.
+    closed : str or None
+        Why nothing more is sent.
+    stops_run : bool
+        Whether a user must do something first: a wrong key, no credit.
+    not_before : float
+        The provider asked not to be asked again before this time of the event loop.
+    n_failed_in_a_row : int
+        Requests that failed, all their attempts, since the last reply.
+    """
+
+    endpoint: Endpoint
+    client: Any
+    secrets: set[str]
+    closed: str | None = None
+    stops_run: bool = False
+    not_before: float = 0.0
+    n_failed_in_a_row: int = 0
+    _seen: Seen = field(default_factory=lambda: Seen(), repr=False)
+    _shifted: list[Any] = field(default_factory=list, repr=False)
+
+    async def send(self, request: Request, timeout_s: float) -> Reply | Failure:
+        """Send one request and read what comes back; every error but a cancellation is a `Failure`."""
+        body = self.endpoint.body(request)
+        model, messages = body.pop("model"), body.pop("messages")
+        try:
+            async with asyncio.timeout(timeout_s):  # the client's own time-out starts again with every byte
+                raw = await self.client.chat.completions.with_raw_response.create(
+                    model=model, messages=messages, extra_body=body
+                )
+                content = raw.content
+        except Exception as error:
+            return self._without_keys(read_error(error))
+        outcome = read_reply(content)
+        if isinstance(outcome, Failure):
+            return self._without_keys(outcome)
+        stream = raw.http_response.extensions.get("network_stream")
+        shifted = any(stream is shifted for shifted in self._shifted)
+        if self._seen.again(outcome.reply_id, raw.http_request.content, content) or shifted:
+            await self._hang_up(stream)
+            return Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
+        return outcome
+
+    def most_usd(self, request: Request) -> float:
+        """Return the most that one attempt can cost: inf or NaN if not known."""
+        return most_cost(self.endpoint, request)
+
+    def note(self, failure: Failure, now: float, max_wait_s: float) -> None:
+        """Remember what a failed attempt says about the next ones."""
+        if failure.retry_after_s:
+            self.not_before = max(self.not_before, now + min(failure.retry_after_s, max_wait_s))
+        if failure.fatal:
+            self.closed = self.closed or failure.message
+            self.stops_run = self.stops_run or failure.status != 404
+
+    def note_failed_request(self, failure: Failure, patience: int) -> None:
+        """Close the endpoint if requests keep failing at it after all attempts: it is down."""
+        self.n_failed_in_a_row += failure.retryable
+        if self.n_failed_in_a_row >= patience and not self.closed:
+            self.closed = f"{self.n_failed_in_a_row} requests in a row failed, the last with: {failure.message}"
+
+    def _without_keys(self, failure: Failure) -> Failure:
+        self.secrets |= set(secrets_of(self.client))  # a key that a function makes is known once it was used
+        return replace(failure, message=scrub(failure.message, self.secrets))
+
+    async def _hang_up(self, stream: Any) -> None:
+        """Close a connection, and believe nothing that still comes on it: it answers some other request."""
+        if stream is not None:
+            self._shifted.append(stream)
+            await stream.aclose()
 
 
 class Engine:

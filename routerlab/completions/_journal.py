@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from array import array
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+from routerlab.completions._endpoint import Endpoint, Request, digest
 from routerlab.completions._errors import JournalError
+from routerlab.completions._protocol import Account, Failure, Reply, account
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
 FORMAT, VERSION = "routerlab-completions", 1
@@ -29,6 +32,11 @@ KIND = Kind(
 _NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
 _MOST = 1e300  # what a float can hold, with room for sums
 _ALL_NUMBERS = (*_NUMBERS, "latency_s", "spent_usd", "unsure_usd", "in_flight_usd")
+# What a record says of itself; `about` adds to it.
+RESERVED = frozenset(
+    "type key sent model text finish_reason input_tokens output_tokens cost_usd cost_source latency_s attempts "
+    "served_by error at spent_usd unsure_usd tool_calls refusal".split()
+)
 
 
 class Replies(Mapping[tuple[str, str], Record]):
@@ -209,3 +217,145 @@ def _sound(record: Record) -> bool:
 
 def _without_nan(record: Record) -> Record:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+
+
+@dataclass
+class Tally:
+    """What the attempts at one request came to."""
+
+    attempts: int = 0
+    n_unsure: int = 0
+    n_unpriced: int = 0
+    unpriced: set[str] = field(default_factory=set)  # models, as their endpoints call them
+    again: bool = False  # whether the last failure somewhere may go better in a later run
+    spent_usd: float = 0.0
+    unsure_usd: float = 0.0
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def count(self, outcome: Reply | Failure, endpoint: Endpoint, most_usd: float) -> tuple[Account, float, float]:
+        """Count one attempt; return its account, and the USD that it cost and may have cost."""
+        most_usd = most_usd if math.isfinite(most_usd) else 0.0
+        spent = unsure = 0.0
+        counted = account(outcome.usage, endpoint)
+        if isinstance(outcome, Reply) or outcome.usage is not None:
+            known = not math.isnan(counted.cost_usd)
+            spent, unsure = (counted.cost_usd, 0.0) if known else (0.0, most_usd)
+            self.n_unpriced += not known
+            self.unpriced |= set() if known else {endpoint.model}
+        elif outcome.maybe_billed:
+            self.n_unsure += 1
+            unsure = most_usd
+        self.spent_usd += spent
+        self.unsure_usd += unsure
+        return counted, spent, unsure
+
+
+def sent_digest(endpoint: Endpoint, request: Request, *, with_place: bool = True) -> str:
+    """Return the sha256 of what is asked for beside the messages, and where: a record counts only for the same.
+
+    Without the place, this is what version 0.1.0 wrote.
+    """
+    body = endpoint.body(request)
+    sent = {name: value for name, value in body.items() if name != "messages"}
+    return digest([endpoint.place, sent] if with_place else sent)
+
+
+def make_record(
+    request: Request,
+    tally: Tally,
+    *,
+    endpoint: Endpoint | None = None,
+    reply: Reply | None = None,
+    counted: Account | None = None,
+    latency_s: float = math.nan,
+    error: str | None = None,
+) -> Record:
+    """Return what the journal keeps of a request: of its reply, or of the error that is left."""
+    counted = counted or Account(math.nan, math.nan, math.nan, None)
+    return {
+        "type": "record",
+        "key": request.key,
+        "sent": sent_digest(endpoint, request) if endpoint else None,
+        "model": request.model,
+        "text": reply.text if reply else "",
+        "finish_reason": reply.finish_reason if reply else None,
+        **_other_answers(reply),
+        **counted._asdict(),
+        "latency_s": latency_s,
+        "attempts": tally.attempts,
+        "served_by": endpoint.name if endpoint else None,
+        "error": error,
+        "at": now(),
+        "spent_usd": tally.spent_usd,
+        "unsure_usd": tally.unsure_usd,
+        **request.about,
+    }
+
+
+def _other_answers(reply: Reply | None) -> Record:
+    """Return what a model answers with if not with text."""
+    said = {"tool_calls": list(reply.tool_calls), "refusal": reply.refusal} if reply else {}
+    return {name: value for name, value in said.items() if value}
+
+
+def left_out_record(request: Request, reason: str) -> Record:
+    """Return the record of a request that was not sent; it is in no journal."""
+    return make_record(request, Tally(), error=f"not asked: {reason}")
+
+
+class Writer:
+    """Appends records to a journal without stopping the event loop.
+
+    Attributes
+    ----------
+    error : Exception or None
+        Why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
+    unwritten : list of dict
+        Records that are not in the journal.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.error: Exception | None = None
+        self.unwritten: list[Record] = []
+        self.journal = journal
+        self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, record: Record) -> bool:
+        """Return once the record is on the disk, or False if it is not."""
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, written))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write_all())
+        # Shielded: a slot that is cancelled here has a paid reply, and the task goes on to write it.
+        return await asyncio.shield(written)
+
+    async def finish(self) -> None:
+        """Wait for what is under way, then try once more what the disk refused: its replies are paid for."""
+        if self._task is not None:
+            await self._task
+        left, self.unwritten = self.unwritten, []
+        for record in left:  # one by one: if one is at fault, the others are not
+            try:
+                await asyncio.to_thread(self.journal.append, [record])
+            except Exception:
+                self.unwritten.append(record)
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._write_batch([record for record, _ in batch])
+            finally:  # whatever happens, nobody waits for ever
+                for _, written in batch:
+                    if not written.done():
+                        written.set_result(self.error is None)
+
+    async def _write_batch(self, records: list[Record]) -> None:
+        if self.error is None:
+            try:
+                await asyncio.to_thread(self.journal.append, records)
+            except Exception as error:
+                self.error = error
+        if self.error is not None:
+            self.unwritten += records

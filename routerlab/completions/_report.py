@@ -6,9 +6,30 @@ import html
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from routerlab.completions._journal import Record
-from routerlab.completions._words import counted, ended
+from routerlab.jsonl import Record
 from routerlab.schema import shown
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, and a verb if need be; `many` is `one` with an s by default.
+
+    Examples
+    --------
+    >>> counted(1, "reply is", "replies are"), counted(1200, "prompt")
+    ('1 reply is', '1,200 prompts')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def ended(text: str) -> str:
+    """Return a sentence with its full stop: what providers say often lacks it.
+
+    Examples
+    --------
+    >>> ended("no such model"), ended("Why?")
+    ('no such model.', 'Why?')
+    """
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.completions import CollectionWarning, Endpoint, JournalError, Request, arun_requests, run_requests
-from routerlab.completions._journal import FORMAT, VERSION, Journal
-from routerlab.completions._writer import Writer
+from routerlab.completions._journal import FORMAT, VERSION, Journal, Writer
 from routerlab.jsonl import why_not_written
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -291,7 +291,7 @@ def test_async_feedback(make, server):
 
 WRITER = """
 import sys
-from routerlab.serving._capture import CaptureLog
+from routerlab.serving._captures import CaptureLog
 log = CaptureLog(sys.argv[1], redact=None, store_text=True, sync=False)
 k = 0
 while k < int(sys.argv[3]):

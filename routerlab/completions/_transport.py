@@ -1,26 +1,129 @@
-"""Between the SDK and its HTTP client: no other host gets anything, no answer takes for ever or fills the memory.
-
-The HTTP client's time-outs start again with every byte that comes, it follows redirects with prompt and headers, and it
-unpacks whatever it gets. `guard` puts a limit on each, for one client of the SDK.
-"""
+"""Clients of the SDK within limits: no other host gets anything, no answer takes for ever, no key shows."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
+import re
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
+from routerlab.schema import reject
+
+_owners: WeakSet[Any] = WeakSet()
+_hooked: list[bool] = []
+# What is shorter ("k", "none", "unused", "EMPTY") is a placeholder, and may be a word of the text.
+SHORTEST_KEY = 12
+# What keys look like, also those that a provider has half masked ("sk-abc***xyz").
+_LIKE_A_KEY = re.compile(
+    r"""(?ix)
+    \b(?:bearer|basic)\s+[^\s"',;}]+
+    | \b(?:sk|rk|pk|gsk|hf|xai|nvapi|r8)[-_][^\s"',;}]{6,}
+    | \beyJ[\w-]{8,}(?:\.[\w-]+)+
+    | \bAIza[^\s"',;}]{6,}
+    | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)
+    | (?<=[?&]key=)[^\s&"']+
+    | (?<=[?&]api[-_]key=)[^\s&"']+
+    """
+)
 # Unpacked. The largest replies there are (100,000 tokens, some pictures) stay far below; JSON in memory is up to 25
 # times as large as its text.
 LARGEST_REPLY = 32 * 2**20
 LARGEST_STREAM = 4 * LARGEST_REPLY  # read line by line, none above `LARGEST_REPLY`, with some 250 bytes for each token
 _MOST_REDIRECTS = 5
 _SHORTEST_S = 1e-3  # of a time-out: for a socket 0 means not to wait at all
+_CONNECT_S = 10.0
+
+
+def renew_after_fork(owner: Any) -> None:
+    """Call ``owner.after_fork()`` in every child process that is forked from this one, before anything else runs there.
+
+    Examples
+    --------
+    >>> lock = ProcessLock()  # does so
+    """
+    _owners.add(owner)
+    if not _hooked and hasattr(os, "register_at_fork"):
+        _hooked.append(True)
+        os.register_at_fork(after_in_child=_renew)
+
+
+def _renew() -> None:
+    for owner in list(_owners):
+        owner.after_fork()
+
+
+class ProcessLock:
+    """A lock among the threads of one process, which a thread may take again while it holds it.
+
+    Examples
+    --------
+    >>> lock = ProcessLock()
+    >>> with lock, lock:
+    ...     pass
+    """
+
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget who held it: that thread is not in this process."""
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def real_keys(secrets: Iterable[str]) -> list[str]:
+    """Return the secrets that are no placeholders, longest first.
+
+    Examples
+    --------
+    >>> real_keys(["none", "hunter2-hunter2"])
+    ['hunter2-hunter2']
+    """
+    return sorted({s for s in secrets if len(s) >= SHORTEST_KEY}, key=len, reverse=True)
+
+
+def scrub(text: str, secrets: Iterable[str] = (), *, limit: int = 500) -> str:
+    """Replace keys by ``[key]`` and shorten the text.
+
+    Parameters
+    ----------
+    text : str
+        An error message.
+    secrets : iterable of str
+        The client's own key and other values that must not show. Those below 12 characters are placeholders, and stay.
+    limit : int, default 500
+        Longest text returned, in characters.
+
+    Returns
+    -------
+    str
+        The text without keys; `secrets` go first, then whatever looks like a key.
+
+    Examples
+    --------
+    >>> scrub("Incorrect API key provided: sk-abc***xyz.")
+    'Incorrect API key provided: [key]'
+    >>> scrub("no access for hunter2-hunter2", ["hunter2-hunter2"])
+    'no access for [key]'
+    """
+    for secret in real_keys(secrets):
+        text = text.replace(secret, "[key]")
+    text = _LIKE_A_KEY.sub("[key]", text)
+    return text if len(text) <= limit else text[: limit - 4] + " ..."
 
 
 class Deadline:
@@ -265,3 +368,120 @@ def _too_late(sent: Any, request: Any) -> Exception:
 def _module_of(value: Any) -> Any:
     """Whichever httpx the SDK uses: it knows the errors of that one."""
     return sys.modules[type(value).__module__.partition(".")[0]]
+
+
+def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
+    """Return an ``AsyncOpenAI`` with the client's settings and connections of its own.
+
+    An HTTP connection belongs to the event loop that opened it, so that the user's own pool cannot be shared.
+
+    Parameters
+    ----------
+    client : openai.OpenAI, openai.AsyncOpenAI, or callable
+        A function is called in the event loop and returns an ``AsyncOpenAI``.
+    timeout_s : float
+        Seconds until a request is given up.
+    concurrency : int
+        Connections.
+
+    Returns
+    -------
+    openai.AsyncOpenAI
+        With ``max_retries=0``: the engine retries, and counts it. No redirect to another host is followed, and no reply
+        larger than 32 MiB is read.
+
+    Raises
+    ------
+    TableError
+        No client; a synchronous one whose settings cannot be carried over; an ``http_client`` of its own.
+    """
+    import openai
+
+    timeout = openai.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
+    options: dict[str, Any] = {"timeout": timeout, "max_retries": 0}
+    if callable(client) and not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):
+        made = client()
+        if not isinstance(made, openai.AsyncOpenAI):
+            reject("'client'", f"the function returned {type(made).__name__}.", "Return an openai.AsyncOpenAI.")
+        return guard(made.with_options(**options))
+    check_client(client)
+    pool = openai.DefaultAsyncHttpxClient(timeout=timeout, limits=_limits(openai, concurrency))
+    if isinstance(client, openai.AsyncOpenAI):
+        return guard(client.with_options(http_client=pool, **options))
+    own = openai.AsyncOpenAI(
+        api_key=_async_key(client),
+        organization=client.organization,
+        project=client.project,
+        base_url=client.base_url,
+        default_headers=client._custom_headers,
+        default_query=client._custom_query,
+        http_client=pool,
+        **options,
+    )
+    return guard(own)
+
+
+def check_client(client: Any) -> None:
+    """Raise `TableError` unless requests can be sent with the client's settings, all of them."""
+    import openai
+
+    factory = "client=lambda: openai.AsyncOpenAI(..., http_client=...)"
+    if client is None:
+        reject("'client'", "is missing.", "Pass client=openai.OpenAI(), or give each Endpoint one.")
+    if not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):
+        if callable(client):
+            return
+        reject("'client'", f"got {type(client).__name__}.", "Pass an openai.OpenAI or openai.AsyncOpenAI.")
+    special = [n for n in ("_provider", "workload_identity", "_workload_identity_auth") if getattr(client, n, None)]
+    if isinstance(client, openai.OpenAI) and (type(client) is not openai.OpenAI or special):
+        what = special[0].strip("_") if special else type(client).__name__
+        reject(
+            "'client'",
+            f"a synchronous client with {what} cannot be turned into an asynchronous one.",
+            "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.",
+        )
+    if type(client._client).__name__ not in ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper"):
+        reject("'client'", "has an http_client of its own, which belongs to another event loop.", f"Pass {factory}.")
+
+
+def secrets_of(client: Any) -> list[str]:
+    """Return what must never show: the key, tokens, and headers that look like credentials.
+
+    Examples
+    --------
+    >>> import openai
+    >>> secrets_of(openai.OpenAI(api_key="example-key", default_headers={"X-Api-Key": "example-two"}))
+    ['example-key', 'example-two']
+    """
+    return list(_secrets(client))
+
+
+def _secrets(client: Any) -> Iterator[str]:
+    for name in ("api_key", "admin_api_key", "_azure_ad_token", "webhook_secret"):
+        value = getattr(client, name, None)
+        if isinstance(value, str) and value:
+            yield value
+    headers = getattr(client, "_custom_headers", None)
+    query = getattr(client, "_custom_query", None)
+    for values in (headers, query):
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            if isinstance(value, str) and any(part in name.lower() for part in ("auth", "key", "token", "secret")):
+                yield value
+
+
+def _async_key(client: Any) -> Any:
+    provider = getattr(client, "_api_key_provider", None)
+    if provider is None:
+        return client.api_key
+
+    async def fresh_key() -> str:
+        return str(provider())
+
+    return fresh_key
+
+
+def _limits(openai: Any, concurrency: int) -> Any:
+    """As many connections as slots; the class comes from whichever httpx the SDK uses."""
+    from openai._constants import DEFAULT_CONNECTION_LIMITS
+
+    return type(DEFAULT_CONNECTION_LIMITS)(max_connections=concurrency, max_keepalive_connections=concurrency)
