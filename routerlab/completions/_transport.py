@@ -1,4 +1,8 @@
-"""Clients of the SDK within limits: no other host gets anything, no answer takes for ever, no key shows."""
+"""The SDK's clients within limits: no other host gets anything, no answer takes for ever, no key shows.
+
+The HTTP client's time-outs start again with every byte that comes, it follows redirects with prompt and headers, and it
+unpacks whatever it gets. `guard` puts a limit on each, for one client of the SDK.
+"""
 
 from __future__ import annotations
 

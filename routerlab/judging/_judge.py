@@ -26,9 +26,8 @@ from routerlab.completions import (
     run_requests,
     sound_text,
 )
-from routerlab.judging._units import KEY
 from routerlab.judging._verdict import LABELS, parse_verdict
-from routerlab.labeling import oriented
+from routerlab.ratings import KEY, oriented
 from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject, shown
 
 _SWAPPED = {"model_a": "model_b", "model_b": "model_a"}

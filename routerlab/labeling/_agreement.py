@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.labeling._merge import first_showings, oriented
-from routerlab.ratings import vote_groups
+from routerlab.labeling._merge import first_showings
+from routerlab.ratings import oriented, vote_groups
 from routerlab.schema import WINNERS, check_judgments, reject
 from routerlab.stats import check_confidence, equation_interval, few_groups_note
 

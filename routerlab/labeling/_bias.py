@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.labeling._merge import oriented
-from routerlab.ratings import vote_groups
+from routerlab.ratings import oriented, vote_groups
 from routerlab.schema import check_judgments, reject
 from routerlab.stats import clustered_share, few_groups_note
 

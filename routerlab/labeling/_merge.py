@@ -14,6 +14,7 @@ from routerlab.labeling._errors import LogOwnerError, LogWarning
 from routerlab.labeling._log import VoteLog
 from routerlab.labeling._reader import Reader
 from routerlab.labeling._records import showing, votes_frame
+from routerlab.ratings import pair_keys
 from routerlab.schema import check_judgments, reject, shown
 
 
@@ -136,22 +137,6 @@ def to_judgments(
 def first_showings(judgments: pd.DataFrame) -> pd.DataFrame:
     """Leave out swapped repeats."""
     return judgments[judgments["repeat_of"].isna()] if "repeat_of" in judgments else judgments
-
-
-def pair_keys(judgments: pd.DataFrame) -> pd.DataFrame:
-    """Return ``prompt_id, model_a, model_b`` with each pair's models in alphabetical order, and whether that swaps."""
-    swap = judgments["model_a"] > judgments["model_b"]
-    first = judgments["model_a"].where(~swap, judgments["model_b"])
-    second = judgments["model_b"].where(~swap, judgments["model_a"])
-    return pd.DataFrame({"prompt_id": judgments["prompt_id"], "model_a": first, "model_b": second, "swapped": swap})
-
-
-def oriented(judgments: pd.DataFrame) -> pd.DataFrame:
-    """Turn every judgment so that its models are in alphabetical order."""
-    keys = pair_keys(judgments)
-    other = judgments["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
-    winner = judgments["winner"].where(~keys["swapped"], other)
-    return judgments.assign(model_a=keys["model_a"], model_b=keys["model_b"], winner=winner)
 
 
 def _files(paths: Iterable[str | Path] | str | Path) -> list[Path]:

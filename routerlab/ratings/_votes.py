@@ -133,3 +133,19 @@ def _square(table: pd.DataFrame, name: str) -> tuple[NDArray[np.object_], Floats
         cells = ((ordered.index[i], ordered.columns[j], float(values[i, j])) for i, j in np.argwhere(bad))
         reject(f"'{name}'", f"got {shown(cells)}, expected counts of at least 0, 0 on the diagonal.", "Correct them.")
     return ordered.index.to_numpy(dtype=object), values
+
+
+def pair_keys(judgments: pd.DataFrame) -> pd.DataFrame:
+    """Return ``prompt_id, model_a, model_b`` with each pair's models in alphabetical order, and whether that swaps."""
+    swap = judgments["model_a"] > judgments["model_b"]
+    first = judgments["model_a"].where(~swap, judgments["model_b"])
+    second = judgments["model_b"].where(~swap, judgments["model_a"])
+    return pd.DataFrame({"prompt_id": judgments["prompt_id"], "model_a": first, "model_b": second, "swapped": swap})
+
+
+def oriented(judgments: pd.DataFrame) -> pd.DataFrame:
+    """Turn every judgment so that its models are in alphabetical order."""
+    keys = pair_keys(judgments)
+    other = judgments["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
+    winner = judgments["winner"].where(~keys["swapped"], other)
+    return judgments.assign(model_a=keys["model_a"], model_b=keys["model_b"], winner=winner)

@@ -1,4 +1,9 @@
-"""One call from beginning to end, without I/O of its own: what is sent to whom, in which order, and what is captured."""
+"""One call from beginning to end, without I/O of its own: what is sent to whom, in which order, what is captured.
+
+`Service.steps` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network, a
+`Pause`) and is sent the result, or thrown the exception; the synchronous client does it at once, the asynchronous one
+awaits it.
+"""
 
 from __future__ import annotations
 

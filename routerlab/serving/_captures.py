@@ -63,14 +63,13 @@ _NUMBERS = (
 _ELSEWHERE = {"type", "request_id", "prompt", "response", "quality", "cost", "order"}
 _ALWAYS = tuple(name for name in (*_CALL_COLUMNS, "prompt", "response") if name not in (*_NUMBERS, "at"))
 _NAMES = ("asked", "chosen", "model", "served_by", "provenance", "finish_reason", "cost_source")  # come again and again
-_TEXTS = ("model", "prompt", "provenance")
+_TEXT_COLUMNS = ("model", "prompt", "provenance")
 _AMOUNTS = ("input_tokens", "output_tokens", "cost_usd", "latency_s", "lost_usd")  # never below 0
 _NOTHING: list[Any] = []  # one for all calls without failures
 _AT_ONCE = 64  # calls that are taken apart together, few enough for the processor's cache
 _TIMES_AT_ONCE = 1 << 16  # as text they take six times the memory
 _CANNOT = "cannot be read"
 
-Record = dict[str, Any]
 Rows = NDArray[np.intp] | slice
 
 
@@ -268,7 +267,7 @@ class Columns:
 
     def _take_apart(self, calls: list[tuple[Any, ...]]) -> None:
         columns = dict(zip(self._names, zip(*calls, strict=True), strict=False))
-        for name in _TEXTS:
+        for name in _TEXT_COLUMNS:
             _insist(name, columns.get(name, ()), (str, type(None)))
         numbers = {name: _floats(name, columns[name]) for name in _NUMBERS if name in columns}
         estimates = [(self._estimates[name], group) for name in self._estimates for group in _grouped(name, columns)]

@@ -13,11 +13,9 @@ from scipy.stats import norm, t
 
 from benchmarks.judging import auto_j_run, league_run, league_truth, limit, make_league, make_pairs, win_rate_run
 from routerlab import TableError, fetch_auto_j, plot_ratings, rate
-from routerlab.judging import ppi_rate, ppi_win_rate
-from routerlab.judging._rate import fit_ratings
-from routerlab.judging._units import Units
-from routerlab.judging._win_rate import ppi_mean
-from routerlab.ratings import contrasts
+from routerlab.ratings import contrasts, ppi_rate, ppi_win_rate
+from routerlab.ratings._ppi import ppi_mean
+from routerlab.ratings._ppi_rate import Units, fit_ratings
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "ppi.json").read_text(encoding="utf-8"))
 Z = norm.ppf(1 - GOLDEN["alpha"] / 2)
