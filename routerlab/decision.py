@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.schema import check_aligned, check_model, provenance_of
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
@@ -193,7 +194,7 @@ def check_wtp(willingness_to_pay: float) -> float:
             "'willingness_to_pay' must be a number of at least 0: USD that one unit of quality is worth on one "
             f"request (float('inf') for best quality). Got {willingness_to_pay!r} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return float(willingness_to_pay)
 
 

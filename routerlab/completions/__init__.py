@@ -8,7 +8,6 @@ the judges.
 from routerlab.completions._collect import arun_requests, collect_responses, run_requests
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
 from routerlab.completions._engine import CAME_BEFORE, Seen
-from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
 from routerlab.completions._plan import CostEstimate, estimate_requests
 from routerlab.completions._protocol import (
     Account,
@@ -42,6 +41,7 @@ from routerlab.completions._transport import (
     scrub,
     secrets_of,
 )
+from routerlab.exceptions import CollectionWarning, EndpointRefused, JournalError
 
 __all__ = [
     "Account",

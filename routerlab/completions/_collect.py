@@ -16,10 +16,10 @@ import pandas as pd
 
 from routerlab.completions._endpoint import Models, Request, check_params, named_models
 from routerlab.completions._engine import Engine, Progress
-from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
 from routerlab.completions._journal import RESERVED, left_out_record
 from routerlab.completions._plan import CostEstimate, Plan, Settings, estimate, make_plan
 from routerlab.completions._report import Run, RunReport, counted
+from routerlab.exceptions import CollectionWarning, EndpointRefused, JournalError
 from routerlab.jsonl import why_not_written
 from routerlab.pricing import Prices
 from routerlab.schema import as_pandas, check_prompts, check_responses, reject, shown

@@ -13,8 +13,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from routerlab.completions._endpoint import Endpoint, Request, digest
-from routerlab.completions._errors import JournalError
 from routerlab.completions._protocol import Account, Failure, Reply, account
+from routerlab.exceptions import JournalError
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
 FORMAT, VERSION = "routerlab-completions", 1

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from routerlab.completions._endpoint import Endpoint, Models, Request, is_local, resolve_models
-from routerlab.completions._errors import CollectionWarning
 from routerlab.completions._journal import RESERVED, Journal, Record, sent_digest
 from routerlab.completions._protocol import most_cost, most_tokens, request_cost, tier_of
 from routerlab.completions._report import counted
 from routerlab.completions._transport import check_client
+from routerlab.exceptions import CollectionWarning
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
 from routerlab.schema import reject, shown
 

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from routerlab.decision import Sweep, sweep_estimates
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
 from routerlab.routers import Estimates, IntentRouter, rows_like, training_outcomes
 from routerlab.schema import by_prompt, provenance_of, reject
@@ -89,7 +90,7 @@ def cross_estimates(
         estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
     if np.isnan(estimated).any():
         n_left = int(np.isnan(estimated).any(axis=1).sum())
-        reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.")
+        reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.", ParameterError)
     note = provenance_of(X, quality, cost)
     frames = [pd.DataFrame(v, index=quality.index, columns=quality.columns) for v in (estimated, paid)]
     for frame in frames:

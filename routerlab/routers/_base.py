@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.exceptions import ParameterError
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
@@ -194,7 +195,7 @@ class BaseRouter(BaseEstimator):
     def _check_fallback(self) -> None:
         if self.min_similarity is not None and self.fallback is None:
             msg = "'min_similarity' is set and 'fallback' is not: name the model that far-off prompts go to."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if self.fallback is not None:
             check_model(self.fallback, self.models_, "fallback")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers._base import rows_like, training_outcomes
 from routerlab.routers._knn import NeighborRouter, Weights, average
@@ -100,7 +101,7 @@ class IntentRouter(NeighborRouter):
         if (quality is None) == (ratings is None):
             given = "both" if quality is not None else "neither"
             msg = f"IntentRouter.fit takes exactly one of 'quality' and 'ratings'. Got {given}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if cost is None:
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
         values = self._start_fit(X, quality, ratings, cost, scale=WIN_SHARE if quality is None else None)

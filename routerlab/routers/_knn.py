@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
 from routerlab.schema import row_labels, unit_rows
@@ -28,13 +29,13 @@ class NeighborRouter(BaseRouter):
         k = self.n_neighbors
         if not isinstance(k, (int, np.integer)) or k < 1:
             msg = f"'n_neighbors' must be an integer of at least 1. Got {k!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if k > len(values):
             msg = (
                 f"'n_neighbors' is {k}, and there are only {len(values)} training prompts. "
                 f"Use n_neighbors={len(values)} or fewer, or more prompts."
             )
-            raise ValueError(msg)
+            raise ParameterError(msg)
         self._keep_rows(X, values)
 
     def _keep_rows(self, X: Any, values: NDArray[np.float32]) -> None:
@@ -52,14 +53,14 @@ class NeighborRouter(BaseRouter):
             weight = np.asarray(self.weights(similarity), dtype=float)
             if weight.shape != similarity.shape or not (np.isfinite(weight) & (weight >= 0)).all():
                 msg = f"'weights' must return finite, non-negative numbers of shape {similarity.shape}."
-                raise ValueError(msg)
+                raise ParameterError(msg)
         elif self.weights == "similarity":
             weight = np.maximum(similarity.astype(float), 0)
         elif self.weights == "uniform":
             weight = np.ones(similarity.shape)
         else:
             msg = f"'weights' must be 'uniform', 'similarity' or a function. Got {self.weights!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         total = weight.sum(axis=1, keepdims=True)
         # Nothing similar at all: every neighbour counts the same.
         return np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / weight.shape[1])
@@ -194,7 +195,7 @@ class KNNRouter(NeighborRouter):
         """
         if self.cost_estimate not in ("neighbors", "mean"):
             msg = f"'cost_estimate' must be 'neighbors' or 'mean'. Got {self.cost_estimate!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost, missing=True)
         self.quality_ = quality.to_numpy(dtype=float)

@@ -36,10 +36,10 @@ from routerlab.completions import (
     secrets_of,
     wait_s,
 )
+from routerlab.exceptions import EndpointWarning
 from routerlab.schema import reject
 from routerlab.serving._captures import CaptureLog, Record, now
 from routerlab.serving._decide import Chooser, Decision
-from routerlab.serving._errors import EndpointWarning
 
 _POOLS = {"OpenAI": "DefaultHttpxClient", "AsyncOpenAI": "DefaultAsyncHttpxClient"}
 _OWN_POOLS = ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper")  # what the SDK makes if it is given no http_client

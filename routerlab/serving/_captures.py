@@ -20,7 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.completions import ProcessLock, real_keys, renew_after_fork
-from routerlab.jsonl import Kind, Log, LogError, Record, line_of, now, why_not_written
+from routerlab.exceptions import CaptureError, CaptureWarning, LogError
+from routerlab.jsonl import Kind, Log, Record, line_of, now, why_not_written
 from routerlab.schema import (
     WIN_SHARE,
     DroppedRowsWarning,
@@ -32,7 +33,6 @@ from routerlab.schema import (
     provenance_of,
     reject,
 )
-from routerlab.serving._errors import CaptureError, CaptureWarning
 
 __all__ = ["CaptureLog", "Record", "Redact", "now"]
 

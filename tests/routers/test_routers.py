@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from routerlab.evaluation import set_operating_point
+from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers import (
     IntentRouter,
@@ -221,7 +222,7 @@ def test_far_off_prompts_go_to_the_fallback_and_are_counted():
     assert "the fallback" in router.explain(queries.iloc[[4]]).why
     with pytest.raises(ValueError, match="'fallback' is not"):
         KNNRouter(5, min_similarity=0.5).fit(X, quality, cost=cost)
-    with pytest.raises(TableError, match="'fallback' must be one of the models"):
+    with pytest.raises(ParameterError, match="'fallback' must be one of the models"):
         KNNRouter(5, min_similarity=0.5, fallback="gpt-9").fit(X, quality, cost=cost)
 
 
@@ -288,7 +289,7 @@ def test_out_of_fold_estimates_never_see_their_own_prompt():
     assert len(cross_sweep(IntentRouter(5), X, quality, cost, intents=intents).index) == len(X)
     piped = cross_sweep(make_pipeline(Normalizer(), KNNRouter(5)), X, quality, cost, cv=folds)
     assert piped.at(np.inf).tolist() == sweep.at(np.inf).tolist()  # cosine: scaling rows changes nothing
-    with pytest.raises(TableError, match="'cv'.*in no test fold"):
+    with pytest.raises(ParameterError, match="'cv'.*in no test fold"):
         cross_sweep(KNNRouter(5), X, quality, cost, cv=folds[:1])
     with pytest.raises(TableError, match="'intents'"):
         cross_sweep(IntentRouter(5), X, quality, cost)
