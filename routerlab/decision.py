@@ -233,6 +233,20 @@ def decide(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_
         return best_first(quality - cost / willingness_to_pay, cost)
 
 
+def rank(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> NDArray[np.intp]:
+    """Order each prompt's models by the rule: the choice, the choice among the others, and so on.
+
+    Examples
+    --------
+    >>> rank(np.array([[0.6, 0.7, 0.9]]), np.array([[0.001, 0.011, 0.002]]), 0.05)
+    array([[2, 0, 1]])
+    """
+    if check_wtp(willingness_to_pay) == 0:
+        return np.lexsort((-quality, cost))
+    with np.errstate(over="ignore"):
+        return np.lexsort((cost, cost / willingness_to_pay - quality))
+
+
 def sweep_estimates(
     quality: pd.DataFrame,
     cost: pd.DataFrame,

@@ -7,18 +7,20 @@ the judges.
 
 from routerlab.completions._collect import arun_requests, collect_responses, run_requests
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
-from routerlab.completions._engine import CAME_BEFORE, Seen
 from routerlab.completions._plan import CostEstimate, estimate_requests
 from routerlab.completions._protocol import (
     Account,
     Failure,
     Reply,
+    Seen,
     ToolCalls,
     account,
     billed_usage,
+    error_of_sdk,
     most_cost,
     most_tokens,
     part_of,
+    read_answer,
     read_error,
     read_reply,
     request_cost,
@@ -28,7 +30,7 @@ from routerlab.completions._protocol import (
     wait_s,
     word_of,
 )
-from routerlab.completions._report import Run, RunReport, counted
+from routerlab.completions._report import Run, RunReport, counted, tell, unwarned
 from routerlab.completions._transport import (
     Deadline,
     ProcessLock,
@@ -45,7 +47,6 @@ from routerlab.exceptions import CollectionWarning, EndpointRefused, JournalErro
 
 __all__ = [
     "Account",
-    "CAME_BEFORE",
     "CollectionWarning",
     "CostEstimate",
     "Deadline",
@@ -70,12 +71,14 @@ __all__ = [
     "check_params",
     "collect_responses",
     "counted",
+    "error_of_sdk",
     "estimate_requests",
     "guard",
     "host_of",
     "most_cost",
     "most_tokens",
     "part_of",
+    "read_answer",
     "read_error",
     "read_reply",
     "real_keys",
@@ -87,7 +90,9 @@ __all__ = [
     "scrub",
     "secrets_of",
     "sound_text",
+    "tell",
     "text_of",
+    "unwarned",
     "wait_s",
     "word_of",
 ]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import random
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from routerlab.completions._endpoint import Endpoint, Request
 from routerlab.completions._journal import Journal, Record, Tally, Writer, make_record
 from routerlab.completions._plan import Settings
-from routerlab.completions._protocol import Account, Failure, Reply, most_cost, read_error, read_reply, wait_s
+from routerlab.completions._protocol import (
+    CAME_BEFORE,
+    Account,
+    Failure,
+    Reply,
+    Seen,
+    most_cost,
+    read_answer,
+    read_error,
+    wait_s,
+)
 from routerlab.completions._report import usd
-from routerlab.completions._transport import ProcessLock, async_client, scrub, secrets_of
+from routerlab.completions._transport import async_client, scrub, secrets_of
 
-CAME_BEFORE = "the reply to another request came again"
-_REAL_ID = 20  # characters from which on a reply's id is no placeholder
-_REMEMBERED = 1000  # replies
 _INTERRUPTED = "Interrupted: waiting for requests in flight, which are paid for. Interrupt again to drop them."
 
 
@@ -103,8 +109,9 @@ class Progress:
         text = f"{usd(spent_usd)} USD"
         text += f" of {usd(self._budget_usd)}" if math.isfinite(self._budget_usd) else ""
         text += f", {self._failed:,} failed" if self._failed else ""
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update()
+        with suppress(Warning):  # tqdm's own, where a filter makes them errors
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
 
     def say(self, text: str) -> None:
         """Show a line above the bar, or without one."""
@@ -113,40 +120,6 @@ class Progress:
     def close(self) -> None:
         """End the bar where it stands."""
         self._bar.close()
-
-
-class Seen:
-    """Replies that came, so that one that comes again is not taken for the answer to another request.
-
-    A server (or a proxy) that sends a reply twice leaves the second one in the connection's buffer, where the next
-    request takes it for its own, and so on: HTTP has nothing that says which request a reply is for. The same reply to
-    the same request is right: gateways cache. Ids of some servers are placeholders: those are short, or their replies
-    differ.
-
-    Examples
-    --------
-    >>> seen, name = Seen(), "chatcmpl-0123456789abcdef"
-    >>> [seen.again(name, request, b"Yes.") for request in (b"one", b"one", b"two")]
-    [False, False, True]
-    """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
-        self._one_at_a_time = ProcessLock()
-
-    def again(self, reply_id: str | None, request: bytes, content: bytes) -> bool:
-        """Whether this very reply answered another request; remember it."""
-        if reply_id is None:
-            return False
-        asked, said = hashlib.sha256(request).digest(), hashlib.sha256(content).digest()
-        with self._one_at_a_time:
-            before = self._kept.pop(reply_id, (asked, said))
-            placeholder = before[1] != said
-            self._kept[reply_id] = (b"", b"") if placeholder else before
-            if len(self._kept) > _REMEMBERED:
-                self._kept.popitem(last=False)
-            real = len(reply_id) >= _REAL_ID or len(self._kept) > 1
-        return real and not placeholder and before[0] != asked
 
 
 @dataclass(eq=False)
@@ -178,7 +151,7 @@ class Served:
     stops_run: bool = False
     not_before: float = 0.0
     n_failed_in_a_row: int = 0
-    _seen: Seen = field(default_factory=lambda: Seen(), repr=False)
+    _seen: Seen = field(default_factory=Seen, repr=False)
     _shifted: list[Any] = field(default_factory=list, repr=False)
 
     async def send(self, request: Request, timeout_s: float) -> Reply | Failure:
@@ -190,18 +163,17 @@ class Served:
                 raw = await self.client.chat.completions.with_raw_response.create(
                     model=model, messages=messages, extra_body=body
                 )
-                content = raw.content
+            outcome = read_answer(raw, self._seen)
         except Exception as error:
             return self._without_keys(read_error(error))
-        outcome = read_reply(content)
-        if isinstance(outcome, Failure):
-            return self._without_keys(outcome)
         stream = raw.http_response.extensions.get("network_stream")
-        shifted = any(stream is shifted for shifted in self._shifted)
-        if self._seen.again(outcome.reply_id, raw.http_request.content, content) or shifted:
+        if isinstance(outcome, Reply) and any(stream is each for each in self._shifted):
+            outcome = Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
+        if isinstance(outcome, Reply):
+            return outcome
+        if outcome.message == CAME_BEFORE:
             await self._hang_up(stream)
-            return Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
-        return outcome
+        return self._without_keys(outcome)
 
     def most_usd(self, request: Request) -> float:
         """Return the most that one attempt can cost: inf or NaN if not known."""

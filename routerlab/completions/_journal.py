@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from routerlab.completions._endpoint import Endpoint, Request, digest
 from routerlab.completions._protocol import Account, Failure, Reply, account
+from routerlab.completions._report import unwarned
 from routerlab.exceptions import JournalError
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
@@ -236,7 +237,7 @@ class Tally:
         """Count one attempt; return its account, and the USD that it cost and may have cost."""
         most_usd = most_usd if math.isfinite(most_usd) else 0.0
         spent = unsure = 0.0
-        counted = account(outcome.usage, endpoint)
+        counted = unwarned(account, outcome.usage, endpoint)
         if isinstance(outcome, Reply) or outcome.usage is not None:
             known = not math.isnan(counted.cost_usd)
             spent, unsure = (counted.cost_usd, 0.0) if known else (0.0, most_usd)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 
 from routerlab.completions._endpoint import Endpoint, Request
 from routerlab.completions._report import ended
+from routerlab.completions._transport import ProcessLock
 from routerlab.pricing import Usage, as_mapping, number, read_usage, usage_cost
 from routerlab.schema import reject, sound_text
 
@@ -27,6 +30,10 @@ _RETRYABLE = {408, 409, 425, 429}
 _FATAL = {401, 402, 404}
 _NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_balance")
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError")
+_HTTP_CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2")
+CAME_BEFORE = "the reply to another request came again"
+_REAL_ID = 20  # characters from which on a reply's id can be no placeholder
+_REMEMBERED = 1000  # replies
 _LONGEST_ERROR = 4000  # characters of an error message
 _ADVICE = {
     400: "The request itself is refused: check the parameters, and the prompt's length.",
@@ -433,12 +440,19 @@ def read_reply(content: bytes) -> Reply | Failure:
     >>> read_reply(b'{"choices": []}').message
     'the reply holds no choices'
     """
+    return _reply_in(_loaded(content), len(content))
+
+
+def _loaded(content: bytes) -> Any:
     try:
-        data = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
-        return Failure(f"the reply is no JSON ({len(content)} bytes)", retryable=True, maybe_billed=True)
+        return None
+
+
+def _reply_in(data: Any, n_bytes: int) -> Reply | Failure:
     if not isinstance(data, dict):
-        return Failure("the reply is no JSON object", retryable=True, maybe_billed=True)
+        return Failure(f"the reply is not a JSON object ({n_bytes} bytes)", retryable=True, maybe_billed=True)
     usage = billed_usage(data)
     usage = usage if isinstance(usage, dict) else None
     choices = data.get("choices")
@@ -463,8 +477,67 @@ def read_reply(content: bytes) -> Reply | Failure:
     )
 
 
-def read_error(error: BaseException) -> Failure:
-    """Say what an exception of the SDK, or a time-out, means.
+class Seen:
+    """Replies that came, so that one that comes again is not taken for the answer to another request.
+
+    A server (or a proxy) that sends a reply twice leaves the second one in the connection's buffer, where the next
+    request takes it for its own, and so on: HTTP has nothing that says which request a reply is for. The same reply to
+    the same request is right: gateways cache. Ids of some servers are placeholders: those are short, or their replies
+    differ.
+
+    Examples
+    --------
+    >>> seen, name = Seen(), "chatcmpl-0123456789abcdef"
+    >>> [seen.again(name, request, b"Yes.") for request in (b"one", b"one", b"two")]
+    [False, False, True]
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
+        self._one_at_a_time = ProcessLock()
+
+    def again(self, reply_id: str | None, request: bytes, content: bytes) -> bool:
+        """Whether this very reply answered another request; remember it."""
+        if reply_id is None:
+            return False
+        asked, said = hashlib.sha256(request).digest(), hashlib.sha256(content).digest()
+        with self._one_at_a_time:
+            before = self._kept.pop(reply_id, (asked, said))
+            placeholder = before[1] != said
+            self._kept[reply_id] = (b"", b"") if placeholder else before
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+            real = len(reply_id) >= _REAL_ID or len(self._kept) > 1
+        return real and not placeholder and before[0] != asked
+
+
+def read_answer(raw: Any, seen: Seen) -> Reply | Failure:
+    """Read the SDK's raw response, whose ``parse`` need not read its JSON again; a reply to another request is none."""
+    data = _loaded(raw.content)
+    if isinstance(data, dict):
+        raw.http_response.json = lambda **_: data
+    reply = _reply_in(data, len(raw.content))
+    if isinstance(reply, Reply) and seen.again(reply.reply_id, raw.http_request.content, raw.content):
+        return Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
+    return reply
+
+
+def error_of_sdk(error: Exception) -> Exception:
+    """Return an error of the HTTP client as the SDK's own: before 2.0 it let some through that came in a stream."""
+    import openai
+
+    kind = type(error)
+    if kind.__module__.partition(".")[0] not in _HTTP_CLIENTS:
+        return error
+    timed_out = "Timeout" in kind.__name__
+    request: Any = getattr(error, "_request", None)
+    made = openai.APITimeoutError(request) if timed_out else openai.APIConnectionError(request=request)
+    made.__cause__ = error
+    return made
+
+
+def read_error(error: Exception) -> Failure:
+    """Say what an exception of the SDK, its HTTP client, or a time-out, means.
 
     Examples
     --------
@@ -473,6 +546,7 @@ def read_error(error: BaseException) -> Failure:
     """
     import openai
 
+    error = error_of_sdk(error)
     if isinstance(error, openai.APIStatusError):
         return _bad_status(error)
     cause = error.__cause__ or error
@@ -483,7 +557,8 @@ def read_error(error: BaseException) -> Failure:
         if kind in _NEVER_SENT:
             return Failure(f"cannot connect ({kind}: {cause})", retryable=True)
         return Failure(f"the connection broke ({kind}: {cause})", retryable=True, maybe_billed=True)
-    return Failure(f"{type(error).__name__}: {error}", retryable=False)
+    # A warning that a filter made an error may have come after the reply.
+    return Failure(f"{kind}: {error}", retryable=False, maybe_billed=isinstance(error, Warning))
 
 
 def retry_after(headers: Any, now: datetime | None = None) -> float | None:

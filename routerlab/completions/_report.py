@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import html
+import logging
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +22,30 @@ def counted(n: int, one: str, many: str = "") -> str:
     ('1 reply is', '1,200 prompts')
     """
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def tell(message: str, category: type[Warning], stacklevel: int) -> None:
+    """Warn; where a filter makes that an error, log it: raised here, it would cost a reply that is paid for."""
+    try:
+        warnings.warn(message, category, stacklevel=stacklevel + 1)
+    except Warning:
+        logging.getLogger("routerlab").warning(message)
+
+
+def unwarned(do: Callable[..., Any], *args: Any) -> Any:
+    """Return ``do(*args)``, with warnings off if a filter made one an error: what it reads is paid for.
+
+    Examples
+    --------
+    >>> unwarned(max, 1, 2)
+    2
+    """
+    try:
+        return do(*args)
+    except Warning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return do(*args)
 
 
 def ended(text: str) -> str:

@@ -13,7 +13,6 @@ import math
 import random
 import re
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,18 +27,21 @@ from routerlab.completions import (
     Reply,
     Seen,
     account,
+    error_of_sdk,
     guard,
     read_error,
     read_reply,
     renew_after_fork,
     scrub,
     secrets_of,
+    tell,
+    unwarned,
     wait_s,
 )
 from routerlab.exceptions import EndpointWarning
 from routerlab.schema import reject
 from routerlab.serving._captures import CaptureLog, Record, now
-from routerlab.serving._decide import Chooser, Decision
+from routerlab.serving._decide import Decider, Decision
 
 _POOLS = {"OpenAI": "DefaultHttpxClient", "AsyncOpenAI": "DefaultAsyncHttpxClient"}
 _OWN_POOLS = ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper")  # what the SDK makes if it is given no http_client
@@ -174,19 +176,15 @@ def failure_of(error: Exception) -> Failure:
         error, json.JSONDecodeError | UnicodeDecodeError | RecursionError | openai.APIResponseValidationError
     ):
         return Failure("the reply is no JSON", retryable=True, maybe_billed=True)
-    if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2"):
-        if "Timeout" in type(error).__name__:
-            return Failure("timed out", retryable=True, maybe_billed=True, timed_out=True)
-        return Failure(f"the connection broke ({type(error).__name__}: {error})", retryable=True, maybe_billed=True)
     return read_error(error)
 
 
 def unreadable(error: Exception, response: Any) -> Exception:
-    """Return an error of the SDK or the HTTP client, or in place of any other one that says what it means."""
+    """Return an error of the SDK, or in place of any other one that says what it means."""
     import openai
 
-    read = isinstance(error, openai.OpenAIError) or type(error).__module__.startswith("http")
-    return error if read else unusable(response, failure_of_piece(error))
+    error = error_of_sdk(error)
+    return error if isinstance(error, openai.OpenAIError) else unusable(response, failure_of_piece(error))
 
 
 def failure_of_piece(error: Exception) -> Failure:
@@ -397,7 +395,7 @@ class Call:
         served_by = self.endpoint.name if self.endpoint else ""
         failed = {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
         if failure.usage is not None and self.endpoint:  # what cannot be used is billed all the same
-            failed["cost_usd"] = account(failure.usage, self.endpoint).cost_usd
+            failed["cost_usd"] = unwarned(account, failure.usage, self.endpoint).cost_usd
         elif failure.maybe_billed:
             failed["maybe_billed"] = True
         self.failures.append(failed)
@@ -421,7 +419,7 @@ class Call:
         """Return what is captured; without a reply, no model served it."""
         ended, decision = time.perf_counter(), self.decision
         served = self.endpoint if response is not None else None
-        spent = account(usage, served)._asdict() if served else {}
+        spent = unwarned(account, usage, served)._asdict() if served else {}
         answers = {"tool_calls": list(tool_calls), "refusal": refusal}
         return {
             "type": "call",
@@ -462,7 +460,7 @@ class Service:
 
     Parameters
     ----------
-    chooser : Chooser
+    decider : Decider
         Where each prompt goes.
     endpoints : mapping of str to sequence of Endpoint
         Who serves each model.
@@ -478,14 +476,14 @@ class Service:
 
     def __init__(
         self,
-        chooser: Chooser,
+        decider: Decider,
         endpoints: Mapping[str, Sequence[Endpoint]],
         clients: Clients,
         log: CaptureLog | None,
         timeout_s: float | None,
         cooldown: Cooldown,
     ) -> None:
-        self.chooser, self.endpoints, self.clients, self.log = chooser, endpoints, clients, log
+        self.decider, self.endpoints, self.clients, self.log = decider, endpoints, clients, log
         self.timeout_s, self.cooldown = timeout_s, cooldown
         self.secrets = Secrets(clients)
         self._without_usage: set[int] = set()  # ids of endpoints that refuse stream_options
@@ -507,7 +505,7 @@ class Service:
     ) -> Generator[Work | Send | Pause, Any, tuple[Any, Call]]:
         """Route, then ask one model after the other; return the reply (or the opened stream) and its call."""
         started = time.perf_counter()
-        decision = yield Work(partial(self.chooser.decide, messages, model, wtp))
+        decision = yield Work(partial(self.decider.decide, messages, model, wtp))
         call = Call(decision, stream, started, routing_s=time.perf_counter() - started)
         models = [(name, self.endpoints[name]) for name in decision.order]
         call.rested = tuple(e.name for _, endpoints in models for e in endpoints if self.cooldown.rests(e))
@@ -603,7 +601,7 @@ class Service:
         errors = [failed["error"] for failed in call.failures if failed["model"] == chosen]
         why = f"failed {len(errors)} times, the last with {errors[-1]}" if errors else "failed a moment ago, and rests"
         why = why.replace("failed 1 times, the last with", "failed with")
-        warnings.warn(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, stacklevel=_TO_CALLER)
+        tell(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, _TO_CALLER)
 
     def _is_its_own(self, call: Call, error: Exception) -> bool:
         """Note a failure; whether it is the endpoint's and not the request's, so that another may answer."""
@@ -612,7 +610,7 @@ class Service:
         call.fail(failure, message)
         if failure.fatal:
             where = call.failures[-1]["served_by"]
-            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER + 2)
+            tell(f"{where} refuses every request: {message}", EndpointWarning, _TO_CALLER + 2)
         return failure.retryable or failure.fatal
 
     def rest(self, call: Call, failure: Failure) -> None:

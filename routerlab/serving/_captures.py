@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.completions import ProcessLock, real_keys, renew_after_fork
+from routerlab.completions import ProcessLock, real_keys, renew_after_fork, tell
 from routerlab.exceptions import CaptureError, CaptureWarning, LogError
 from routerlab.jsonl import Kind, Log, Record, line_of, now, why_not_written
 from routerlab.schema import (
@@ -178,7 +178,7 @@ class CaptureLog:
             with self._one_at_a_time:
                 self.n_lost += 1
             message = f"{problem} The reply is not affected; {self.n_lost} captures are lost so far."
-            warnings.warn(message, CaptureWarning, stacklevel=3)
+            tell(message, CaptureWarning, 3)
         return not problems
 
 

@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 
 from routerlab.completions import (
-    CAME_BEFORE,
     Deadline,
     Failure,
     Models,
-    Reply,
     Seen,
     ToolCalls,
     answered_within,
     billed_usage,
+    error_of_sdk,
     part_of,
-    read_reply,
+    read_answer,
     resolve_models,
     sound_text,
     text_of,
+    unwarned,
     word_of,
 )
 from routerlab.pricing import Prices
@@ -55,7 +55,7 @@ from routerlab.serving._calls import (
     without_keys,
 )
 from routerlab.serving._captures import CaptureLog, Redact, now
-from routerlab.serving._decide import ROUTED, Chooser, Decision, check_router, last_user_text
+from routerlab.serving._decide import ROUTED, Decider, Decision, check_router, last_user_text
 
 _CLOSED = "closed by the caller before its end"
 _STOPPED = "cancelled"
@@ -206,7 +206,7 @@ class RoutedStream(BaseStream):
                 raise
             except Exception as error:
                 self._end(self._broken(error))
-                raise
+                raise error_of_sdk(error) from error.__cause__
             except BaseException:
                 self._end(_STOPPED)
                 raise
@@ -250,7 +250,7 @@ class AsyncRoutedStream(BaseStream):
                 raise
             except Exception as error:
                 await in_thread(self._end, self._broken(error))
-                raise
+                raise error_of_sdk(error) from error.__cause__
             except BaseException:  # a task that is cancelled must not wait
                 self._end(_STOPPED)
                 raise
@@ -321,7 +321,7 @@ class BaseClient:
         timeout_s = None if timeout_s == math.inf else timeout_s
         models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
         resolved = resolve_models(models, client, prices, name="endpoints")
-        chooser = Chooser(
+        decider = Decider(
             router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
         )
         every = [endpoint for served in resolved.values() for endpoint in served]
@@ -330,7 +330,7 @@ class BaseClient:
         if capture is not None:
             secrets = Secrets(clients)
             log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)
-        self._service = Service(chooser, resolved, clients, log, timeout_s, Cooldown(rest_s))
+        self._service = Service(decider, resolved, clients, log, timeout_s, Cooldown(rest_s))
         self.chat = _Namespace(completions=_Namespace(create=self._create))
 
     def __repr__(self) -> str:
@@ -338,7 +338,7 @@ class BaseClient:
         service = self._service
         served = "; ".join(f"{m}: {', '.join(e.name for e in es)}" for m, es in service.endpoints.items())
         captures = f", captures in {str(service.log.path)!r}" if service.log else ""
-        return f"{type(self).__name__}({type(service.chooser.router).__name__} over {served}{captures})"
+        return f"{type(self).__name__}({type(service.decider.router).__name__} over {served}{captures})"
 
     @property
     def n_lost(self) -> int:
@@ -368,13 +368,13 @@ class BaseClient:
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        chooser = self._service.chooser
-        return chooser.decide(messages, model, chooser.willingness_to_pay(model, willingness_to_pay))
+        decider = self._service.decider
+        return decider.decide(messages, model, decider.willingness_to_pay(model, willingness_to_pay))
 
     def _steps(
         self, messages: Any, model: str, willingness_to_pay: float | None, stream: Any, params: Mapping[str, Any]
     ) -> Generator[Any, Any, Any]:
-        wtp = self._service.chooser.willingness_to_pay(model, willingness_to_pay)
+        wtp = self._service.decider.willingness_to_pay(model, willingness_to_pay)
         if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
             remedy = "Example: messages=[{'role': 'user', 'content': 'Poach an egg?'}]."
             reject("'messages'", f"got {type(messages).__name__}, expected a list of messages.", remedy)
@@ -408,13 +408,11 @@ def _check_seconds(name: str, seconds: Any, least: float = 0.0) -> None:
 
 def read_whole(raw: Any, seen: Seen) -> Whole:
     """Return the SDK's completion, or raise the SDK's error if the answer holds no reply."""
-    reply = read_reply(raw.content)
-    if isinstance(reply, Reply) and seen.again(reply.reply_id, raw.http_request.content, raw.content):
-        reply = Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
+    reply = read_answer(raw, seen)
     if isinstance(reply, Failure):
         raise unusable(raw.http_response, reply)
     try:
-        completion = raw.parse()
+        completion = unwarned(raw.parse)
     except Exception as error:  # the SDK cannot make an object of it
         failure = Failure(f"the SDK cannot read the reply ({type(error).__name__})", retryable=True, usage=reply.usage)
         raise unusable(raw.http_response, failure) from error

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from routerlab.completions import ProcessLock, part_of, renew_after_fork, sound_text
-from routerlab.decision import check_wtp, decide
+from routerlab.decision import check_wtp, rank
 from routerlab.schema import TableError, check_model, reject, shown
 
 _REMEDY = "Pass prompt_from=, a function from the messages to the text to route by, or name a model: model='...'."
@@ -134,14 +133,14 @@ class Decision:
         why = "far from every training prompt: fallback" if self.abstained else ""
         why = "drawn at random (explore)" if self.explored else why
         lines = [f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality{why and '; '}{why}"]
-        for rank, model in enumerate(self.order, start=1):
+        for place, model in enumerate(self.order, start=1):
             usd = 1000 * self.cost[model]
-            lines.append(f"{rank}. {model}: quality {self.quality[model]:.2f}, {usd:.3g} USD per 1,000 requests")
+            lines.append(f"{place}. {model}: quality {self.quality[model]:.2f}, {usd:.3g} USD per 1,000 requests")
         lines += [f"[{self.provenance}]"] if self.provenance else []
         return "\n".join(lines)
 
 
-class Chooser:
+class Decider:
     """Routes one prompt at a time, from any thread.
 
     Parameters
@@ -221,9 +220,9 @@ class Chooser:
         prompt = sound_text(prompt)
         with self._one_at_a_time:
             X = self.embedder.transform([prompt])
-        quality, cost = (frame.to_numpy(dtype=float)[0] for frame in self._estimates(X))
+        quality, cost = (frame.to_numpy(dtype=float)[:1] for frame in self._estimates(X))
         names = [str(name) for name in self.router.models_]
-        order = [names[at] for at in ranked(quality, cost, wtp)]
+        order = [names[at] for at in rank(quality, cost, wtp)[0]]
         abstained = self._abstains(X)
         explored, propensity = False, 1.0
         if abstained:
@@ -233,7 +232,7 @@ class Chooser:
             explored, drawn = self._draw(names)
             order = _first(drawn, order) if explored else order
             propensity = self.explore / len(names) + (1 - self.explore) * (order[0] == best)
-        by_name = [dict(zip(names, values.tolist(), strict=True)) for values in (quality, cost)]
+        by_name = [dict(zip(names, values[0].tolist(), strict=True)) for values in (quality, cost)]
         learned = (abstained, explored, propensity, getattr(self.router, "provenance_", None))
         return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], *learned)
 
@@ -267,21 +266,6 @@ class Chooser:
     def _draw(self, names: list[str]) -> tuple[bool, str]:
         with self._one_at_a_time:
             return self._rng.random() < self.explore, self._rng.choice(names)
-
-
-def ranked(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> list[int]:
-    """Order models by the decision rule: the choice, the choice among the others, and so on.
-
-    Examples
-    --------
-    >>> ranked(np.array([0.6, 0.7, 0.9]), np.array([0.001, 0.011, 0.002]), 0.05)
-    [2, 0, 1]
-    """
-    left = list(range(len(quality)))
-    order = []
-    while left:
-        order.append(left.pop(int(decide(quality[None, left], cost[None, left], willingness_to_pay)[0])))
-    return order
 
 
 def _first(model: str, order: list[str]) -> list[str]:

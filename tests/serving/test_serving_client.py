@@ -16,10 +16,9 @@ from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
-from routerlab.decision import decide
+from routerlab.decision import decide, rank
 from routerlab.schema import TableError
-from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _resting as resting, read_captured
-from routerlab.serving._decide import ranked
+from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _calls as resting, read_captured
 from tests.llm_server import LLMServer, default_reply
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
@@ -87,7 +86,7 @@ def test_order_of_fallback_is_the_rule_applied_again_and_again():
     rng = np.random.default_rng(0)
     for wtp in (0.0, 1e-3, 0.05, float("inf")):
         quality, cost = rng.integers(0, 4, 6) / 4, rng.integers(1, 4, 6) / 100
-        order = ranked(quality, cost, wtp)
+        order = rank(quality[None], cost[None], wtp)[0].tolist()
         assert sorted(order) == list(range(6)) and order[0] == decide(quality[None], cost[None], wtp)[0]
         if 0 < wtp < float("inf"):
             value = quality - cost / wtp

@@ -354,7 +354,7 @@ def test_a_message_without_text_goes_to_the_fallback(embedder, make, server, mes
     options = {} if fallback is None else {"min_similarity": 0.1, "fallback": fallback}
     fitted = rl.KNNRouter(3, **options).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
     client = make()
-    client._service.chooser.router = fitted
+    client._service.decider.router = fitted
     server.reply = lambda body: "A cat."
     client._service.log.n_lost = 0
     decision = client.route([message])
@@ -424,7 +424,7 @@ def test_a_forked_worker_asks_and_captures(make, server, used):
     client = make()
     if used:
         ask(client, EASY[0])
-    holders = [client._service.log._one_at_a_time, client._service.chooser._one_at_a_time]
+    holders = [client._service.log._one_at_a_time, client._service.decider._one_at_a_time]
     with holders[0], holders[1]:  # held by a thread that the child does not have
         read, write = os.pipe()
         child = os.fork()
