@@ -70,7 +70,7 @@ def test_a_journal_of_0_1_0_opens_and_goes_on(old):
     journal = journal_of(old / "journal.jsonl")
     expected = EXPECTED["journal"]
     assert (len(journal.done), journal.n_killed, journal.bad_lines) == (5, 1, expected["bad_lines"])
-    assert (journal.spent_usd, journal.unsure_usd) == (expected["spent_usd"], expected["unsure_usd"])
+    assert (journal.spent_usd, journal.maybe_billed_usd) == (expected["spent_usd"], expected["unsure_usd"])
     assert sorted(record["text"] for record in journal.done.values()) == expected["texts"]
     with journal_of(old / "journal.jsonl")._log.locked():
         pass

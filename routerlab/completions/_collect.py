@@ -185,7 +185,7 @@ def _running(plan: Plan, show: bool) -> Iterator[Engine]:
         todo = plan.look_up()
         if elsewhere := plan.elsewhere(todo):  # before they are asked, and paid, again
             warnings.warn(elsewhere, CollectionWarning, stacklevel=6)
-        journal.begin(plan.most_in_flight_usd(todo))
+        journal.begin(plan.max_in_flight_usd(todo))
         n_done = len(plan.replies)
         bar = Progress(show=show, total=n_done + len(todo), done=n_done, budget_usd=plan.settings.limit_usd)
         engine = Engine(todo, plan.endpoints, journal, plan.settings, bar)
@@ -267,13 +267,13 @@ def _report(plan: Plan, engine: Engine, seconds: float) -> RunReport:
         n_left_out=len(left_out),
         why_left_out=tuple(dict.fromkeys(engine.why_not_asked(r.model) for r in left_out)),
         n_attempts=sum(tally.attempts for tally in tallies),
-        n_unsure=sum(tally.n_unsure for tally in tallies),
+        n_maybe_billed=sum(tally.n_maybe_billed for tally in tallies),
         spent_usd=sum(tally.spent_usd for tally in tallies),
-        unsure_usd=sum(tally.unsure_usd for tally in tallies),
+        maybe_billed_usd=sum(tally.maybe_billed_usd for tally in tallies),
         n_unpriced=sum(tally.n_unpriced for tally in tallies),
         unpriced_models=tuple(sorted(set().union(*(tally.unpriced for tally in tallies)))),
         spent_before_usd=journal.spent_usd,
-        unsure_before_usd=journal.unsure_usd,
+        maybe_billed_before_usd=journal.maybe_billed_usd,
         budget_usd=plan.settings.budget_usd,
         seconds=seconds,
         unreadable=tuple(journal.bad_lines),

@@ -39,7 +39,7 @@ class Budget:
     ----------
     limit_usd : float
         inf for none.
-    spent_usd, unsure_usd : float
+    spent_usd, maybe_billed_usd : float
         By earlier runs in the same journal.
 
     Attributes
@@ -48,10 +48,10 @@ class Budget:
         Whether a request did not fit any more.
     """
 
-    def __init__(self, limit_usd: float = math.inf, spent_usd: float = 0.0, unsure_usd: float = 0.0) -> None:
+    def __init__(self, limit_usd: float = math.inf, spent_usd: float = 0.0, maybe_billed_usd: float = 0.0) -> None:
         self.limit_usd = limit_usd
         self.spent_usd = spent_usd
-        self.unsure_usd = unsure_usd
+        self.maybe_billed_usd = maybe_billed_usd
         self.used_up = False
         self._in_flight: list[float] = []
         self._changed = asyncio.Event()
@@ -70,17 +70,17 @@ class Budget:
         self._in_flight.append(usd)
         return True
 
-    def settle(self, usd: float, *, spent_usd: float, unsure_usd: float) -> None:
+    def settle(self, usd: float, *, spent_usd: float, maybe_billed_usd: float) -> None:
         """Give back the `usd` that were set aside, and count what came of them."""
         self._in_flight.remove(usd)
         self.spent_usd += spent_usd
-        self.unsure_usd += unsure_usd
+        self.maybe_billed_usd += maybe_billed_usd
         self._changed.set()
 
     def _fits(self, usd: float) -> bool:
         if math.isinf(self.limit_usd):
             return True
-        return math.fsum([self.spent_usd, self.unsure_usd, *self._in_flight, usd]) <= self.limit_usd
+        return math.fsum([self.spent_usd, self.maybe_billed_usd, *self._in_flight, usd]) <= self.limit_usd
 
 
 class Progress:
@@ -175,7 +175,7 @@ class Served:
             await self._hang_up(stream)
         return self._without_keys(outcome)
 
-    def most_usd(self, request: Request) -> float:
+    def max_cost_usd(self, request: Request) -> float:
         """Return the most that one attempt can cost: inf or NaN if not known."""
         return most_cost(self.endpoint, request)
 
@@ -251,7 +251,7 @@ class Engine:
         self.n_to_retry = 0
         self.tallies: list[Tally] = []
         self.writer = Writer(journal)
-        self.budget = Budget(settings.limit_usd, journal.spent_usd, journal.unsure_usd)
+        self.budget = Budget(settings.limit_usd, journal.spent_usd, journal.maybe_billed_usd)
         self._todo, self._endpoints, self._settings, self._progress = todo, endpoints, settings, progress
         self._rng = random.Random(settings.random_state)
         self._stopping = asyncio.Event()
@@ -348,7 +348,7 @@ class Engine:
             return None
         reason = "; ".join(f"{name}: {problem}" for name, problem in tally.problems.items())
         ended = self._stopping.is_set() or self.budget.used_up
-        self.n_to_retry += tally.again or ended
+        self.n_to_retry += tally.retryable or ended
         if ended:
             reason += f"; not tried again: {self.why_not_asked(request.model)}"
         return make_record(request, tally, error=reason)
@@ -357,11 +357,11 @@ class Engine:
         """Try one endpoint until it replies, or there is no use in going on."""
         settings, failure = self._settings, None
         for n_attempt in range(1, settings.max_attempts + 1):
-            most_usd = served.most_usd(request)
-            if not await self._may_send(served, most_usd):
+            max_cost_usd = served.max_cost_usd(request)
+            if not await self._may_send(served, max_cost_usd):
                 break
             started = time.perf_counter()
-            outcome, counted = await self._attempt(served, request, tally, most_usd)
+            outcome, counted = await self._attempt(served, request, tally, max_cost_usd)
             if isinstance(outcome, Reply):
                 served.n_failed_in_a_row = 0
                 latency_s = time.perf_counter() - started
@@ -383,40 +383,40 @@ class Engine:
                 )
             )
         if failure is not None:
-            tally.again |= failure.retryable
+            tally.retryable |= failure.retryable
             served.note_failed_request(failure, settings.patience)
         return None
 
     async def _attempt(
-        self, served: Served, request: Request, tally: Tally, most_usd: float
+        self, served: Served, request: Request, tally: Tally, max_cost_usd: float
     ) -> tuple[Reply | Failure, Account]:
-        """Send once, for which `most_usd` were set aside; what it cost without a reply is on disk on return."""
+        """Send once, for which `max_cost_usd` were set aside; what it cost without a reply is on disk on return."""
         tally.attempts += 1
-        spent, unsure = 0.0, most_usd if math.isfinite(most_usd) else 0.0
+        spent, maybe_billed = 0.0, max_cost_usd if math.isfinite(max_cost_usd) else 0.0
         try:
             outcome = await served.send(request, self._settings.timeout_s)
-            counted, spent, unsure = tally.count(outcome, served.endpoint, most_usd)
+            counted, spent, maybe_billed = tally.count(outcome, served.endpoint, max_cost_usd)
         except asyncio.CancelledError:
-            self.dropped_usd += unsure
+            self.dropped_usd += maybe_billed
             raise
         finally:
-            self.budget.settle(most_usd, spent_usd=spent, unsure_usd=unsure)
-        if isinstance(outcome, Failure) and spent + unsure:
-            await self._write({"type": "attempt", "key": request.key, "spent_usd": spent, "unsure_usd": unsure})
+            self.budget.settle(max_cost_usd, spent_usd=spent, maybe_billed_usd=maybe_billed)
+        if isinstance(outcome, Failure) and spent + maybe_billed:
+            await self._write({"type": "attempt", "key": request.key, "spent_usd": spent, "unsure_usd": maybe_billed})
         return outcome, counted
 
     async def _write(self, record: Record) -> None:
         if not await self.writer.write(record):
             self._stop()
 
-    async def _may_send(self, served: Served, most_usd: float) -> bool:
+    async def _may_send(self, served: Served, max_cost_usd: float) -> bool:
         """Wait until the provider and the budget allow it, and set the money aside; False if they never will."""
         while not self._stopping.is_set() and not served.closed and (wait := served.not_before - self._now()) > 0:
             await self._pause(wait)
-        if self._stopping.is_set() or served.closed or not await self.budget.set_aside(most_usd):
+        if self._stopping.is_set() or served.closed or not await self.budget.set_aside(max_cost_usd):
             return False
         if self._stopping.is_set() or served.closed:  # while we waited for the budget
-            self.budget.settle(most_usd, spent_usd=0.0, unsure_usd=0.0)
+            self.budget.settle(max_cost_usd, spent_usd=0.0, maybe_billed_usd=0.0)
             return False
         return True
 

@@ -95,7 +95,7 @@ class Journal:
         (key, sent) -> record of the reply.
     output_tokens : dict
         (model, served_by) -> output tokens of its replies, as far as they are known.
-    spent_usd, unsure_usd : float
+    spent_usd, maybe_billed_usd : float
         What the records say was paid, and the most that may have been billed without a reply that we could read.
     bad_lines : list of str
         Lines that could not be read, and why; they stay in the file.
@@ -107,7 +107,7 @@ class Journal:
     done: Replies = field(init=False)
     output_tokens: dict[tuple[str, str], array[float]] = field(default_factory=dict)
     spent_usd: float = 0.0
-    unsure_usd: float = 0.0
+    maybe_billed_usd: float = 0.0
     bad_lines: list[str] = field(default_factory=list)
     n_killed: int = 0
     _run: str = ""
@@ -133,7 +133,7 @@ class Journal:
             self._read_line(number, record, self._log.offset - len(line) - 1)
         self._count_open()
         self.n_killed = len(self._open_runs)
-        self.unsure_usd += sum(self._open_runs.values())
+        self.maybe_billed_usd += sum(self._open_runs.values())
 
     @contextmanager
     def locked(self) -> Iterator[Journal]:
@@ -166,9 +166,9 @@ class Journal:
         """Write records and wait until they are on the disk; raises `OSError` with the file as it was."""
         self._log.append(b"".join(line_of(_without_nan(record)) for record in records))
 
-    def end(self, unsure_usd: float = 0.0) -> None:
+    def end(self, maybe_billed_usd: float = 0.0) -> None:
         """Say that the run came to its end, and what of the requests that it dropped may have been billed."""
-        self.append([{"type": "end", "run": self._run, "unsure_usd": unsure_usd}])
+        self.append([{"type": "end", "run": self._run, "unsure_usd": maybe_billed_usd}])
 
     def _read_line(self, number: int, record: object, place: int) -> None:
         if not isinstance(record, dict) or not _sound(record):
@@ -192,13 +192,13 @@ class Journal:
             self._open_runs[str(record.get("run"))] = record.get("in_flight_usd") or 0.0
         elif kind == "end":
             self._open_runs.pop(str(record.get("run")), None)
-            self.unsure_usd += record.get("unsure_usd") or 0.0
+            self.maybe_billed_usd += record.get("unsure_usd") or 0.0
         else:
             self.bad_lines.append(f"line {number} cannot be read")
 
     def _count(self, record: Record) -> None:
         self.spent_usd += record.get("spent_usd") or 0.0
-        self.unsure_usd += record.get("unsure_usd") or 0.0
+        self.maybe_billed_usd += record.get("unsure_usd") or 0.0
 
     def _count_open(self) -> None:
         """Count attempts whose request had no record when its run ended."""
@@ -225,30 +225,30 @@ class Tally:
     """What the attempts at one request came to."""
 
     attempts: int = 0
-    n_unsure: int = 0
+    n_maybe_billed: int = 0
     n_unpriced: int = 0
     unpriced: set[str] = field(default_factory=set)  # models, as their endpoints call them
-    again: bool = False  # whether the last failure somewhere may go better in a later run
+    retryable: bool = False  # whether the last failure somewhere may go better in a later run
     spent_usd: float = 0.0
-    unsure_usd: float = 0.0
+    maybe_billed_usd: float = 0.0
     problems: dict[str, str] = field(default_factory=dict)
 
-    def count(self, outcome: Reply | Failure, endpoint: Endpoint, most_usd: float) -> tuple[Account, float, float]:
+    def count(self, outcome: Reply | Failure, endpoint: Endpoint, max_cost_usd: float) -> tuple[Account, float, float]:
         """Count one attempt; return its account, and the USD that it cost and may have cost."""
-        most_usd = most_usd if math.isfinite(most_usd) else 0.0
-        spent = unsure = 0.0
+        max_cost_usd = max_cost_usd if math.isfinite(max_cost_usd) else 0.0
+        spent = maybe_billed = 0.0
         counted = unwarned(account, outcome.usage, endpoint)
         if isinstance(outcome, Reply) or outcome.usage is not None:
             known = not math.isnan(counted.cost_usd)
-            spent, unsure = (counted.cost_usd, 0.0) if known else (0.0, most_usd)
+            spent, maybe_billed = (counted.cost_usd, 0.0) if known else (0.0, max_cost_usd)
             self.n_unpriced += not known
             self.unpriced |= set() if known else {endpoint.model}
         elif outcome.maybe_billed:
-            self.n_unsure += 1
-            unsure = most_usd
+            self.n_maybe_billed += 1
+            maybe_billed = max_cost_usd
         self.spent_usd += spent
-        self.unsure_usd += unsure
-        return counted, spent, unsure
+        self.maybe_billed_usd += maybe_billed
+        return counted, spent, maybe_billed
 
 
 def sent_digest(endpoint: Endpoint, request: Request, *, with_place: bool = True) -> str:
@@ -288,7 +288,7 @@ def make_record(
         "error": error,
         "at": now(),
         "spent_usd": tally.spent_usd,
-        "unsure_usd": tally.unsure_usd,
+        "unsure_usd": tally.maybe_billed_usd,
         **request.about,
     }
 

@@ -22,6 +22,7 @@ from routerlab.completions._journal import RESERVED, Journal, Record, sent_diges
 from routerlab.completions._protocol import most_cost, most_tokens, request_cost, tier_of
 from routerlab.completions._report import counted
 from routerlab.completions._transport import check_client
+from routerlab.deprecation import old_name
 from routerlab.exceptions import CollectionWarning
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
 from routerlab.schema import reject, shown
@@ -143,7 +144,7 @@ class Plan:
             "that endpoint to the model's list: models={name: [this endpoint, that endpoint]}."
         )
 
-    def most_in_flight_usd(self, todo: Sequence[Request]) -> float:
+    def max_in_flight_usd(self, todo: Sequence[Request]) -> float:
         """Return the most that requests in flight together can cost, as far as it is known.
 
         With a budget, every request must have a known price and a limit on its output.
@@ -253,8 +254,8 @@ class CostEstimate:
     ----------
     by_model : DataFrame of shape (n_models, 7)
         Indexed by ``model``: ``n_requests`` to send, ``n_from_journal`` already there, and for those to send
-        ``input_tokens``, ``output_tokens`` and ``expected_usd`` as expected, ``most_output_tokens`` and ``most_usd`` at
-        most (inf without a limit on output). USD are NaN where no price is known.
+        ``input_tokens``, ``output_tokens`` and ``expected_usd`` as expected, ``max_output_tokens`` and
+        ``max_cost_usd`` at most (inf without a limit on output). USD are NaN where no price is known.
     assumptions : tuple of str
         What the figures rest on.
     budget_usd, spent_before_usd : float or None, float
@@ -277,9 +278,11 @@ class CostEstimate:
         return float(self.by_model["expected_usd"].sum(skipna=False))
 
     @property
-    def most_usd(self) -> float:
+    def max_cost_usd(self) -> float:
         """Most that one attempt at each request can cost, in USD."""
-        return float(self.by_model["most_usd"].sum(skipna=False))
+        return float(self.by_model["max_cost_usd"].sum(skipna=False))
+
+    most_usd = old_name("most_usd", "max_cost_usd")
 
     def __str__(self) -> str:
         """Return the table, the sums, and what they rest on."""
@@ -291,17 +294,17 @@ class CostEstimate:
 
     def _rounded(self) -> pd.DataFrame:
         """Return the table with whole tokens, for people."""
-        return self.by_model.round({"input_tokens": 0, "output_tokens": 0, "most_output_tokens": 0})
+        return self.by_model.round({"input_tokens": 0, "output_tokens": 0, "max_output_tokens": 0})
 
     def _summary(self) -> str:
         text = (
             f"{counted(self.n_requests, 'request')}: expected {_figure(self.expected_usd)} USD, "
-            f"at most {_figure(self.most_usd)} USD."
+            f"at most {_figure(self.max_cost_usd)} USD."
         )
         if self.budget_usd is None:
             return text
         left = self.budget_usd - self.spent_before_usd
-        verdict = "enough" if self.most_usd <= left else "not enough for the worst case"
+        verdict = "enough" if self.max_cost_usd <= left else "not enough for the worst case"
         if self.expected_usd > left:
             verdict = "not enough: the run would stop before its end"
         return f"{text} Of the budget of {self.budget_usd:g} USD, {_figure(max(left, 0.0))} are left: {verdict}."
@@ -366,13 +369,13 @@ def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEst
     todo = plan.look_up()
     notes += [text] if (text := plan.elsewhere(todo)) else []
     if plan.settings.budget_usd is not None:
-        plan.most_in_flight_usd(todo)  # says which price or limit is missing, as the run would
+        plan.max_in_flight_usd(todo)  # says which price or limit is missing, as the run would
     rows = [_row(plan, model, expected_output_tokens, notes) for model in plan.endpoints]
     names, question = unpriced(e for group in plan.endpoints.values() for e in group)
     notes += [f"The price of {shown(names)} is not known. {question}"] if names else []
     if any(not isinstance(group[0].price, tuple) for group in plan.endpoints.values()):
         notes.append(f"Prices of models without one of your own: {price_list_info()}.")
-    spent = plan.journal.spent_usd + plan.journal.unsure_usd
+    spent = plan.journal.spent_usd + plan.journal.maybe_billed_usd
     return CostEstimate(pd.DataFrame(rows).set_index("model"), tuple(notes), plan.settings.budget_usd, spent)
 
 
@@ -394,9 +397,9 @@ def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: li
         "n_from_journal": len(requests) - len(todo),
         "input_tokens": n_in.sum(),
         "output_tokens": n_out.sum(),
-        "most_output_tokens": n_most.sum(),
+        "max_output_tokens": n_most.sum(),
         "expected_usd": math.fsum(expected),
-        "most_usd": math.fsum(most),
+        "max_cost_usd": math.fsum(most),
     }
 
 

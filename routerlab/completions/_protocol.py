@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import random
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from routerlab.completions._endpoint import Endpoint, Request
 from routerlab.completions._report import ended
 from routerlab.completions._transport import ProcessLock
+from routerlab.deprecation import old_name
 from routerlab.pricing import Usage, as_mapping, number, read_usage, usage_cost
 from routerlab.schema import reject, sound_text
 
@@ -417,17 +417,8 @@ class Failure:
     usage: Any = None
     timed_out: bool = False
 
-    @property
-    def again(self) -> bool:
-        """What `retryable` was called in 0.1.0."""
-        warnings.warn("Failure.again is now Failure.retryable.", DeprecationWarning, stacklevel=2)
-        return self.retryable
-
-    @property
-    def closes(self) -> bool:
-        """What `fatal` was called in 0.1.0."""
-        warnings.warn("Failure.closes is now Failure.fatal.", DeprecationWarning, stacklevel=2)
-        return self.fatal
+    again = old_name("again", "retryable")
+    closes = old_name("closes", "fatal")
 
 
 def read_reply(content: bytes) -> Reply | Failure:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from routerlab.deprecation import old_name
 from routerlab.jsonl import Record
 from routerlab.schema import shown
 
@@ -75,16 +76,16 @@ class RunReport:
         Of the first request that failed.
     why_left_out : tuple of str
         Reasons for `n_left_out`.
-    n_attempts, n_unsure : int
+    n_attempts, n_maybe_billed : int
         Requests sent in this run, and those that may have been billed without a reply that could be read: time-outs
         and broken connections.
-    spent_usd, unsure_usd : float
-        In this run: what the replies that came say or cost by their tokens; and at most for the `n_unsure`.
+    spent_usd, maybe_billed_usd : float
+        In this run: what the replies that came say or cost by their tokens; and at most for the `n_maybe_billed`.
     n_unpriced : int
         Replies whose cost is not known; they are not in `spent_usd`.
     unpriced_models : tuple of str
         Whose replies they are, by the provider's name, as ``prices=`` wants it.
-    spent_before_usd, unsure_before_usd : float
+    spent_before_usd, maybe_billed_before_usd : float
         The same by earlier runs in this journal, in which a run that was killed counts with all it had in flight.
     budget_usd : float or None
         What all runs in this journal may cost.
@@ -108,22 +109,27 @@ class RunReport:
     first_error: str | None = None
     why_left_out: tuple[str, ...] = ()
     n_attempts: int = 0
-    n_unsure: int = 0
+    n_maybe_billed: int = 0
     spent_usd: float = 0.0
-    unsure_usd: float = 0.0
+    maybe_billed_usd: float = 0.0
     n_unpriced: int = 0
     unpriced_models: tuple[str, ...] = ()
     spent_before_usd: float = 0.0
-    unsure_before_usd: float = 0.0
+    maybe_billed_before_usd: float = 0.0
     budget_usd: float | None = None
     seconds: float = 0.0
     closed: tuple[str, ...] = ()
     n_killed_runs: int = 0
     unreadable: tuple[str, ...] = ()
 
+    n_unsure = old_name("n_unsure", "n_maybe_billed")
+    unsure_usd = old_name("unsure_usd", "maybe_billed_usd")
+    unsure_before_usd = old_name("unsure_before_usd", "maybe_billed_before_usd")
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as ``attrs`` of a table keep them."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Return plain values, as ``attrs`` of a table keep them; for one more release, by their old names as well."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return values | {k.replace("maybe_billed", "unsure"): v for k, v in values.items() if "maybe_billed" in k}
 
     def problems(self, errors: str = "'error'") -> list[str]:
         """Return what a user should know, a sentence each; empty if all went well. `errors`: where the errors are."""
@@ -156,11 +162,12 @@ class RunReport:
 
     def _passed(self) -> list[str]:
         """Say why the budget was passed, or that it was before: no matter if nothing is missing."""
-        before = self.spent_before_usd + self.unsure_before_usd
+        before = self.spent_before_usd + self.maybe_billed_before_usd
         if self.budget_usd is None:
             return []
         if before > self.budget_usd:
-            cost = f"{usd(before)} USD in earlier runs{' (maybe billed included)' if self.unsure_before_usd else ''}"
+            included = " (maybe billed included)" if self.maybe_billed_before_usd else ""
+            cost = f"{usd(before)} USD in earlier runs{included}"
             text = f"The journal {self.path} already cost {cost}, more than the budget of {self.budget_usd:g} USD."
             return [text] if self.n_failed or self.n_left_out else []
         if self.spent_before_usd + self.spent_usd > self.budget_usd:
@@ -175,11 +182,11 @@ class RunReport:
             f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )
         text += f", budget {usd(self.budget_usd)}." if self.budget_usd is not None else "."
-        unsure = self.unsure_usd + self.unsure_before_usd
-        if self.n_unsure or unsure:
+        maybe_billed = self.maybe_billed_usd + self.maybe_billed_before_usd
+        if self.n_maybe_billed or maybe_billed:
             text += (
-                f" {self.n_unsure:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
-                f"at most {usd(unsure)} USD more, earlier runs included."
+                f" {self.n_maybe_billed:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
+                f"at most {usd(maybe_billed)} USD more, earlier runs included."
             )
         return " ".join([text, *self.problems()])
 

@@ -328,7 +328,7 @@ class PairwiseJudge:
     >>> judge = PairwiseJudge(None, Endpoint("small-judge", price=(0.5, 1.5)))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cost = judge.judge(prompts, responses, path=f"{folder}/judge.jsonl", dry_run=True)
-    >>> cost.n_requests, 0 < cost.expected_usd < cost.most_usd < 0.01
+    >>> cost.n_requests, 0 < cost.expected_usd < cost.max_cost_usd < 0.01
     (2, True)
     """
 

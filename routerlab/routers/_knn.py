@@ -65,9 +65,15 @@ class NeighborRouter(BaseRouter):
         # Nothing similar at all: every neighbour counts the same.
         return np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / weight.shape[1])
 
-    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+    def _search(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]:
+        """Similarity, row and weight of each query's neighbours, all of shape (n_queries, n_neighbors)."""
         similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
-        weight = self._weigh(similarity)
+        return similarity, neighbor, self._weigh(similarity)
+
+    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+        return self._average(*self._search(X))
+
+    def _average(self, similarity: NDArray[np.float32], neighbor: NDArray[np.intp], weight: Any) -> Estimates:
         quality = np.clip(average(weight, neighbor, self.quality_), 0, 1)  # weights sum to 1 but for rounding
         cost = (
             np.broadcast_to(self.cost_, quality.shape)
@@ -77,13 +83,12 @@ class NeighborRouter(BaseRouter):
         far = similarity[:, 0] < (-np.inf if self.min_similarity is None else self.min_similarity)
         return Estimates(quality, cost, far)
 
-    def _neighbors(self, X: NDArray[np.float32]) -> pd.DataFrame:
-        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
-        table = pd.DataFrame({"similarity": similarity[0], "weight": self._weigh(similarity)[0]})
-        table.index = self.index_[neighbor[0]]
+    def _explained(self, X: NDArray[np.float32]) -> tuple[Estimates, pd.DataFrame]:
+        similarity, neighbor, weight = self._search(X)
+        table = pd.DataFrame({"similarity": similarity[0], "weight": weight[0]}, index=self.index_[neighbor[0]])
         if hasattr(self, "intents_"):
             table["intent"] = self.intents_[neighbor[0]]
-        return table
+        return self._average(similarity, neighbor, weight), table
 
 
 def average(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from routerlab.completions import ProcessLock, part_of, renew_after_fork, sound_text
-from routerlab.decision import check_wtp, rank
+from routerlab.decision import check_wtp, estimates_of, ranked
 from routerlab.schema import TableError, check_model, reject, shown
 
 _REMEDY = "Pass prompt_from=, a function from the messages to the text to route by, or name a model: model='...'."
@@ -220,10 +220,11 @@ class Decider:
         prompt = sound_text(prompt)
         with self._one_at_a_time:
             X = self.embedder.transform([prompt])
-        quality, cost = (frame.to_numpy(dtype=float)[:1] for frame in self._estimates(X))
+        estimates = estimates_of(self.router, X)
+        quality, cost = (frame.to_numpy(dtype=float)[0] for frame in estimates[:2])
         names = [str(name) for name in self.router.models_]
-        order = [names[at] for at in rank(quality, cost, wtp)[0]]
-        abstained = self._abstains(X)
+        order = [names[at] for at in ranked(quality, cost, wtp)]
+        abstained = bool(estimates.abstained[0])
         explored, propensity = False, 1.0
         if abstained:
             order = _first(str(self.router.fallback), order)
@@ -254,14 +255,6 @@ class Decider:
             names = [names[at] for at in np.argsort(-known, kind="stable")]
         fallback = getattr(self.router, "fallback", None)
         return names if fallback is None else _first(str(fallback), names)
-
-    def _estimates(self, X: Any) -> tuple[Any, Any]:
-        return self.router.predict_quality(X), self.router.predict_cost(X)
-
-    def _abstains(self, X: Any) -> bool:
-        if getattr(self.router, "min_similarity", None) is None:
-            return False
-        return bool(self.router.sweep(X).abstained[0])
 
     def _draw(self, names: list[str]) -> tuple[bool, str]:
         with self._one_at_a_time:

@@ -6,9 +6,7 @@ import asyncio
 import json
 import math
 import re
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import openai
@@ -19,9 +17,7 @@ from hypothesis import given, settings, strategies as st
 import routerlab as rl
 from routerlab.completions import CollectionWarning, CostEstimate, Endpoint, Request, run_requests
 from routerlab.schema import TableError, check_responses
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from llm_server import LLMServer, default_reply
+from tests.llm_server import LLMServer, default_reply
 
 PROMPTS = {"p1": "Poach an egg?", "p2": "Boil one?", "p3": "Fry one?"}
 PRICES = {"small": (1.0, 2.0), "large": (10.0, 20.0)}
@@ -299,7 +295,7 @@ def test_a_dry_run_sends_nothing_and_brackets_the_bill(server, tmp_path):
     assert isinstance(estimate, CostEstimate) and not server.asked and not path.exists()
     assert estimate.n_requests == 6
     collect(server, path, max_tokens=200)
-    assert server.billed_usd < estimate.most_usd
+    assert server.billed_usd < estimate.max_cost_usd
     n_chars = sum(map(len, PROMPTS.values()))
     assert estimate.by_model.loc["small", "input_tokens"] == sum(math.ceil(len(p) / 4) for p in PROMPTS.values())
     assert n_chars / 4 <= estimate.by_model.loc["small", "input_tokens"]
@@ -323,7 +319,7 @@ def test_a_dry_run_says_what_it_does_not_know(tmp_path):
     free = rl.collect_responses(PROMPTS, ["nobody-knows-it"], path=tmp_path / "r.jsonl", dry_run=True)
     assert math.isnan(free.expected_usd) and "expected unknown USD" in str(free)
     no_limit = rl.collect_responses(PROMPTS, ["m"], path=tmp_path / "r.jsonl", prices={"m": (1, 1)}, dry_run=True)
-    assert math.isinf(no_limit.most_usd) and "at most no limit" in str(no_limit)
+    assert math.isinf(no_limit.max_cost_usd) and "at most no limit" in str(no_limit)
 
 
 @pytest.mark.parametrize(

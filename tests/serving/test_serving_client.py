@@ -16,7 +16,9 @@ from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
-from routerlab.decision import decide, rank
+from routerlab.decision import decide, ranked
+from routerlab.neighbors import nearest
+from routerlab.routers import _knn
 from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _calls as resting, read_captured
 from tests.llm_server import LLMServer, default_reply
@@ -82,11 +84,23 @@ def test_the_choice_is_the_routers_own_whatever_the_router(embedder, local, kind
     assert [client.route(prompt).chosen for prompt in prompts] == router.predict(embedder.transform(prompts)).tolist()
 
 
+def test_a_route_searches_for_neighbours_once(embedder, local, monkeypatch):
+    X = embedder.transform(EASY + HARD)
+    quality = pd.DataFrame({"small": [0.9] * 4 + [0.2] * 4, "large": [0.9] * 8})
+    router = rl.KNNRouter(3, willingness_to_pay=0.05, min_similarity=0.6, fallback="large")
+    client = RoutedClient(router.fit(X, quality, cost=quality / 100), embedder, client=local)
+    searches = []
+    monkeypatch.setattr(_knn, "nearest", lambda *args: searches.append(args) or nearest(*args))
+    decision = client.route("Boil an egg")
+    assert decision.abstained == bool(router.estimate(embedder.transform(["Boil an egg"])).abstained[0])
+    assert len(searches) == 2  # one of them ours, in the line above
+
+
 def test_order_of_fallback_is_the_rule_applied_again_and_again():
     rng = np.random.default_rng(0)
     for wtp in (0.0, 1e-3, 0.05, float("inf")):
         quality, cost = rng.integers(0, 4, 6) / 4, rng.integers(1, 4, 6) / 100
-        order = rank(quality[None], cost[None], wtp)[0].tolist()
+        order = ranked(quality, cost, wtp)
         assert sorted(order) == list(range(6)) and order[0] == decide(quality[None], cost[None], wtp)[0]
         if 0 < wtp < float("inf"):
             value = quality - cost / wtp
