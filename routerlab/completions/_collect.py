@@ -99,7 +99,7 @@ def run_requests(
         A wrong key or no credit, and no other endpoint for the model: nothing more is sent.
     JournalError
         The journal cannot be used, or the disk refuses; ``unwritten`` holds replies that are not on disk.
-    TableError
+    ParameterError
         A parameter that cannot be used.
     KeyboardInterrupt
         After Ctrl-C requests in flight are awaited, as they are paid for; a second one drops them.
@@ -372,8 +372,8 @@ def collect_responses(
         A wrong key or no credit: the run stops early.
     JournalError
         The journal cannot be used or written.
-    TableError
-        Duplicate prompt_ids, empty prompts, no models, a budget without prices, ...
+    TableError, ParameterError
+        Duplicate prompt_ids, empty prompts; no models, a budget without prices, ...
 
     Warns
     -----

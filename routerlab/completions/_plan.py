@@ -25,7 +25,7 @@ from routerlab.completions._transport import check_client
 from routerlab.deprecation import old_name
 from routerlab.exceptions import CollectionWarning
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
-from routerlab.schema import reject, shown
+from routerlab.schema import refuse, shown
 
 ASSUMED_OUTPUT_TOKENS = 300
 
@@ -53,7 +53,7 @@ class Settings:
         return max(10, 2 * self.concurrency)
 
     def check(self) -> None:
-        """Raise `TableError` for a limit that cannot be kept."""
+        """Raise `ParameterError` for a limit that cannot be kept."""
         for name, low, example in (
             ("budget_usd", 0.0, "2.5"),
             ("timeout_s", 1e-3, "60"),
@@ -64,11 +64,11 @@ class Settings:
             if value is None and name == "budget_usd":
                 continue
             if not _is_number(value) or not math.isfinite(value) or value < low:
-                reject(f"'{name}'", f"got {value!r}, expected a finite number of at least {low:g}.", f"E.g. {example}.")
+                refuse(f"'{name}'", f"got {value!r}, expected a finite number of at least {low:g}.", f"E.g. {example}.")
         for name, example in (("concurrency", "8"), ("max_attempts", "6")):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                reject(f"'{name}'", f"got {value!r}, expected a whole number of at least 1.", f"E.g. {example}.")
+                refuse(f"'{name}'", f"got {value!r}, expected a whole number of at least 1.", f"E.g. {example}.")
 
 
 def _is_number(value: object) -> bool:
@@ -155,7 +155,7 @@ class Plan:
         for request in todo:
             each = [most_cost(endpoint, request) for endpoint in self.endpoints[request.model]]
             if self.settings.budget_usd is not None and math.inf in each:
-                reject(
+                refuse(
                     "'budget_usd'",
                     f"nothing bounds the output of {request.model!r}: no budget can be kept.",
                     "Pass max_tokens (or params={'max_completion_tokens': ...} where the model wants that).",
@@ -180,13 +180,13 @@ def make_plan(
     endpoints = resolve_models(models, client, prices)
     odd = [r for r in requests if not isinstance(r, Request)]
     if odd:
-        reject("'requests'", f"holds a {type(odd[0]).__name__}.", "Build each with Request(model, messages, params).")
+        refuse("'requests'", f"holds a {type(odd[0]).__name__}.", "Build each with Request(model, messages, params).")
     unknown = sorted({r.model for r in requests} - endpoints.keys())
     if unknown:
-        reject("'requests'", f"model {shown(unknown)} is not in 'models'.", f"It has {shown(endpoints, 20)}.")
+        refuse("'requests'", f"model {shown(unknown)} is not in 'models'.", f"It has {shown(endpoints, 20)}.")
     taken = sorted({name for r in requests for name in r.about} & RESERVED)
     if taken:
-        reject("'requests', 'about'", f"{shown(taken)} is what the record itself says.", "Choose another name.")
+        refuse("'requests', 'about'", f"{shown(taken)} is what the record itself says.", "Choose another name.")
     for request in requests:
         _check_about(request)
     _check_prices(prices, endpoints)
@@ -203,7 +203,7 @@ def _check_about(request: Request) -> None:
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # half a surrogate pair fits into no table
         except (TypeError, ValueError, RecursionError):
             what = f"{name!r} is {value!r} of type {type(value).__name__}, which JSON cannot say: nothing was sent."
-            reject("'requests', 'about'", what, "Use text or numbers, e.g. .astype(str): the journal is JSON.")
+            refuse("'requests', 'about'", what, "Use text or numbers, e.g. .astype(str): the journal is JSON.")
 
 
 def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoint]]) -> None:
@@ -219,7 +219,7 @@ def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoi
     wrong = f"{shown(unused)} is no model here; there is {shown(dict.fromkeys(e.model for e in every))}."
     unknown = list(dict.fromkeys(e.model for e in without if math.isnan(request_cost(e, 1.0, 1.0))))
     if unknown:
-        reject("'prices'", wrong, f"Correct the name, or leave it out; the price of {shown(unknown)} is not known.")
+        refuse("'prices'", wrong, f"Correct the name, or leave it out; the price of {shown(unknown)} is not known.")
     listed = shown(dict.fromkeys(endpoint.model for endpoint in without))
     text = f"'prices': {wrong} The price list's price is used for {listed}; correct the name, or leave it out."
     warnings.warn(text, CollectionWarning, stacklevel=4)
@@ -243,7 +243,7 @@ def _check_prices_known(endpoints: Iterable[Endpoint]) -> None:
     names, question = unpriced(endpoints)
     if names:
         wrong = f"the price of {shown(names)} is not known, and without it no budget can be kept."
-        reject("'budget_usd'", wrong, question)
+        refuse("'budget_usd'", wrong, question)
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,7 @@ def estimate_requests(
 
     Raises
     ------
-    TableError
+    ParameterError
         What `run_requests` would refuse.
 
     Examples
@@ -360,7 +360,7 @@ def estimate(plan: Plan, expected_output_tokens: float | None = None) -> CostEst
     if expected_output_tokens is not None and not (
         isinstance(expected_output_tokens, int | float) and 0 <= expected_output_tokens < math.inf
     ):
-        reject("'expected_output_tokens'", f"got {expected_output_tokens!r}.", "Pass a number of at least 0.")
+        refuse("'expected_output_tokens'", f"got {expected_output_tokens!r}.", "Pass a number of at least 0.")
     plan.journal.read()
     notes = [
         "Input: characters / 4 (a rule of thumb for English) as expected, bytes sent as the most.",

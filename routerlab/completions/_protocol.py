@@ -18,7 +18,7 @@ from routerlab.completions._report import ended
 from routerlab.completions._transport import ProcessLock
 from routerlab.deprecation import old_name
 from routerlab.pricing import Usage, as_mapping, number, read_usage, usage_cost
-from routerlab.schema import reject, sound_text
+from routerlab.schema import refuse, sound_text
 
 _TEXT_PARTS = (None, "text", "output_text")
 _CALLS = (("function", "arguments"), ("custom", "input"))  # kinds of tool call, and where each says its input
@@ -315,7 +315,7 @@ def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
     body = endpoint.body(request)
     for message in request.messages:
         if not isinstance(message.get("content", ""), str | None):
-            reject(
+            refuse(
                 "'budget_usd'",
                 "a message holds something else than text, whose tokens cannot be bounded.",
                 "Leave the budget out, or send text.",

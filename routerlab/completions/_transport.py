@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 
-from routerlab.schema import reject
+from routerlab.schema import refuse
 
 _owners: WeakSet[Any] = WeakSet()
 _hooked: list[bool] = []
@@ -396,7 +396,7 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
 
     Raises
     ------
-    TableError
+    ParameterError
         No client; a synchronous one whose settings cannot be carried over; an ``http_client`` of its own.
     """
     import openai
@@ -406,7 +406,7 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
     if callable(client) and not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):
         made = client()
         if not isinstance(made, openai.AsyncOpenAI):
-            reject("'client'", f"the function returned {type(made).__name__}.", "Return an openai.AsyncOpenAI.")
+            refuse("'client'", f"the function returned {type(made).__name__}.", "Return an openai.AsyncOpenAI.")
         return guard(made.with_options(**options))
     check_client(client)
     pool = openai.DefaultAsyncHttpxClient(timeout=timeout, limits=_limits(openai, concurrency))
@@ -426,26 +426,26 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
 
 
 def check_client(client: Any) -> None:
-    """Raise `TableError` unless requests can be sent with the client's settings, all of them."""
+    """Raise `ParameterError` unless requests can be sent with the client's settings, all of them."""
     import openai
 
     factory = "client=lambda: openai.AsyncOpenAI(..., http_client=...)"
     if client is None:
-        reject("'client'", "is missing.", "Pass client=openai.OpenAI(), or give each Endpoint one.")
+        refuse("'client'", "is missing.", "Pass client=openai.OpenAI(), or give each Endpoint one.")
     if not isinstance(client, openai.OpenAI | openai.AsyncOpenAI):
         if callable(client):
             return
-        reject("'client'", f"got {type(client).__name__}.", "Pass an openai.OpenAI or openai.AsyncOpenAI.")
+        refuse("'client'", f"got {type(client).__name__}.", "Pass an openai.OpenAI or openai.AsyncOpenAI.")
     special = [n for n in ("_provider", "workload_identity", "_workload_identity_auth") if getattr(client, n, None)]
     if isinstance(client, openai.OpenAI) and (type(client) is not openai.OpenAI or special):
         what = special[0].strip("_") if special else type(client).__name__
-        reject(
+        refuse(
             "'client'",
             f"a synchronous client with {what} cannot be turned into an asynchronous one.",
             "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.",
         )
     if type(client._client).__name__ not in ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper"):
-        reject("'client'", "has an http_client of its own, which belongs to another event loop.", f"Pass {factory}.")
+        refuse("'client'", "has an http_client of its own, which belongs to another event loop.", f"Pass {factory}.")
 
 
 def secrets_of(client: Any) -> list[str]:

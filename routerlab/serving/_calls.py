@@ -39,7 +39,7 @@ from routerlab.completions import (
     wait_s,
 )
 from routerlab.exceptions import EndpointWarning
-from routerlab.schema import reject
+from routerlab.schema import refuse
 from routerlab.serving._captures import CaptureLog, Record, now
 from routerlab.serving._decide import Decider, Decision
 
@@ -102,7 +102,7 @@ class Clients:
         if not isinstance(endpoint.client, getattr(openai, self._kind)):
             got = "is missing" if endpoint.client is None else f"got {type(endpoint.client).__name__}"
             routed = f"{'Async' if self._kind == 'AsyncOpenAI' else ''}RoutedClient"
-            reject(
+            refuse(
                 f"'client' of {endpoint.model!r}",
                 f"{got}, expected openai.{self._kind}.",
                 f"{routed} needs openai.{self._kind}(base_url=..., api_key=...), in the Endpoint or as client=.",

@@ -36,7 +36,7 @@ from routerlab.completions import (
     word_of,
 )
 from routerlab.pricing import Prices
-from routerlab.schema import Scale, reject, to_quality
+from routerlab.schema import Scale, refuse, to_quality
 from routerlab.serving._calls import (
     Call,
     Clients,
@@ -377,23 +377,23 @@ class BaseClient:
         wtp = self._service.decider.willingness_to_pay(model, willingness_to_pay)
         if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
             remedy = "Example: messages=[{'role': 'user', 'content': 'Poach an egg?'}]."
-            reject("'messages'", f"got {type(messages).__name__}, expected a list of messages.", remedy)
+            refuse("'messages'", f"got {type(messages).__name__}, expected a list of messages.", remedy)
         return self._service.steps(list(messages), model, wtp, bool(stream), params)
 
     def _feedback(self, call: Any, quality: Any, note: str | None, scale: Scale | None) -> bool:
         log = self._service.log
         if log is None:
-            reject("feedback", "this client captures nothing.", "Make it with capture='captured.jsonl'.")
+            refuse("feedback", "this client captures nothing.", "Make it with capture='captured.jsonl'.")
         request_id = call if isinstance(call, str) else getattr(getattr(call, "_routerlab", None), "request_id", None)
         if not request_id:
             got = type(call).__name__
-            reject("feedback", f"got {got}, expected a completion, a stream or a request_id.", "Pass what create gave.")
+            refuse("feedback", f"got {got}, expected a completion, a stream or a request_id.", "Pass what create gave.")
         if scale is not None:
             quality = to_quality([quality], scale, where="'quality'", names=["this call"]).iloc[0]
         quality = quality.item() if isinstance(quality, np.generic) else quality
         if not isinstance(quality, int | float) or not 0 <= quality <= 1:
             remedy = "Pass its scale, e.g. scale=(1, 5) or scale={'pass': 1, 'fail': 0}."
-            reject("'quality'", f"got {quality!r}, expected a number from 0 to 1.", remedy)
+            refuse("'quality'", f"got {quality!r}, expected a number from 0 to 1.", remedy)
         record = {"type": "feedback", "request_id": request_id, "quality": float(quality), "note": note, "at": now()}
         return log.write(record)
 
@@ -403,7 +403,7 @@ def _check_seconds(name: str, seconds: Any, least: float = 0.0) -> None:
     if seconds is None and name == "timeout_s":
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds:
-        reject(f"'{name}'", f"got {seconds!r}, expected a number of at least {least:g}.", f"Example: {name}=15.")
+        refuse(f"'{name}'", f"got {seconds!r}, expected a number of at least {least:g}.", f"Example: {name}=15.")
 
 
 def read_whole(raw: Any, seen: Seen) -> Whole:

@@ -11,7 +11,8 @@ import numpy as np
 
 from routerlab.completions import ProcessLock, part_of, renew_after_fork, sound_text
 from routerlab.decision import check_wtp, estimates_of, ranked
-from routerlab.schema import TableError, check_model, reject, shown
+from routerlab.exceptions import ParameterError
+from routerlab.schema import TableError, check_model, refuse, shown
 
 _REMEDY = "Pass prompt_from=, a function from the messages to the text to route by, or name a model: model='...'."
 ROUTED = "routerlab"  # the model name that asks for routing
@@ -33,7 +34,7 @@ def last_user_text(messages: Sequence[Any]) -> str:
 
     Raises
     ------
-    TableError
+    ParameterError
         No message of a user, or one without text. `RoutedClient` sends those to the router's fallback.
 
     Examples
@@ -44,7 +45,7 @@ def last_user_text(messages: Sequence[Any]) -> str:
     asked = [message for message in messages if part_of(message, "role") == "user"]
     if not asked:
         roles = ", ".join(str(part_of(message, "role")) for message in messages) or "none"
-        reject("'messages'", f"hold none of role 'user' to route by (roles: {roles}).", _REMEDY)
+        refuse("'messages'", f"hold none of role 'user' to route by (roles: {roles}).", _REMEDY)
     content = part_of(asked[-1], "content")
     if isinstance(content, str):
         text = content
@@ -57,7 +58,7 @@ def last_user_text(messages: Sequence[Any]) -> str:
         ]
         text = "\n".join(each for each in texts if isinstance(each, str))
     if not text.strip():
-        reject("'messages'", "the last message of role 'user' gives no text to route by.", _REMEDY)
+        refuse("'messages'", "the last message of role 'user' gives no text to route by.", _REMEDY)
     return text
 
 
@@ -69,13 +70,13 @@ def text_or_none(prompt_from: Callable[[Sequence[Any]], Any], messages: Sequence
     >>> text_or_none(last_user_text, [{"role": "user", "content": [{"type": "image_url"}]}])
     """
     if not messages:
-        reject("'messages'", "is empty: there is nothing to answer, and nothing to route by.", _REMEDY)
+        refuse("'messages'", "is empty: there is nothing to answer, and nothing to route by.", _REMEDY)
     try:
         text = prompt_from(messages)
-    except TableError:
+    except (TableError, ParameterError):
         return None
     if not isinstance(text, str):
-        reject("'messages'", f"'prompt_from' gives {type(text).__name__} to route by, expected text.", _REMEDY)
+        refuse("'messages'", f"'prompt_from' gives {type(text).__name__} to route by, expected text.", _REMEDY)
     return text if text.strip() else None
 
 
@@ -172,7 +173,7 @@ class Decider:
         check_router(router, embedder)
         _check_models(router, models)
         if isinstance(explore, bool) or not isinstance(explore, int | float) or not 0 <= explore <= 1:
-            reject("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
+            refuse("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
         self.router = router
         self.embedder = embedder
         self.models = tuple(models)
@@ -195,18 +196,18 @@ class Decider:
         if model in self.models:
             if given is not None:
                 msg = f"names the model {model!r} and a willingness to pay."
-                reject("'willingness_to_pay'", msg, f"Use model={ROUTED!r} to route.")
+                refuse("'willingness_to_pay'", msg, f"Use model={ROUTED!r} to route.")
             return None
         if name != ROUTED or (setting and not setting.startswith("wtp=")):
             known = f"{ROUTED!r}, '{ROUTED}:wtp=0.01' (USD per unit of quality), or one of {shown(self.models, 20)}"
-            reject("'model'", f"got {model!r}.", f"Use {known}.")
+            refuse("'model'", f"got {model!r}.", f"Use {known}.")
         if setting and given is not None:
-            reject("'willingness_to_pay'", f"is given twice: {given!r} and in model={model!r}.", "Give it once.")
+            refuse("'willingness_to_pay'", f"is given twice: {given!r} and in model={model!r}.", "Give it once.")
         if setting:
             try:
                 given = float(setting.removeprefix("wtp="))
             except ValueError:
-                reject("'model'", f"got {model!r}, which gives no number.", f"Example: '{ROUTED}:wtp=0.01'.")
+                refuse("'model'", f"got {model!r}, which gives no number.", f"Example: '{ROUTED}:wtp=0.01'.")
         return check_wtp(self.router.willingness_to_pay if given is None else given)
 
     def decide(self, messages: Sequence[Any], model: str, wtp: float | None) -> Decision:
@@ -233,7 +234,7 @@ class Decider:
             explored, drawn = self._draw(names)
             order = _first(drawn, order) if explored else order
             propensity = self.explore / len(names) + (1 - self.explore) * (order[0] == best)
-        by_name = [dict(zip(names, values[0].tolist(), strict=True)) for values in (quality, cost)]
+        by_name = [dict(zip(names, values.tolist(), strict=True)) for values in (quality, cost)]
         learned = (abstained, explored, propensity, getattr(self.router, "provenance_", None))
         return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], *learned)
 
@@ -241,7 +242,7 @@ class Decider:
         """Return what would be routed by, for the captures: a caller who names a model needs no text."""
         try:
             return text_or_none(self.prompt_from, messages)
-        except TableError:
+        except (TableError, ParameterError):
             return None
 
     def _without_prompt(self) -> list[str]:
@@ -269,12 +270,12 @@ def check_router(router: Any, embedder: Any) -> None:
     """Insist on a fitted router and an embedder."""
     for name in ("predict_quality", "predict_cost", "willingness_to_pay"):
         if not hasattr(router, name):
-            reject("'router'", f"{type(router).__name__} has no {name!r}.", "Pass a fitted router, e.g. KNNRouter.")
+            refuse("'router'", f"{type(router).__name__} has no {name!r}.", "Pass a fitted router, e.g. KNNRouter.")
     if not hasattr(router, "models_"):
         remedy = "Call its fit first, or read a fitted one with load_router(path)."
-        reject("'router'", f"this {type(router).__name__} is not fitted yet (it has no 'models_').", remedy)
+        refuse("'router'", f"this {type(router).__name__} is not fitted yet (it has no 'models_').", remedy)
     if not hasattr(embedder, "transform"):
-        reject(
+        refuse(
             "'embedder'",
             f"{type(embedder).__name__} has no 'transform'.",
             "Pass the one that the router was fitted with.",
@@ -284,9 +285,9 @@ def check_router(router: Any, embedder: Any) -> None:
 def _check_models(router: Any, models: Sequence[str]) -> None:
     missing = [str(name) for name in router.models_ if name not in models]
     if missing:
-        reject("'endpoints'", f"none for {shown(missing, 20)}, which the router chooses from.", "Give each model one.")
+        refuse("'endpoints'", f"none for {shown(missing, 20)}, which the router chooses from.", "Give each model one.")
     taken = [name for name in models if name.partition(":")[0] == ROUTED]
     if taken:
-        reject("'endpoints'", f"{shown(taken)} is the name that asks for routing.", "Give the model another name.")
+        refuse("'endpoints'", f"{shown(taken)} is the name that asks for routing.", "Give the model another name.")
     if getattr(router, "fallback", None) is not None:
         check_model(router.fallback, models, "fallback")
