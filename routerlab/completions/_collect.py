@@ -58,7 +58,7 @@ def run_requests(
     progress: bool = True,
     random_state: int | None = None,
 ) -> Run:
-    """Send chat completions, and keep every reply on disk; a second run asks only for what is missing.
+    """Send chat completions and keep every reply on disk; a second run asks only for what is missing.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def run_requests(
     models : iterable of str, or mapping
         Who serves each model that the requests name; see `resolve_models`.
     path : str or Path
-        The journal (JSONL, append-only). Replies in it are not asked for again of the same host; errors are.
+        The journal (JSONL, append-only). Requests that the same host answered are not sent again; failed ones are.
     client : openai.OpenAI or openai.AsyncOpenAI, optional
         For endpoints without a client of their own.
     prices : mapping or DataFrame, optional
@@ -78,7 +78,7 @@ def run_requests(
     concurrency : int, default 8
         Most requests in flight.
     timeout_s : float, default 60
-        Seconds until an attempt is given up, whole reply included.
+        Seconds for an attempt, up to the end of its reply.
     max_attempts : int, default 6
         Attempts at each endpoint. Refusals (400, 401, 402, 403, 404, 422, ...) are not repeated.
     backoff_s, max_wait_s : float, default 1 and 60
@@ -111,10 +111,10 @@ def run_requests(
 
     Notes
     -----
-    A request that fails at an endpoint, for whatever reason, goes to the next in the list.
+    A request that fails at one endpoint, for any reason, goes to the next in the list.
 
-    A reply that is lost (time-out, broken connection, process killed) may be on the provider's bill, and nothing tells
-    us. The report counts these attempts, and the most that they can have cost counts against the budget. An error
+    A reply that is lost (time-out, broken connection, process killed) may be on the provider's bill, which nothing here
+    can tell. The report counts these attempts, and the most that they can have cost counts against the budget. An error
     status (429, 500, ...) is taken to cost nothing.
 
     A redirect to another host is not followed, and a reply of more than 32 MiB, unpacked, is an error.
@@ -165,7 +165,7 @@ async def arun_requests(
 
 
 def execute(plan: Plan, progress: bool) -> Run:
-    """Run a plan in a thread with an event loop of its own, so that a notebook's running loop does not matter."""
+    """Run a plan in a thread with its own event loop: a notebook has one running already."""
     started = time.perf_counter()
     with _running(plan, progress) as engine:
         _go_in_thread(engine)
@@ -321,8 +321,8 @@ def collect_responses(
 ) -> pd.DataFrame | CostEstimate:
     """Ask every model every prompt, and return the responses table.
 
-    Whatever comes back is on disk before the next request goes out. The same call again asks only for what is missing:
-    after a crash, Ctrl-C, a used-up budget, or with more prompts and models.
+    Every reply is on disk before the next request goes out. Repeating the call asks only for what is missing: after a
+    crash, Ctrl-C, an exhausted budget, or with more prompts and models.
 
     Parameters
     ----------
@@ -330,18 +330,18 @@ def collect_responses(
         The prompts table, or texts by prompt_id; plain texts are numbered 'p1', 'p2', ...
     models : iterable of str, or mapping
         Names; or name -> `Endpoint` or a list of these in order of preference: the same model at several providers,
-        and fallbacks. Names are what the table shows.
+        then others to ask if it fails. Names are what the table shows.
     path : str or Path
         The journal (JSONL), which only grows. A reply counts for the same prompt_id, messages, model, parameters and
         host.
     client : openai.OpenAI or openai.AsyncOpenAI, optional
         For models without an `Endpoint` that has its own.
     budget_usd : float, optional
-        What this journal may cost in all its runs. It stops before it would be passed: what requests in flight can cost
-        at most is set aside. Needs `max_tokens` and known prices.
+        What all runs in this journal may cost together. The run stops before it would spend more: the most that
+        requests in flight can cost is set aside. Needs `max_tokens` and known prices.
     prices : mapping or DataFrame, optional
         Your own, (input, output) in USD per 1M tokens, or 0 for a model that costs nothing; see `routerlab.add_cost`.
-        Else the price list's for the host: a server of your own has none there.
+        Otherwise the price list's for the host; your own server has none there.
     system : str, optional
         A system message before each prompt.
     max_tokens : int, optional
@@ -349,7 +349,7 @@ def collect_responses(
     temperature : float, optional
         As the provider understands it.
     params : mapping, optional
-        Whatever else the endpoint knows: ``seed``, ``top_p``, ``max_completion_tokens``, ``extra_body``, ...
+        Anything else that the endpoint accepts: ``seed``, ``top_p``, ``max_completion_tokens``, ``extra_body``, ...
     concurrency, timeout_s, max_attempts, backoff_s, max_wait_s, progress, random_state
         See `routerlab.completions.run_requests`.
     dry_run : bool, default False
@@ -382,10 +382,10 @@ def collect_responses(
 
     Notes
     -----
-    Requests go out prompt by prompt, so that a budget that ends leaves whole rows of models behind it.
+    Requests go out prompt by prompt: when the budget ends, prompts have all their models or none.
 
-    A reply that is lost on the way (time-out, broken connection, killed process) may be on the provider's bill, and
-    nothing tells us. The report counts such attempts, and the most that they can have cost counts against the budget.
+    A reply that is lost on the way (time-out, broken connection, killed process) may be on the provider's bill, which
+    nothing here can tell. The report counts such attempts, and their highest possible cost counts against the budget.
     A provider that ignores ``max_tokens``, or charges more than the price given, can still pass it.
 
     Examples

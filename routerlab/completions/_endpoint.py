@@ -20,7 +20,7 @@ Models: TypeAlias = "Iterable[str] | Mapping[str, str | Endpoint | Sequence[str 
 # Parameters that would change what a reply is, or how many are paid for.
 _REFUSED = {
     "stream": "Streaming is for RoutedClient: a table needs the whole reply.",
-    "n": "Ask for one choice, and repeat the prompt under other ids: all choices are billed and one would be kept.",
+    "n": "Ask for one choice and repeat the prompt under other ids: each choice is billed, and only one would be kept.",
     "model": "Say it in 'models'.",
     "messages": "Say it in 'prompts' and 'system'.",
     "extra_headers": "Give them to the client: OpenAI(default_headers=...).",
@@ -30,20 +30,20 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who serves a model: a provider's name for it, a client, a price.
+    """Where a model is served: the provider's name for it, a client, a price.
 
     Parameters
     ----------
     model : str
         The name by which the provider knows the model.
     client : openai.OpenAI or openai.AsyncOpenAI, optional
-        Differs between providers only in ``base_url`` and key. Or a function without arguments that returns an
+        Providers differ only in ``base_url`` and key. Or a function without arguments that returns an
         ``AsyncOpenAI``, for one with an ``http_client`` of its own. Default: the call's ``client=``.
     price : (float, float), (float, float, float), 0 or str, optional
         (input, output) or (input, output, cached input) in USD per 1M tokens, 0 for what costs nothing, or the name by
         which the price list knows the model. Default: ``prices=`` of the call, or else the price list under `model`.
     params : mapping, optional
-        Request parameters for this endpoint alone, over those of the call; None takes one away.
+        Request parameters for this endpoint alone, over those of the call; None removes one.
     provider : str, optional
         Whose prices in the price list are charged, e.g. 'openai' behind a proxy of your own. Default: the provider that
         the list knows under the client's address; a host that it does not know, such as your own machine, has no list
@@ -133,11 +133,11 @@ class Request:
     messages : sequence of dict
         ``role`` and ``content``, as the chat-completions protocol has them.
     params : mapping, optional
-        ``max_tokens``, ``temperature``, ``response_format``, ... Whatever the endpoint knows.
+        ``max_tokens``, ``temperature``, ``response_format``, or anything else that the endpoint accepts.
     about : mapping, optional
-        What the record says beside the reply (prompt_id, order, ...); must be JSON.
+        What the record keeps with the reply (prompt_id, order, ...); must be JSON.
     purpose : str, default 'response'
-        Sets apart requests that ask the same for different reasons: a prompt_id, a repeat.
+        Distinguishes requests that ask the same thing for different reasons: a prompt_id, a repeat.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def resolve_models(
     Raises
     ------
     ParameterError
-        No models, a name that comes twice, an entry that is no endpoint, prices that cannot be read.
+        No models, a name that comes twice, an entry that is not an endpoint, prices that cannot be read.
 
     Examples
     --------

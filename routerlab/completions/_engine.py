@@ -57,7 +57,7 @@ class Budget:
         self._changed = asyncio.Event()
 
     async def set_aside(self, usd: float) -> bool:
-        """Wait until `usd` fits beside what is in flight; False if it never will."""
+        """Wait until `usd` fits with what is in flight; False if it never will."""
         while not self.used_up and not self._fits(usd):
             if not self._in_flight:
                 self.used_up = True
@@ -354,7 +354,7 @@ class Engine:
         return make_record(request, tally, error=reason)
 
     async def _ask_one(self, served: Served, request: Request, tally: Tally) -> Record | None:
-        """Try one endpoint until it replies, or there is no use in going on."""
+        """Try one endpoint until it replies, or further attempts are pointless."""
         settings, failure = self._settings, None
         for n_attempt in range(1, settings.max_attempts + 1):
             max_cost_usd = served.max_cost_usd(request)

@@ -252,7 +252,7 @@ class Tally:
 
 
 def sent_digest(endpoint: Endpoint, request: Request, *, with_place: bool = True) -> str:
-    """Return the sha256 of what is asked for beside the messages, and where: a record counts only for the same.
+    """Return the sha256 of the parameters sent and of where they go: a record answers only the same request.
 
     Without the place, this is what version 0.1.0 wrote.
     """

@@ -116,7 +116,7 @@ class Plan:
 
     @cached_property
     def _by_model(self) -> dict[tuple[str, str], Record]:
-        """Replies by request and by what the provider calls the model, from whichever host."""
+        """Replies by request and by what the provider calls the model, from any host."""
         found = {}
         for key, sent in self.journal.done:
             record = self.journal.done[key, sent]
@@ -216,7 +216,7 @@ def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoi
     without = [endpoint for endpoint in every if endpoint.price is None]
     if not unused or not without:
         return
-    wrong = f"{shown(unused)} is no model here; there is {shown(dict.fromkeys(e.model for e in every))}."
+    wrong = f"{shown(unused)} is not a model of this call, which has {shown(dict.fromkeys(e.model for e in every))}."
     unknown = list(dict.fromkeys(e.model for e in without if math.isnan(request_cost(e, 1.0, 1.0))))
     if unknown:
         refuse("'prices'", wrong, f"Correct the name, or leave it out; the price of {shown(unknown)} is not known.")

@@ -177,7 +177,7 @@ class Account(NamedTuple):
     input_tokens, output_tokens : float
         As the provider counts them; NaN if the reply does not say.
     cost_usd : float
-        NaN if not known; never 0 for want of a price.
+        NaN if not known; never 0 because a price is missing.
     cost_source : str or None
         'reply' (the provider said it), 'own price', 'price list', or None.
     """
@@ -301,8 +301,8 @@ def _cost(endpoint: Endpoint, usage: Usage) -> float:
 def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
     """Return the most tokens, input and output, that a request can take at an endpoint.
 
-    A token of the byte-level tokenizers in use stands for at least one byte, so that the bytes of what is sent, and
-    some for the chat template, bound the input. ``max_tokens`` or ``max_completion_tokens`` bounds the output (inf
+    A token of the byte-level tokenizers in use stands for at least one byte: the bytes that are sent, plus some for
+    the chat template, bound the input. ``max_tokens`` or ``max_completion_tokens`` bounds the output (inf
     without them).
 
     Examples
@@ -317,7 +317,7 @@ def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
         if not isinstance(message.get("content", ""), str | None):
             refuse(
                 "'budget_usd'",
-                "a message holds something else than text, whose tokens cannot be bounded.",
+                "a message holds something other than text, whose tokens cannot be bounded.",
                 "Leave the budget out, or send text.",
             )
     n_bytes = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
@@ -373,7 +373,7 @@ class Reply:
     tool_calls : tuple of dict
         What the model wants called: ``id``, ``type``, and name and input under the type.
     refusal : str or None
-        Why the model does not answer; `text` if there is no other.
+        Why the model does not answer; this is `text` if there is no other text.
     """
 
     text: str
@@ -457,7 +457,7 @@ def _reply_in(data: Any, n_bytes: int) -> Reply | Failure:
         return _error_in_body(choice.get("error"), usage)
     text, refusal = text_of(message.get("content")), text_of(message.get("refusal")) or None
     if text is None:
-        return Failure("the reply's content is no text", retryable=True, maybe_billed=usage is None, usage=usage)
+        return Failure("the reply's content is not text", retryable=True, maybe_billed=usage is None, usage=usage)
     return Reply(
         text=sound_text(text or refusal or ""),
         finish_reason=word_of(choice.get("finish_reason")),
@@ -469,7 +469,7 @@ def _reply_in(data: Any, n_bytes: int) -> Reply | Failure:
 
 
 class Seen:
-    """Replies that came, so that one that comes again is not taken for the answer to another request.
+    """Replies that came: one that comes again must not pass for the answer to another request.
 
     A server (or a proxy) that sends a reply twice leaves the second one in the connection's buffer, where the next
     request takes it for its own, and so on: HTTP has nothing that says which request a reply is for. The same reply to

@@ -195,7 +195,7 @@ class RunReport:
 
 
 def usd(amount: float) -> str:
-    """Write an amount so that one reply of a small model is not nothing.
+    """Write an amount with enough digits for one reply of a small model.
 
     Examples
     --------
@@ -214,7 +214,7 @@ class Run:
     records : list of dict
         ``key, model, text, finish_reason, input_tokens, output_tokens, cost_usd, cost_source, latency_s, attempts,
         served_by, error, at, spent_usd, unsure_usd`` and what the request's ``about`` holds. ``text`` is empty and
-        ``error`` says why where there is no reply; ``attempts`` is 0 where none was asked for.
+        ``error`` says why where there is no reply; ``attempts`` is 0 where no request was sent.
     report : RunReport
         Counts and money.
     """

@@ -1,4 +1,4 @@
-"""The SDK's clients within limits: no other host gets anything, no answer takes for ever, no key shows.
+"""The SDK's clients within limits: no other host gets anything, no answer takes forever, no key shows.
 
 The HTTP client's time-outs start again with every byte that comes, it follows redirects with prompt and headers, and it
 unpacks whatever it gets. `guard` puts a limit on each, for one client of the SDK.
@@ -347,7 +347,7 @@ def _same_place(request: Any, response: Any) -> Any:
 
 
 def _notice_connection(name: str, info: dict[str, Any]) -> None:
-    """Hold the reads of a new connection to the deadline of whoever reads: headers, too, may come byte by byte."""
+    """Hold the reads of a new connection to the reader's deadline: headers may also come byte by byte."""
     stream: Any = info.get("return_value")
     if not name.endswith((".connect_tcp.complete", ".start_tls.complete")) or not hasattr(stream, "read"):
         return
@@ -370,14 +370,14 @@ def _too_late(sent: Any, request: Any) -> Exception:
 
 
 def _module_of(value: Any) -> Any:
-    """Whichever httpx the SDK uses: it knows the errors of that one."""
+    """Return the httpx that the SDK uses: it knows the errors of that one."""
     return sys.modules[type(value).__module__.partition(".")[0]]
 
 
 def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
     """Return an ``AsyncOpenAI`` with the client's settings and connections of its own.
 
-    An HTTP connection belongs to the event loop that opened it, so that the user's own pool cannot be shared.
+    An HTTP connection belongs to the event loop that opened it: the user's own pool cannot be shared.
 
     Parameters
     ----------
@@ -485,7 +485,7 @@ def _async_key(client: Any) -> Any:
 
 
 def _limits(openai: Any, concurrency: int) -> Any:
-    """As many connections as slots; the class comes from whichever httpx the SDK uses."""
+    """As many connections as slots; the class comes from the httpx that the SDK uses."""
     from openai._constants import DEFAULT_CONNECTION_LIMITS
 
     return type(DEFAULT_CONNECTION_LIMITS)(max_connections=concurrency, max_keepalive_connections=concurrency)

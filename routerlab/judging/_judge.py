@@ -66,7 +66,7 @@ _KEPT = ("finish_reason", "input_tokens", "output_tokens", "cost_usd", "latency_
 
 
 def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | None) -> tuple[pd.DataFrame, int]:
-    """Return each pair in both orders with its texts, and how many pairs were left out for want of a response.
+    """Return each pair in both orders with its texts, and how many pairs were left out because a response is missing.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def _all_pairs(responses: pd.DataFrame) -> pd.DataFrame:
 
 
 def _checked_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Pairs, each once whichever way round it is given: a judgments table of people, say."""
+    """Pairs, each once in whatever order it is given: a judgments table of people will do."""
     missing = [name for name in KEY if name not in pairs]
     if missing or not len(pairs):
         what = f"lacks the columns {shown(missing)}." if missing else "has no rows."
@@ -138,7 +138,7 @@ def combine_orders(verdicts: pd.DataFrame, combine: str = "both") -> pd.DataFram
         there is none)``, judge, judged_at, note``.
     combine : {'both', 'soft'}, default 'both'
         'both': one judgment for each pair: a win only if it wins in both orders, both_bad only if both say so, else a
-        tie. 'soft': each order is a judgment of its own, so that a pair counts as half a win where they differ.
+        tie. 'soft': each order is its own judgment: where they differ, the pair counts as half a win.
 
     Returns
     -------
@@ -220,8 +220,8 @@ def judge_messages(
 ) -> list[dict[str, str]]:
     """Return the messages that ask for one verdict.
 
-    Responses are data: they stand between lines with a mark that is a hash of all three texts, so that no response can
-    hold it, and the judge is told to follow nothing in them. No model's name is among the arguments.
+    Responses are data: they stand between lines with a mark that is a hash of all three texts, which no response can
+    contain, and the judge is told to follow nothing in them. No model's name is among the arguments.
 
     Parameters
     ----------
@@ -310,8 +310,8 @@ class PairwiseJudge:
 
     Notes
     -----
-    The judge sees the request and the responses between lines with a mark that no response can hold, and is told to
-    follow nothing in them. That makes injected instructions weaker, not harmless: look at `judge_trust`.
+    The judge sees the request and the responses between lines with a mark that no response can contain, and is told to
+    follow nothing in them. That weakens injected instructions but does not make them harmless: see `judge_trust`.
 
     References
     ----------
@@ -379,7 +379,7 @@ class PairwiseJudge:
         expected_output_tokens: float | None = None,
         **options: Any,
     ) -> pd.DataFrame | CostEstimate:
-        """Compare pairs of responses; the same call again asks only for what is missing.
+        """Compare pairs of responses; repeating the call asks only for what is missing.
 
         Parameters
         ----------

@@ -256,7 +256,7 @@ def _interval(value: float, draws: Floats, confidence: float, codes: Codes) -> E
 
 @dataclass(frozen=True, repr=False, eq=False)
 class JudgeReport:
-    """What is known of a judge model beside people; ``print(report)`` says it in words.
+    """How a judge model's verdicts compare with people's; ``print(report)`` says it in words.
 
     Attributes
     ----------
@@ -444,7 +444,7 @@ def judge_trust(
     four pairs that all agree say little, and the verdict "agrees beyond chance" is wrong in no more than about
     (1 - confidence) / 2 of the cases, from the first pair on.
 
-    Length: slope of the score (1, 1/2, 0) on log2 of the ratio of lengths in characters. People, too, may prefer longer
+    Length: slope of the score (1, 1/2, 0) on log2 of the ratio of lengths in characters. People may also prefer longer
     responses, and longer ones may be better: hence the difference on the same pairs. It also grows if the judge
     is more decided than people are, so look at ties in `JudgeReport.confusion` first.
 

@@ -170,7 +170,7 @@ def reject_disjoint(judge: pd.DataFrame, human: pd.DataFrame) -> NoReturn:
     reject(
         "'judge' and 'human'",
         f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}.",
-        "Let the judge compare the pairs that people compared, too.",
+        "Let the judge also compare the pairs that people compared.",
     )
 
 
@@ -243,8 +243,8 @@ def ppi_win_rate(
     Warns
     -----
     UserWarning
-        The judge's verdicts where people judged are unlike its others (p < 0.001), so that people's part is hardly
-        random: give its `propensity`, or draw it at random.
+        The judge's verdicts where people judged are unlike its others (p < 0.001): people's part is hardly random.
+        Give its `propensity`, or draw it at random.
 
     Notes
     -----
@@ -391,7 +391,7 @@ def ppi_rate(
     Warns
     -----
     UserWarning
-        A model won or lost everything, so that only `alpha` holds its rating; or people's part is hardly random.
+        A model won or lost everything and only `alpha` limits its rating; or people's part is hardly random.
 
     Notes
     -----

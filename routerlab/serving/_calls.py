@@ -175,7 +175,7 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(
         error, json.JSONDecodeError | UnicodeDecodeError | RecursionError | openai.APIResponseValidationError
     ):
-        return Failure("the reply is no JSON", retryable=True, maybe_billed=True)
+        return Failure("the reply is not JSON", retryable=True, maybe_billed=True)
     return read_error(error)
 
 
@@ -237,7 +237,7 @@ def _scrubbed(value: Any, secrets: Iterable[str], depth: int = 0) -> Any:
 
 
 class Cooldown:
-    """Who failed a moment ago, so that not every call waits for the time-out of a provider that is down.
+    """Endpoints that failed a moment ago: not every call should wait for the time-out of a provider that is down.
 
     Parameters
     ----------
@@ -604,7 +604,7 @@ class Service:
         tell(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, _TO_CALLER)
 
     def _is_its_own(self, call: Call, error: Exception) -> bool:
-        """Note a failure; whether it is the endpoint's and not the request's, so that another may answer."""
+        """Note a failure; whether it is the endpoint's, not the request's: another may then answer."""
         failure = failure_of(error)
         message = scrub(failure.message, self.secrets())
         call.fail(failure, message)

@@ -97,7 +97,7 @@ class CaptureLog:
     Raises
     ------
     TableError
-        The file is no capture file, or a newer routerlab wrote it.
+        The file is not a capture file, or a newer routerlab wrote it.
     """
 
     def __init__(
@@ -371,7 +371,7 @@ def _insist(name: str, values: Sequence[Any], types: tuple[type, ...]) -> None:
 
 
 def _floats(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
-    """Return numbers, NaN for null and for text that is no number; what else there may be is odd."""
+    """Return numbers, NaN for null and for text that is not a number; anything else is odd."""
     try:
         array_ = np.array(values, dtype=float)
     except (TypeError, ValueError, OverflowError):
@@ -523,7 +523,7 @@ class Captured:
         if fitted_on and f"quality: {WIN_SHARE}" in fitted_on:
             warnings.warn(
                 f"Captured.complete mixes two scales: {n:,} cells are feedback on one reply alone, and the router's "
-                "estimates beside them are win shares over other models. Have a judge compare replies of both to the "
+                "other estimates are win shares against other models. Have a judge compare replies of both to the "
                 "same prompts instead (routerlab.PairwiseJudge), or fit on feedback alone.",
                 MixedScalesWarning,
                 stacklevel=2,
@@ -550,7 +550,7 @@ def read_captured(path: str | Path) -> Captured:
     Raises
     ------
     TableError
-        No such file, no capture file, or one of a newer routerlab.
+        The file is absent, not a capture file, or written by a newer routerlab.
 
     Warns
     -----
@@ -601,7 +601,7 @@ def read_captured(path: str | Path) -> Captured:
     """
     path = Path(path)
     if not path.is_file():
-        reject(f"Captures {path}", "is no file.", "Give the path that the client got as capture=.")
+        reject(f"Captures {path}", "is not a file.", "Give the path that the client got as capture=.")
     log, columns = Log(path, KIND), Columns()
     add = columns.add
     for number, record, _ in log.read("read"):

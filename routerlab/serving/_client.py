@@ -149,7 +149,7 @@ class BaseStream:
         return _is_chunk(chunk) and (self._pass_usage or not only_usage)
 
     def _waited(self, chunk: Any) -> Any:
-        """Stop the clock while the reader is busy; it starts anew with each piece of the answer."""
+        """Stop the clock while the reader is busy; each piece of the answer restarts it."""
         if begins(chunk):
             self._deadline.answered()
         return chunk
@@ -287,7 +287,7 @@ class _Namespace:
         self.__dict__.update(names)
 
     def __getattr__(self, name: str) -> Any:
-        msg = f"routerlab's clients have chat.completions.create alone, not {name!r}: for that, use the openai client."
+        msg = f"routerlab's clients have only chat.completions.create, not {name!r}: use the openai client for that."
         raise AttributeError(msg)
 
 
@@ -467,8 +467,8 @@ class RoutedClient(BaseClient):
         Of `routerlab.routers`, or anything with ``models_``, ``predict_quality``, ``predict_cost`` and
         ``willingness_to_pay``. Its abstention is respected.
     embedder : object
-        With ``transform``, the one that the router was fitted with. ``SentenceEmbedder(cache=False)`` spares a write
-        to the disk for each new prompt.
+        With ``transform``, the one that the router was fitted with. ``SentenceEmbedder(cache=False)`` saves a write
+        to disk for each new prompt.
     endpoints : list of str, or mapping, optional
         Who serves each model: name -> str, `Endpoint`, or a list of these in order of preference. Default: the
         router's models under their own names, through `client`. Models that the router does not know can be asked by
@@ -490,8 +490,8 @@ class RoutedClient(BaseClient):
         Whether a record is on the disk before the reply is handed over. False is quicker, and a power failure may take
         the last records.
     explore : float, default 0
-        Share of calls whose model is drawn at random, so that the next router learns about models that this one would
-        not choose. Each record says with which probability (``propensity``) its model was chosen. A prompt on which the
+        Share of calls whose model is drawn at random: the next router learns about models that this one would not
+        choose. Each record says with which probability (``propensity``) its model was chosen. A prompt on which the
         router abstains is never explored.
     prompt_from : callable, optional
         From the messages to the text to route by. Default: the text of the last message of role ``user``.
@@ -499,9 +499,9 @@ class RoutedClient(BaseClient):
         Until a reply is there, whole, whatever comes meanwhile; of a stream until its first token, then until each next
         one. ``create(timeout=)`` gives another number for one call. None leaves it to the clients (600 s by default).
     rest_s : float, default 15
-        An endpoint that fails for good (in mid-stream, too) is asked after all others for so many seconds, or as long
-        as its Retry-After asks for, up to 300, so that not every call waits for a provider that is down. 0: every call
-        asks in the router's order.
+        Seconds for which an endpoint that failed for good, mid-stream included, is asked after all others, or as long
+        as its Retry-After asks for, up to 300: not every call waits for a provider that is down. 0: every call asks
+        in the router's order.
     random_state : int, optional
         Seed of the exploration.
 
@@ -516,7 +516,7 @@ class RoutedClient(BaseClient):
     ``model="routerlab:wtp=0.01"``; default: the router's own). ``model=`` may name one of the models, which then
     answers unrouted, and is captured as such.
 
-    *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Broken
+    *Failover.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Broken
     connections, status 408, 409, 425, 429 and 5xx, and answers without a choice: the same model is asked again, as
     often as the client's ``max_retries`` says (2 by default; once at most where the lost reply may be on the bill),
     after the wait that ``Retry-After`` asks for, if it ends within `timeout_s`. Only then another model is asked, with
@@ -540,7 +540,7 @@ class RoutedClient(BaseClient):
 
     *Selection.* Feedback exists only for the model that answered. See `Captured.complete` and ``explore``.
 
-    Other parts of the SDK's client (``responses``, ``embeddings``, ``parse``, ``with_raw_response``) are not there.
+    Other parts of the SDK's client (``responses``, ``embeddings``, ``parse``, ``with_raw_response``) are not provided.
 
     Examples
     --------
@@ -644,9 +644,9 @@ class RoutedClient(BaseClient):
 class AsyncRoutedClient(BaseClient):
     """`RoutedClient` for ``openai.AsyncOpenAI`` clients: ``await client.chat.completions.create(...)``.
 
-    Parameters, fallback and captures are those of `RoutedClient`. Embedding, routing and writing happen in threads, so
-    that the event loop goes on. ``feedback`` must be awaited, too (``await client.feedback(completion, 1.0)``): without
-    ``await`` nothing is written.
+    Parameters, failover and captures are those of `RoutedClient`. Embedding, routing and writing happen in threads
+    and do not block the event loop. ``feedback`` must be awaited (``await client.feedback(completion, 1.0)``):
+    without ``await`` nothing is written.
 
     Examples
     --------

@@ -63,7 +63,7 @@ def last_user_text(messages: Sequence[Any]) -> str:
 
 
 def text_or_none(prompt_from: Callable[[Sequence[Any]], Any], messages: Sequence[Any]) -> str | None:
-    """Return the text to route by; None if the messages hold none, which is no fault of the caller's.
+    """Return the text to route by; None if the messages hold none, which is not the caller's fault.
 
     Examples
     --------
@@ -97,9 +97,9 @@ class Decision:
     quality, cost : mapping of str to float
         Each model's estimates (quality in [0, 1], cost in USD); empty if the caller named a model, or without a prompt.
     abstained : bool
-        The prompt was too unlike the training prompts, or there was none, and the router's fallback was asked.
+        The prompt was too far from the training prompts, or missing, and the router's fallback was asked.
     explored : bool
-        The choice was drawn at random, for the sake of learning.
+        The choice was drawn at random, to learn.
     propensity : float
         Probability with which this model was chosen: 1 without exploration.
     provenance : str or None

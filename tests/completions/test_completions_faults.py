@@ -472,7 +472,9 @@ def test_replies_without_a_price_are_counted_by_model(tmp_path):
 def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run):
     options = {"path": tmp_path / "run.jsonl", "progress": False, "dry_run": dry_run, "prices": {"smal": PRICE}}
     with LLMServer() as server:
-        with pytest.raises(rl.TableError, match=r"'prices': 'smal' is no model here; there is 'small'\..* not known"):
+        with pytest.raises(
+            rl.TableError, match=r"'smal' is not a model of this call, .*'small'\..* not known"
+        ):
             rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
         assert len(server.asked) == 0
         with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
@@ -510,7 +512,7 @@ PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"t
 )
 def test_content_in_parts_is_its_text(content, text):
     outcome = read_reply(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
-    assert outcome.message == "the reply's content is no text" if text is None else outcome.text == text
+    assert outcome.message == "the reply's content is not text" if text is None else outcome.text == text
 
 
 @pytest.mark.parametrize(

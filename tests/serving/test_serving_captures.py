@@ -261,7 +261,7 @@ def test_files_that_are_no_captures_are_left_alone(make, tmp_path):
             with pytest.raises(TableError, match=message):
                 use()
         assert other.read_text() == text
-    with pytest.raises(TableError, match="is no file"):
+    with pytest.raises(TableError, match="is not a file"):
         read_captured(tmp_path / "absent.jsonl")
     (tmp_path / "empty.jsonl").write_text("")
     assert read_captured(tmp_path / "empty.jsonl").calls.empty
