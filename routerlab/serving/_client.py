@@ -206,7 +206,7 @@ class RoutedStream(BaseStream):
                 raise
             except Exception as error:
                 self._end(self._broken(error))
-                raise error_of_sdk(error) from error.__cause__
+                raise (told := error_of_sdk(error)) from told.__cause__
             except BaseException:
                 self._end(_STOPPED)
                 raise
@@ -250,7 +250,7 @@ class AsyncRoutedStream(BaseStream):
                 raise
             except Exception as error:
                 await in_thread(self._end, self._broken(error))
-                raise error_of_sdk(error) from error.__cause__
+                raise (told := error_of_sdk(error)) from told.__cause__
             except BaseException:  # a task that is cancelled must not wait
                 self._end(_STOPPED)
                 raise
@@ -635,7 +635,7 @@ class RoutedClient(BaseClient):
             return check_opened(stream, held, deadline)
         except Exception as error:
             stream.close()
-            raise unreadable(error, stream.response) from error.__cause__
+            raise (told := unreadable(error, stream.response)) from told.__cause__
         except BaseException:
             stream.close()
             raise
@@ -717,7 +717,7 @@ class AsyncRoutedClient(BaseClient):
             return check_opened(stream, held, deadline)
         except Exception as error:
             await stream.close()
-            raise unreadable(error, stream.response) from error.__cause__
+            raise (told := unreadable(error, stream.response)) from told.__cause__
         except BaseException:
             await stream.close()
             raise

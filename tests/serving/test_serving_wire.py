@@ -14,12 +14,15 @@ import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import openai
 import pandas as pd
 import pytest
+from openai._legacy_response import LegacyAPIResponse
 
 import routerlab as rl
+from routerlab.completions import account
 from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, CaptureWarning, EndpointWarning, RoutedClient, read_captured
 from tests.raw_server import RawServer, completion, drip, events, http, piece
@@ -465,6 +468,69 @@ def test_a_capture_that_fails_in_whatever_way_costs_no_reply(make, monkeypatch, 
     with pytest.warns(CaptureWarning, match=r"Disk.* 1 captures are lost"):
         assert text_of(ask(client, EASY[0], stream=stream)).startswith("small replies")
     assert client.n_lost == 1
+
+
+def warning_first(do):
+    """Warn, then do it: as code does that is about to change."""
+
+    def warned(*args, **kwargs):
+        warnings.warn("soon to change", DeprecationWarning, stacklevel=2)
+        return do(*args, **kwargs)
+
+    return warned
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("where", ["capture", "price", "parse", "hand over", "refusal"])
+def test_a_warning_that_is_an_error_costs_no_reply(make, server, monkeypatch, caplog, where, stream):
+    warnings.simplefilter("error")  # as python -W error sets it
+    client = make()
+    if where == "capture":
+        monkeypatch.setattr(client._service.log._log, "append", lambda *_, **__: 1 / 0)
+    elif where == "price":
+        monkeypatch.setattr("routerlab.serving._calls.account", warning_first(account))
+    elif where == "parse":
+        monkeypatch.setattr(LegacyAPIResponse, "parse", warning_first(LegacyAPIResponse.parse))
+    else:
+        server.script = lambda asked: {"hand over": "500", "refusal": "401"}[where] if asked.model == "small" else None
+    reply = text_of(ask(client, EASY[0], stream=stream))
+    fails_over = where in ("hand over", "refusal")
+    assert reply.startswith("large replies" if fails_over else "small replies")
+    assert [asked.model for asked in server.asked].count("large" if fails_over else "small") == 1
+    assert client.n_lost == (where == "capture")
+    told = {"capture": "captures are lost", "hand over": "is asked in its place", "refusal": "refuses every request"}
+    assert told.get(where, "") in caplog.text
+    if where != "capture":
+        assert read_captured(make.path).calls["cost_usd"].gt(0).all()
+
+
+def test_a_replys_json_is_read_once(make, server, monkeypatch):
+    read = []
+    plain = json.loads
+    monkeypatch.setattr(json, "loads", lambda text, **options: read.append(text) or plain(text, **options))
+    assert ask(make(), EASY[0]).choices[0].message.content.startswith("small replies")
+    assert len([text for text in read if "choices" in str(text)]) <= 2  # the server reads its request, too
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ReadTimeout", "APITimeoutError"), ("ReadError", "APIConnectionError")])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_of_the_http_client_in_a_stream_is_the_sdks(make, monkeypatch, name, kind, when):
+    """Older versions of the SDK let it through."""
+    client = make(["small", "large"], timeout_s=5)
+    plain = openai.Stream.__next__
+    seen = []
+
+    def breaks(stream):
+        if when == "before" or seen:
+            raise getattr(httpx, name)("broke off")  # noqa: EM101
+        seen.append(plain(stream))
+        return plain(stream)
+
+    monkeypatch.setattr(openai.Stream, "__next__", breaks)
+    with warnings.catch_warnings(), pytest.raises(getattr(openai, kind)) as caught:
+        warnings.simplefilter("ignore", EndpointWarning)
+        text_of(ask(client, EASY[0], stream=True))
+    assert type(caught.value.__cause__).__name__ == name
 
 
 def test_a_stream_collected_as_garbage_inside_a_write_is_captured(make, monkeypatch):
