@@ -33,20 +33,7 @@ _INTERRUPTED = "Interrupted: waiting for requests in flight, which are paid for.
 
 
 class Budget:
-    """USD spent, maybe billed, and set aside for requests in flight.
-
-    Parameters
-    ----------
-    limit_usd : float
-        inf for none.
-    spent_usd, maybe_billed_usd : float
-        By earlier runs in the same journal.
-
-    Attributes
-    ----------
-    used_up : bool
-        Whether a request did not fit any more.
-    """
+    """USD spent, maybe billed, and set aside for requests in flight; used up once a request did not fit."""
 
     def __init__(self, limit_usd: float = math.inf, spent_usd: float = 0.0, maybe_billed_usd: float = 0.0) -> None:
         self.limit_usd = limit_usd
@@ -84,17 +71,7 @@ class Budget:
 
 
 class Progress:
-    """A tqdm bar, or nothing.
-
-    Parameters
-    ----------
-    show : bool
-        False: nothing is shown.
-    total, done : int
-        Requests, and those that the journal answers.
-    budget_usd : float
-        inf for none.
-    """
+    """A tqdm bar of replies and USD, or nothing."""
 
     def __init__(self, *, show: bool, total: int, done: int, budget_usd: float) -> None:
         from tqdm.auto import tqdm
@@ -128,12 +105,6 @@ class Served:
 
     Attributes
     ----------
-    endpoint : Endpoint
-        Who serves.
-    client : openai.AsyncOpenAI
-        Of this run.
-    secrets : set of str
-        What must not show in error messages.
     closed : str or None
         Why nothing more is sent.
     stops_run : bool
@@ -206,19 +177,6 @@ class Served:
 
 class Engine:
     """Sends requests from a bounded number of slots until all have a reply or an error, or something stops it.
-
-    Parameters
-    ----------
-    todo : sequence of Request
-        What the journal does not answer.
-    endpoints : mapping of str to sequence of Endpoint
-        Who serves each model, in order of preference.
-    journal : Journal
-        Open for writing.
-    settings : Settings
-        Limits.
-    progress : Progress
-        The bar.
 
     Attributes
     ----------

@@ -41,13 +41,7 @@ RESERVED = frozenset(
 
 
 class Replies(Mapping[tuple[str, str], Record]):
-    """(key, sent) -> record of the reply, which stays in the file until it is asked for.
-
-    Parameters
-    ----------
-    log : Log
-        The journal's.
-    """
+    """(key, sent) -> record of the reply, which stays in the file until it is asked for."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -119,13 +113,7 @@ class Journal:
         self.done = Replies(self._log)
 
     def read(self) -> None:
-        """Read what is there, if anything is; never changes the file.
-
-        Raises
-        ------
-        JournalError
-            A folder, some other file, a newer format.
-        """
+        """Read what is there, if anything is; never changes the file."""
         self._log.check()
         if not os.path.exists(self._log.real):
             return
@@ -137,25 +125,13 @@ class Journal:
 
     @contextmanager
     def locked(self) -> Iterator[Journal]:
-        """Keep other processes out, and read what is there.
-
-        Raises
-        ------
-        JournalError
-            Another process is writing; the disk refuses.
-        """
+        """Keep other processes out, and read what is there."""
         with self._log.locked():
             self.read()
             yield self
 
     def begin(self, in_flight_usd: float) -> None:
-        """Write the first line of a run.
-
-        Parameters
-        ----------
-        in_flight_usd : float
-            The most that requests in flight can cost: what counts as maybe billed if the process is killed.
-        """
+        """Write the first line of a run: its `in_flight_usd` count as maybe billed if the process is killed."""
         self._run = uuid4().hex
         try:
             self.append([{"type": "run", "run": self._run, "at": now(), "in_flight_usd": in_flight_usd}])

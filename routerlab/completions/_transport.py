@@ -379,25 +379,8 @@ def async_client(client: Any, *, timeout_s: float, concurrency: int) -> Any:
 
     An HTTP connection belongs to the event loop that opened it: the user's own pool cannot be shared.
 
-    Parameters
-    ----------
-    client : openai.OpenAI, openai.AsyncOpenAI, or callable
-        A function is called in the event loop and returns an ``AsyncOpenAI``.
-    timeout_s : float
-        Seconds until a request is given up.
-    concurrency : int
-        Connections.
-
-    Returns
-    -------
-    openai.AsyncOpenAI
-        With ``max_retries=0``: the engine retries, and counts it. No redirect to another host is followed, and no reply
-        larger than 32 MiB is read.
-
-    Raises
-    ------
-    ParameterError
-        No client; a synchronous one whose settings cannot be carried over; an ``http_client`` of its own.
+    It has ``max_retries=0``: the engine retries, and counts it. A function is called in the event loop and returns an
+    ``AsyncOpenAI``.
     """
     import openai
 

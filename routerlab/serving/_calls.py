@@ -61,14 +61,7 @@ class Clients:
     """Copies of the endpoints' clients.
 
     A process that was forked makes connections of its own: on one connection, two processes would read each other's
-    replies. An ``http_client`` that the user made is theirs, and stays.
-
-    Parameters
-    ----------
-    endpoints : iterable of Endpoint
-        Of all models.
-    kind : str
-        Name of the SDK's class: ``OpenAI`` or ``AsyncOpenAI``.
+    replies. An ``http_client`` that the user made is theirs, and stays. `kind`: ``OpenAI`` or ``AsyncOpenAI``.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint], kind: str) -> None:
@@ -456,23 +449,7 @@ class Call:
 
 
 class Service:
-    """What every call of a client shares.
-
-    Parameters
-    ----------
-    decider : Decider
-        Where each prompt goes.
-    endpoints : mapping of str to sequence of Endpoint
-        Who serves each model.
-    clients : Clients
-        The endpoints' clients.
-    log : CaptureLog or None
-        Where captures go.
-    timeout_s : float or None
-        Seconds for each request.
-    cooldown : Cooldown
-        Who failed a moment ago.
-    """
+    """What every call of a client shares."""
 
     def __init__(
         self,

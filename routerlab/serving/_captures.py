@@ -76,28 +76,7 @@ Rows = NDArray[np.intp] | slice
 class CaptureLog:
     """Appends records to a JSONL file from any thread and process; what it cannot write it counts.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file; its folder is made if need be.
-    redact : callable, optional
-        From a record to the record to write, or None to write nothing.
-    store_text : bool
-        Whether prompts, responses and notes are written.
-    sync : bool
-        Whether each record is on the disk before the reply is handed over.
-    secrets : callable
-        Returns the values that never reach the file.
-
-    Attributes
-    ----------
-    n_lost : int
-        Records that were to be written and are not.
-
-    Raises
-    ------
-    TableError
-        The file is not a capture file, or a newer routerlab wrote it.
+    `secrets` returns the values that never reach the file; `n_lost` counts the records that could not be written.
     """
 
     def __init__(

@@ -142,23 +142,7 @@ class Decision:
 
 
 class Decider:
-    """Routes one prompt at a time, from any thread.
-
-    Parameters
-    ----------
-    router : fitted router
-        With ``models_``, ``predict_quality``, ``predict_cost``, ``willingness_to_pay``; and, if it abstains, ``sweep``.
-    embedder : object
-        With ``transform``, as at the router's fit.
-    models : sequence of str
-        Models that can be asked.
-    explore : float
-        Share of calls whose model is drawn at random.
-    prompt_from : callable
-        From messages to the text to route by.
-    random_state : int or None
-        Seed of the exploration.
-    """
+    """Routes one prompt at a time, from any thread; parameters as of `RoutedClient`."""
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ from routerlab.completions import (
     Failure,
     JournalError,
     Request,
+    RunReport,
     Seen,
     account,
     read_reply,
@@ -466,6 +467,27 @@ def test_replies_without_a_price_are_counted_by_model(tmp_path):
         pytest.warns(CollectionWarning, match="2 replies is not known .* give prices= for 'm-9b'"),
     ):
         run_requests(requests(2), {"m": "m-9b"}, path=tmp_path / "run.jsonl", client=server.client(), progress=False)
+
+
+def test_a_warning_that_is_an_error_costs_no_reply(tmp_path, monkeypatch):
+    def warned(*args):
+        warnings.warn("prices will change", DeprecationWarning, stacklevel=2)
+        return account(*args)
+
+    warnings.simplefilter("error")  # as python -W error sets it
+    monkeypatch.setattr("routerlab.completions._journal.account", warned)
+    with LLMServer(prices=PRICE) as server:
+        records = run(server, requests(3), tmp_path).records
+        assert len(server.asked) == 3
+    assert all(right_text(record) and record["cost_usd"] > 0 for record in records)
+
+
+@pytest.mark.parametrize("old", ["unsure_usd", "n_unsure", "unsure_before_usd"])
+def test_old_names_of_a_report_are_taken_for_one_more_release(old):
+    report = RunReport("run.jsonl", n_maybe_billed=2, maybe_billed_usd=0.5, maybe_billed_before_usd=0.25)
+    new = old.replace("unsure", "maybe_billed")
+    with pytest.warns(DeprecationWarning, match=f"{old} is called '{new}' now"):
+        assert getattr(report, old) == getattr(report, new) == report.to_dict()[old] == report.to_dict()[new] != 0
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
