@@ -20,7 +20,7 @@ Models: TypeAlias = "Iterable[str] | Mapping[str, str | Endpoint | Sequence[str 
 # Parameters that would change what a reply is, or how many are paid for.
 _REFUSED = {
     "stream": "Streaming is for RoutedClient: a table needs the whole reply.",
-    "n": "Ask for one choice and repeat the prompt under other ids: each choice is billed, and only one would be kept.",
+    "n": "Ask for one choice and repeat the prompt under other ids: all choices are billed, only one would be kept.",
     "model": "Say it in 'models'.",
     "messages": "Say it in 'prompts' and 'system'.",
     "extra_headers": "Give them to the client: OpenAI(default_headers=...).",

@@ -25,7 +25,7 @@ from routerlab.completions._transport import check_client
 from routerlab.deprecation import old_name
 from routerlab.exceptions import CollectionWarning
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
-from routerlab.schema import refuse, shown
+from routerlab.schema import refuse, reject, shown
 
 ASSUMED_OUTPUT_TOKENS = 300
 
@@ -203,7 +203,7 @@ def _check_about(request: Request) -> None:
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # half a surrogate pair fits into no table
         except (TypeError, ValueError, RecursionError):
             what = f"{name!r} is {value!r} of type {type(value).__name__}, which JSON cannot say: nothing was sent."
-            refuse("'requests', 'about'", what, "Use text or numbers, e.g. .astype(str): the journal is JSON.")
+            reject("'requests', 'about'", what, "Use text or numbers, e.g. .astype(str): the journal is JSON.")
 
 
 def _check_prices(prices: Prices | None, endpoints: Mapping[str, Sequence[Endpoint]]) -> None:

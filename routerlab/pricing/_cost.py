@@ -333,7 +333,7 @@ def _own_price(model: str, value: Any) -> OwnPrice:
     except (TypeError, ValueError, OverflowError):
         rates = ()
     if len(rates) not in (2, 3) or not np.isfinite(rates).all() or min(rates) < 0:
-        refuse(
+        reject(
             f"'prices' of {model!r}",
             f"got {value!r}, expected (input, output) or (input, output, cached input) in USD per 1M tokens, each at "
             "least 0; or 0 if it costs nothing.",

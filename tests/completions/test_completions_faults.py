@@ -494,7 +494,7 @@ def test_old_names_of_a_report_are_taken_for_one_more_release(old):
 def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run):
     options = {"path": tmp_path / "run.jsonl", "progress": False, "dry_run": dry_run, "prices": {"smal": PRICE}}
     with LLMServer() as server:
-        with pytest.raises(rl.TableError, match=r"'smal' is not a model of this call, .*'small'\..* not known"):
+        with pytest.raises(rl.ParameterError, match=r"'smal' is not a model of this call, .*'small'\..* not known"):
             rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
         assert len(server.asked) == 0
         with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:

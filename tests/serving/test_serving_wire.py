@@ -23,7 +23,6 @@ from openai._legacy_response import LegacyAPIResponse
 
 import routerlab as rl
 from routerlab.completions import account
-from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, CaptureWarning, EndpointWarning, RoutedClient, read_captured
 from tests.raw_server import RawServer, completion, drip, events, http, piece
 from tests.serving.toy import EASY, HARD, ask, run_async
@@ -371,7 +370,7 @@ def test_a_picture_alone_is_answered_and_captured(routed):
         reply = routed(server).chat.completions.create(messages=[{"role": "user", "content": [image]}])
     captured = read_captured(routed.path)
     assert (text_of(reply), captured.calls["abstained"].tolist(), len(captured.prompts)) == ("A cat.", [True], 0)
-    with pytest.raises(TableError, match="'messages': is empty"):
+    with pytest.raises(rl.ParameterError, match="'messages': is empty"):
         routed(server).chat.completions.create(messages=[])
 
 
@@ -602,14 +601,14 @@ def test_one_odd_piece_ends_no_stream(routed):
 
 @pytest.mark.parametrize("wrong", ["hello", b"hello", {"role": "user", "content": "hello"}, None, 7], ids=repr)
 def test_messages_that_are_no_list_are_refused_before_anything_is_sent(make, server, wrong):
-    with pytest.raises(TableError, match="'messages': got"):
+    with pytest.raises(rl.ParameterError, match="'messages': got"):
         make().chat.completions.create(model="routerlab", messages=wrong)
     assert not server.asked
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), "5", True])
 def test_a_time_out_that_no_request_can_be_held_to_is_refused(make, wrong):
-    with pytest.raises(TableError, match="'timeout_s': got"):
+    with pytest.raises(rl.ParameterError, match="'timeout_s': got"):
         make(timeout_s=wrong)
 
 
