@@ -254,8 +254,8 @@ class CostEstimate:
     ----------
     by_model : DataFrame of shape (n_models, 7)
         Indexed by ``model``: ``n_requests`` to send, ``n_from_journal`` already there, and for those to send
-        ``input_tokens``, ``output_tokens`` and ``expected_usd`` as expected, ``max_output_tokens`` and
-        ``max_cost_usd`` at most (inf without a limit on output). USD are NaN where no price is known.
+        ``input_tokens``, ``output_tokens`` and ``expected_usd`` as expected, ``most_output_tokens`` and
+        ``most_usd`` at most (inf without a limit on output). USD are NaN where no price is known.
     assumptions : tuple of str
         What the figures rest on.
     budget_usd, spent_before_usd : float or None, float
@@ -280,7 +280,7 @@ class CostEstimate:
     @property
     def max_cost_usd(self) -> float:
         """Most that one attempt at each request can cost, in USD."""
-        return float(self.by_model["max_cost_usd"].sum(skipna=False))
+        return float(self.by_model["most_usd"].sum(skipna=False))
 
     most_usd = old_name("most_usd", "max_cost_usd")
 
@@ -294,7 +294,7 @@ class CostEstimate:
 
     def _rounded(self) -> pd.DataFrame:
         """Return the table with whole tokens, for people."""
-        return self.by_model.round({"input_tokens": 0, "output_tokens": 0, "max_output_tokens": 0})
+        return self.by_model.round({"input_tokens": 0, "output_tokens": 0, "most_output_tokens": 0})
 
     def _summary(self) -> str:
         text = (
@@ -397,9 +397,9 @@ def _row(plan: Plan, model: str, expected_output_tokens: float | None, notes: li
         "n_from_journal": len(requests) - len(todo),
         "input_tokens": n_in.sum(),
         "output_tokens": n_out.sum(),
-        "max_output_tokens": n_most.sum(),
+        "most_output_tokens": n_most.sum(),
         "expected_usd": math.fsum(expected),
-        "max_cost_usd": math.fsum(most),
+        "most_usd": math.fsum(most),
     }
 
 

@@ -102,7 +102,7 @@ def test_a_killed_run_resumes_to_the_table_of_an_uninterrupted_one(tmp_path, see
     twice = {(a.model, a.prompt) for a in asked_again} & answered
     assert len(twice) <= 4
     # What those may have cost counts as maybe billed.
-    assert report["n_killed_runs"] == 1 and report["unsure_before_usd"] > 0
+    assert report["n_killed_runs"] == 1 and report["maybe_billed_before_usd"] > 0
     spent = report["spent_usd"] + report["spent_before_usd"]
     unsure = report["maybe_billed_usd"] + report["maybe_billed_before_usd"]
     billed = sum(a.billed_usd for a in [*server.asked[:n_before], *asked_again])
@@ -138,10 +138,10 @@ def test_an_interrupt_leaves_everything_resumable(tmp_path, times):
     assert report["n_killed_runs"] == 0 and not report["unreadable"]
     dropped = n_before + len(server.asked[n_before:]) - 120
     if times == 1:  # what was in flight came, and is in the journal
-        assert dropped == 0 and report["unsure_before_usd"] == 0
+        assert dropped == 0 and report["maybe_billed_before_usd"] == 0
         assert report["spent_usd"] + report["spent_before_usd"] == pytest.approx(server.billed_usd)
     else:
-        assert 0 < dropped <= 4 and report["unsure_before_usd"] > 0
+        assert 0 < dropped <= 4 and report["maybe_billed_before_usd"] > 0
     assert table["error"].isna().all()
 
 
@@ -164,7 +164,7 @@ def test_cancelling_in_a_running_loop_leaves_everything_resumable(tmp_path):
     with LLMServer(latency_s=0.02) as server:
         report = asyncio.run(main(server)).report
     assert report.n_from_journal > 0 and report.n_from_journal + report.n_answered == 100
-    assert report.n_killed_runs == 0 and report.unsure_before_usd > 0
+    assert report.n_killed_runs == 0 and report.maybe_billed_before_usd > 0
 
 
 def test_a_record_is_on_disk_before_its_slot_asks_again(tmp_path):
@@ -368,7 +368,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_hands_over_what_was_paid_for(tmp
     assert table["error"].isna().all() and len(server.asked) == 120 + len(unwritten)
     # Nobody could write that the run ended: what it had in flight counts as maybe billed.
     assert report["n_killed_runs"] == 1
-    assert report["unsure_before_usd"] >= sum(record["spent_usd"] for record in unwritten)
+    assert report["maybe_billed_before_usd"] >= sum(record["spent_usd"] for record in unwritten)
 
 
 def test_a_disk_that_refuses_once_gets_the_records_at_the_second_try(tmp_path, monkeypatch):
