@@ -10,11 +10,11 @@ import pandas as pd
 from routerlab.decision import Sweep, best_first
 from routerlab.evaluation._frontier import frontier, hull
 from routerlab.exceptions import ParameterError
-from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject
 from routerlab.stats import check_confidence
 
 
-def oracle(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.Series:
+def oracle(quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None) -> pd.Series:
     """Choose with hindsight: each prompt's best quality, the cheapest among equals.
 
     Returns
@@ -71,7 +71,7 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
     return pd.Series(rng.choice(list(shares), size=len(index), p=p), index=index, name="model", dtype=object)
 
 
-def zero_router(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+def zero_router(quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None) -> pd.DataFrame:
     """Hull of the single models: what mixing them at random reaches (RouterBench's zero router).
 
     Returns
@@ -93,8 +93,8 @@ def zero_router(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str | None = None,
     confidence: float = 0.95,
@@ -127,17 +127,18 @@ def baselines(
     >>> table.groupby("kind").size().to_dict()
     {'model': 2, 'oracle': 1, 'random_mix': 2, 'zero_router': 2}
     """
-    quality, cost = check_aligned(quality, cost)
     check_confidence(confidence)
+    outcomes = check_aligned(quality, cost)
+    quality, cost = outcomes
     baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, models_of(quality), "baseline")
     rows: list[dict[str, Any]] = []
     named = [(m, "model", always(m, quality.index)) for m in quality.columns]
-    for name, kind, choices in [*named, ("oracle", "oracle", oracle(quality, cost))]:
-        point = frontier(choices, quality, cost, ci=True, confidence=confidence, groups=groups)
+    for name, kind, choices in [*named, ("oracle", "oracle", oracle(outcomes))]:
+        point = frontier(choices, outcomes, ci=True, confidence=confidence, groups=groups)
         rows.append({"name": name, "kind": kind} | point.iloc[0].drop("willingness_to_pay").to_dict())
     rows += [
         {"name": m, "kind": "zero_router", "cost_usd": c, "quality": q}
-        for m, c, q in zero_router(quality, cost).itertuples(index=False, name=None)
+        for m, c, q in zero_router(outcomes).itertuples(index=False, name=None)
     ]
     rows += [
         {"name": m, "kind": "random_mix", "cost_usd": cost[m].mean(), "quality": quality[m].mean()}

@@ -18,7 +18,7 @@ from routerlab.decision import Sweep
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
 from routerlab.exceptions import ParameterError
-from routerlab.schema import check_aligned, check_model, models_of, provenance_of
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of
 from routerlab.stats import (
     Codes,
     Interval,
@@ -47,8 +47,8 @@ TOO_FEW = "too few to say: one prompt, or one group, does not show how much prom
 class _Replayed:
     """A sweep whose curve can be drawn again under any weights of the prompts."""
 
-    def __init__(self, sweep: Sweep, quality: pd.DataFrame, cost: pd.DataFrame) -> None:
-        scored = align(sweep.index, sweep.models, quality, cost)
+    def __init__(self, sweep: Sweep, outcomes: Outcomes) -> None:
+        scored = align(sweep.index, sweep.models, outcomes)
         order = scored.models.get_indexer(sweep.models)
         self.sweep, self.column, self.n_models = sweep, order, len(scored.models)
         self.last = last_of_equal(sweep.wtp)
@@ -110,8 +110,8 @@ class _Mixed:
 def aiq_difference(
     first: Sweep,
     second: Sweep | str,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     groups: Any = None,
     confidence: float = 0.95,
@@ -160,20 +160,21 @@ def aiq_difference(
     True
     """
     check_confidence(confidence)
-    quality, cost = check_aligned(quality, cost)
+    outcomes = check_aligned(quality, cost)
     if isinstance(second, str) and second != "zero_router":
         msg = f"'second' must be a Sweep or 'zero_router'. Got {second!r} instead."
         raise ParameterError(msg)
     rows = first.index
-    a, blind = _Replayed(first, quality, cost), isinstance(second, str)
-    quality, cost = quality.loc[rows], cost.loc[rows]
+    a, blind = _Replayed(first, outcomes), isinstance(second, str)
+    outcomes = outcomes.loc[rows]
+    quality, cost = outcomes
     if isinstance(second, str):
         b: Any = _Mixed(quality, cost)
     else:
         if not second.index.equals(rows):
             msg = "'first' and 'second' must sweep the same prompts in the same order: pass the same X to both."
             raise ParameterError(msg)
-        b = _Replayed(second, quality, cost)
+        b = _Replayed(second, outcomes)
     codes = group_codes(groups, rows)
     estimate = _area_gap(a.curve(np.ones(len(rows))), b.curve(np.ones(len(rows)))).difference
     values, reach = _cross_fitted(a, b, quality, cost, codes, random_state)
@@ -322,8 +323,8 @@ class ParitySaving(Interval):
 
 def saving_at_parity(
     sweep: Sweep,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     margin: float = 0.0,
@@ -379,8 +380,9 @@ def saving_at_parity(
     check_confidence(confidence)
     check_n_resamples(n_resamples)
     check_model(baseline, models_of(quality), "baseline")
-    replayed, codes = _Replayed(sweep, quality, cost), group_codes(groups, sweep.index)
-    quality, cost = quality.loc[sweep.index], cost.loc[sweep.index]
+    outcomes = check_aligned(quality, cost)
+    replayed, codes = _Replayed(sweep, outcomes), group_codes(groups, sweep.index)
+    quality, cost = outcomes.loc[sweep.index]
     level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), margin, codes)
     n = len(sweep.index)
     estimate = level.saving(level.hindsight(np.ones(n)))

@@ -12,10 +12,20 @@ import pandas as pd
 from scipy import stats
 
 from routerlab.evaluation._baselines import always
-from routerlab.evaluation._scoring import score_choices, stand_ins
+from routerlab.evaluation._scoring import check_choices, chosen_outcomes, score_choices, stand_ins
 from routerlab.exceptions import ParameterError
 from routerlab.ratings import ppi_mean_difference
-from routerlab.schema import DroppedRowsWarning, Odd, check_model, models_of, provenance_of, read_numbers, reject, shown
+from routerlab.schema import (
+    DroppedRowsWarning,
+    Odd,
+    Outcomes,
+    check_model,
+    models_of,
+    provenance_of,
+    read_numbers,
+    reject,
+    shown,
+)
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -167,8 +177,8 @@ class Savings:
 
 def savings(
     choices: pd.Series,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     margin: float = 0.01,
@@ -248,8 +258,9 @@ def savings(
     margin = check_share(margin, "margin")
     check_n_resamples(n_resamples)
     check_model(baseline, models_of(quality), "baseline")
-    ours = score_choices(choices, quality, cost, missing=True)
-    theirs = score_choices(always(baseline, choices.index), quality, cost, missing=True)
+    both = check_choices(choices), always(baseline, choices.index)
+    outcomes = chosen_outcomes(both, quality, cost, missing=True)
+    ours, theirs = (score_choices(chosen, outcomes, missing=True) for chosen in both)
     own = _router_cost(router_cost, choices.index)
     shares = choices.value_counts(normalize=True).to_dict()
     spent = ours["cost_usd"].to_numpy(dtype=float) + own
@@ -257,7 +268,7 @@ def savings(
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
     codes = group_codes(groups, choices.index)
     same = bool((choices == baseline).all())
-    kept = same and (choices.attrs.get("always") == baseline or quality.shape[1] == 1)
+    kept = same and (choices.attrs.get("always") == baseline or len(models_of(quality)) == 1)
     known, weight, stand_in = _known(spent, base, difference, choices)
     choices, spent, base, difference = choices[known], spent[known] * weight, base[known] * weight, difference[known]
     if base.sum() <= 0:

@@ -16,14 +16,14 @@ from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
 from routerlab.exceptions import NoOperatingPointError, ParameterError
 from routerlab.model_selection._promise import Promise, between, check_bar, promise
-from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, models_of, provenance_of, spread_prices
+from routerlab.schema import DroppedRowsWarning, Outcomes, check_aligned, check_model, provenance_of
 from routerlab.stats import check_confidence
 
 
 def choose_operating_point(
     sweep: Sweep,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     max_quality_loss: float = 0.01,
@@ -86,20 +86,20 @@ def choose_operating_point(
     True
     """
     check_bar(max_quality_loss)
-    quality = by_prompt(quality)
-    cost = spread_prices(by_prompt(cost), quality)
+    outcomes = check_aligned(quality, cost, missing=True)
     if guarantee is not None:
         if assurance is not None:
             msg = "'assurance' is deprecated and can't be combined with 'guarantee'. Leave it out."
             raise ParameterError(msg)
         granted = promise(
-            sweep, quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
+            sweep, outcomes, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
             groups=groups, by=by, random_state=random_state,
         )  # fmt: skip
         return _point_of(granted)
-    check_model(baseline, models_of(quality), "baseline")
+    quality, cost = outcomes
+    check_model(baseline, outcomes.models, "baseline")
     _warn_of_missing(quality[sweep.models])
-    curve = frontier(sweep, quality, cost, missing=True)
+    curve = frontier(sweep, outcomes, missing=True)
     lead = curve["quality"].to_numpy() - float(quality[baseline].mean())
     bound = lead if assurance is None else _assured(sweep, quality, baseline, lead, assurance)
     spent, wtp, n = curve["cost_usd"].to_numpy(), curve["willingness_to_pay"].to_numpy(), len(sweep.index)
@@ -188,8 +188,8 @@ def _assured(
 def set_operating_point(
     router: Any,
     X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     max_quality_loss: float = 0.01,

@@ -28,7 +28,7 @@ from routerlab.ratings._uncertainty import (
     win_probability,
 )
 from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
-from routerlab.schema import provenance_of, reject
+from routerlab.schema import check_judgments, provenance_of, reject
 from routerlab.stats import FEW_GROUPS
 
 Floats = NDArray[np.float64]
@@ -167,11 +167,16 @@ class BradleyTerry(BaseEstimator):
 
     def fit(self, judgments: pd.DataFrame, y: Any = None) -> Self:
         """Fit to a judgments table (see `check_judgments`), and return self; `y` is ignored."""
-        check_parameters(self)
-        votes = read_votes(judgments, ties=self.ties, both_bad=self.both_bad, cluster=self.cluster)
-        self._fit(votes.models, tally(votes)[0], None if self.cluster is None else votes)
-        self.n_dropped_, self.provenance_ = int((~votes.kept).sum()), provenance_of(judgments)
+        self._fit_checked(check_judgments(judgments))
         return self
+
+    def _fit_checked(self, frame: pd.DataFrame) -> Votes:
+        """Fit to a judgments table that was checked, and return its votes."""
+        check_parameters(self)
+        votes = read_votes(frame, ties=self.ties, both_bad=self.both_bad, cluster=self.cluster)
+        self._fit(votes.models, tally(votes)[0], None if self.cluster is None else votes)
+        self.n_dropped_, self.provenance_ = int((~votes.kept).sum()), provenance_of(frame)
+        return votes
 
     def fit_counts(self, wins: pd.DataFrame, ties: pd.DataFrame | None = None) -> Self:
         """Fit to counts by pair, and return self. They name no prompts, so votes are taken as independent.

@@ -11,6 +11,7 @@ from benchmarks import coverage_curves
 from benchmarks.grid import failures
 from routerlab.decision import sweep_estimates
 from routerlab.evaluation._curves import _area_gap, _Mixed, _Replayed
+from routerlab.schema import Outcomes
 
 PAIR = {"strong": "large", "weak": "small"}
 
@@ -29,7 +30,7 @@ def problem(n: int, seed: int = 0, estimated: str = "informed"):
 
 def test_derivatives_of_the_aiq_difference_are_those_of_small_changes_of_weight():
     sweep, quality, cost = problem(60)
-    a, b, ones = _Replayed(sweep, quality, cost), _Mixed(quality, cost), np.ones(60)
+    a, b, ones = _Replayed(sweep, Outcomes(quality, cost)), _Mixed(quality, cost), np.ones(60)
     gap = _area_gap(a.curve(ones), b.curve(ones))
     of_quality = a.spread(gap.by_quality[0]) - b.spread(gap.by_quality[1])
     of_cost = a.spread(gap.by_cost[0]) - b.spread(gap.by_cost[1])
@@ -43,7 +44,7 @@ def test_derivatives_of_the_aiq_difference_are_those_of_small_changes_of_weight(
 
 def test_a_points_prompts_average_to_the_curve():
     sweep, quality, cost = problem(40)
-    replayed = _Replayed(sweep, quality, cost)
+    replayed = _Replayed(sweep, Outcomes(quality, cost))
     curve = replayed.curve(np.ones(40))
     for point in (0, 7, len(replayed.last)):
         assert [x.mean() for x in replayed.at(point)] == pytest.approx([x[point] for x in curve])
