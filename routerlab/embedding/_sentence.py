@@ -16,9 +16,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._cache import VectorCache, default_folder, text_key
-from routerlab.embedding._io import SavedMixin
+from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
-from routerlab.embedding._prompts import as_frame, check_texts, reads_text
+from routerlab.embedding._text import as_frame, check_texts, reads_text
 from routerlab.embedding._windows import WINDOWS, CutPromptsWarning, windows_of
 from routerlab.schema import unit_rows
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._io import SavedMixin
-from routerlab.embedding._prompts import as_frame, check_texts, reads_text
+from routerlab.embedding._saved import SavedMixin
+from routerlab.embedding._text import as_frame, check_texts, reads_text
 from routerlab.schema import unit_rows
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")

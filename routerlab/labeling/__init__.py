@@ -7,11 +7,11 @@ from routerlab.labeling._candidates import dataset_id
 from routerlab.labeling._errors import LogOwnerError, LogWarning, NothingToUndo, StaleVote
 from routerlab.labeling._exchange import from_arena, from_evalica, read_jsonl, to_arena, to_evalica, write_jsonl
 from routerlab.labeling._llm_comparator import ComparatorTables, from_llm_comparator, to_llm_comparator
-from routerlab.labeling._log import Ack, VoteLog
+from routerlab.labeling._votelog import Ack, VoteLog
 from routerlab.labeling._merge import merge_logs, oriented, to_judgments
 from routerlab.labeling._needed import VotesNeeded, votes_needed
 from routerlab.labeling._pairs import Pair, Progress
-from routerlab.labeling._posterior import Standings, standings
+from routerlab.ratings._posterior import Standings, standings
 from routerlab.labeling._queue import PairQueue
 from routerlab.labeling._reader import BadLine, LogReport
 from routerlab.labeling._records import label_record

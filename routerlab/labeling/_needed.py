@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from routerlab.labeling._design import vote_information
-from routerlab.labeling._posterior import POINTS, Standings, standings
+from routerlab.ratings._posterior import POINTS, Standings, standings
 from routerlab.stats import anytime_half_width
 
 _SCALE = 0.5  # log-odds (87 points): the difference at which the confidence sequence is narrowest

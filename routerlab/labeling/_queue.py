@@ -19,7 +19,7 @@ from routerlab.labeling._showing import Drawn, asked_for, drawn_before, pair_of,
 from routerlab.schema import check_judgments
 
 if TYPE_CHECKING:
-    from routerlab.labeling._log import VoteLog
+    from routerlab.labeling._votelog import VoteLog
 
 Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
 _REPEAT_GAP = 5  # votes between a pair and its repeat

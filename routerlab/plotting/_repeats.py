@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routerlab.plotting._savings import _interval, _pair
+from routerlab.plotting._plot_savings import _interval, _pair
 from routerlab.plotting._style import bare, colors, font, ink, name_x, note
 from routerlab.schema import reject
 

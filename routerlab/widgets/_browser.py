@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from routerlab.jsonl import replace_file
 from routerlab.schema import check_judgments, check_prompts, provenance_of
-from routerlab.widgets._base import source, style, with_summary
+from routerlab.widgets._labeler import source, style, with_summary
 from routerlab.widgets._judged import OWN, choices_of, entries, intents_of, texts_of, within
 from routerlab.widgets._render import show_markdown, visible
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
 from routerlab.schema import TableError
-from routerlab.widgets._base import Labeler, open_log, source
+from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import show_difference, show_markdown, show_plain, visible
 
 KEYS = {

@@ -12,11 +12,11 @@ import traitlets
 
 from routerlab.decision import Sweep, check_wtp
 from routerlab.schema import check_aligned, provenance_of, reject, shown
-from routerlab.widgets._base import source, style, with_summary
+from routerlab.widgets._labeler import source, style, with_summary
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
 from routerlab.widgets._drawing import PER, drawn_bars, drawn_curve
-from routerlab.widgets._region import by_intent, changes, check_intents, check_sweep, points_of
+from routerlab.evaluation._changes import by_intent, changes, check_intents, check_sweep, points_of
 
 _MAX_POINTS = 240
 _PAIRS = ["prompt_id", "model_a", "model_b"]

@@ -13,7 +13,7 @@ import pandas as pd
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
 from routerlab.schema import check_embeddings, check_prompts, reject, shown, unit_rows
-from routerlab.widgets._base import Labeler, open_log, source
+from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import visible
 
 KEYS = {f"pick{k}": str(k) for k in range(1, 10)} | {"search": "/", "skip": "s", "undo": "u", "note": "n", "help": "?"}

@@ -7,7 +7,7 @@ import hashlib
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from routerlab.widgets._base import style
+from routerlab.widgets._labeler import style
 
 if TYPE_CHECKING:
     from routerlab.widgets._browser import JudgmentBrowser

@@ -13,7 +13,7 @@ import routerlab as rl
 from routerlab.decision import sweep_estimates
 from routerlab.schema import TableError
 from routerlab.widgets import EvidencePlot, JudgmentBrowser, PairComparator
-from routerlab.widgets._region import by_intent, changes
+from routerlab.evaluation._changes import by_intent, changes
 
 MODELS = ("quokka", "wombat", "numbat")
 INDEX = pd.Index([f"p{i}" for i in range(60)], name="prompt_id")
