@@ -1,16 +1,12 @@
 """Embeddings: prompts in, frames of unit-length float32 rows out, the index kept."""
 
-from routerlab.embedding._analogies import analogies
+from routerlab.embedding._analysis import Separability, analogies, domain_separability
 from routerlab.embedding._intent_embedder import IntentEmbedder
-from routerlab.embedding._saved import load_embedder
-from routerlab.embedding._lexical import LsaEmbedder
-from routerlab.embedding._models import ModelNotFoundError
+from routerlab.embedding._lexical import LsaEmbedder, SurfaceFeatures
 from routerlab.embedding._outcome_embedder import OutcomeEmbedder
+from routerlab.embedding._saved import load_embedder
+from routerlab.embedding._sentence import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder
 from routerlab.embedding._text import join_embeddings
-from routerlab.embedding._sentence import SentenceEmbedder
-from routerlab.embedding._analysis import Separability, domain_separability
-from routerlab.embedding._surface import SurfaceFeatures
-from routerlab.embedding._windows import CutPromptsWarning
 
 __all__ = [
     "CutPromptsWarning",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -275,10 +276,10 @@ class IntentLabeler(Labeler):
             "hint": hint if self._hits and len(self._intents) > 9 else None,
         }
 
-    def _summary(self) -> str:
-        from routerlab.widgets._report import intent_summary
-
-        return intent_summary(self)
+    def _summary(self) -> tuple[str, str]:
+        labels = self.labels
+        top = ", ".join(f"{escape(str(name))} {n}" for name, n in labels.value_counts().head(8).items())
+        return "What does the prompt ask for?", f"{len(labels):,} labels" + (f": {top}" if top else "")
 
 
 def _pair_id(prompt_id: Any) -> str:

@@ -26,8 +26,7 @@ from sklearn.pipeline import make_pipeline
 
 from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _models
 from routerlab.embedding._cache import VectorCache, text_key
-from routerlab.embedding._models import find_model, load_encoder, mean_of_layer
-from routerlab.embedding._windows import windows_of
+from routerlab.embedding._sentence import find_model, load_encoder, mean_of_layer, windows_of
 from routerlab.routers import KNNRouter
 from routerlab.schema import TableError
 
@@ -420,7 +419,7 @@ def test_the_hub_cache_comes_first_and_the_same_bytes_have_the_same_key(wheel_fo
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
     code = """
-        from routerlab.embedding._models import find_model
+        from routerlab.embedding._sentence import find_model
         files = find_model("all-MiniLM-L6-v2")
         print(files.origin, files.fingerprint)
     """
