@@ -14,7 +14,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox, IdentityTransform
 from numpy.typing import ArrayLike, NDArray
 
-from routerlab.plotting._style import background, font, halo, legible, muted, unique
+from routerlab.plotting._style import background, font, halo, legible, muted, quiet, unique
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,6 @@ Floats = NDArray[np.float64]
 _SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)], dtype=float)
 _STEPS = np.array([1.0, 2.0, 3.5, 5.5, 8.0])  # distances tried, in multiples of the gap
 LEADER = 1.7  # farther than this many gaps, a label gets a line to its anchor
-Floats = NDArray[np.float64]
 _LEADER_STYLE = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": (0.5, 0.5)}
 
 
@@ -180,8 +179,18 @@ class Note(Annotation):
         super().draw(renderer)
 
 
+def note(ax: Axes, *paragraphs: str | None) -> None:
+    """Write small print under the axes; what is already there stays, once."""
+    old = next((text for text in ax.texts if isinstance(text, Note)), None)
+    kept = unique([*(old.paragraphs if old else []), *(line for line in paragraphs if line)])
+    if old is not None:
+        old.remove()
+    if kept:
+        ax.add_artist(Note(ax, kept, fontsize=font(ax, 0.75), color=quiet(ax))).set_clip_on(False)
+
+
 class DirectLabels(Artist):
-    """Places the labels of an Axes anew whenever it is drawn, so that they follow its size and limits.
+    """Places the labels of an Axes whenever it is drawn: they follow its size and limits.
 
     Draws nothing itself: labels are ordinary annotations in ``ax.texts``.
     """

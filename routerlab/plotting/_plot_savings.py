@@ -17,7 +17,6 @@ from routerlab.plotting._style import (
     ink,
     legible,
     name_x,
-    note,
     unique,
 )
 from routerlab.schema import reject, shown
@@ -156,6 +155,8 @@ def _draw_margins(ax: Axes, results: list[Any]) -> None:
 
 
 def _small_print(ax: Axes, rows: Mapping[str, Any]) -> None:
+    from routerlab.plotting._artists import note
+
     levels = unique(getattr(result, "confidence", None) for result in rows.values())
     level = f"{100 * levels[0]:g}% intervals" if len(levels) == 1 and levels[0] is not None else "intervals"
     margins = any(getattr(result, "margin", None) is not None for result in rows.values())
@@ -201,6 +202,8 @@ def plot_repeats(repeats: Any, *, ax: Any = None) -> NDArray[Any]:
     missing = [name for name in ("claims", "saving", "quality_difference", "baseline") if not hasattr(repeats, name)]
     if missing:
         reject("'repeats'", f"got {type(repeats).__name__}.", "Pass the result of repeat_claims(...).")
+    from routerlab.plotting._artists import note
+
     left, right = _pair(ax, 3)
     claims = repeats.claims
     shift = np.random.default_rng(0).uniform(-0.22, 0.22, len(claims))  # only keeps the dots apart
