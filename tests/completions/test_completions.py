@@ -6,9 +6,7 @@ import asyncio
 import json
 import math
 import re
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import openai
@@ -19,9 +17,7 @@ from hypothesis import given, settings, strategies as st
 import routerlab as rl
 from routerlab.completions import CollectionWarning, CostEstimate, Endpoint, Request, run_requests
 from routerlab.schema import TableError, check_responses
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from llm_server import LLMServer, default_reply
+from tests.llm_server import LLMServer, default_reply
 
 PROMPTS = {"p1": "Poach an egg?", "p2": "Boil one?", "p3": "Fry one?"}
 PRICES = {"small": (1.0, 2.0), "large": (10.0, 20.0)}

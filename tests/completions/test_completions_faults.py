@@ -9,14 +9,12 @@ import logging
 import math
 import random
 import re
-import sys
 import time
 import traceback
 import tracemalloc
 import warnings
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from uuid import uuid4
 
 import openai
@@ -39,12 +37,9 @@ from routerlab.completions import (
     scrub,
     wait_s,
 )
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from llm_server import FREE, LOST, REFUSALS, LLMServer, default_reply
-from raw_server import RawServer, completion, http
-
 from routerlab.completions._journal import Journal
+from tests.llm_server import FREE, LOST, REFUSALS, LLMServer, default_reply
+from tests.raw_server import RawServer, completion, http
 
 PRICE = (1.0, 2.0)
 

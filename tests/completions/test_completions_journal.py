@@ -25,9 +25,7 @@ from routerlab.completions import CollectionWarning, Endpoint, JournalError, Req
 from routerlab.completions._journal import FORMAT, VERSION, Journal
 from routerlab.completions._writer import Writer
 from routerlab.jsonl import why_not_written
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from llm_server import LLMServer
+from tests.llm_server import LLMServer
 
 PRICES = {"small": (1.0, 2.0), "large": (10.0, 20.0)}
 PROMPTS = {f"p{k}": f"prompt {k}" for k in range(60)}

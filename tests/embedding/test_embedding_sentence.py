@@ -137,7 +137,7 @@ WORKER = """
 
 
 def worker(folder: Path, start: int, stop: int, pause: float) -> subprocess.Popen:
-    code = textwrap.dedent(WORKER).format(tests=str(Path(__file__).parents[1]), folder=str(folder))
+    code = textwrap.dedent(WORKER).format(tests=str(Path(__file__).parent), folder=str(folder))
     command = [sys.executable, "-c", code, str(start), str(stop), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
