@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._cache import VectorCache, default_folder, text_key
+from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors, text_key
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
 from routerlab.schema import unit_rows
@@ -70,8 +70,9 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     cache : bool, default True
         Keep vectors on disk.
     cache_dir : str or Path, optional
-        Folder of the cache; by default ``routerlab/embeddings`` in the user's cache folder. Each model
-        has a file of its own, named by a digest of its weights, tokenizer and configuration.
+        Folder of the cache; by default ``routerlab/embeddings`` in the user's cache folder, and the demo's prompts are
+        known from the start (float16). Each model has a file of its own, named by a digest of its weights, tokenizer
+        and configuration.
     show_progress : bool or 'auto', default 'auto'
         'auto' draws a bar if more than 256 texts must be encoded.
     device : str, default 'cpu'
@@ -211,7 +212,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
     def _embed(self, texts: list[str], windows: dict[int, list[str]], files: ModelFiles) -> NDArray[np.float32]:
         """Embed distinct texts: from the cache what is there, the rest batch by batch."""
-        store = VectorCache(self._cache_path(files)) if self.cache else None
+        store = self._store(files) if self.cache else None
         keys = [text_key(text) for text in texts]
         if self.window != "first":  # vectors of these texts are not those that another `window` gives
             for row in windows:
@@ -260,6 +261,13 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         if self.layer is not None:
             return mean_of_layer(encoder, texts, self.layer)
         return encoder.encode(texts, batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True)
+
+    def _store(self, files: ModelFiles) -> VectorCache:
+        """Return the cache on disk; the default one knows the demo's texts, so that no model is loaded for them."""
+        weights = files.folder / "model.safetensors"
+        default = self.cache_dir is None and files.name == DEFAULT_REPOSITORY and weights.is_file()
+        known = demo_vectors(self.layer) if default and _sha256(weights) == OFFICIAL_SHA256 else None
+        return VectorCache(self._cache_path(files), known)
 
     def _cache_path(self, files: ModelFiles) -> Path:
         folder = default_folder() if self.cache_dir is None else Path(self.cache_dir).expanduser()
