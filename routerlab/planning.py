@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from routerlab.exceptions import ParameterError
 from routerlab.schema import reject
 from routerlab.stats import check_confidence, check_share
 
@@ -153,13 +154,13 @@ def plan_study(
             f"'saving' must lie above 0 and below {1 - price_ratio:g}, what is saved if all prompts go to models at "
             f"{price_ratio:.0%} of the price. Got {saving!r} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if not abs(loss) <= discordance <= 1 or not 0 <= icc <= 1 or group_size < 1 or margin == 0:
         msg = (
             "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and margin > 0. Got "
             f"loss={loss:g}, discordance={discordance:g}, icc={icc:g}, group_size={group_size:g}, margin={margin:g}."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     effect = 1 + (group_size - 1) * icc
     z, zb = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(power)
     fewest = int(np.ceil(effect * z**2 * (1 - margin) / margin))
@@ -338,7 +339,7 @@ def payback(
     for name, amount in amounts.items():
         if not np.isfinite(amount) or amount < 0:
             msg = f"{name!r} must be a finite number of at least 0. Got {amount!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
     once = labels * usd_per_label + judge_usd + probes_usd + other_usd
     own = router_usd_per_request * requests_per_month + monthly_usd
     bill = claim.baseline_cost_usd * requests_per_month

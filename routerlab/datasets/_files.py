@@ -19,19 +19,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from routerlab.exceptions import AbsentFileError, DataFileError
 from routerlab.schema import shown
 
 BASE_URL = "https://raw.githubusercontent.com"
 REMEDY = "Compare the file with the published one: it may have been edited, or published anew in another layout."
 _Result = TypeVar("_Result")
-
-
-class DataFileError(OSError):
-    """A published file that is absent, cannot be downloaded, or is not what was published."""
-
-
-class AbsentFileError(DataFileError):
-    """A published file that is not here and cannot be downloaded."""
 
 
 @dataclass(frozen=True)

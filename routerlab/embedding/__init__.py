@@ -5,8 +5,9 @@ from routerlab.embedding._intent_embedder import IntentEmbedder
 from routerlab.embedding._lexical import LsaEmbedder, SurfaceFeatures
 from routerlab.embedding._outcome_embedder import OutcomeEmbedder
 from routerlab.embedding._saved import load_embedder
-from routerlab.embedding._sentence import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder
+from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._text import join_embeddings
+from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError
 
 __all__ = [
     "CutPromptsWarning",

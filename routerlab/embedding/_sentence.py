@@ -27,6 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors, text_key
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
+from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError
 from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
@@ -298,10 +299,6 @@ def _names(width: int) -> NDArray[np.object_]:
     return np.array([f"semantic_{i}" for i in range(width)], dtype=object)
 
 
-class CutPromptsWarning(UserWarning):
-    """Prompts were longer than the model's window, and what follows is not in their vectors."""
-
-
 def windows_of(texts: list[str], files: ModelFiles, device: str, window: str) -> tuple[dict[int, list[str]], int]:
     """Find the texts that are longer than the model's window, and cut them.
 
@@ -393,10 +390,6 @@ def _limit(folder: Path) -> int:
 
 def _read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-class ModelNotFoundError(OSError):
-    """No usable copy of a sentence-transformers model; the message says where it was looked for."""
 
 
 @dataclass(frozen=True)

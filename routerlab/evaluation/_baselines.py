@@ -9,6 +9,7 @@ import pandas as pd
 
 from routerlab.decision import Sweep, best_first
 from routerlab.evaluation._frontier import frontier, hull
+from routerlab.exceptions import ParameterError
 from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject
 from routerlab.stats import check_confidence
 
@@ -65,7 +66,7 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
     p = np.array(list(shares.values()), dtype=float)
     if not len(p) or (p < 0).any() or not np.isclose(p.sum(), 1):
         msg = f"'shares' must be probabilities that sum to 1. Got {shares!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     rng = np.random.default_rng(random_state)
     return pd.Series(rng.choice(list(shares), size=len(index), p=p), index=index, name="model", dtype=object)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from routerlab.decision import Sweep
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
+from routerlab.exceptions import ParameterError
 from routerlab.schema import check_aligned, check_model, models_of, provenance_of
 from routerlab.stats import (
     Codes,
@@ -162,7 +163,7 @@ def aiq_difference(
     quality, cost = check_aligned(quality, cost)
     if isinstance(second, str) and second != "zero_router":
         msg = f"'second' must be a Sweep or 'zero_router'. Got {second!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     rows = first.index
     a, blind = _Replayed(first, quality, cost), isinstance(second, str)
     quality, cost = quality.loc[rows], cost.loc[rows]
@@ -171,7 +172,7 @@ def aiq_difference(
     else:
         if not second.index.equals(rows):
             msg = "'first' and 'second' must sweep the same prompts in the same order: pass the same X to both."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         b = _Replayed(second, quality, cost)
     codes = group_codes(groups, rows)
     estimate = _area_gap(a.curve(np.ones(len(rows))), b.curve(np.ones(len(rows)))).difference

@@ -13,6 +13,7 @@ from scipy import stats
 
 from routerlab.evaluation._baselines import always
 from routerlab.evaluation._scoring import score_choices, stand_ins
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import ppi_mean_difference
 from routerlab.schema import DroppedRowsWarning, Odd, check_model, models_of, provenance_of, read_numbers, reject, shown
 from routerlab.stats import (
@@ -387,10 +388,20 @@ def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:
         router_cost = router_cost.reindex(index)
     read = read_numbers(pd.Series(router_cost))
     if isinstance(read, Odd):
-        reject("'router_cost'", f"{read.wrong}.", "Pass USD per request, a number or a Series indexed by prompt_id.")
+        reject(
+            "'router_cost'",
+            f"{read.wrong}.",
+            "Pass USD per request: a number, or a Series by prompt_id.",
+            ParameterError,
+        )
     if len(read) not in (1, len(index)):
-        reject("'router_cost'", f"has {len(read)} entries for {len(index)} prompts.", "Index it by prompt_id.")
+        reject(
+            "'router_cost'",
+            f"has {len(read)} entries for {len(index)} prompts.",
+            "Index it by prompt_id.",
+            ParameterError,
+        )
     router_cost = read if isinstance(router_cost, pd.Series) or len(read) > 1 else float(read[0])
     if not (np.isfinite(router_cost) & (np.asarray(router_cost) >= 0)).all():
-        reject("'router_cost'", "must be finite and at least 0 for every prompt.", "USD per request.")
+        reject("'router_cost'", "must be finite and at least 0 for every prompt.", "USD per request.", ParameterError)
     return router_cost

@@ -76,7 +76,7 @@ def check_choices(choices: Any) -> pd.Series:
     --------
     >>> check_choices(pd.Series({"p1": "a", "p2": None}))
     Traceback (most recent call last):
-    routerlab.schema._errors.TableError: choices: no model is chosen for prompt_id 'p2'. Choose one ...
+    routerlab.exceptions.TableError: choices: no model is chosen for prompt_id 'p2'. Choose one ...
     """
     if not isinstance(choices, pd.Series):
         reject("choices", f"expected a Series prompt_id -> model, got {kind_of(choices)}.", "Use router.predict(X).")

@@ -1,6 +1,14 @@
 """Label pairs of responses: which pair next, the vote log, and what the votes say. No browser in it."""
 
-from routerlab.jsonl import LogError, LogFormatError, LogWriteError
+from routerlab.exceptions import (
+    LogError,
+    LogFormatError,
+    LogOwnerError,
+    LogWarning,
+    LogWriteError,
+    NothingToUndo,
+    StaleVote,
+)
 from routerlab.labeling._agreement import (
     Agreement,
     PositionBias,
@@ -12,7 +20,6 @@ from routerlab.labeling._agreement import (
     self_consistency,
 )
 from routerlab.labeling._candidates import dataset_id
-from routerlab.labeling._errors import LogOwnerError, LogWarning, NothingToUndo, StaleVote
 from routerlab.labeling._exchange import (
     ComparatorTables,
     from_arena,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from routerlab.exceptions import LogOwnerError, LogWarning
 from routerlab.jsonl import Record
-from routerlab.labeling._errors import LogOwnerError, LogWarning
 from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
 from routerlab.schema import check_judgments, reject, shown
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pandas as pd
 
+from routerlab.exceptions import LogOwnerError, NothingToUndo, StaleVote
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
-from routerlab.labeling._errors import LogOwnerError, NothingToUndo, StaleVote
 from routerlab.schema import WINNERS, reject, shown
 
 VOTE_COLUMNS = (

@@ -9,9 +9,10 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from routerlab.decision import Sweep, sweep_estimates
+from routerlab.decision import Estimates, Sweep, estimates_of, sweep_estimates
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
-from routerlab.routers import Estimates, IntentRouter, rows_like, training_outcomes
+from routerlab.routers import IntentRouter, rows_like, training_outcomes
 from routerlab.schema import by_prompt, provenance_of, reject
 
 
@@ -85,11 +86,11 @@ def cross_estimates(
         X_test = rows_of(X, test)
         if isinstance(fitted, Pipeline):
             X_test = fitted[:-1].transform(X_test)
-        estimates, _ = _last(fitted)._estimates_of(X_test)
+        estimates = estimates_of(_last(fitted), X_test)
         estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
     if np.isnan(estimated).any():
         n_left = int(np.isnan(estimated).any(axis=1).sum())
-        reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.")
+        reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.", ParameterError)
     note = provenance_of(X, quality, cost)
     frames = [pd.DataFrame(v, index=quality.index, columns=quality.columns) for v in (estimated, paid)]
     for frame in frames:
@@ -133,7 +134,10 @@ def cross_sweep(
         router, X, quality, cost, intents=intents, groups=groups, prompts=prompts, cv=cv, random_state=random_state
     )
     return sweep_estimates(
-        estimates.quality, estimates.cost, abstained=estimates.abstained, fallback=_last(router).fallback
+        estimates.quality,
+        estimates.cost,
+        abstained=estimates.abstained,
+        fallback=getattr(_last(router), "fallback", None),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.evaluation import always
+from routerlab.exceptions import NoOperatingPointError, ParameterError
 from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
@@ -16,7 +17,7 @@ from routerlab.model_selection._copies import (
     warn_of_near_copies,
 )
 from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
-from routerlab.model_selection._operating import NoOperatingPointError, apply_point, choose_operating_point
+from routerlab.model_selection._operating import apply_point, choose_operating_point
 from routerlab.routers import rows_like
 from routerlab.schema import by_prompt, check_model, models_of, provenance_of, reject, spread_prices
 
@@ -127,7 +128,12 @@ def held_out_choices(
     ]
     choices = pd.concat(parts)
     if not choices.index.is_unique or len(choices) != len(quality):
-        reject("'cv'", f"tests {len(choices)} prompts, and there are {len(quality)}.", "Test each prompt once.")
+        reject(
+            "'cv'",
+            f"tests {len(choices)} prompts, and there are {len(quality)}.",
+            "Test each prompt once.",
+            ParameterError,
+        )
     choices = choices.loc[quality.index]
     choices.attrs = {
         "n_kept_baseline": sum(part.attrs["kept_baseline"] for part in parts),

@@ -14,13 +14,10 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
+from routerlab.exceptions import NoOperatingPointError, ParameterError
 from routerlab.model_selection._promise import Promise, between, check_bar, promise
 from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, models_of, provenance_of, spread_prices
 from routerlab.stats import check_confidence
-
-
-class NoOperatingPointError(ValueError):
-    """No operating point keeps the loss within the bar: keep calling the baseline, or allow a larger loss."""
 
 
 def choose_operating_point(
@@ -94,7 +91,7 @@ def choose_operating_point(
     if guarantee is not None:
         if assurance is not None:
             msg = "'assurance' is deprecated and can't be combined with 'guarantee'. Leave it out."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         granted = promise(
             sweep, quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
             groups=groups, by=by, random_state=random_state,
@@ -178,7 +175,7 @@ def _assured(
     n = len(sweep.index)
     if n < 2:
         msg = f"'assurance' needs at least two tuning prompts. Got {n}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     paired = quality.sub(quality[baseline], axis=0).loc[sweep.index, sweep.models].to_numpy(dtype=float)
     squares = paired**2
     step = np.cumsum(squares[sweep.prompt, sweep.target] - squares[sweep.prompt, sweep.origin])

@@ -16,6 +16,7 @@ from scipy import stats
 
 from routerlab.decision import Sweep
 from routerlab.evaluation import always, frontier
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._evidence import loss_p_value
 from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
@@ -127,11 +128,21 @@ class Promise:
             Under the new mix; the bound is that of the slices, and so allows for every mix of them at once.
         """
         if self.slices is None:
-            reject("'by'", "this promise was made without slices.", "Pass by= to promise(...), e.g. the intents.")
+            reject(
+                "'by'",
+                "this promise was made without slices.",
+                "Pass by= to promise(...), e.g. the intents.",
+                ParameterError,
+            )
         weight = pd.Series(by, dtype=float) if isinstance(by, Mapping) else pd.Series(by).value_counts(normalize=True)
         new = weight.index.difference(self.slices.index)
         if len(new):
-            reject("'by'", f"slice {shown(new)} was not in the tuning prompts.", "Make a promise that has seen it.")
+            reject(
+                "'by'",
+                f"slice {shown(new)} was not in the tuning prompts.",
+                "Make a promise that has seen it.",
+                ParameterError,
+            )
         weight = weight / weight.sum()
         part = self.slices.loc[weight.index]
         return float(weight @ part["quality_difference"]), float(weight @ part["quality_low"])
@@ -329,7 +340,7 @@ def check_bar(max_quality_loss: float) -> None:
     """Insist on a finite bar."""
     if not np.isfinite(max_quality_loss):
         msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
 
 
 def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
@@ -410,7 +421,7 @@ def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArr
     """Draw the prompts, in whole groups, that put the options in order."""
     if not 0 <= share < 1:
         msg = f"'ordering' is a share of the prompts, at least 0 and below 1. Got {share!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     units = np.arange(n) if codes is None else codes
     n_units = int(units.max()) + 1 if n else 0
     drawn = np.zeros(n_units, dtype=bool)

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from routerlab.evaluation import savings
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import rows_like
@@ -180,14 +181,14 @@ def repeat_claims(
 def _check_splits(n: int, n_repeats: Any, test_size: float, n_folds: int) -> None:
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
         msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if not 0 < test_size < 1:
         msg = f"'test_size' is the share of the prompts that is tested, between 0 and 1. Got {test_size!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if int(n / 2 * (1 - test_size)) < n_folds:
         needed = int(np.ceil(2 * n_folds / (1 - test_size)))
         msg = f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {n}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
 
 
 def _unvaried(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from routerlab.routers._base import BaseRouter, Estimates, Router, rows_like, training_outcomes
+from routerlab.decision import Estimates
+from routerlab.routers._base import BaseRouter, Router, rows_like, training_outcomes
 from routerlab.routers._explain import Explanation
 from routerlab.routers._intent import IntentRouter
 from routerlab.routers._io import load_router

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.neighbors import nearest
+from routerlab.exceptions import ParameterError
 from routerlab.routers._base import rows_like, training_outcomes
 from routerlab.routers._knn import NeighborRouter, Weights, average
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import WIN_SHARE, check_matrix, plain, reject, row_labels, shown, spread_prices, unit_rows
+from routerlab.schema import WIN_SHARE, check_matrix, plain, reject, row_labels, shown, spread_prices
 
 
 class IntentRouter(NeighborRouter):
@@ -100,7 +100,7 @@ class IntentRouter(NeighborRouter):
         if (quality is None) == (ratings is None):
             given = "both" if quality is not None else "neither"
             msg = f"IntentRouter.fit takes exactly one of 'quality' and 'ratings'. Got {given}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if cost is None:
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
         values = self._start_fit(X, quality, ratings, cost, scale=WIN_SHARE if quality is None else None)
@@ -129,13 +129,10 @@ class IntentRouter(NeighborRouter):
         DataFrame of shape (n_prompts, n_intents)
             Rows sum to 1.
         """
-        _, index = self._estimates_of(X[:1])
         values, index = self._checked(X)
-        similarity, neighbor = nearest(unit_rows(values), self.embeddings_, self._k)
+        _, neighbor, weight = self._search(values)
         one_hot = pd.get_dummies(pd.Series(self.intents_), dtype=float)
-        return pd.DataFrame(
-            average(self._weigh(similarity), neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns
-        )
+        return pd.DataFrame(average(weight, neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns)
 
 
 def _priced(X: Any, cost: Any) -> Any:

@@ -10,8 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema._doors import Odd, as_labels, as_pandas, id_remedy, kind_of, plain, plain_frame, read_numbers
-from routerlab.schema._errors import DroppedRowsWarning, TableError, reject, shown
+from routerlab.exceptions import DroppedRowsWarning, ParameterError, TableError
+from routerlab.schema._doors import (
+    Odd,
+    as_labels,
+    as_pandas,
+    id_remedy,
+    kind_of,
+    plain,
+    plain_frame,
+    read_numbers,
+    reject,
+    shown,
+)
 from routerlab.schema._scale import Scale
 from routerlab.schema._tables import check_outcomes
 
@@ -60,7 +71,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     """
     if missing not in ("drop", "keep"):
         msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     frame = check_outcomes(outcomes, scale=scale)
     if frame.empty:
         reject("outcomes table", "has no rows.", "Check the split that you selected.")
@@ -308,7 +319,7 @@ def check_model(model: str, models: Iterable[str], parameter: str) -> str:
     names = list(models)
     if model not in names:
         msg = f"'{parameter}' must be one of the models {shown(names, 20)}. Got {model!r} instead."
-        raise TableError(msg)
+        raise ParameterError(msg)
     return model
 
 

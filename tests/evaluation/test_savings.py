@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 import routerlab.evaluation as ev
 from benchmarks.coverage_savings import savings_coverage
 from routerlab.decision import sweep_estimates
+from routerlab.exceptions import ParameterError
 from routerlab.schema import DroppedRowsWarning, TableError
 
 
@@ -55,7 +56,7 @@ def test_the_routers_own_cost_counts():
     assert "router's own cost included" in repr(result)
     by_prompt = ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=pd.Series(0.001, quality.index))
     assert by_prompt.saving == pytest.approx(result.saving)
-    with pytest.raises(TableError, match="'router_cost'"):
+    with pytest.raises(ParameterError, match="'router_cost'"):
         ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=-1.0)
 
 
@@ -440,7 +441,7 @@ ODD = {
 @pytest.mark.parametrize("case", ODD)
 def test_odd_arguments_are_refused_in_words(case):
     call, message = ODD[case]
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(ValueError, match=message):
         call(*outcomes(40))
 
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
 import routerlab as rl
-from routerlab.schema import TableError
+from routerlab.exceptions import ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_where_no_point_is_good_enough_the_baseline_stays():
 
 def test_unknown_baseline_is_named(problem):
     X, quality, cost, _ = problem
-    with pytest.raises(TableError, match="gpt-5"):
+    with pytest.raises(ParameterError, match="gpt-5"):
         rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, baseline="gpt-5")
 
 
