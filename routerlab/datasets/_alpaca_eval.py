@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published
-from routerlab.datasets._parse import json_array, malformed
+from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
 from routerlab.schema import check_model, shown
 

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
-from routerlab.datasets._files import read_published, registry
-from routerlab.datasets._parse import json_lines, malformed
+from routerlab.datasets._files import json_lines, malformed, read_published, registry
 from routerlab.schema import shown
 
 REPOSITORY = "GAIR-NLP/auto-j"

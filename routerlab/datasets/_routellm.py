@@ -10,8 +10,17 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, long_table, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published, registry
-from routerlab.datasets._parse import correctness, csv_table, json_lines, malformed, require_columns
+from routerlab.datasets._files import (
+    PublishedFile,
+    correctness,
+    csv_table,
+    in_folder,
+    json_lines,
+    malformed,
+    read_published,
+    registry,
+    require_columns,
+)
 from routerlab.pricing import add_cost, estimate_tokens
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, long_table, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published
-from routerlab.datasets._parse import csv_table, numbers, turns
+from routerlab.datasets._files import PublishedFile, csv_table, in_folder, numbers, read_published, turns
 
 FOLDER = "shuhao02/RouterDC/datasets/routerbench_zs"
 MODELS = (

@@ -11,9 +11,7 @@ import pandas as pd
 
 from routerlab.exceptions import LogOwnerError, LogWarning
 from routerlab.jsonl import Record
-from routerlab.labeling._log import VoteLog
-from routerlab.labeling._reader import Reader
-from routerlab.labeling._records import showing, votes_frame
+from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
 from routerlab.ratings import pair_keys
 from routerlab.schema import check_judgments, reject, shown
 

@@ -33,7 +33,7 @@ class Votes:
         return int(self.cluster.max(initial=-1)) + 1
 
 
-def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | pd.Series | None) -> Votes:
+def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: Any) -> Votes:
     """Encode a judgments table that was checked."""
     if not len(frame):
         reject("judgments table", "has no rows.", "Check the split that you selected.")
@@ -63,11 +63,11 @@ def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | 
     )
 
 
-def _clusters(frame: pd.DataFrame, cluster: str | pd.Series | None, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _clusters(frame: pd.DataFrame, cluster: Any, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
     if cluster is None:
         return np.arange(int(kept.sum()))
-    if isinstance(cluster, pd.Series):
-        return np.asarray(group_codes(cluster, pd.Index(frame["prompt_id"][kept])), dtype=np.intp)
+    if not isinstance(cluster, str):
+        return pd.factorize(np.asarray(group_codes(cluster, pd.Index(frame["prompt_id"])))[kept])[0]
     if cluster not in frame:
         reject(
             "judgments table",
@@ -91,9 +91,7 @@ def vote_groups(frame: pd.DataFrame, groups: Any = None) -> NDArray[np.intp]:
     """
     if groups is None:
         groups = "judge" if _several_raters(frame) else "prompt_id"
-    if isinstance(groups, str):
-        return _clusters(frame, groups, np.ones(len(frame), dtype=bool))
-    return np.asarray(group_codes(groups, pd.Index(frame["prompt_id"])), dtype=np.intp)
+    return _clusters(frame, groups, np.ones(len(frame), dtype=bool))
 
 
 def tally(votes: Votes, group: NDArray[np.intp] | None = None, n_groups: int = 1) -> Floats:

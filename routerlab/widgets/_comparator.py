@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
 from routerlab.schema import TableError
-from routerlab.widgets._base import Labeler, open_log, source
+from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import show_difference, show_markdown, show_plain, visible
 
 KEYS = {
@@ -252,10 +252,10 @@ class PairComparator(Labeler):
         text = f"Points, with {100 * result.confidence:.5g}% intervals. {votes_needed(result)}."
         self.panel = {"open": True, "rows": rows, "text": text}
 
-    def _summary(self) -> str:
-        from routerlab.widgets._report import comparator_summary
-
-        return comparator_summary(self)
+    def _summary(self) -> tuple[str, str]:
+        progress = self.queue.progress()
+        counts = f"{progress.n_votes:,} votes, {progress.n_skipped:,} skipped, {progress.n_left:,} pairs left"
+        return "Which response is better?", counts
 
 
 def _seed(rater: str) -> int:

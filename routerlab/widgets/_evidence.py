@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import anywidget
@@ -11,15 +12,18 @@ import pandas as pd
 import traitlets
 
 from routerlab.decision import Sweep, check_wtp
-from routerlab.schema import check_aligned, provenance_of, reject, shown
-from routerlab.widgets._base import source, style, with_summary
+from routerlab.evaluation import changes, changes_by_intent, frontier
+from routerlab.schema import check_aligned, check_model, provenance_of, reject, shown
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
-from routerlab.widgets._drawing import PER, drawn_bars, drawn_curve
-from routerlab.widgets._region import by_intent, changes, check_intents, check_sweep, points_of
+from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
 
 _MAX_POINTS = 240
 _PAIRS = ["prompt_id", "model_a", "model_b"]
+PER = 1000  # requests that costs are shown for
+_LOG_FROM = 5.0  # ratio of the largest to the smallest cost from which the axis is logarithmic
+_MARGIN = 0.04
+Scale = Callable[[Any], Any]
 
 
 class EvidencePlot(anywidget.AnyWidget):
@@ -83,9 +87,9 @@ class EvidencePlot(anywidget.AnyWidget):
             reject("'opens'", f"got {type(opens).__name__}.", "Pass a PairComparator or a JudgmentBrowser.")
         self._quality, self._cost = check_aligned(quality, cost)
         self._provenance = provenance_of(quality, cost)
-        self._sweep = check_sweep(sweep, self._quality)
-        self._points = points_of(self._sweep, self._quality, self._cost, confidence, _MAX_POINTS)
-        self._intents = check_intents(by, self._sweep.index)
+        self._sweep = _check_sweep(sweep, self._quality)
+        self._points = _points(self._sweep, self._quality, self._cost, confidence, _MAX_POINTS)
+        self._intents = _check_intents(by, self._sweep.index)
         if self._sweep is not sweep and self._intents is None:
             reject("'by'", "is missing.", "Two models alone draw nothing: pass the prompts' intents, or a sweep.")
         self._confidence = confidence
@@ -167,7 +171,7 @@ class EvidencePlot(anywidget.AnyWidget):
         self._order: list[Any] = []
         if self._intents is None:
             return
-        table = by_intent(self._changes(self._ends), self._intents, self._confidence)
+        table = changes_by_intent(self._changes(self._ends), self._intents, self._confidence)
         self._order = table.sort_values("quality_change", kind="stable").index.to_list()
         finite = table.replace([np.inf, -np.inf], np.nan)
         self._span = (min(0.0, float(finite.min()[["quality_change", "ci_low"]].min())),
@@ -230,7 +234,7 @@ class EvidencePlot(anywidget.AnyWidget):
 
     def _show(self, text: str = "", error: str | None = None) -> None:
         if self._intents is not None:
-            table = by_intent(self._changes(self._part or self._ends), self._intents, self._confidence)
+            table = changes_by_intent(self._changes(self._part or self._ends), self._intents, self._confidence)
             self.bars = drawn_bars(table, self._order, self._span)
         wtp = self._points["willingness_to_pay"].to_numpy()
         on_curve = self._part is not None and self._whole is None
@@ -258,11 +262,139 @@ class EvidencePlot(anywidget.AnyWidget):
         """Show the plot with what it opens below it, and a static summary where no kernel runs."""
         from ipywidgets import VBox
 
-        from routerlab.widgets._report import evidence_summary
-
         self._box = VBox([self] if self._opens is None else [self, self._opens])
-        return with_summary(self._box._repr_mimebundle_(**kwargs), evidence_summary(self), repr(self))
+        return with_summary(self._box._repr_mimebundle_(**kwargs), self._summary(), repr(self))
+
+    def _summary(self) -> str:
+        """Return the ends of the curve, the intents and the selection, for where no kernel runs."""
+        said = self.curve.get("said")
+        ends = f"From {escape(said[0])}, to {escape(said[-1])}." if said else ""
+        rows = "".join(
+            f'<tr><td style="{CELL}">{escape(bar["name"])}</td><td style="{CELL}">{escape(bar["said"])}</td></tr>'
+            for bar in self.bars
+        )
+        heads = f'<tr><th style="{CELL}">Intent</th><th style="{CELL}">Change of quality, points</th></tr>'
+        table = f"<table><thead>{heads}</thead><tbody>{rows}</tbody></table>" if rows else ""
+        notes = (escape(str(text)) for text in (self.picked["text"], self.picked["note"]) if text)
+        return boxed("Which prompts decide it?", ends, table, *notes, "Run this cell to select some.")
 
 
 def _have(n: int) -> str:
     return "has" if n == 1 else "have"
+
+
+def scale(low: float, high: float, *, log: bool = False) -> tuple[Scale, list[dict[str, Any]]]:
+    """Return a map from data to fractions in [0, 1], and ticks as ``{"at": fraction, "label": text}``.
+
+    Examples
+    --------
+    >>> at, ticks = scale(0, 1)
+    >>> round(float(at(0.5)), 6), [tick["label"] for tick in ticks]
+    (0.5, ['0', '0.2', '0.4', '0.6', '0.8', '1'])
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    if high <= low:
+        low, high = (low / 1.5, low * 1.5) if log else (low - 0.05, low + 0.05)
+    values = (LogLocator(subs=(1, 2, 5)) if log else MaxNLocator(5)).tick_values(low, high)
+    start, stop = (np.log([low, high])) if log else (low, high)
+    edge = _MARGIN * (stop - start)
+
+    def at(value: Any) -> Any:
+        inner = np.log(value) if log else value
+        return (inner - start + edge) / (stop - start + 2 * edge)
+
+    places = [(float(at(value)), f"{value:.4g}") for value in values if value > 0 or not log]
+    return at, [{"at": round(place, 4), "label": label} for place, label in places if 0 <= place <= 1]
+
+
+def cost_scale(cost_usd: pd.Series) -> tuple[pd.Series, list[dict[str, Any]], bool]:
+    """Return the fractions and ticks of mean costs a request, and whether the axis is logarithmic."""
+    cost = PER * cost_usd
+    low, high = float(cost.min()), float(cost.max())
+    log = low > 0 and high > _LOG_FROM * low
+    at, ticks = scale(low, high, log=log)
+    return at(cost), ticks, log
+
+
+def drawn_curve(points: pd.DataFrame) -> dict[str, Any]:
+    """Return what the page needs of operating points: places, ticks, and a sentence about each."""
+    cost, quality = PER * points["cost_usd"], points["quality"]
+    x, xticks, log = cost_scale(points["cost_usd"])
+    low, high = points["quality_low"].fillna(quality), points["quality_high"].fillna(quality)
+    y, yticks = scale(float(low.min()), float(high.max()))
+    said = [f"{c:.3g} USD per {PER:,} requests, quality {q:.3f}" for c, q in zip(cost, quality, strict=True)]
+    return {
+        "x": _places(x),
+        "y": _places(y(quality)),
+        "low": _places(y(low)),
+        "high": _places(y(high)),
+        "said": said,
+        "xticks": xticks,
+        "yticks": yticks,
+        "xlabel": f"Cost, USD per {PER:,} requests" + (", log scale" if log else ""),
+        "ylabel": "Mean quality",
+    }
+
+
+def drawn_bars(table: pd.DataFrame, order: list[Any], span: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return what the page needs of intents: places on one scale for all, and a sentence about each."""
+    at, _ = scale(*span)
+    rows = []
+    for intent in order:
+        row = table.loc[intent]
+        known = bool(np.isfinite(row["ci_low"]))
+        interval = f" [{100 * row['ci_low']:+.1f}, {100 * row['ci_high']:+.1f}]" if known else ""
+        said = f"{100 * row['quality_change']:+.1f}{interval}" if row["n_changed"] else "no change"
+        low, high = (row["ci_low"], row["ci_high"]) if known else (row["quality_change"],) * 2
+        places = np.clip(_places(at(np.array([0.0, low, row["quality_change"], high]))), 0, 1)
+        rows.append(
+            {
+                "name": str(intent).replace("_", " "),
+                "at": places.tolist(),
+                "said": said,
+                "count": f"{int(row['n_changed']):,} of {int(row['n']):,}",
+            }
+        )
+    return rows
+
+
+def _places(values: Any) -> list[float]:
+    return [round(float(value), 4) for value in np.asarray(values)]
+
+
+def _check_sweep(sweep: Any, quality: pd.DataFrame) -> Sweep:
+    """Return a sweep; two models make one in which every prompt moves from the first to the second."""
+    if isinstance(sweep, Sweep):
+        return sweep
+    if isinstance(sweep, str) or not isinstance(sweep, Sequence) or len(sweep) != 2 or sweep[0] == sweep[1]:
+        got = type(sweep).__name__ if not isinstance(sweep, str | list | tuple) else repr(sweep)
+        reject("'sweep'", f"got {got}.", "Pass router.sweep(X), or two models, e.g. ('gpt-4', 'mixtral').")
+    for model in sweep:
+        check_model(model, quality.columns, "sweep")
+    n = len(quality)
+    zeros, none = np.zeros(n, dtype=np.int8), np.zeros(n, dtype=bool)
+    return Sweep(quality.index, pd.Index(list(sweep)), zeros, np.arange(n), zeros, zeros + 1, np.ones(n), none)
+
+
+def _check_intents(by: pd.Series | None, index: pd.Index) -> pd.Series | None:
+    """Return the intent of each prompt of the sweep."""
+    if by is None:
+        return None
+    if not isinstance(by, pd.Series):
+        reject("'by'", f"got {type(by).__name__}.", "Pass a Series prompt_id -> intent, e.g. prompts['intent'].")
+    missing = index.difference(by.index[by.notna()])
+    if len(missing):
+        reject("'by'", f"has no intent for prompt {shown(missing)}.", "Give every prompt of the sweep an intent.")
+    return by.loc[index]
+
+
+def _points(sweep: Sweep, quality: pd.DataFrame, cost: pd.DataFrame, confidence: float, n: int) -> pd.DataFrame:
+    """Return the operating points that are drawn, with intervals: at most about `n`, evenly along the drawn cost axis.
+
+    The first and the last are always among them.
+    """
+    curve = frontier(sweep, quality, cost, ci=True, confidence=confidence)
+    place = np.floor(n * cost_scale(curve["cost_usd"])[0])
+    curve = curve[(place != place.shift()) | (curve.index == len(curve) - 1)]
+    return curve.replace([np.inf, -np.inf], np.nan).assign(willingness_to_pay=curve["willingness_to_pay"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import pandas as pd
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
 from routerlab.schema import check_embeddings, check_prompts, reject, shown, unit_rows
-from routerlab.widgets._base import Labeler, open_log, source
+from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import visible
 
 KEYS = {f"pick{k}": str(k) for k in range(1, 10)} | {"search": "/", "skip": "s", "undo": "u", "note": "n", "help": "?"}
@@ -275,10 +276,10 @@ class IntentLabeler(Labeler):
             "hint": hint if self._hits and len(self._intents) > 9 else None,
         }
 
-    def _summary(self) -> str:
-        from routerlab.widgets._report import intent_summary
-
-        return intent_summary(self)
+    def _summary(self) -> tuple[str, str]:
+        labels = self.labels
+        top = ", ".join(f"{escape(str(name))} {n}" for name, n in labels.value_counts().head(8).items())
+        return "What does the prompt ask for?", f"{len(labels):,} labels" + (f": {top}" if top else "")
 
 
 def _pair_id(prompt_id: Any) -> str:

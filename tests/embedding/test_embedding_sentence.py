@@ -24,10 +24,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _models
+from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _sentence
 from routerlab.embedding._cache import VectorCache, text_key
-from routerlab.embedding._models import find_model, load_encoder, mean_of_layer
-from routerlab.embedding._windows import windows_of
+from routerlab.embedding._sentence import find_model, load_encoder, mean_of_layer, windows_of
 from routerlab.routers import KNNRouter
 from routerlab.schema import TableError
 
@@ -41,7 +40,7 @@ class ToyEmbedder(SentenceEmbedder):
     fail_at: int | None = None
 
     def _locate(self):
-        return _models.ModelFiles(self.model, Path("nowhere"), "toy", "f" * 64)
+        return _sentence.ModelFiles(self.model, Path("nowhere"), "toy", "f" * 64)
 
     def _encode(self, texts, files):
         for text in texts:
@@ -376,8 +375,8 @@ def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
     (package / "__init__.py").write_text("def get_model_path():\n    return __path__[0] + '/model'\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, package.name, raising=False)
-    monkeypatch.setattr(_models, "_from_hub", lambda *args, **kwargs: (None, "not there"))
-    with pytest.raises(ModelNotFoundError, match=f"expected sha256 {_models.OFFICIAL_SHA256}, got [0-9a-f]{{64}}"):
+    monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "not there"))
+    with pytest.raises(ModelNotFoundError, match=f"expected sha256 {_sentence.OFFICIAL_SHA256}, got [0-9a-f]{{64}}"):
         SentenceEmbedder(cache=False).transform(["a"])
     (package / "model" / "model.safetensors").unlink()
     with pytest.raises(ModelNotFoundError, match="no such file"):
@@ -386,8 +385,8 @@ def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
 
 
 def test_found_nowhere_says_what_was_tried(monkeypatch):
-    monkeypatch.setattr(_models, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
-    monkeypatch.setattr(_models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
+    monkeypatch.setattr(_sentence.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelNotFoundError, match=r"hub's cache .*wheel .*hub .*routerlab\[offline\].*LsaEmbedder"):
         SentenceEmbedder().transform(["a"])
     with pytest.raises(ModelNotFoundError, match="no connection") as error:
@@ -396,7 +395,7 @@ def test_found_nowhere_says_what_was_tried(monkeypatch):
 
 
 def test_a_revision_is_never_taken_from_the_wheel(monkeypatch):
-    monkeypatch.setattr(_models, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
+    monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
     with pytest.raises(ModelNotFoundError, match="found nowhere"):
         SentenceEmbedder(revision="main").transform(["a"])
 
@@ -420,7 +419,7 @@ def test_the_hub_cache_comes_first_and_the_same_bytes_have_the_same_key(wheel_fo
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
     code = """
-        from routerlab.embedding._models import find_model
+        from routerlab.embedding._sentence import find_model
         files = find_model("all-MiniLM-L6-v2")
         print(files.origin, files.fingerprint)
     """

@@ -21,7 +21,6 @@ from routerlab.plotting._style import (
     intervals_note,
     muted,
     name_x,
-    note,
     on_light,
     short_names,
     unique,
@@ -105,7 +104,7 @@ def plot_frontier(
         reject("'per'", f"expected a number of requests above 0, got {per!r}.", "Pass e.g. 1000.")
     tables = [*curves.values(), *([] if points is None else [points])]
     floor = _axis_floor(tables) if log_cost else None
-    from routerlab.plotting._artists import DirectLabels
+    from routerlab.plotting._artists import DirectLabels, note
 
     ax = axes_for(ax)
     ax.set_xscale("log" if log_cost else "linear")

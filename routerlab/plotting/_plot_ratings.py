@@ -23,7 +23,6 @@ from routerlab.plotting._style import (
     mix,
     muted,
     name_x,
-    note,
     quiet,
     shown_name,
     unique,
@@ -220,4 +219,6 @@ def _frame_grid(ax: Axes, models: list[str], intents: list[Any], baseline: Any) 
 
 
 def _small_print(ax: Axes, ratings: pd.DataFrame, how: str) -> None:
+    from routerlab.plotting._artists import note
+
     note(ax, intervals_note(ratings.attrs, "Bars", "votes", "n_judgments"), how, provenance_of(ratings))

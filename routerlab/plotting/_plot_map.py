@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.plotting._checks import check_frame, numbers
-from routerlab.plotting._style import MARKERS, axes_for, colors, font, ink, muted, note, shown_name, unique
+from routerlab.plotting._style import MARKERS, axes_for, colors, font, ink, muted, shown_name, unique
 from routerlab.schema import provenance_of, reject, shown
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def _picked(names: list[Any], highlight: Any, max_groups: int) -> list[Any]:
 
 def _finish(ax: Axes, points: pd.DataFrame) -> None:
     """No ticks: distances on a projection have no unit."""
+    from routerlab.plotting._artists import note
+
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)

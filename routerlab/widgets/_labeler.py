@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from routerlab.schema import reject
 
 HERE = Path(__file__).parent
 MAX_STEP = 90_000  # bytes of text sent ahead for one step
+BOX = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em;line-height:1.5"
+CELL = "padding:2px 14px 2px 0;text-align:left"
 _N_ACKS = 64  # acknowledgements kept for a page that missed some
 
 
@@ -135,13 +138,21 @@ class Labeler(anywidget.AnyWidget):
         )
         return f"routerlab-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
-    def _summary(self) -> str:
-        """Return static HTML for where no kernel runs."""
+    def _summary(self) -> tuple[str, str]:
+        """Return the question, and what was done so far (HTML): what a saved notebook shows where no kernel runs."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a static summary, which a saved notebook shows when no kernel runs."""
-        return with_summary(super()._repr_mimebundle_(**kwargs), self._summary(), repr(self))
+        (title, counts), log = self._summary(), self.vote_log
+        said = f"Rater {escape(log.rater)}, log <code>{escape(log.path.name)}</code>. When this cell ran: {counts}."
+        html = boxed(title, said, "Run this cell to label.")
+        return with_summary(super()._repr_mimebundle_(**kwargs), html, repr(self))
+
+
+def boxed(title: str, *parts: str) -> str:
+    """Return a static HTML box; `parts` are HTML."""
+    return f'<div style="{BOX}"><b>{escape(title)}</b>{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 
 
 def with_summary(bundle: Any, html: str, text: str) -> Any:

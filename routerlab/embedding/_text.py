@@ -23,6 +23,10 @@ from routerlab.schema import (
     unit_rows,
 )
 
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+# Words; single characters of scripts that are written without spaces; punctuation marks.
+TOKEN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"
+
 
 def check_texts(X: Any) -> pd.Series:
     """Return prompts as a Series of text, index kept, or name the ids that are no text.
@@ -85,11 +89,6 @@ def _is_broken(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-# Words; single characters of scripts that are written without spaces; punctuation marks.
-TOKEN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"
 
 
 def excerpt(text: str, limit: int) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._io import SavedMixin
+from routerlab.embedding._saved import SavedMixin
 from routerlab.schema import by_prompt, check_embeddings, check_matrix, id_remedy, reject, row_labels, shown, unit_rows
 
 _LIMIT = 3.0  # standard deviations that lie a quarter turn from the mean

@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -30,7 +30,13 @@ _EMBEDDERS = tuple(name for name in _LEARNED if name not in ("TfidfVectorizer", 
 
 
 class SavedMixin:
-    """Give an embedder its method ``save``."""
+    """Give an embedder its method ``save``, and let `load_embedder` find it by name."""
+
+    kinds: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        SavedMixin.kinds.setdefault(cls.__name__, cls)
 
     def save(self, path: str | Path) -> Path:
         """Write the embedder, fitted or not, to one ``.npz`` file, without pickle. See `load_embedder`.
@@ -210,14 +216,12 @@ def _estimator(spec: Any, arrays: dict[str, Any]) -> Any:
     from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
     from sklearn.linear_model import RidgeCV
 
-    from routerlab import embedding
-
     name = spec["estimator"]
     if name not in _LEARNED or not set(spec["learned"]) <= set(_LEARNED[name]):
         msg = f"a {name} with {sorted(spec['learned'])}"
         raise ValueError(msg)
     own = {"TfidfVectorizer": TfidfVectorizer, "TruncatedSVD": TruncatedSVD, "RidgeCV": RidgeCV}
-    kind = own.get(name) or getattr(embedding, name)
+    kind = own.get(name) or SavedMixin.kinds[name]
     made = kind(**{part: _get(given, arrays) for part, given in spec["params"].items()})
     if name == "TfidfVectorizer":
         made._tfidf = TfidfTransformer(

@@ -18,7 +18,6 @@ from routerlab.plotting._style import (
     font,
     ink,
     name_x,
-    note,
     on_light,
     short_names,
     shown_name,
@@ -103,6 +102,8 @@ def plot_model_share(
             ax.set_title(shown_name(intents[0]), loc="left", fontsize=font(ax, 1.1), color=ink(ax))
     else:
         ax = _strips(stack, intents, models, ax)
+    from routerlab.plotting._artists import note
+
     note(ax, provenance_of(shares))
     return ax
 

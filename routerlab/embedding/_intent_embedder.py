@@ -13,10 +13,10 @@ from scipy.linalg import solve
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._io import SavedMixin
-from routerlab.embedding._prompts import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
+from routerlab.embedding._lexical import SurfaceFeatures
+from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._sentence import SentenceEmbedder
-from routerlab.embedding._surface import SurfaceFeatures
+from routerlab.embedding._text import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
 from routerlab.schema import (
     as_pandas,
     by_prompt,
