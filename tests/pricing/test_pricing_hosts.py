@@ -148,7 +148,7 @@ def test_cached_tokens_of_a_table() -> None:
     for wrong in (-1, 2 * 10**6, "many"):
         with pytest.raises(TableError, match="cached_tokens"):
             rl.add_cost(table.assign(cached_tokens=wrong))
-    with pytest.raises(TableError, match="cached"):
+    with pytest.raises(ParameterError, match="cached"):
         price("gpt-4o", 10, 0, cached_tokens=11)
 
 
