@@ -549,7 +549,7 @@ def read_error(error: Exception) -> Failure:
             return Failure(f"cannot connect ({kind}: {cause})", retryable=True)
         return Failure(f"the connection broke ({kind}: {cause})", retryable=True, maybe_billed=True)
     # A warning that a filter made an error may have come after the reply.
-    return Failure(f"{kind}: {error}", retryable=False, maybe_billed=isinstance(error, Warning))
+    return Failure(f"{type(error).__name__}: {error}", retryable=False, maybe_billed=isinstance(error, Warning))
 
 
 def retry_after(headers: Any, now: datetime | None = None) -> float | None:
