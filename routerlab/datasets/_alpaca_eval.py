@@ -11,6 +11,7 @@ import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
 from routerlab.schema import check_model, shown
 
@@ -121,7 +122,7 @@ def _chosen(models: Iterable[str] | None) -> dict[str, PublishedFile]:
         msg = (
             "The 'models' parameter of fetch_alpaca_eval is empty. Name at least one model, or leave it unset for all."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return {name: files[check_model(name, files, "models")] for name in names}
 
 

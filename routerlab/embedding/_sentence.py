@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors, text_key
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
-from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError
+from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError, ParameterError
 from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
@@ -279,16 +279,16 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         if self.window not in WINDOWS:
             msg = f"The 'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'. Got {self.window!r}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             msg = (
                 f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."
             )
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
             got = f"Got {self.show_progress!r} instead."
             msg = f"The 'show_progress' parameter of SentenceEmbedder must be a bool or 'auto'. {got}"
-            raise ValueError(msg)
+            raise ParameterError(msg)
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that it reads text and needs no fit."""
@@ -528,7 +528,7 @@ def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.floa
     transformer = getattr(encoder[0], "auto_model", None)
     if transformer is None:
         msg = f"The 'layer' parameter needs a transformer; {type(encoder[0]).__name__} has no layers. Pass layer=None."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     tokens = encoder.tokenizer(
         texts, padding=True, truncation=True, max_length=encoder.max_seq_length, return_tensors="pt"
     ).to(transformer.device)
@@ -538,7 +538,7 @@ def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.floa
             f"The 'layer' parameter must lie in [{-n_layers - 1}, {n_layers}] for this model (0: token "
             f"embeddings, {n_layers} or -1: last layer). Got {layer} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     with torch.inference_mode():
         state = _hidden_state(transformer, tokens, layer % (n_layers + 1))
     real = tokens["attention_mask"][..., None].to(state.dtype)

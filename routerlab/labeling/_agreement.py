@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.labeling._merge import first_showings, oriented
 from routerlab.ratings import vote_groups
 from routerlab.schema import WINNERS, check_judgments, reject
@@ -130,7 +131,7 @@ def agreement(
     """
     if level not in ("nominal", "ordinal"):
         msg = f"The 'level' parameter of agreement must be 'nominal' or 'ordinal'. Got {level!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     check_confidence(confidence)
     frame = _comparable(judgments, groups)
     counts, codes = _counts(frame, level)

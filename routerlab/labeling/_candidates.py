@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import information, solve_bradley_terry, vote_information
 from routerlab.schema import check_prompts, check_responses, reject, shown
 
@@ -327,7 +328,7 @@ class Sampler:
     def __init__(self, candidates: Candidates, strategy: str, random_share: float, overlap: bool) -> None:
         if strategy not in STRATEGIES:
             msg = f"The 'strategy' parameter of PairQueue must be one of {', '.join(STRATEGIES)}. Got {strategy!r}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         self.candidates = candidates
         self.strategy = strategy
         self.random_share = 1.0 if strategy == "random" else checked_share(random_share, "random_share")
@@ -391,7 +392,7 @@ def checked_share(share: float, name: str) -> float:
     if not 0 <= share <= 1 or (share == 1 and name == "repeat_share"):
         wanted = "at least 0 and below 1" if name == "repeat_share" else "in [0, 1]"
         msg = f"The '{name}' parameter of PairQueue must be {wanted}. Got {share!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return share
 
 

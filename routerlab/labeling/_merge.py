@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from routerlab.exceptions import LogOwnerError, LogWarning
+from routerlab.exceptions import LogOwnerError, LogWarning, ParameterError
 from routerlab.jsonl import Record
 from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
 from routerlab.schema import check_judgments, reject, shown
@@ -118,7 +118,7 @@ def to_judgments(
     """
     if repeats not in ("keep", "drop"):
         msg = f"The 'repeats' parameter of to_judgments must be 'keep' or 'drop'. Got {repeats!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     frame = check_judgments(_votes(votes))
     n_all = len(frame)
     if repeats == "drop":

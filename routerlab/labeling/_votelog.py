@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.exceptions import LogOwnerError, NothingToUndo, StaleVote
+from routerlab.exceptions import LogOwnerError, NothingToUndo, ParameterError, StaleVote
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 from routerlab.schema import WINNERS, reject, shown
 
@@ -567,5 +567,5 @@ def _file_name(rater: str) -> str:
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in rater).strip(".")
     if not any(c.isalnum() for c in name):
         msg = f"The 'rater' parameter of VoteLog must hold a letter or digit to name a file. Got {rater!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return name

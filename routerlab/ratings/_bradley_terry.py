@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
@@ -349,7 +350,7 @@ def check_parameters(model: BradleyTerry) -> None:
 
 def _reject_parameter(name: str, wanted: str, got: object) -> None:
     msg = f"The {name!r} parameter of BradleyTerry must be {wanted}. Got {got!r} instead."
-    raise ValueError(msg)
+    raise ParameterError(msg)
 
 
 def check_connected(wins: NDArray[np.float64], models: NDArray[np.object_]) -> None:

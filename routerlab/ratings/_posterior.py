@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     cluster_scores,
@@ -291,7 +292,7 @@ def votes_needed(judgments: pd.DataFrame | Standings, top: int = 2, *, confidenc
     if not 2 <= top <= len(posterior.models):
         n = len(posterior.models)
         msg = f"The 'top' parameter of votes_needed must be a rank from 2 to {n}. Got {top!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return _needed(posterior, top - 2, top - 1)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from routerlab.exceptions import ParameterError
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
 from routerlab.schema import check_embeddings, check_prompts, reject, shown, unit_rows
@@ -107,7 +108,7 @@ class IntentLabeler(Labeler):
             reject("'intents'", "is empty, and 'closed' lets nobody add one.", "Name the intents, or use closed=False.")
         if order not in ("coverage", "table"):
             msg = f"The 'order' parameter of IntentLabeler must be 'coverage' or 'table'. Got {order!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         self._closed, self._n_neighbors, self._order = closed, n_neighbors, order
         self._vectors = self._embed(X) if n_neighbors else None
         self._ids = {_pair_id(prompt_id): prompt_id for prompt_id in self._prompts.index}

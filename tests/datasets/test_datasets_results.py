@@ -13,6 +13,7 @@ import pytest
 
 import routerlab as rl
 from routerlab.datasets import read_arena_votes, read_inspect, read_lm_eval, read_promptfoo
+from routerlab.exceptions import ParameterError
 from routerlab.schema import DroppedRowsWarning, TableError
 
 # promptfoo ----------------------------------------------------------------------------------------------------------
@@ -352,7 +353,7 @@ def test_scores_of_any_scale_become_quality(scores, scale, quality):
 
 @pytest.mark.parametrize(("scores", "scale", "message"), OFF, ids=range(len(OFF)))
 def test_scores_off_their_scale_are_named(scores, scale, message):
-    with pytest.raises(TableError, match=message):
+    with pytest.raises((TableError, ParameterError), match=message):
         rl.to_quality(scores, scale)
 
 
