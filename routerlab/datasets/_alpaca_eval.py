@@ -27,7 +27,7 @@ PRICED_ON = date(2024, 3, 1)
 
 
 def fetch_alpaca_eval(models: Iterable[str] | None = None, *, prices: Prices | None = None) -> Dataset:
-    """Fetch AlpacaEval 2: 805 prompts, the outputs of ten models beside GPT-4 Turbo's, and a judge's preferences.
+    """Fetch AlpacaEval 2: 805 prompts, the outputs of ten models and GPT-4 Turbo's, and a judge's preferences.
 
     Read from the folder that ``ROUTERLAB_DATA`` names (laid out ``<owner>/<repository>/<path>``) if it holds the
     files, else from the cache, else downloaded into the cache (4 MB for each model).
@@ -107,7 +107,7 @@ def fetch_alpaca_eval(models: Iterable[str] | None = None, *, prices: Prices | N
         judgments,
         outcomes,
         baseline=BASELINE,
-        description="Outputs beside GPT-4 Turbo's with a judge's preference; quality is the win probability against it",
+        description="Outputs and GPT-4 Turbo's with a judge's preference; quality is the win probability against it",
         source=f"https://github.com/tatsu-lab/alpaca_eval/tree/{commit}/results",
         licence="code Apache-2.0, data CC BY-NC 4.0",
         citation="Dubois et al. (2024), Length-controlled AlpacaEval, arXiv:2404.04475",

@@ -149,7 +149,7 @@ class RoutingProblem:
         Raises
         ------
         TableError
-            A choice that is no model, or another number of choices than prompts.
+            A choice that is not a model, or another number of choices than prompts.
 
         Examples
         --------

@@ -343,7 +343,7 @@ def analogies(X: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame of shape (n_analogies, 8)
         ``a``, ``b``, ``c``, ``d``; ``answer`` and whether it is ``right``: as in the literature, the three given texts
-        are no possible answers. ``right_nearest``: the same without arithmetic, the nearest neighbour of ``c``.
+        are not possible answers. ``right_nearest``: the same without arithmetic, the nearest neighbour of ``c``.
         ``right_open``: with arithmetic, and with the given texts among the possible answers.
 
     Raises
@@ -353,7 +353,7 @@ def analogies(X: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Read ``right`` beside the other two. Much of what looks like arithmetic is the nearest neighbour once the given
+    Compare ``right`` with the other two. Much of what looks like arithmetic is the nearest neighbour once the given
     texts are out of the way [2]_.
 
     References

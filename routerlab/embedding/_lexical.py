@@ -217,7 +217,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     limit : float, default 3.0
-        Standardised values are cut at plus and minus this many standard deviations, so that one
+        Standardised values are cut at plus and minus this many standard deviations: one
         freak prompt does not rule its row.
 
     Attributes
@@ -231,7 +231,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    In a pipeline, surface features beside an embedding:
+    In a pipeline, surface features next to an embedding:
 
     >>> from sklearn.pipeline import FeatureUnion
     >>> from routerlab.embedding import LsaEmbedder, SurfaceFeatures

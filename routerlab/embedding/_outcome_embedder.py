@@ -29,7 +29,7 @@ class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     weight : float, default 1.0
-        Length of the added coordinates together, beside the embedding's length of 1.
+        Length of the added coordinates together, against the embedding's length of 1.
 
     Attributes
     ----------

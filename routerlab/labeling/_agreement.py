@@ -88,7 +88,7 @@ def agreement(
     Parameters
     ----------
     judgments : DataFrame of shape (n_judgments, n_columns)
-        With ``judge``; from `to_judgments` or `merge_logs`. Votes are turned so that sides do not matter. Swapped
+        With ``judge``; from `to_judgments` or `merge_logs`. Votes are turned first: sides do not matter. Swapped
         repeats, and pairs with one vote, are left out.
     level : {'nominal', 'ordinal'}, default 'nominal'
         'nominal': four verdicts, any two of which differ alike. 'ordinal': a tie, of either kind, lies between the

@@ -33,7 +33,7 @@ def dataset_id(responses: pd.DataFrame) -> str:
     Returns
     -------
     str
-        16 hexadecimal digits of a SHA-256. A vote log carries it, so that votes on other responses are not mixed in.
+        16 hexadecimal digits of a SHA-256. A vote log carries it, which keeps votes on other responses out.
 
     Examples
     --------
@@ -240,7 +240,7 @@ def _groups(prompt_ids: Any, prompts: pd.DataFrame | None, by: str | pd.Series |
         return np.zeros(len(prompt_ids), dtype=np.intp), [None]
     if isinstance(by, str):
         if prompts is None or by not in prompts:
-            reject("'by'", f"{by!r} is no column of the prompts table.", "Pass prompts that have it, or a Series.")
+            reject("'by'", f"{by!r} is not a column of the prompts table.", "Pass prompts that have it, or a Series.")
         by = check_prompts(prompts)[by]
     labels = pd.Series(by).reindex(pd.Index(prompt_ids))
     if labels.isna().any():
@@ -276,7 +276,7 @@ def _pair_keys(pairs: pd.DataFrame, prompt_ids: Any, models: Any) -> NDArray[np.
 
 
 class Remaining:
-    """The candidates not drawn yet. Those of one cell are neighbours, so that a draw looks at one cell only."""
+    """The candidates not drawn yet. Those of one cell are neighbours: a draw looks at one cell only."""
 
     # A restriction hides candidates: they are not drawn and not counted until it is lifted.
 

@@ -35,7 +35,7 @@ def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
     Raises
     ------
     LogFormatError
-        A file that is no vote log, or from a newer version.
+        A file that is not a vote log, or from a newer version.
     LogOwnerError
         Logs about different data sets.
     TableError
@@ -93,7 +93,7 @@ def to_judgments(
     votes : VoteLog, path, iterable of them, or DataFrame
         Logs, or the votes that `merge_logs` and `VoteLog.votes` return.
     repeats : {'keep', 'drop'}, default 'keep'
-        Whether swapped repeats of a pair count. `routerlab.rate` takes votes on one prompt as correlated, so that its
+        Whether swapped repeats of a pair count. `routerlab.rate` takes votes on one prompt as correlated, and its
         intervals stay honest with them.
     adjudicator : str, optional
         Rater whose vote on a pair replaces all others on it.
@@ -145,7 +145,7 @@ def pair_keys(judgments: pd.DataFrame) -> pd.DataFrame:
 
 
 def oriented(judgments: pd.DataFrame) -> pd.DataFrame:
-    """Turn every judgment so that its models are in alphabetical order."""
+    """Turn every judgment to have its models in alphabetical order."""
     keys = pair_keys(judgments)
     other = judgments["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
     winner = judgments["winner"].where(~keys["swapped"], other)

@@ -199,7 +199,7 @@ class PairQueue:
     strategy : {'information', 'random', 'by_intent'}, default 'information'
         What picks the next pair.
     random_share : float, default 0.2
-        Share of pairs drawn uniformly, whatever the strategy, so that every pair can come and its probability is known.
+        Share of pairs drawn uniformly, whatever the strategy: every pair can come, and its probability is known.
     repeat_share : float, default 0.1
         Share of showings that repeat an earlier pair with its sides swapped.
     pairs : DataFrame, optional

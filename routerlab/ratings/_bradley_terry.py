@@ -41,7 +41,7 @@ class BradleyTerry(BaseEstimator):
     r"""Ratings of models from pairwise judgments, by maximum likelihood, with intervals.
 
     A model with rating r beats one with rating s with probability ``1 / (1 + base**((s - r) / scale))``.
-    Votes are first counted by pair and outcome, so that cost hardly depends on their number.
+    Votes are first counted by pair and outcome: the cost hardly depends on their number.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class BradleyTerry(BaseEstimator):
     Warns
     -----
     UserWarning
-        From `fit`: a model won or lost everything, so that only `alpha` holds its rating.
+        From `fit`: a model won or lost everything, and only `alpha` holds its rating.
 
     Notes
     -----
@@ -289,7 +289,7 @@ class BradleyTerry(BaseEstimator):
         return pd.DataFrame(rates, index=self.ratings_.index, columns=["win_rate", "win_rate_low", "win_rate_high"])
 
     def raw_win_rates(self) -> pd.DataFrame:
-        """Return how each model did against whomever it met, with Wilson's interval: no model of strength.
+        """Return how each model did against those it met, with Wilson's interval and without a model of strength.
 
         Returns
         -------

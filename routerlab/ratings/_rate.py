@@ -34,7 +34,7 @@ def rate(
         See `check_judgments`.
     by : Series or str, optional
         Series: ``prompt_id`` -> intent. Judgments on other prompts are left out, which is how the training
-        split is selected. str: a column of `judgments`, such as ``"judge"``. Empty: left out, too.
+        split is selected. str: a column of `judgments`, such as ``"judge"``. Empty: left out as well.
     baseline : str, optional
         Adds each model's expected win rate against this one.
     prior_sd : float, optional

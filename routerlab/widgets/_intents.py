@@ -48,7 +48,7 @@ class IntentLabeler(Labeler):
         Labelled neighbours that suggest.
     order : {'coverage', 'table'}, default 'coverage'
         'coverage' asks next for the prompt that is least like any labelled one, of the next 60 in the table: then
-        suggestions get better sooner, but the labels so far are no random sample of intents. 'table' keeps the order.
+        suggestions get better sooner, but the labels so far are not a random sample. 'table' keeps the order.
     closed : bool, default False
         Whether only `intents` may be given.
     keys : mapping, optional

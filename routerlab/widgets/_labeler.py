@@ -172,7 +172,7 @@ def open_log(log: str | Path | VoteLog, rater: str | None, name: str, widget: st
             reject("'log'", "belongs to other data.", "Open a log with this data set's id, or pass its path.")
         return log
     if not rater:
-        msg = f"The 'rater' parameter of {widget} is missing: name whoever decides, e.g. rater='ana'."
+        msg = f"The 'rater' parameter of {widget} is missing: name the person who decides, e.g. rater='ana'."
         raise ParameterError(msg)
     path = Path(log)
     if not path.suffix and not path.exists():
