@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.exceptions import ParameterError
-from routerlab.schema import check_aligned, check_model, provenance_of
+from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
 _CHUNK = 8192
@@ -288,8 +288,8 @@ def _compared(quality: NDArray[np.float64], cost: NDArray[np.float64], willingne
 
 
 def sweep_estimates(
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     abstained: NDArray[np.bool_] | None = None,
     fallback: str | None = None,

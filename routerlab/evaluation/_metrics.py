@@ -12,7 +12,7 @@ from routerlab.evaluation._baselines import oracle
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import score_choices
 from routerlab.exceptions import ParameterError
-from routerlab.schema import check_matrix, check_model, models_of, reject, shown
+from routerlab.schema import Outcomes, check_aligned, check_matrix, check_model, models_of, reject, shown
 
 
 def hull_area(cost: NDArray[np.float64], quality: NDArray[np.float64], low: float, high: float) -> float:
@@ -261,7 +261,7 @@ def arena_score(
     return (1 + beta) * np.asarray(quality) * thrift / (beta * np.asarray(quality) + thrift)
 
 
-def gap_to_oracle(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame) -> float:
+def gap_to_oracle(choices: pd.Series, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None) -> float:
     """Share of the oracle's quality that the choices miss: 1 - quality / oracle quality.
 
     Examples
@@ -270,7 +270,8 @@ def gap_to_oracle(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
     >>> gap_to_oracle(pd.Series(["small", "small"]), quality, quality)
     0.5
     """
-    best = score_choices(oracle(quality, cost), quality, cost)["quality"].mean()
+    outcomes = check_aligned(quality, cost)
+    best = score_choices(oracle(outcomes), outcomes)["quality"].mean()
     if best == 0:
         reject("gap_to_oracle", "the oracle's mean quality is 0.", "No model answered anything: check the outcomes.")
-    return float(1 - score_choices(choices, quality, cost)["quality"].mean() / best)
+    return float(1 - score_choices(choices, outcomes)["quality"].mean() / best)

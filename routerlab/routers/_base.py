@@ -52,11 +52,11 @@ class BaseRouter(BaseEstimator):
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         values, index = self._checked(X)
-        return self._abstaining(self._estimate(values)), index
+        return self._abstaining(self._estimate(values), values, index), index
 
-    def _abstaining(self, estimates: Estimates) -> Estimates:
+    def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
-            return estimates._replace(abstained=np.ones(len(estimates.quality), dtype=bool))
+            return estimates._replace(abstained=np.ones(len(index), dtype=bool))
         return estimates
 
     def estimate(self, X: Any) -> Estimates:
@@ -91,8 +91,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -107,8 +107,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -123,8 +123,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -144,8 +144,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -233,19 +233,22 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
     X = by_prompt(X)
     labelled = labelled or (isinstance(X, pd.DataFrame) and X.index.name == "prompt_id")  # not so a polars frame
     remedy = f"Select the same prompts of both, e.g. {name}.loc[X.index]."
-    labelled = labelled and isinstance(frame, (pd.DataFrame, pd.Series))
+    labelled = labelled and isinstance(frame, (pd.DataFrame, pd.Series, Outcomes))
+    n_rows = len(frame.index if isinstance(frame, Outcomes) else frame)
     if labelled and is_integer_dtype(X.index) and not is_integer_dtype(frame.index):
         remedy = (
             f"X is numbered, and '{name}' has prompt ids: index prompts by prompt_id before you embed them, "
             "prompts = routerlab.check_prompts(prompts)."
         )
-    if len(X) != len(frame):
-        reject(f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", remedy)
+    if len(X) != n_rows:
+        reject(f"'{name}'", f"has {n_rows} rows, and X has {len(X)}.", remedy)
     if not labelled:
         return frame
     if X.index.nlevels > 1 or frame.index.nlevels > 1:
         levels = f"{X.index.nlevels} and {frame.index.nlevels}"
         reject(f"X and '{name}'", f"have {levels} levels of index.", "Index both by prompt_id alone.")
+    if X.index.equals(frame.index):
+        return frame
     odd = X.index.symmetric_difference(frame.index)
     if len(odd):
         remedy = id_remedy(X.index, frame.index, ("X", f"'{name}'"), remedy)
@@ -253,18 +256,15 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
     return frame.loc[X.index]
 
 
-def training_outcomes(
-    X: Any, quality: pd.DataFrame, cost: pd.DataFrame | pd.Series | None, *, missing: bool = False
-) -> Outcomes:
+def training_outcomes(X: Any, quality: Any, cost: Any = None, *, missing: bool = False) -> Outcomes:
     """Check quality and cost, align them with each other and with X; with `missing`, cells may be empty."""
-    if cost is None:
-        reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
-    quality, cost = check_aligned(quality, cost, missing=missing)
-    for frame, name in ((quality, "quality"), (cost, "cost")):
+    outcomes = check_aligned(quality, cost, missing=missing)
+    for frame, name in () if outcomes.complete else zip(outcomes, ("quality", "cost"), strict=True):
         unknown = frame.columns[frame.isna().all()]
         if len(unknown):
             reject(f"'{name}'", f"has no value of model {shown(unknown)}.", "Measure some, or leave the model out.")
-    return Outcomes(rows_like(X, quality, "quality"), rows_like(X, cost, "cost"))
+    like: Outcomes = rows_like(X, outcomes, "quality")
+    return like
 
 
 class Router(BaseRouter):
@@ -302,7 +302,7 @@ class Router(BaseRouter):
         self.cost_estimator = cost_estimator
         self.willingness_to_pay = willingness_to_pay
 
-    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> Router:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Router:
         """Fit on embeddings and measured outcomes.
 
         Parameters

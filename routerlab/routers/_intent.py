@@ -13,7 +13,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.routers._base import rows_like, training_outcomes
 from routerlab.routers._knn import NeighborRouter, Weights, average
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import WIN_SHARE, check_matrix, plain, reject, row_labels, shown, spread_prices
+from routerlab.schema import WIN_SHARE, Outcomes, check_matrix, plain, reject, row_labels, shown, spread_prices
 
 
 class IntentRouter(NeighborRouter):
@@ -71,7 +71,7 @@ class IntentRouter(NeighborRouter):
         X: Any,
         intents: Any,
         *,
-        quality: pd.DataFrame | None = None,
+        quality: pd.DataFrame | Outcomes | None = None,
         ratings: pd.DataFrame | None = None,
         cost: pd.DataFrame | None = None,
     ) -> IntentRouter:
@@ -101,13 +101,13 @@ class IntentRouter(NeighborRouter):
             given = "both" if quality is not None else "neither"
             msg = f"IntentRouter.fit takes exactly one of 'quality' and 'ratings'. Got {given}."
             raise ParameterError(msg)
-        if cost is None:
+        if cost is None and quality is None:
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
         values = self._start_fit(X, quality, ratings, cost, scale=WIN_SHARE if quality is None else None)
         intents = _check_intents(rows_like(X, intents, "intents"))
         if quality is not None:
-            quality, cost = training_outcomes(X, quality, cost, missing=True)
-            table = quality.groupby(intents).mean().fillna(quality.mean())
+            measured, cost = training_outcomes(X, quality, cost, missing=True)
+            table = measured.groupby(intents).mean().fillna(measured.mean())
         else:
             cost = rows_like(X, check_matrix(_priced(X, cost), "cost", missing=True), "cost")
             table = quality_from_ratings(ratings, pd.unique(intents), cost.columns)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
-from routerlab.schema import row_labels, unit_rows
+from routerlab.schema import Outcomes, row_labels, unit_rows
 
 N_FOLDS = 5  # of the cross-validation that chooses a number of neighbours
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -182,7 +182,7 @@ class KNNRouter(NeighborRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> KNNRouter:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> KNNRouter:
         """Keep the training prompts' embeddings, quality and cost.
 
         Parameters
