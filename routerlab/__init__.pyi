@@ -135,6 +135,7 @@ from .routers import (
     load_router as load_router,
 )
 from .schema import (
+    Outcomes as Outcomes,
     check_judgments as check_judgments,
     check_outcomes as check_outcomes,
     check_prompts as check_prompts,

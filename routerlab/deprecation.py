@@ -1,10 +1,11 @@
-"""Old names of arguments and attributes, taken for one more release with a DeprecationWarning."""
+"""Old names: of arguments and attributes, for one more release with a DeprecationWarning, and of what has moved."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from typing import Any, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -73,3 +74,21 @@ def old_name(old: str, new: str) -> Any:
         return getattr(self, new)
 
     return property(get, doc=f"Old name of `{new}`.")
+
+
+def moved(package: str, names: tuple[str, ...], to: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package whose `names` live in one above it now, which is imported when needed.
+
+    Examples
+    --------
+    >>> moved("somewhere", ("renamed",), "routerlab.deprecation")("renamed") is renamed
+    True
+    """
+
+    def find(name: str) -> Any:
+        if name in names:
+            return getattr(import_module(to), name)
+        msg = f"module {package!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    return find

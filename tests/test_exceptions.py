@@ -79,7 +79,7 @@ def test_errors_stay_what_they_were(error, built_in):
     "call",
     [
         lambda: rl.savings(CHOICES, QUALITY, COST, baseline="no such model"),
-        lambda: rl.savings(CHOICES, QUALITY, COST, baseline="large", margin=5),
+        lambda: rl.savings(CHOICES, QUALITY, COST, baseline="large", max_quality_loss=5),
         lambda: rl.savings(CHOICES, QUALITY, COST, baseline="large", router_cost=-1.0),
         lambda: rl.frontier(CHOICES, QUALITY, COST, ci=True, confidence=2),
         lambda: rl.pivot_outcomes(pd.DataFrame(), missing="guess"),

@@ -449,7 +449,7 @@ def prompts_table(prompts: Prompts) -> pd.Series:
 
 def _request(prompt_id: Any, text: str, model: str, system: str | None, params: Mapping[str, Any]) -> Request:
     messages = [{"role": "system", "content": system}] if system else []
-    prompt_id = str(prompt_id) if isinstance(prompt_id, str) else int(prompt_id)  # numpy's are no JSON
+    prompt_id = str(prompt_id) if isinstance(prompt_id, str) else int(prompt_id)  # JSON does not take numpy's
     return Request(
         model,
         [*messages, {"role": "user", "content": text}],

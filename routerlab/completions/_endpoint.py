@@ -96,7 +96,7 @@ class Endpoint:
 
     @cached_property
     def address(self) -> str | None:
-        """Where the client sends to, without user, password and query; None if there is no client to tell."""
+        """Where the client sends to, without user, password and query; None without a client to tell."""
         client = self.client
         if callable(client) and not hasattr(client, "base_url") and not iscoroutinefunction(client):
             try:

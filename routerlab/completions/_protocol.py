@@ -58,7 +58,7 @@ def part_of(value: Any, name: str) -> Any:
 def text_of(content: Any) -> str | None:
     """Return the text of a message's ``content``; None if it is neither text nor parts.
 
-    Parts that are no text (a model's thinking, pictures) are passed over.
+    Parts other than text (a model's thinking, pictures) are passed over.
 
     Examples
     --------
@@ -373,7 +373,7 @@ class Reply:
     tool_calls : tuple of dict
         What the model wants called: ``id``, ``type``, and name and input under the type.
     refusal : str or None
-        Why the model does not answer; this is `text` if there is no other text.
+        Why the model does not answer; without other text, `text` is this.
     """
 
     text: str

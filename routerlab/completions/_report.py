@@ -214,7 +214,7 @@ class Run:
     records : list of dict
         ``key, model, text, finish_reason, input_tokens, output_tokens, cost_usd, cost_source, latency_s, attempts,
         served_by, error, at, spent_usd, unsure_usd`` and what the request's ``about`` holds. ``text`` is empty and
-        ``error`` says why where there is no reply; ``attempts`` is 0 where no request was sent.
+        ``error`` says why where no reply came; ``attempts`` is 0 where no request was sent.
     report : RunReport
         Counts and money.
     """

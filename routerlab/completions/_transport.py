@@ -90,7 +90,7 @@ class ProcessLock:
 
 
 def real_keys(secrets: Iterable[str]) -> list[str]:
-    """Return the secrets that are no placeholders, longest first.
+    """Return the secrets other than placeholders, longest first.
 
     Examples
     --------

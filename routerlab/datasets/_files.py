@@ -23,7 +23,7 @@ from routerlab.exceptions import AbsentFileError, DataFileError
 from routerlab.schema import shown
 
 BASE_URL = "https://raw.githubusercontent.com"
-REMEDY = "Compare the file with the published one: it may have been edited, or published anew in another layout."
+REMEDY = "Compare the file with the published one: it may have been edited, or published again in another layout."
 _Result = TypeVar("_Result")
 
 
@@ -207,7 +207,7 @@ def malformed(file: PublishedFile, wrong: str) -> DataFileError:
 
 
 def csv_table(text: str, file: PublishedFile, columns: Iterable[str]) -> pd.DataFrame:
-    """Parse CSV with every cell as text, so that a prompt that reads ``NA`` or ``007`` stays what it is."""
+    """Parse CSV with every cell as text: a prompt that reads ``NA`` or ``007`` stays what it is."""
     try:
         frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:

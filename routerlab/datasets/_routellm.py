@@ -21,6 +21,7 @@ from routerlab.datasets._files import (
     registry,
     require_columns,
 )
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import add_cost, estimate_tokens
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"
@@ -87,7 +88,7 @@ def fetch_routellm(benchmark: str = "mmlu") -> Dataset:
     if benchmark not in readers:
         wanted = ", ".join(readers)
         msg = f"The 'benchmark' parameter of fetch_routellm must be one of {wanted}. Got {benchmark!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return readers[benchmark]()
 
 

@@ -14,6 +14,7 @@ from scipy.linalg import solve
 from scipy.special import expit, logit
 from scipy.stats import rankdata, t as student
 
+from routerlab.exceptions import ParameterError
 from routerlab.schema import check_embeddings, provenance_of, reject, row_labels, shown, unit_rows
 from routerlab.stats import Codes, check_confidence, few_groups_note, group_codes, group_sums
 
@@ -254,7 +255,7 @@ def _check(ours: Any, general: Any, n_folds: int, n_permutations: int, confidenc
     for name, value, least in (("n_folds", n_folds, 2), ("n_permutations", n_permutations, 1)):
         if not isinstance(value, (int, np.integer)) or value < least:
             msg = f"The {name!r} parameter of domain_separability must be an int of at least {least}. Got {value!r}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
     check_confidence(confidence)
     for name, part in (("X_ours", ours), ("X_general", general)):
         if len(part) < 2 * n_folds:
@@ -342,7 +343,7 @@ def analogies(X: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame of shape (n_analogies, 8)
         ``a``, ``b``, ``c``, ``d``; ``answer`` and whether it is ``right``: as in the literature, the three given texts
-        are no possible answers. ``right_nearest``: the same without arithmetic, the nearest neighbour of ``c``.
+        are not possible answers. ``right_nearest``: the same without arithmetic, the nearest neighbour of ``c``.
         ``right_open``: with arithmetic, and with the given texts among the possible answers.
 
     Raises
@@ -352,7 +353,7 @@ def analogies(X: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    Read ``right`` beside the other two. Much of what looks like arithmetic is the nearest neighbour once the given
+    Compare ``right`` with the other two. Much of what looks like arithmetic is the nearest neighbour once the given
     texts are out of the way [2]_.
 
     References

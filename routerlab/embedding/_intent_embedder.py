@@ -17,6 +17,7 @@ from routerlab.embedding._lexical import SurfaceFeatures
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._text import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
+from routerlab.exceptions import ParameterError
 from routerlab.schema import (
     as_pandas,
     by_prompt,
@@ -224,7 +225,7 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         ):
             if not good:
                 msg = f"The {name!r} parameter of IntentEmbedder must be {wanted}. Got {getattr(self, name)!r} instead."
-                raise ValueError(msg)
+                raise ParameterError(msg)
 
     def _stack(self, blocks: dict[str, sp.csr_array]) -> sp.csr_array:
         """Join the kinds of features, each scaled to its share of the variance."""

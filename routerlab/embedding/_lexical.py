@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
+from routerlab.exceptions import ParameterError
 from routerlab.schema import reject, unit_rows
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -95,7 +96,7 @@ class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         for name in ("n_components", "min_df", "max_chars"):
             if not isinstance(value := getattr(self, name), Integral) or value < 1:
                 msg = f"The {name!r} parameter of LsaEmbedder must be an int of at least 1. Got {value!r} instead."
-                raise ValueError(msg)
+                raise ParameterError(msg)
         texts = check_texts(X)
         if len(texts) < 2:
             reject("prompts", f"LsaEmbedder cannot be fitted on {len(texts)}.", "Pass at least 2, better hundreds.")
@@ -216,7 +217,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     limit : float, default 3.0
-        Standardised values are cut at plus and minus this many standard deviations, so that one
+        Standardised values are cut at plus and minus this many standard deviations: one
         freak prompt does not rule its row.
 
     Attributes
@@ -230,7 +231,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    In a pipeline, surface features beside an embedding:
+    In a pipeline, surface features next to an embedding:
 
     >>> from sklearn.pipeline import FeatureUnion
     >>> from routerlab.embedding import LsaEmbedder, SurfaceFeatures
@@ -266,7 +267,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
         """
         if not self.limit > 0:
             msg = f"The 'limit' parameter of SurfaceFeatures must be above 0. Got {self.limit!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         values = _measure(check_texts(X))
         self.mean_ = values.mean(axis=0)
         spread = values.std(axis=0)

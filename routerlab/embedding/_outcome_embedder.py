@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._saved import SavedMixin
+from routerlab.exceptions import ParameterError
 from routerlab.schema import by_prompt, check_embeddings, check_matrix, id_remedy, reject, row_labels, shown, unit_rows
 
 _LIMIT = 3.0  # standard deviations that lie a quarter turn from the mean
@@ -28,7 +29,7 @@ class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     weight : float, default 1.0
-        Length of the added coordinates together, beside the embedding's length of 1.
+        Length of the added coordinates together, against the embedding's length of 1.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
         if not 0 < self.weight < np.inf:
             msg = f"The 'weight' parameter of OutcomeEmbedder must be above 0. Got {self.weight!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         X = by_prompt(X)
         values = unit_rows(check_embeddings(X))
         quality = _aligned(X, check_matrix(y, "quality", 0.0, 1.0))

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
+from routerlab.exceptions import SavedFileError
+
 FORMAT = 1
 _HEADER = "header"
 _OVERHEAD = 10_000  # bytes that the .npy format adds to an array
@@ -85,7 +87,7 @@ def load_embedder(path: str | Path) -> Any:
     Raises
     ------
     ValueError
-        If the file is no saved embedder, is damaged, or comes from a newer version.
+        If the file is not a saved embedder, is damaged, or comes from a newer version.
 
     Examples
     --------
@@ -104,14 +106,14 @@ def load_embedder(path: str | Path) -> Any:
         version = int(header["format"])
         if version <= FORMAT:
             if header["embedder"]["estimator"] not in _EMBEDDERS:
-                msg = f"a {header['embedder']['estimator']} is no embedder"
+                msg = f"a {header['embedder']['estimator']} is not an embedder"
                 raise ValueError(msg)
             return _get(header["embedder"], arrays)
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile) as error:
         msg = f"{source}: not an embedder saved by routerlab, or damaged ({error}). Save it again: embedder.save(path)."
-        raise ValueError(msg) from error
+        raise SavedFileError(msg) from error
     msg = f"{source}: written in format {version}, this routerlab reads up to {FORMAT}. Upgrade routerlab."
-    raise ValueError(msg)
+    raise SavedFileError(msg)
 
 
 def _with_suffix(path: str | Path) -> Path:

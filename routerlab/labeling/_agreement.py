@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.labeling._merge import first_showings
 from routerlab.ratings import oriented, vote_groups
 from routerlab.schema import WINNERS, check_judgments, reject
@@ -87,7 +88,7 @@ def agreement(
     Parameters
     ----------
     judgments : DataFrame of shape (n_judgments, n_columns)
-        With ``judge``; from `to_judgments` or `merge_logs`. Votes are turned so that sides do not matter. Swapped
+        With ``judge``; from `to_judgments` or `merge_logs`. Votes are turned first: sides do not matter. Swapped
         repeats, and pairs with one vote, are left out.
     level : {'nominal', 'ordinal'}, default 'nominal'
         'nominal': four verdicts, any two of which differ alike. 'ordinal': a tie, of either kind, lies between the
@@ -130,7 +131,7 @@ def agreement(
     """
     if level not in ("nominal", "ordinal"):
         msg = f"The 'level' parameter of agreement must be 'nominal' or 'ordinal'. Got {level!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     check_confidence(confidence)
     frame = _comparable(judgments, groups)
     counts, codes = _counts(frame, level)

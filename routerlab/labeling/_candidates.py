@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import information, solve_bradley_terry, vote_information
 from routerlab.schema import check_prompts, check_responses, reject, shown
 
@@ -32,7 +33,7 @@ def dataset_id(responses: pd.DataFrame) -> str:
     Returns
     -------
     str
-        16 hexadecimal digits of a SHA-256. A vote log carries it, so that votes on other responses are not mixed in.
+        16 hexadecimal digits of a SHA-256. A vote log carries it, which keeps votes on other responses out.
 
     Examples
     --------
@@ -239,7 +240,7 @@ def _groups(prompt_ids: Any, prompts: pd.DataFrame | None, by: str | pd.Series |
         return np.zeros(len(prompt_ids), dtype=np.intp), [None]
     if isinstance(by, str):
         if prompts is None or by not in prompts:
-            reject("'by'", f"{by!r} is no column of the prompts table.", "Pass prompts that have it, or a Series.")
+            reject("'by'", f"{by!r} is not a column of the prompts table.", "Pass prompts that have it, or a Series.")
         by = check_prompts(prompts)[by]
     labels = pd.Series(by).reindex(pd.Index(prompt_ids))
     if labels.isna().any():
@@ -275,7 +276,7 @@ def _pair_keys(pairs: pd.DataFrame, prompt_ids: Any, models: Any) -> NDArray[np.
 
 
 class Remaining:
-    """The candidates not drawn yet. Those of one cell are neighbours, so that a draw looks at one cell only."""
+    """The candidates not drawn yet. Those of one cell are neighbours: a draw looks at one cell only."""
 
     # A restriction hides candidates: they are not drawn and not counted until it is lifted.
 
@@ -327,7 +328,7 @@ class Sampler:
     def __init__(self, candidates: Candidates, strategy: str, random_share: float, overlap: bool) -> None:
         if strategy not in STRATEGIES:
             msg = f"The 'strategy' parameter of PairQueue must be one of {', '.join(STRATEGIES)}. Got {strategy!r}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         self.candidates = candidates
         self.strategy = strategy
         self.random_share = 1.0 if strategy == "random" else checked_share(random_share, "random_share")
@@ -391,7 +392,7 @@ def checked_share(share: float, name: str) -> float:
     if not 0 <= share <= 1 or (share == 1 and name == "repeat_share"):
         wanted = "at least 0 and below 1" if name == "repeat_share" else "in [0, 1]"
         msg = f"The '{name}' parameter of PairQueue must be {wanted}. Got {share!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return share
 
 

@@ -90,7 +90,7 @@ def read_jsonl(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     TableError
-        A line that is no JSON object (it is named); see `check_judgments`.
+        A line that is not a JSON object (it is named); see `check_judgments`.
     """
     rows = []
     with Path(path).open(encoding="utf-8-sig") as handle:
@@ -100,9 +100,9 @@ def read_jsonl(path: str | Path) -> pd.DataFrame:
             try:
                 row = read_json(line)
             except ValueError as error:
-                reject(f"{path}, line {number}", f"is no JSON ({error}).", "Correct or remove that line.")
+                reject(f"{path}, line {number}", f"is not JSON ({error}).", "Correct or remove that line.")
             if not isinstance(row, dict):
-                reject(f"{path}, line {number}", "is no JSON object.", "Correct or remove that line.")
+                reject(f"{path}, line {number}", "is not a JSON object.", "Correct or remove that line.")
             rows.append(row)
     frame = pd.DataFrame(rows, columns=None if rows else ["prompt_id", "model_a", "model_b", "winner"])
     if "judged_at" in frame:
@@ -337,8 +337,8 @@ def from_llm_comparator(data: Mapping[str, Any] | str | Path, *, tie_within: flo
     Raises
     ------
     TableError
-        Something that is no llm-comparator file; a rating whose score and label name different winners; a score that
-        is no finite number.
+        Not an llm-comparator file; a rating whose score and label name different winners; a score that is not a
+        finite number.
 
     Warns
     -----
@@ -348,7 +348,7 @@ def from_llm_comparator(data: Mapping[str, Any] | str | Path, *, tie_within: flo
     Notes
     -----
     The score decides: positive, the first of ``models`` is better, flipped or not. ``rating_label`` tells two bad
-    responses from a tie, and stands in for a score that is missing; it is about the responses as shown, so that in a
+    responses from a tie, and stands in for a score that is missing; it is about the responses as shown: in a
     flipped rating its A is the second model.
 
     Examples

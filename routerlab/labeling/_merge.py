@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from routerlab.exceptions import LogOwnerError, LogWarning
+from routerlab.exceptions import LogOwnerError, LogWarning, ParameterError
 from routerlab.jsonl import Record
 from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
 from routerlab.ratings import pair_keys
@@ -36,7 +36,7 @@ def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
     Raises
     ------
     LogFormatError
-        A file that is no vote log, or from a newer version.
+        A file that is not a vote log, or from a newer version.
     LogOwnerError
         Logs about different data sets.
     TableError
@@ -94,7 +94,7 @@ def to_judgments(
     votes : VoteLog, path, iterable of them, or DataFrame
         Logs, or the votes that `merge_logs` and `VoteLog.votes` return.
     repeats : {'keep', 'drop'}, default 'keep'
-        Whether swapped repeats of a pair count. `routerlab.rate` takes votes on one prompt as correlated, so that its
+        Whether swapped repeats of a pair count. `routerlab.rate` takes votes on one prompt as correlated, and its
         intervals stay honest with them.
     adjudicator : str, optional
         Rater whose vote on a pair replaces all others on it.
@@ -119,7 +119,7 @@ def to_judgments(
     """
     if repeats not in ("keep", "drop"):
         msg = f"The 'repeats' parameter of to_judgments must be 'keep' or 'drop'. Got {repeats!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     frame = check_judgments(_votes(votes))
     n_all = len(frame)
     if repeats == "drop":

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.labeling._candidates import Sampler, build_candidates, checked_share, entropy
 from routerlab.labeling._votelog import Record, VoteLog
 from routerlab.schema import check_judgments
@@ -99,7 +100,7 @@ class Pair:
         """
         if choice not in CHOICES:
             msg = f"The 'choice' parameter of Pair.vote must be one of {', '.join(CHOICES)}. Got {choice!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         record = {**self._shown("vote", nonce), "winner": CHOICES[choice]}
         if note:
             record["note"] = note
@@ -198,7 +199,7 @@ class PairQueue:
     strategy : {'information', 'random', 'by_intent'}, default 'information'
         What picks the next pair.
     random_share : float, default 0.2
-        Share of pairs drawn uniformly, whatever the strategy, so that every pair can come and its probability is known.
+        Share of pairs drawn uniformly, whatever the strategy: every pair can come, and its probability is known.
     repeat_share : float, default 0.1
         Share of showings that repeat an earlier pair with its sides swapped.
     pairs : DataFrame, optional

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.exceptions import LogOwnerError, NothingToUndo, StaleVote
+from routerlab.exceptions import LogOwnerError, NothingToUndo, ParameterError, StaleVote
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 from routerlab.schema import WINNERS, reject, shown
 
@@ -46,7 +46,7 @@ _MOST_LOST = 1_000_000  # records in a row; a number beyond that is damage
 def record_problem(record: Any) -> str | None:
     """Say what is wrong with a record, None if nothing is."""
     if not isinstance(record, Mapping):
-        return f"is no record but {type(record).__name__}"
+        return f"is {type(record).__name__}, not a record"
     kind = record.get("type")
     if not isinstance(kind, str) or kind not in _FIELDS:
         return f"has type {kind!r}, expected one of {', '.join(_FIELDS)}"
@@ -114,7 +114,7 @@ def label_record(prompt_id: Any, intent: str, *, nonce: str, judged_at: str, not
     Returns
     -------
     dict
-        A prompt that has a label must be undone before it is labelled anew.
+        A prompt that has a label must be undone before it is labelled again.
 
     Examples
     --------
@@ -351,9 +351,9 @@ class Ack:
 class VoteLog:
     """One rater's votes, in a JSONL file that only grows.
 
-    A record is flushed and fsynced before `append` returns. Nothing is rewritten: undo is a record,
-    too. Every append takes a file lock and first reads what others wrote, so that two kernels on the same log neither
-    corrupt it nor record a vote twice. Lines that cannot be read stay in the file and are reported.
+    A record is flushed and fsynced before `append` returns. Nothing is rewritten: an undo is a record as
+    well. Every append takes a file lock and first reads what others wrote: two kernels on the same log neither corrupt
+    it nor record a vote twice. Lines that cannot be read stay in the file and are reported.
 
     Parameters
     ----------
@@ -376,7 +376,7 @@ class VoteLog:
     Raises
     ------
     LogFormatError
-        The file is no vote log, or a newer routerlab wrote it.
+        The file is not a vote log, or a newer routerlab wrote it.
     LogOwnerError
         It belongs to another rater or data set.
     LogWriteError
@@ -567,5 +567,5 @@ def _file_name(rater: str) -> str:
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in rater).strip(".")
     if not any(c.isalnum() for c in name):
         msg = f"The 'rater' parameter of VoteLog must hold a letter or digit to name a file. Got {rater!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return name

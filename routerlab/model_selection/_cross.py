@@ -100,23 +100,16 @@ def cross_estimates(
 
 
 def cross_sweep(
-    router: Any,
-    X: Any,
-    quality: pd.DataFrame | Outcomes,
-    cost: pd.DataFrame | None = None,
-    *,
-    intents: pd.Series | None = None,
-    groups: Any = None,
-    prompts: Any = None,
-    cv: int | Folds = 5,
-    random_state: Any = 0,
+    router: Any, X: Any, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None, **options: Any
 ) -> Sweep:
     """Sweep a router on all prompts, each estimated by a copy fitted on the other folds.
 
     Parameters
     ----------
-    router, X, quality, cost, intents, groups, prompts, cv, random_state
+    router, X, quality, cost
         See `cross_estimates`.
+    **options
+        As of `cross_estimates`: `intents`, `groups`, `prompts`, `cv`, `random_state`.
 
     Returns
     -------
@@ -131,9 +124,7 @@ def cross_sweep(
     >>> cross_sweep(KNNRouter(3), X, quality, quality / 100, cv=4)
     Sweep(n_prompts=20, n_models=2, n_switches=18, n_abstained=0)
     """
-    estimates = cross_estimates(
-        router, X, quality, cost, intents=intents, groups=groups, prompts=prompts, cv=cv, random_state=random_state
-    )
+    estimates = cross_estimates(router, X, quality, cost, **options)
     return sweep_arrays(
         estimates.quality.to_numpy(),
         estimates.cost.to_numpy(),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.deprecation import renamed
 from routerlab.evaluation import always
 from routerlab.exceptions import NoOperatingPointError, ParameterError
 from routerlab.model_selection._copies import (
@@ -22,6 +23,7 @@ from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, by_prompt, check_model, models_of, provenance_of, reject
 
 
+@renamed(n_folds="cv")
 def held_out_choices(
     router: Any,
     X: Any,
@@ -35,8 +37,7 @@ def held_out_choices(
     prompts: Any = None,
     assurance: float | None = None,
     intents: pd.Series | None = None,
-    cv: int | Folds | None = None,
-    n_folds: int = 5,
+    cv: int | Folds = 5,
     random_state: int = 0,
 ) -> pd.Series:
     """Choose a model for every prompt with a router and an operating point that have not seen it.
@@ -65,11 +66,9 @@ def held_out_choices(
         Texts, to find copies by where X is an embedding.
     intents : Series of shape (n_prompts,), optional
         Needed by `IntentRouter`.
-    cv : int or iterable of (train, test) positions, optional
-        Outer folds of your own; by default `n_folds` shuffled ones that keep together `groups` and copies of one prompt
-        (equal texts, equal rows of an embedding).
-    n_folds : int, default 5
-        Outer folds; as many inside.
+    cv : int or iterable of (train, test) positions, default 5
+        Outer folds, and as many inside (5 where they are your own). A number of folds shuffles, and keeps together
+        `groups` and copies of one prompt (equal texts, equal rows of an embedding).
     random_state : int, default 0
         Shuffles the folds.
 
@@ -116,12 +115,12 @@ def held_out_choices(
         "guarantee": guarantee,
         "assurance": assurance,
     }
-    if cv is None or isinstance(cv, (int, np.integer)):
+    inside = 5
+    if isinstance(cv, (int, np.integer)):
         warn_of_near_copies(X, codes)
-        n_folds = n_folds if cv is None else int(cv)
-        cv = grouped_folds(codes, n_folds, random_state)
+        inside, cv = int(cv), grouped_folds(codes, cv, random_state)
     parts = [
-        choices_of(router, X, outcomes, seen, test, codes, intents, n_folds, random_state + 1, options)
+        choices_of(router, X, outcomes, seen, test, codes, intents, inside, random_state + 1, options)
         for seen, test in cv
     ]
     choices = pd.concat(parts)

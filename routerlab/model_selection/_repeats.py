@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from routerlab.deprecation import renamed
 from routerlab.evaluation import savings
 from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, check_model, models_of, provenance_of
-from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, skewed_note
+from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, ratio_note
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def _ends(interval: Interval, form: str) -> str:
     return "[no interval]" if np.isnan(interval.low) else f"[{100 * interval.low:{form}}, {100 * interval.high:{form}}]"
 
 
+@renamed(n_folds="cv")
 def repeat_claims(
     router: Any,
     X: Any,
@@ -85,7 +87,7 @@ def repeat_claims(
     intents: pd.Series | None = None,
     n_repeats: int = 20,
     test_size: float = 0.25,
-    n_folds: int = 5,
+    cv: int = 5,
     confidence: float = 0.95,
     random_state: int = 0,
 ) -> RepeatedClaims:
@@ -97,8 +99,8 @@ def repeat_claims(
 
     Parameters
     ----------
-    router, X, quality, cost, baseline, max_quality_loss, guarantee, groups, prompts, intents, n_folds
-        See `held_out_choices`.
+    router, X, quality, cost, baseline, max_quality_loss, guarantee, groups, prompts, intents, cv
+        See `held_out_choices`; `cv` is a number here.
     n_repeats : int, default 20
         Splits, at least 3.
     test_size : float, default 0.25
@@ -141,7 +143,7 @@ def repeat_claims(
     check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
     outcomes = training_outcomes(X, quality, cost, missing=True)
-    _check_splits(len(outcomes.index), n_repeats, test_size, n_folds)
+    _check_splits(len(outcomes.index), n_repeats, test_size, cv)
     refuse_learned(X, router, intents=intents is not None)
     codes = copy_codes(X, outcomes.index, groups, prompts)
     warn_of_near_copies(X, codes)
@@ -152,9 +154,9 @@ def repeat_claims(
     unvaried = _unvaried(spent, units, confidence)
 
     def claim(seen: Any, test: Any) -> pd.DataFrame:
-        chosen = choices_of(router, X, outcomes, seen, test, codes, intents, n_folds, random_state, options)
+        chosen = choices_of(router, X, outcomes, seen, test, codes, intents, cv, random_state, options)
         result = savings(
-            chosen, outcomes.iloc[test], baseline=baseline, margin=max(max_quality_loss, 0.0),
+            chosen, outcomes.iloc[test], baseline=baseline, max_quality_loss=max(max_quality_loss, 0.0),
             confidence=confidence, random_state=random_state, groups=codes[test] if copied else None,
         )  # fmt: skip
         return result.to_frame()[_KEPT].assign(n_train=len(seen), kept_baseline=chosen.attrs["kept_baseline"])
@@ -169,7 +171,7 @@ def repeat_claims(
     note, seeds = provenance_of(X, outcomes), (confidence, random_state)
     return RepeatedClaims(
         claims=claims,
-        saving=_procedure(claims, halves, "saving", unvaried, skewed_note(spent, units), *seeds, note),
+        saving=_procedure(claims, halves, "saving", unvaried, ratio_note(spent, units)[0], *seeds, note),
         quality_difference=_procedure(claims, halves, "quality_difference", unvaried, None, *seeds, note),
         baseline=baseline,
         max_quality_loss=max_quality_loss,

@@ -1,7 +1,7 @@
 """Pictures of results: each function draws frames on an Axes and computes nothing.
 
 Every function takes ``ax=None`` and returns the Axes, prints the provenance of what it draws under the
-axes, and follows the text colours and font size of ``matplotlib.rcParams``, so that a style such as
+axes, and follows the text colours and font size of ``matplotlib.rcParams``: a style such as
 ``dark_background`` works. Colours are safe for colour-blind readers and never the only code.
 """
 

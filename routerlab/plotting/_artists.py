@@ -34,7 +34,7 @@ class Candidates(NamedTuple):
 
 
 class Crowd:
-    """Weights of obstacles on a grid over the axes, so that many boxes are priced at once."""
+    """Weights of obstacles on a grid over the axes, which prices many boxes at once."""
 
     def __init__(self, low: ArrayLike, high: ArrayLike, cell: float) -> None:
         self.low, self.cell = np.asarray(low, dtype=float), cell

@@ -82,7 +82,7 @@ def plot_frontier(
     Raises
     ------
     TableError
-        Something that is no frontier; quality outside [0, 1]; a cost of 0 on a logarithmic axis.
+        Not a frontier; quality outside [0, 1]; a cost of 0 on a logarithmic axis.
 
     References
     ----------

@@ -63,7 +63,7 @@ def plot_ratings(ratings: pd.DataFrame, *, ax: Axes | None = None, max_intents: 
     Raises
     ------
     TableError
-        Something that is no table of ratings; an interval that does not hold its rating; two ratings of
+        Not a table of ratings; an interval that does not hold its rating; two ratings of
         one model.
 
     Notes

@@ -1,4 +1,4 @@
-"""Savings beside what they cost in quality."""
+"""Savings, and what they cost in quality."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plot_savings(savings: Any, *, ax: Sequence[Axes] | None = None) -> NDArray[A
     Raises
     ------
     TableError
-        Something that is no result of `savings`; anything but two Axes.
+        Not a result of `savings`; anything but two Axes.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def plot_repeats(repeats: Any, *, ax: Any = None) -> NDArray[Any]:
     Raises
     ------
     TableError
-        Something that is no result of `repeat_claims`; anything but two Axes.
+        Not a result of `repeat_claims`; anything but two Axes.
 
     Examples
     --------
@@ -225,6 +225,6 @@ def plot_repeats(repeats: Any, *, ax: Any = None) -> NDArray[Any]:
     left.tick_params(axis="y", length=0)
     name_x(left, f"Cost saved against {repeats.baseline} (%)")
     name_x(right, "Quality difference (percentage points)")
-    level = f"Bars: {100 * repeats.saving.confidence:g}% intervals; the procedure's is for fitting and choosing anew"
+    level = f"Bars: {100 * repeats.saving.confidence:g}% intervals; the procedure's is for fitting and choosing again"
     note(left, level, *(text for text in (getattr(repeats, "provenance", None),) if text))
     return np.array([left, right])

@@ -67,7 +67,7 @@ def plot_model_share(
     Raises
     ------
     TableError
-        Something that is no table of shares; shares that do not add up to 1; an intent or a
+        Not a table of shares; shares that do not add up to 1; an intent or a
         willingness to pay that is not in the table.
 
     Examples
@@ -157,7 +157,7 @@ def _wtp_axis(ax: Axes, x: Floats, names: dict[float, str]) -> None:
 
 
 def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
-    """Stacked areas of one intent, labelled inside where there is room and beside where there is not."""
+    """Stacked areas of one intent, labelled inside where there is room and at the side where there is not."""
     from routerlab.plotting._artists import DirectLabels
 
     ax = axes_for(ax)
@@ -177,7 +177,7 @@ def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
         thick = np.argsort(lower - upper, kind="stable")[: max(1, len(x) // 6)]
         anchors = np.column_stack([x[thick], (lower + upper)[thick] / 2])
         readable = max(("black", "white"), key=lambda extreme: contrast(extreme, color))
-        if (upper - lower).max() >= _SLIVER:  # a name beside a sliver would pass for its neighbour's
+        if (upper - lower).max() >= _SLIVER:  # a name next to a sliver would pass for its neighbour's
             labels.add(short[model], anchors, readable, on=color, centred=True, gap=4.0)
         lower = upper
     return ax

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
@@ -40,7 +41,7 @@ class BradleyTerry(BaseEstimator):
     r"""Ratings of models from pairwise judgments, by maximum likelihood, with intervals.
 
     A model with rating r beats one with rating s with probability ``1 / (1 + base**((s - r) / scale))``.
-    Votes are first counted by pair and outcome, so that cost hardly depends on their number.
+    Votes are first counted by pair and outcome: the cost hardly depends on their number.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class BradleyTerry(BaseEstimator):
         The arena's convention: 400 points are odds of 10 to 1, and the models' mean is 1000.
     anchor : str, optional
         Model whose rating is `center` exactly. Intervals are then those of the differences from it.
-    random_state : int, Generator or None
+    random_state : int, Generator or None, default 0
         Seeds the bootstrap.
 
     Attributes
@@ -105,7 +106,7 @@ class BradleyTerry(BaseEstimator):
     Warns
     -----
     UserWarning
-        From `fit`: a model won or lost everything, so that only `alpha` holds its rating.
+        From `fit`: a model won or lost everything, and only `alpha` holds its rating.
 
     Notes
     -----
@@ -152,7 +153,7 @@ class BradleyTerry(BaseEstimator):
         base: float = 10.0,
         center: float = 1000.0,
         anchor: str | None = None,
-        random_state: int | np.random.Generator | None = None,
+        random_state: int | np.random.Generator | None = 0,
     ) -> None:
         self.ties = ties
         self.both_bad = both_bad
@@ -293,7 +294,7 @@ class BradleyTerry(BaseEstimator):
         return pd.DataFrame(rates, index=self.ratings_.index, columns=["win_rate", "win_rate_low", "win_rate_high"])
 
     def raw_win_rates(self) -> pd.DataFrame:
-        """Return how each model did against whomever it met, with Wilson's interval: no model of strength.
+        """Return how each model did against those it met, with Wilson's interval and without a model of strength.
 
         Returns
         -------
@@ -354,7 +355,7 @@ def check_parameters(model: BradleyTerry) -> None:
 
 def _reject_parameter(name: str, wanted: str, got: object) -> None:
     msg = f"The {name!r} parameter of BradleyTerry must be {wanted}. Got {got!r} instead."
-    raise ValueError(msg)
+    raise ParameterError(msg)
 
 
 def check_connected(wins: NDArray[np.float64], models: NDArray[np.object_]) -> None:
@@ -384,7 +385,7 @@ def check_separable(wins: NDArray[np.float64], models: NDArray[np.object_], alph
     warnings.warn(
         f"BradleyTerry: {odd}. Only alpha={alpha:g} keeps their distance finite: read it as 'far'.",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

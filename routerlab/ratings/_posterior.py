@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     cluster_scores,
@@ -191,7 +192,7 @@ def _posterior(wins: Floats) -> tuple[Floats, Floats, float]:
     # The sum of all ratings is not observed: its prior and its posterior are the same, and cancel.
     log_evidence = log_likelihood - alpha / 2 * (ratings**2).sum(axis=1)
     log_evidence += (m * np.log(alpha) - np.linalg.slogdet(observed)[1]) / 2
-    # Flat in the variance near 0, so that intervals of shrunk means cover (Morris and Lysy), small beyond 2 log-odds.
+    # Flat in the variance near 0, for intervals of shrunk means to cover (Morris and Lysy), small beyond 2 log-odds.
     log = log_evidence + 2 * np.log(_SDS) - _SDS**2 / 8
     weight = np.exp(log - log.max())
     weight /= weight.sum()
@@ -277,7 +278,7 @@ def votes_needed(judgments: pd.DataFrame | Standings, top: int = 2, *, confidenc
     Raises
     ------
     ValueError
-        `top` is no rank from 2 on.
+        `top` is not a rank from 2 on.
     TableError
         See `standings`.
 
@@ -291,7 +292,7 @@ def votes_needed(judgments: pd.DataFrame | Standings, top: int = 2, *, confidenc
     if not 2 <= top <= len(posterior.models):
         n = len(posterior.models)
         msg = f"The 'top' parameter of votes_needed must be a rank from 2 to {n}. Got {top!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return _needed(posterior, top - 2, top - 1)
 
 

@@ -117,7 +117,7 @@ def design_effect(seen: float, expected: float, unseen: float) -> float:
 def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None) -> Floats:
     """Robust covariance of penalized ratings.
 
-    The penalty counts as one more observation, so that a model which only `alpha` holds in place
+    The penalty counts as one more observation: a model which only `alpha` holds in place
     has an interval as wide as that prior allows. Independent votes need `counts` alone; `votes`
     gives the clusters of those that are not.
     """
@@ -196,7 +196,7 @@ def bootstrap(
 def _resample(counts: Floats, votes: Votes | None, n_resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
     """Yield blocks of resampled counts, (n, n_models, n_models, 3).
 
-    Votes that are their own cluster and of one pair and outcome are interchangeable, so that one
+    Votes that are their own cluster and of one pair and outcome are interchangeable: one
     multinomial draw over their counts does for all of them: its cost does not grow with their number.
     """
     flat = counts.ravel()

@@ -52,11 +52,11 @@ class BaseRouter(BaseEstimator):
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         values, index = self._checked(X)
-        return self._abstaining(self._estimate(values)), index
+        return self._abstaining(self._estimate(values), values, index), index
 
-    def _abstaining(self, estimates: Estimates) -> Estimates:
+    def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
-            return estimates._replace(abstained=np.ones(len(estimates.quality), dtype=bool))
+            return estimates._replace(abstained=np.ones(len(index), dtype=bool))
         return estimates
 
     def estimate(self, X: Any) -> Estimates:
@@ -91,8 +91,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -107,8 +107,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -123,8 +123,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -144,8 +144,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------

@@ -101,7 +101,7 @@ def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explana
     if len(index) != 1:
         reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
     estimates, table = router._explained(values)
-    estimates = router._abstaining(estimates)
+    estimates = router._abstaining(estimates, values, index)
     if prompts is not None:
         prompts = by_prompt(prompts)
         if "intent" in prompts and "intent" not in table:

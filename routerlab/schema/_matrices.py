@@ -48,6 +48,8 @@ class Outcomes:
     ----------
     quality, cost : DataFrame of shape (n_prompts, n_models)
         In one order.
+    index, models : Index
+        Prompt ids, and names of the models.
     complete : bool
         Whether no cell is empty.
     loc, iloc
@@ -80,33 +82,13 @@ class Outcomes:
         self.complete = complete or not (_empty(quality) or _empty(cost))
         return self
 
-    @property
-    def quality(self) -> pd.DataFrame:  # noqa: D102 - see the class
-        return _own(self._quality)
-
-    @property
-    def cost(self) -> pd.DataFrame:  # noqa: D102
-        return _own(self._cost)
-
-    @property
-    def index(self) -> pd.Index:  # noqa: D102
-        return self._quality.index
-
-    @property
-    def models(self) -> pd.Index:  # noqa: D102
-        return self._quality.columns
-
-    @property
-    def attrs(self) -> dict[str, Any]:  # noqa: D102
-        return {"provenance": provenance_of(self._quality, self._cost)}
-
-    @property
-    def loc(self) -> _Rows:  # noqa: D102
-        return _Rows(self, "loc")
-
-    @property
-    def iloc(self) -> _Rows:  # noqa: D102
-        return _Rows(self, "iloc")
+    quality = property(lambda self: _own(self._quality))
+    cost = property(lambda self: _own(self._cost))
+    index = property(lambda self: self._quality.index)
+    models = property(lambda self: self._quality.columns)
+    attrs = property(lambda self: {"provenance": provenance_of(self._quality, self._cost)})
+    loc = property(lambda self: _Rows(self, "loc"))
+    iloc = property(lambda self: _Rows(self, "iloc"))
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Unpack into quality and cost."""

@@ -379,7 +379,7 @@ def intents_of(by: str | pd.Series | None, prompts: pd.DataFrame | None) -> pd.S
         return by
     table = None if prompts is None else check_prompts(prompts)
     if table is None or by not in table:
-        reject("'by'", f"{by!r} is no column of the prompts table.", "Pass prompts that have it, or a Series.")
+        reject("'by'", f"{by!r} is not a column of the prompts table.", "Pass prompts that have it, or a Series.")
     return table[by]
 
 

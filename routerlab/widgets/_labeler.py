@@ -11,6 +11,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
 from routerlab.schema import reject
 
@@ -171,8 +172,8 @@ def open_log(log: str | Path | VoteLog, rater: str | None, name: str, widget: st
             reject("'log'", "belongs to other data.", "Open a log with this data set's id, or pass its path.")
         return log
     if not rater:
-        msg = f"The 'rater' parameter of {widget} is missing: name whoever decides, e.g. rater='ana'."
-        raise ValueError(msg)
+        msg = f"The 'rater' parameter of {widget} is missing: name the person who decides, e.g. rater='ana'."
+        raise ParameterError(msg)
     path = Path(log)
     if not path.suffix and not path.exists():
         path.mkdir(parents=True)  # a folder, as its name says; VoteLog would make a file
@@ -200,14 +201,14 @@ def check_keys(keys: Mapping[str, str] | None, defaults: Mapping[str, str]) -> d
     unknown = set(keys) - set(defaults)
     if unknown:
         msg = f"The 'keys' parameter names {sorted(unknown)}, expected some of {', '.join(defaults)}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     merged = {name: key for name, key in {**defaults, **keys}.items() if key}
     long = [key for key in merged.values() if len(key) != 1]
     if long:
         msg = f"The 'keys' parameter gives {', '.join(map(repr, long))}, expected one character each, or '' for none."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     twice = sorted({key for key in merged.values() if list(merged.values()).count(key) > 1})
     if twice:
         msg = f"The 'keys' parameter gives {', '.join(twice)} to two actions. Give each action a key of its own, or ''."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return merged

@@ -24,6 +24,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
+from routerlab.datasets import load_demo
 from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _sentence
 from routerlab.embedding._cache import VectorCache, text_key
 from routerlab.embedding._sentence import find_model, load_encoder, mean_of_layer, windows_of
@@ -537,3 +538,25 @@ def test_scikit_learns_output_container_is_kept(toy, container, how):
         cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=texts.index)
         router = KNNRouter(1, willingness_to_pay=0.1).fit(embedder.transform(texts), quality, cost=cost)
         assert make_pipeline(embedder, router).predict(texts).tolist() == ["small", "large"]
+
+
+@pytest.mark.parametrize("layer", [None, -2])
+def test_the_demo_is_embedded_without_a_model(layer, monkeypatch, tmp_path, wheel_folder):
+    """On the first run: with an empty cache, and with long prompts cut or not, torch is not needed."""
+    monkeypatch.setattr(_sentence, "default_folder", lambda: tmp_path)
+    monkeypatch.setattr(_sentence, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    texts = [*load_demo().prompts["prompt"], "How do I poach an egg without the white going everywhere?"]
+    whole = SentenceEmbedder(layer=layer, window="mean").transform(texts)
+    with pytest.warns(CutPromptsWarning):
+        first = SentenceEmbedder(layer=layer).transform(texts)
+    assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6) and not list(tmp_path.iterdir())
+    assert (whole != first).any(axis=1).sum() == whole.attrs["n_cut"]
+
+
+def test_known_vectors_are_the_models_own(wheel_folder, tmp_path):
+    texts = load_demo().prompts["prompt"].iloc[:8]
+    fresh = SentenceEmbedder(layer=-2, cache_dir=tmp_path).transform(texts)
+    known = SentenceEmbedder(layer=-2).transform(texts)
+    assert 0 < np.abs(fresh - known).max().max() < 5e-4  # float16
+    mixed = SentenceEmbedder(layer=-2).transform([*texts, "A prompt that nobody has embedded yet."])
+    assert np.array_equal(mixed.iloc[:8], known) and len(mixed) == 9

@@ -61,7 +61,7 @@ def test_a_blind_router_is_not_ahead_of_mixing_models_blindly():
 
 def test_hindsight_is_said_on_every_print_of_the_saving_at_parity():
     sweep, quality, cost = problem(200)
-    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", margin=0.02)
+    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", max_quality_loss=0.02)
     for text in (repr(found), str(found), f"{found}"):
         assert "in hindsight" in text
         assert "mixing models blindly saves" in text
@@ -174,7 +174,7 @@ def test_predictability_of_copies_is_that_of_their_texts():
 def test_costs_too_unequal_for_a_saving_are_for_a_saving_at_parity():
     sweep, quality, cost = problem(60)
     cost = cost.mul(np.random.default_rng(0).lognormal(0, 2.5, 60), axis=0)
-    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", margin=0.02)
+    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", max_quality_loss=0.02)
     assert np.isnan(found.low) and np.isnan(found.high)
     assert "unequal" in found.note
 

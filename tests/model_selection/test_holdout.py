@@ -43,7 +43,7 @@ def test_a_prompts_own_outcome_does_not_change_its_choice(problem):
     X, quality, cost, _ = problem
     rng = np.random.default_rng(1)
     noisy = quality.assign(small=rng.integers(0, 2, len(quality)).astype(float))
-    options = {"baseline": "large", "max_quality_loss": 0.4, "n_folds": 4}
+    options = {"baseline": "large", "max_quality_loss": 0.4, "cv": 4}
     before = rl.held_out_choices(rl.KNNRouter(5), X, noisy, cost, **options)
     fold = next(KFold(4, shuffle=True, random_state=0).split(noisy))[1]
     changed = noisy.copy()

@@ -196,11 +196,11 @@ def test_near_copies_are_counted_in_a_warning_and_groups_settle_it():
     X, quality, cost = copied(n=100, copies=2)
     X += np.random.default_rng(0).normal(0, 0.01, X.shape)
     with pytest.warns(CopiesWarning, match="200 of 200 prompts have a near copy"):
-        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", n_folds=3)
+        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", cv=3)
     group = pd.Series(X.index.str.split("-").str[0], index=X.index)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", n_folds=3, groups=group)
+        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", cv=3, groups=group)
 
 
 @pytest.mark.parametrize("run", [rl.cross_estimates, rl.cross_sweep])

@@ -409,7 +409,7 @@ def test_what_is_wrong_is_said_before_anything_is_sent(make, router, embedder, s
     for call, message in bad:
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(AttributeError, match="create alone, not 'parse'"):
+    with pytest.raises(AttributeError, match="only chat.completions.create, not 'parse'"):
         _ = client.chat.completions.parse
     assert server.asked == []
 

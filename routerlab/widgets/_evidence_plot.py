@@ -31,7 +31,7 @@ class EvidencePlot(anywidget.AnyWidget):
 
     Between two operating points only some prompts change their model, and they alone move cost and quality. Drag
     across the curve, or move its two ends with the arrow keys, and those prompts open in the comparator or the browser
-    below: each with the two models that it changes between. An intent beside the curve narrows that down, or opens all
+    below: each with the two models that it changes between. An intent next to the curve narrows that down, or opens all
     of its prompts if no part of the curve is selected.
 
     Parameters
@@ -148,7 +148,7 @@ class EvidencePlot(anywidget.AnyWidget):
         Raises
         ------
         ValueError
-            An end that is no number of at least 0.
+            An end that is not a number of at least 0.
         TableError
             An unknown intent.
         """
