@@ -348,5 +348,5 @@ def test_feedback_comes_on_any_scale(make, given, scale, quality):
     client = make()
     client.feedback(ask(client, EASY[0]), given, scale=scale)
     assert read_captured(make.path).outcomes["quality"].tolist() == [quality]
-    with pytest.raises(rl.ParameterError, match="'quality'"):
+    with pytest.raises(ValueError, match="'quality'"):
         client.feedback("some-id", 700, scale=scale)
