@@ -105,6 +105,16 @@ def test_frames_are_checked_once_by_each_function(monkeypatch):
         assert looked == ["check_matrix"] * 2  # quality and cost
 
 
+def test_checked_outcomes_are_not_checked_again_on_the_way_to_a_frontier(monkeypatch):
+    outcomes = rl.pivot_outcomes(rl.load_demo().outcomes)
+    looked = counted(monkeypatch, ["check_matrix"])
+    sweep = rl.decision.sweep_estimates(outcomes)
+    rl.frontier(sweep, outcomes)
+    rl.frontier(sweep.at(0.01), outcomes.loc[outcomes.index], ci=True)
+    rl.baselines(outcomes)
+    assert looked == []
+
+
 def test_ratings_by_intent_check_the_judgments_once(monkeypatch):
     demo = rl.load_demo()
     looked = counted(monkeypatch, ["check_judgments"])

@@ -86,7 +86,7 @@ def _table(frame: pd.DataFrame, provenance: str) -> pd.DataFrame:
 
 
 def _folder() -> Path:
-    """Beside the code in a wheel, at the top of a checkout otherwise."""
+    """Next to the code in a wheel, at the top of a checkout otherwise."""
     here = Path(__file__).parent
     for folder in (here / "demo", here.parents[1] / "data" / "demo"):
         if (folder / "prompts.jsonl").is_file():

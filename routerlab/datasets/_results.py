@@ -325,10 +325,10 @@ def _lm_eval_run(file: Path, model: str | None) -> tuple[str, str]:
     task = parts.group(1) if parts else file.stem.removeprefix("samples_")
     if model is not None:
         return task, model
-    beside = file.with_name(f"results_{parts.group(2)}.json") if parts else file.with_name("results.json")
-    if beside.is_file():
-        about = _record(_json(beside), str(beside))
-        named = about.get("model_name") or _part(about, "config", str(beside)).get("model")
+    results = file.with_name(f"results_{parts.group(2)}.json") if parts else file.with_name("results.json")
+    if results.is_file():
+        about = _record(_json(results), str(results))
+        named = about.get("model_name") or _part(about, "config", str(results)).get("model")
         if isinstance(named, str) and named:
             return task, named
     return task, file.resolve().parent.name.replace("__", "/")

@@ -13,7 +13,7 @@ import traitlets
 
 from routerlab.decision import Sweep, check_wtp
 from routerlab.evaluation import changes, changes_by_intent, frontier
-from routerlab.schema import check_aligned, check_model, provenance_of, reject, shown
+from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of, reject, shown
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
 from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
@@ -76,8 +76,8 @@ class EvidencePlot(anywidget.AnyWidget):
     def __init__(
         self,
         sweep: Sweep | tuple[str, str],
-        quality: pd.DataFrame,
-        cost: pd.DataFrame,
+        quality: pd.DataFrame | Outcomes,
+        cost: pd.DataFrame | None = None,
         *,
         by: pd.Series | None = None,
         opens: PairComparator | JudgmentBrowser | None = None,

@@ -106,7 +106,7 @@ def test_bad_responses_are_refused(change, message):
         ({"random_share": 1.5}, ValueError, "'random_share' .* in \\[0, 1\\]"),
         ({"random_share": float("nan")}, ValueError, "'random_share'"),
         ({"repeat_share": 1}, ValueError, "'repeat_share' .* below 1"),
-        ({"by": "intent"}, TableError, "no column of the prompts table"),
+        ({"by": "intent"}, TableError, "not a column of the prompts table"),
         ({"by": pd.Series({"p0": "a"})}, TableError, "no group for prompt 'p1'"),
         ({"prompts": pd.DataFrame({"prompt_id": ["p0"], "prompt": ["?"]})}, TableError, "not in the prompts table"),
         (
