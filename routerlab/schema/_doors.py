@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import RouterlabError, TableError
+from routerlab.exceptions import ParameterError, RouterlabError, TableError
 
 KEYS = ("prompt_id", "model", "model_a", "model_b")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -48,6 +48,11 @@ def reject(where: str, wrong: str, remedy: str, error: type[RouterlabError] = Ta
     """
     msg = f"{where}: {wrong} {remedy}"
     raise error(msg)
+
+
+def refuse(where: str, wrong: str, remedy: str) -> NoReturn:
+    """Raise `reject`'s error of a parameter."""
+    reject(where, wrong, remedy, ParameterError)
 
 
 def provenance_of(*tables: Any) -> str | None:
