@@ -242,7 +242,7 @@ def test_a_foreign_file_that_comes_while_a_client_runs_costs_a_capture_and_is_no
     log.path.unlink()
     for content in (b"my notes", b"my notes\n", b'{"format": "routerlab-votes", "version": 1}\n'):
         log.path.write_bytes(content)
-        with pytest.warns(CaptureWarning, match="is no capture file .* The reply is not affected"):
+        with pytest.warns(CaptureWarning, match="is not a capture file .* The reply is not affected"):
             assert not log.write(call)
         assert log.path.read_bytes() == content
 
