@@ -231,7 +231,7 @@ def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content):
     path = tmp_path / "log"
     path.write_bytes(content)
     for use in (lambda: Log(path, KIND).check(), lambda: written(path, {"k": 1})):
-        with pytest.raises(LogFormatError, match=r"is no test log|has format version"):
+        with pytest.raises(LogFormatError, match=r"is not a test log|has format version"):
             use()
     assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
 
