@@ -1,18 +1,21 @@
 """How often intervals hold the truth, verdicts are false and promises broken, on the samples that people have.
 
-python benchmarks/coverage.py [simulations] [--part savings|promise|curves|raters] [--close 400] [--write]
+python benchmarks/coverage.py [simulations] [--part savings|promise|curves|raters] [--close 300 2000] [--write]
 
 Populations of published files need ROUTERLAB_DATA. Each cell draws samples from a population with known truth.
 `coverage` is the share of 95% intervals that hold it, among those given; `refused` the share not given; `false` the
 share of lower ends above the truth, each of which would carry a false verdict at some margin (nominal 2.5%), of broken
 promises, or of false verdicts (nominal as printed). `width` is the median; `width / 0.1.0's` is relative to the
 percentile bootstrap of version 0.1.0 on the same samples. `median saving` is of the claim or promise, where keeping the
-baseline saves nothing. Cells that look worse than they may be are simulated again, `--close` times, and judged by that.
+baseline saves nothing. Cells that look worse than they may be are simulated again, 300 times, and if they still do,
+2,000 times (`--close`), and judged by that. Finished parts stay under .cache/coverage; `--write` puts all of them into
+benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from datetime import date
@@ -32,16 +35,21 @@ PARTS = {
 
 
 MARKS = "<!-- coverage -->", "<!-- end of coverage -->"
+KEPT = Path(__file__).parents[1] / ".cache" / "coverage"
 
 
-def run(part: str, n_simulations: int, n_close: int) -> list[Row]:
-    """Simulate one part of the grid, and again what looks worse than it may be."""
+def run(part: str, n_simulations: int, n_close: list[int]) -> list[Row]:
+    """Simulate one part of the grid, and again, ever more often, what looks worse than it may be."""
     found = []
     for row in PARTS[part](n_simulations):
         print(part, *cell_of(row), file=sys.stderr, flush=True)
         found.append(row)
-    again = {cell_of(row): row for row in PARTS[part](n_close, only=close(found))}
-    return [again.get(cell_of(row), row) for row in found]
+    for n_again in n_close:
+        looks_bad = close(found)
+        print(part, f"{len(looks_bad)} cells again, {n_again} times", file=sys.stderr, flush=True)
+        again = {cell_of(row): row for row in PARTS[part](n_again, only=looks_bad)}
+        found = [again.get(cell_of(row), row) for row in found]
+    return found
 
 
 def section(rows: list[Row], head: str) -> str:
@@ -69,20 +77,23 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("simulations", type=int, nargs="?", default=100)
     parser.add_argument("--part", choices=PARTS)
-    parser.add_argument("--close", type=int, default=400)
+    parser.add_argument("--close", type=int, nargs="*", default=[300, 2000])
     parser.add_argument("--write", action="store_true", help="put the summary into benchmarks/README.md")
     given = parser.parse_args()
-    head = f"{given.simulations} simulations a cell, {given.close} where it looked close; fixed seeds; {date.today()}"
-    everything: list[Row] = []
+    KEPT.mkdir(parents=True, exist_ok=True)
     for part in [given.part] if given.part else PARTS:
         start = time.process_time()
         found = run(part, given.simulations, given.close)
-        everything += found
-        print(f"{part} ({(time.process_time() - start) / 60:.0f} minutes)\n\n{table(found)}\n", flush=True)
-    print(section(everything, head))
-    if given.write and not given.part:
+        times = " then ".join(str(n) for n in [given.simulations, *given.close])
+        said = f"{part}: {times} simulations a cell, fixed seeds, {date.today()}"
+        (KEPT / f"{part}.json").write_text(json.dumps({"head": said, "rows": found}), encoding="utf-8")
+        print(f"{said} ({(time.process_time() - start) / 60:.0f} minutes)\n\n{table(found)}\n", flush=True)
+    kept = [json.loads((KEPT / f"{part}.json").read_text()) for part in PARTS if (KEPT / f"{part}.json").exists()]
+    everything = [row for part in kept for row in part["rows"]]
+    summary = section(everything, "; ".join(part["head"] for part in kept))
+    print(summary)
+    if given.write:
         readme = Path(__file__).with_name("README.md")
         before, _, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
         after = rest.partition(MARKS[1])[2]
-        text = f"{before}{MARKS[0]}\n{section(everything, head)}\n{MARKS[1]}{after}"
-        readme.write_text(text, encoding="utf-8")
+        readme.write_text(f"{before}{MARKS[0]}\n{summary}\n{MARKS[1]}{after}", encoding="utf-8")

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from routerlab.exceptions import ParameterError
 from routerlab.schema import reject, shown
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "mean_p_value",
     "percentile_interval",
     "ratio_interval",
+    "ratio_note",
     "ratio_set",
     "resample_counts",
     "resampled_sums",
@@ -60,6 +62,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
+HEAVY = 5  # what the error of a ratio's interval is divided by where a few calls carry most of the cost
+FEWEST_HEAVY = 100  # with fewer such prompts there is no interval
+HEAVIEST = 5.3  # variance of logs of cost; above, there is none at any size
 FEW_GROUPS = 20  # fewer than this, and the spread between groups is itself poorly known: results say so
 
 
@@ -127,7 +132,7 @@ def check_confidence(confidence: float, name: str = "confidence") -> float:
     """
     if isinstance(confidence, bool) or not np.isscalar(confidence) or not 0 < confidence < 1:  # type: ignore[operator]
         msg = f"The {name!r} parameter must lie between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return float(confidence)  # type: ignore[arg-type]
 
 
@@ -136,16 +141,16 @@ def check_share(value: Any, name: str) -> float:
 
     Examples
     --------
-    >>> check_share(5, "margin")
+    >>> check_share(5, "max_quality_loss")
     Traceback (most recent call last):
-    ValueError: 'margin' must be a share of the quality scale, at least 0 and below 1: 5 points are 0.05. Got 5 instead.
+    routerlab.exceptions.ParameterError: 'max_quality_loss' must be a share ...: 5 points are 0.05. Got 5 instead.
     """
     good = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
     if good and 0 <= value < 1:
         return float(value)
     points = f"{value:g} points are {value / 100:g}" if good and 1 <= value < 100 else "0.01 is one point"
     msg = f"{name!r} must be a share of the quality scale, at least 0 and below 1: {points}. Got {value!r} instead."
-    raise ValueError(msg)
+    raise ParameterError(msg)
 
 
 def check_n_resamples(n_resamples: int) -> int:
@@ -158,7 +163,7 @@ def check_n_resamples(n_resamples: int) -> int:
     """
     if isinstance(n_resamples, bool) or not isinstance(n_resamples, (int, np.integer)) or n_resamples < 2:
         msg = f"The 'n_resamples' parameter must be at least 2, and some hundreds to be of use. Got {n_resamples!r}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return int(n_resamples)
 
 
@@ -521,7 +526,7 @@ def ratio_interval(
     Returns
     -------
     ratio, low, high : float
-        Ends are NaN where `skewed_note` says that costs are too unequal.
+        Ends are NaN where `ratio_note` says that costs are too unequal, and further apart where it says so.
 
     Examples
     --------
@@ -531,11 +536,13 @@ def ratio_interval(
     sums, size = group_sums(np.column_stack([part, whole]).astype(float), codes)
     sums = sums / sums[:, 1].mean()
     ratio = float(sums[:, 0].sum() / sums[:, 1].sum())
-    if skewed_note(whole, codes):
+    note, refused = ratio_note(whole, codes)
+    if refused:
         return ratio, float("nan"), float("nan")
+    error = (1 - confidence) / (HEAVY if note else 1)
     dear = float(sums[:, 1] @ sums[:, 1] / sums[:, 1].sum())  # size of the mean dollar's prompt
     df = min(cluster_df(size), max(len(sums) / dear - 1, 1.0))
-    quantile = float(stats.t.ppf((1 + confidence) / 2, df))
+    quantile = float(stats.t.ppf(1 - error / 2, df))
     low, high = (_ratio_score_end(sums, ratio, quantile, dear, above) for above in (False, True))
     return ratio, low, high
 
@@ -604,21 +611,58 @@ def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
     >>> skewed_note(np.exp(np.linspace(-5, 5, 100)))
     'costs are too unequal for an interval from 100 prompts: a few carry most of the sum; about ... would do'
     """
-    sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
-    logs = np.log(sums[sums > 0])
-    if len(logs) < 3:
-        return None
-    above = np.square(logs[logs >= np.median(logs)] - np.median(logs))
-    # The smaller of the spread and that above the median: cheap calls carry nothing, however cheap they are.
-    spread = np.exp(min(float(logs.var(ddof=1)), float(above.sum() / (len(above) - 0.5)), 50.0))
+    n, variance = _spread_of_logs(cost, codes)
+    spread = np.exp(min(variance, 50.0))
     wanted = ((spread + 2) ** 2 * (spread - 1)) / 0.8**2
-    if wanted <= len(logs):
+    if wanted <= n:
         return None
     what = "prompts" if codes is None else "groups"
     return (
-        f"costs are too unequal for an interval from {len(logs):,} {what}: a few carry most of the sum; about "
+        f"costs are too unequal for an interval from {n:,} {what}: a few carry most of the sum; about "
         f"{float(f'{wanted:.1g}'):,.0f} would do"
     )
+
+
+def _spread_of_logs(cost: Floats, codes: Codes | None) -> tuple[int, float]:
+    """Return how many prompts or groups cost anything, and the variance of the logs of what they cost."""
+    sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
+    logs = np.log(sums[sums > 0])
+    if len(logs) < 3:
+        return len(logs), 0.0
+    above = np.square(logs[logs >= np.median(logs)] - np.median(logs))
+    # The smaller of the spread and that above the median: cheap calls carry nothing, however cheap they are.
+    return len(logs), min(float(logs.var(ddof=1)), float(above.sum() / (len(above) - 0.5)))
+
+
+def ratio_note(cost: Floats, codes: Codes | None = None) -> tuple[str | None, bool]:
+    """Say what very unequal costs do to the interval of a ratio of sums, and whether it is refused.
+
+    A ratio asks less of the sample than a mean: dear prompts that were not seen only matter if they are routed
+    otherwise than the others. Where logs had a standard deviation of 1.5 to 2 and routes went with cost, intervals
+    with a fifth of the error held the truth in at least 96% of samples of 150 and more; with 60 they missed in 4.5% on
+    one side, and at 2.5 in up to 7%: such samples get none.
+
+    Returns
+    -------
+    note : str or None
+        None if costs are even enough.
+    refused : bool
+        Whether no interval is given.
+
+    Examples
+    --------
+    >>> ratio_note(np.ones(5))
+    (None, False)
+    >>> [ratio_note(np.exp(np.linspace(-3.4, 3.4, n)))[1] for n in (150, 60)]
+    [False, True]
+    """
+    note = skewed_note(cost, codes)
+    if note is None:
+        return None, False
+    n, variance = _spread_of_logs(cost, codes)
+    if n < FEWEST_HEAVY or variance > HEAVIEST:
+        return note, True
+    return f"a few calls carry most of the cost: the saving's interval has 1/{HEAVY} of the usual error", False
 
 
 def sign_flip_p_value(values: Floats, codes: Codes | None, n_resamples: int, random_state: Any) -> float:

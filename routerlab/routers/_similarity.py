@@ -22,7 +22,7 @@ _BATCH_BYTES = 64 * 2**20
 
 
 class SimilarityWeightedRouter(BaseRouter):
-    """Rate the models anew for each query, counting votes on similar prompts more.
+    """Rate the models for each query, counting votes on similar prompts more.
 
     A vote on a prompt of cosine similarity s weighs ``10 * 10**(s / max(s))``. Each query's weights
     are first summed by pair and outcome, so that its ratings come from a small table of counts, and
@@ -207,11 +207,12 @@ class SimilarityWeightedRouter(BaseRouter):
             strength[rows] = solved[:, tier]
         return strength, closest
 
-    def _neighbors(self, X: NDArray[np.float32], n: int = 10) -> pd.DataFrame:
-        """Return the voted prompts that count most, with what one vote on them weighs."""
+    def _explained(self, X: NDArray[np.float32], n: int = 10) -> tuple[Estimates, pd.DataFrame]:
+        """Return the estimates, and the voted prompts that count most, with what one vote on them weighs."""
         similarity, neighbor = nearest(unit_rows(X), self.embeddings_, min(n, len(self.embeddings_)))
         weight = 10 * 10 ** (similarity[0] / (similarity[0, 0] or 1))
-        return pd.DataFrame({"similarity": similarity[0], "weight": weight}, index=self.index_[neighbor[0]])
+        table = pd.DataFrame({"similarity": similarity[0], "weight": weight}, index=self.index_[neighbor[0]])
+        return self._estimate(X), table
 
     def win_rate(self, X: Any, model: str, opponent: str) -> pd.Series:
         """Probability that one model's response beats the other's (RouteLLM's strong win rate).

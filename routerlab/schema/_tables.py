@@ -18,8 +18,9 @@ from routerlab.schema._doors import (
     plain,
     plain_frame,
     read_numbers,
+    reject,
+    shown,
 )
-from routerlab.schema._errors import reject, shown
 from routerlab.schema._scale import Scale, to_quality
 
 WINNERS = ("model_a", "model_b", "tie", "both_bad")
@@ -134,7 +135,7 @@ def not_text(column: pd.Series) -> NDArray[np.bool_]:
 
 
 def text_remedy(cells: pd.Series) -> str:
-    """Say what to do about cells that are no text, by what they are.
+    """Say what to do about cells that are not text, by what they are.
 
     Examples
     --------

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import BradleyTerry, rate
 from routerlab.schema import WINNERS, TableError
 
@@ -225,7 +226,7 @@ def test_expected_win_rates(fitted: BradleyTerry) -> None:
     np.testing.assert_allclose(against["win_rate"], rates["m2"])
     assert against.loc["m2"].tolist() == [0.5, 0.5, 0.5]
     assert (against["win_rate_low"] <= against["win_rate"]).all()
-    with pytest.raises(TableError, match="'baseline' must be one of the models"):
+    with pytest.raises(ParameterError, match="'baseline' must be one of the models"):
         fitted.expected_win_rate("gpt-5")
 
 
@@ -322,7 +323,7 @@ def test_too_few_clusters() -> None:
         ({"alpha": -1}, "'alpha' parameter .* at least 0"),
         ({"alpha": np.nan}, "'alpha' parameter"),
         ({"n_resamples": 1}, "'n_resamples' parameter"),
-        ({"confidence": 95}, "'confidence' parameter .* such as 0.95. Got 95"),
+        ({"confidence": 95}, "'confidence' parameter .* 0.95. Got 95"),
         ({"scale": 0}, "'scale' parameter"),
         ({"base": 1}, "'base' parameter"),
         ({"center": np.inf}, "'center' parameter"),

@@ -16,10 +16,10 @@ from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
-from routerlab.decision import decide
-from routerlab.schema import TableError
-from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _resting as resting, read_captured
-from routerlab.serving._decide import ranked
+from routerlab.decision import decide, ranked
+from routerlab.neighbors import nearest
+from routerlab.routers import _knn
+from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _calls as resting, read_captured
 from tests.llm_server import LLMServer, default_reply
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
@@ -81,6 +81,18 @@ def test_the_choice_is_the_routers_own_whatever_the_router(embedder, local, kind
     client = RoutedClient(router, embedder, client=local)
     prompts = [*EASY, *HARD, "Boil an egg", "Python and SQL", "水煮蛋"]
     assert [client.route(prompt).chosen for prompt in prompts] == router.predict(embedder.transform(prompts)).tolist()
+
+
+def test_a_route_searches_for_neighbours_once(embedder, local, monkeypatch):
+    X = embedder.transform(EASY + HARD)
+    quality = pd.DataFrame({"small": [0.9] * 4 + [0.2] * 4, "large": [0.9] * 8})
+    router = rl.KNNRouter(3, willingness_to_pay=0.05, min_similarity=0.6, fallback="large")
+    client = RoutedClient(router.fit(X, quality, cost=quality / 100), embedder, client=local)
+    searches = []
+    monkeypatch.setattr(_knn, "nearest", lambda *args: searches.append(args) or nearest(*args))
+    decision = client.route("Boil an egg")
+    assert decision.abstained == bool(router.estimate(embedder.transform(["Boil an egg"])).abstained[0])
+    assert len(searches) == 2  # one of them ours, in the line above
 
 
 def test_order_of_fallback_is_the_rule_applied_again_and_again():
@@ -355,9 +367,9 @@ def test_parts_tool_messages_and_the_sdks_own_messages(make, server):
     assert (decision.prompt, decision.chosen) == ("Fix this\nSQL query", "large")
     first = make(prompt_from=lambda messages: messages[0]["content"])
     assert first.route(messages).chosen == "small"
-    with pytest.raises(TableError, match="'messages': is empty"):
+    with pytest.raises(rl.ParameterError, match="'messages': is empty"):
         client.chat.completions.create(messages=[])
-    with pytest.raises(TableError, match="prompt_from"):
+    with pytest.raises(rl.ParameterError, match="prompt_from"):
         make(prompt_from=lambda messages: None).route(messages)
     assert server.asked == []
 
@@ -397,7 +409,7 @@ def test_what_is_wrong_is_said_before_anything_is_sent(make, router, embedder, s
     for call, message in bad:
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(AttributeError, match="create alone, not 'parse'"):
+    with pytest.raises(AttributeError, match="only chat.completions.create, not 'parse'"):
         _ = client.chat.completions.parse
     assert server.asked == []
 
