@@ -124,8 +124,8 @@ def promise_folds(
     """Folds for a promise of one router: it is fitted on half of the prompts, and the others test it.
 
     Were every fold tested with a router fitted on all others, the promise would be of no router in particular: folds
-    that like the same model by luck confirm each other (of 30 models just worse than the bar, one was granted in 10%
-    of simulations instead of 5%), and the router fitted on all prompts may do what none of theirs did.
+    that like the same model by luck confirm each other, and the router fitted on all prompts may do what none of theirs
+    did.
 
     Parameters
     ----------

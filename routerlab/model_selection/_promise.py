@@ -293,7 +293,7 @@ def promise(
     guarantee : float, default 0.95
         Probability, over the tuning sample, that the promise holds.
     groups : Series or array of shape (n_prompts,), optional
-        Prompts that are no separate evidence: of one conversation, customer, or text.
+        Prompts that are not separate evidence: of one conversation, customer, or text.
     by : Series or array of shape (n_prompts,), optional
         Slices (intents, customers) whose differences are bounded as well, so that a mean can't hide the worst one.
     ordering : float or array of bool, optional
@@ -312,8 +312,8 @@ def promise(
     Notes
     -----
     The promise is of the router that made the sweep. An out-of-fold sweep (`cross_sweep`) is of as many routers as
-    there are folds: what two folds like by luck they confirm to each other (30 models just worse than the bar: broken
-    in 10% of simulations), and the router that is fitted on all prompts may do what none of them did.
+    there are folds: what two folds like by luck they confirm to each other, and the router that is fitted on all prompts
+    may do what none of them did.
     `held_out_choices` takes folds (`routerlab.model_selection.promise_folds`) that test one router.
 
     References
