@@ -201,7 +201,7 @@ def _from_pilot(pilot: Any) -> tuple[float, float]:
     discordance, loss = float(((values**2).sum() + 1) / (len(values) + 2)), float(-values.mean())
     return max(
         discordance, abs(loss)
-    ), loss  # of many small differences the squares are less than what -1, 0, 1 can have
+    ), loss  # graded outcomes may vary less than any of -1, 0 and 1
 
 
 def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:

@@ -312,8 +312,8 @@ def promise(
     Notes
     -----
     The promise is of the router that made the sweep. An out-of-fold sweep (`cross_sweep`) is of as many routers as
-    there are folds: what two folds like by luck they confirm to each other, and the router that is fitted on all prompts
-    may do what none of them did.
+    there are folds: what two folds like by luck they confirm to each other, and the router that is fitted on all
+    prompts may do what none of them did.
     `held_out_choices` takes folds (`routerlab.model_selection.promise_folds`) that test one router.
 
     References
