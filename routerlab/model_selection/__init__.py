@@ -1,6 +1,6 @@
 """What is chosen by looking at outcomes: cross-fitting, held-out choices, operating points, promises, splits."""
 
-from routerlab.model_selection._copies import CopiesWarning
+from routerlab.model_selection._copies import CopiesWarning, copy_codes, grouped_folds
 from routerlab.model_selection._cross import cross_estimates, cross_sweep, fit_copy
 from routerlab.model_selection._holdout import held_out_choices
 from routerlab.model_selection._operating import NoOperatingPointError, choose_operating_point, set_operating_point
@@ -14,9 +14,11 @@ __all__ = [
     "Promise",
     "RepeatedClaims",
     "choose_operating_point",
+    "copy_codes",
     "cross_estimates",
     "cross_sweep",
     "fit_copy",
+    "grouped_folds",
     "held_out_choices",
     "promise",
     "repeat_claims",
