@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays, sweep_estimates
+from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._checks import features_of
@@ -109,8 +109,8 @@ class CascadeRouter(BaseEstimator):
     >>> measured = router.outcomes(X, quality, cost, responses=responses)
     >>> router.predict(X).iloc[0]
     'small + tiny > 2 of 4'
-    >>> measured.quality["small + tiny > 2 of 4"].mean(), measured.cost["small + tiny > 2 of 4"].mean().round(4)
-    (1.0, 0.007)
+    >>> float(measured.quality["small + tiny > 2 of 4"].mean())
+    1.0
     """
 
     def __init__(
@@ -181,13 +181,13 @@ class CascadeRouter(BaseEstimator):
         for stage, look in looks.items():
             known, spent = columns.after(stage)
             features = np.hstack([before.quality.to_numpy(), look])
-            target = np.hstack([known, spent])
-            found = _cross_predict(self._regressor(), features, target, folds)
-            self.checks_[stage] = self._regressor().fit(features, target)
-            after = self._expected(stage, found, before.cost.to_numpy())
+            update = _Updates(self._regressor())
+            after = self._expected(stage, update.cross_predict(features, known, spent, folds), before.cost.to_numpy())
+            self.checks_[stage] = update.fit(features, known, spent)
             self.steps_[stage] = _steps(*after, self.n_steps)
             columns.add(stage, self._names(stage), [decide(*after, wtp) for wtp in self.steps_[stage]])
-        self.router_ = fit_copy(self.router, X, *columns.frames())
+        known, spent = columns.after(())
+        self.prior_ = _Updates(self._regressor()).fit(before.quality.to_numpy(), known, spent)
         self.models_ = columns.frames().quality.columns
         self.provenance_ = provenance_of(quality, cost)
         return self
@@ -195,15 +195,15 @@ class CascadeRouter(BaseEstimator):
     def _regressor(self) -> Any:
         if self.estimator is not None:
             return clone(self.estimator)
-        return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 4, 11), alpha_per_target=True))
+        return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 4, 11)))
 
-    def _expected(self, stage: Stage, found: Floats, cost: Floats) -> tuple[Floats, Floats]:
+    def _expected(self, stage: Stage, found: tuple[Floats, Floats], cost: Floats) -> tuple[Floats, Floats]:
         """Estimates after a look: quality, and what is yet to be paid (nothing for those who have answered)."""
-        quality, spent = np.hsplit(found, 2)
+        quality, spent = found
         n_models = len(self.asked_)
         to_pay = np.maximum(spent, 0.0)
         to_pay[:, :n_models] = np.where(self.asked_.isin(stage), 0.0, cost)
-        return np.clip(quality, 0, 1), to_pay
+        return quality, to_pay
 
     def _names(self, stage: Stage) -> list[str]:
         return [f"{' + '.join(stage)} > {k + 1} of {self.n_steps}" for k in range(self.n_steps)]
@@ -242,7 +242,7 @@ class CascadeRouter(BaseEstimator):
         Outcomes
             Quality and cost of shape (n_prompts, n_columns).
         """
-        check_is_fitted(self, "router_")
+        check_is_fitted(self, "prior_")
         quality, cost = check_aligned(rows_like(by_prompt(X), by_prompt(quality), "quality"), cost)
         return self._outcomes(by_prompt(X), quality, cost, self._looks(responses, quality))
 
@@ -268,11 +268,16 @@ class CascadeRouter(BaseEstimator):
         Sweep
             Over ``models_``; score it on what `outcomes` returns.
         """
-        check_is_fitted(self, "router_")
+        check_is_fitted(self, "prior_")
         X = by_prompt(X)
-        found = _estimates(self.router_, X)
-        index = X.index if hasattr(X, "index") else pd.RangeIndex(len(found.quality))
-        return sweep_arrays(found.quality, found.cost, index, self.models_, provenance=self.provenance_)
+        quality, cost = self._before(X)
+        index = X.index if hasattr(X, "index") else pd.RangeIndex(len(quality))
+        return sweep_arrays(quality, cost, index, self.models_, provenance=self.provenance_)
+
+    def _before(self, X: Any) -> tuple[Floats, Floats]:
+        """Estimates of all columns before any answer."""
+        found = _estimates(self.base_, X)
+        return self._expected((), self.prior_.predict(np.asarray(found.quality)), np.asarray(found.cost))
 
     def predict(self, X: Any) -> pd.Series:
         """Choose a model, or a cascade to begin, for each prompt at the router's ``willingness_to_pay``.
@@ -288,8 +293,7 @@ class CascadeRouter(BaseEstimator):
             Names of columns.
         """
         X = by_prompt(X)
-        found = _estimates(self.router_, X)
-        position = decide(found.quality, found.cost, self.willingness_to_pay)
+        position = decide(*self._before(X), self.willingness_to_pay)
         return as_choices(position, X.index, self.models_, np.zeros(len(position), dtype=bool), self.provenance_)
 
 
@@ -344,18 +348,16 @@ def cross_cascades(
         inside, outside = ({stage: look[rows] for stage, look in looks.items()} for rows in (train, test))
         fitted = clone(router)._fit(_rows(X, train), quality.iloc[train], cost.iloc[train], inside, codes[train], None)
         measured = fitted._outcomes(_rows(X, test), quality.iloc[test], cost.iloc[test], outside)
-        parts.append((_estimates(fitted.router_, _rows(X, test)), measured))
+        parts.append((fitted._before(_rows(X, test)), measured))
     models = parts[0][1].quality.columns
     frames = [pd.concat([getattr(measured, name) for _, measured in parts]) for name in ("quality", "cost")]
-    guesses = [
-        pd.DataFrame(np.vstack([getattr(found, name) for found, _ in parts]), index=frames[0].index, columns=models)
-        for name in ("quality", "cost")
-    ]
+    rows = frames[0].index.get_indexer(quality.index)
+    guesses = [np.vstack([found[k] for found, _ in parts])[rows] for k in (0, 1)]
+    frames = [frame.loc[quality.index] for frame in frames]
     note = provenance_of(quality, cost)
-    frames, guesses = ([frame.loc[quality.index] for frame in pair] for pair in (frames, guesses))
-    for frame in (*frames, *guesses):
+    for frame in frames:
         frame.attrs = {"provenance": note} if note else {}
-    return Joint(sweep_estimates(*guesses), *frames)
+    return Joint(sweep_arrays(*guesses, quality.index, models, provenance=note), *frames)
 
 
 class _Columns:
@@ -370,7 +372,7 @@ class _Columns:
 
     def _open(self, stage: Stage) -> NDArray[np.intp]:
         """Columns among which to choose after a look: models, and looks that contain it."""
-        larger = [set(stage) < set(other) for other in self.stage_of]
+        larger = [bool(other) and set(stage) < set(other) for other in self.stage_of]
         return np.flatnonzero(np.array(larger) | (np.array([not other for other in self.stage_of])))
 
     def after(self, stage: Stage) -> tuple[Floats, Floats]:
@@ -408,17 +410,37 @@ def _steps(quality: Floats, cost: Floats, n_steps: int) -> Floats:
     wtp = wtp[np.isfinite(wtp) & (wtp > 0)]
     if not len(wtp):
         return np.repeat(np.inf, n_steps)
-    inner = np.quantile(wtp, np.linspace(1, 0, n_steps)[1:-1]) if n_steps > 2 else []
-    return np.array([np.inf, *inner, 0.0])[:n_steps]
+    return np.array([np.inf, *np.quantile(wtp, np.linspace(1, 0, n_steps)[1:-1]), 0.0])
 
 
-def _cross_predict(regressor: Any, features: Floats, target: Floats, folds: Any) -> Floats:
-    found = np.empty(target.shape)
-    for train, test in folds:
-        found[test] = (
-            clone(regressor).fit(features[train], target[train]).predict(features[test]).reshape(len(test), -1)
-        )
-    return found
+class _Updates:
+    """Estimates of all columns from what is known so far.
+
+    Choices depend on differences between columns: their penalty is chosen on these, one for all.
+    """
+
+    def __init__(self, regressor: Any) -> None:
+        self.regressor = regressor
+
+    def fit(self, features: Floats, quality: Floats, spent: Floats) -> _Updates:
+        mean = quality.mean(axis=1, keepdims=True)
+        self.lead_ = clone(self.regressor).fit(features, quality - mean)
+        self.mean_ = clone(self.regressor).fit(features, mean)
+        self.spent_ = clone(self.regressor).fit(features, spent)
+        return self
+
+    def predict(self, features: Floats) -> tuple[Floats, Floats]:
+        n = len(features)
+        quality = self.lead_.predict(features).reshape(n, -1) + self.mean_.predict(features).reshape(n, 1)
+        return quality, self.spent_.predict(features).reshape(n, -1)
+
+    def cross_predict(self, features: Floats, quality: Floats, spent: Floats, folds: Any) -> tuple[Floats, Floats]:
+        found = np.empty(quality.shape), np.empty(spent.shape)
+        for train, test in folds:
+            copy = _Updates(self.regressor).fit(features[train], quality[train], spent[train])
+            for whole, part in zip(found, copy.predict(features[test]), strict=True):
+                whole[test] = part
+        return found
 
 
 def _estimates(fitted: Any, X: Any) -> Any:
