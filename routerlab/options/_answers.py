@@ -24,6 +24,7 @@ _FINAL = re.compile(
     r"(?:####|\\boxed\{|answer(?:\s+is|\s*:|\s*=))[^\d+\-\n]{0,20}([-+]?[\d,.]*\d(?:/\d+)?)", re.IGNORECASE
 )
 _SHORT = 60  # characters of a text that is an answer and not an essay
+_ESSAY = 200  # characters from which a text as a whole is no answer that others would give word for word
 
 
 def plain_answer(text: str) -> str:
@@ -104,7 +105,7 @@ def whole_text(text: str) -> str | None:
 
 
 def any_answer(text: str) -> str | None:
-    r"""Read what there is: a JSON answer, a choice, a number that is said to be the answer, or the whole text.
+    r"""Read what there is: a JSON answer, a choice, a number that is said to be the answer, or a short text.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def any_answer(text: str) -> str | None:
     found = json_answer(text) or choice(text)
     if found is None and _FINAL.search(text):
         found = number(text)
-    return found or whole_text(text)
+    return found or (whole_text(text) if len(text) <= _ESSAY else None)
 
 
 EXTRACTORS: dict[str, Callable[[str], Any]] = {
@@ -136,7 +137,8 @@ def extract_answers(responses: pd.DataFrame, extract: Extract = "auto") -> pd.Da
         first keeps the model's name, the others get '#2', '#3' after it.
     extract : {'auto', 'choice', 'number', 'json', 'text'}, name of a column, or callable, default 'auto'
         'choice': a letter of a multiple choice; 'number': the final one; 'json': the field ``answer``; 'text': all of
-        it, but for case and blanks. 'auto' tries them in turn. The name of a column of `responses` that holds answers,
+        it, but for case and blanks. 'auto' tries them in turn, the whole text only if it is short. The name of a column
+        of `responses` that holds answers,
         or a function from a response to its answer, None where there is none.
 
     Returns

@@ -108,14 +108,14 @@ def answer_features(responses: pd.DataFrame, first: Sequence[str], *, extract: A
     Returns
     -------
     DataFrame of shape (n_prompts, n_features)
-        Of each pair, whether the answers agree; of each model, the share of others that agree with it, whether it gave
-        no answer, and the log of its response's length.
+        How far the answers agree; of each model, the share of others that agree with it, whether it gave no answer, and
+        the log of its response's length.
 
     Examples
     --------
     >>> rows = [("p1", "a", "B"), ("p1", "b", "(B)")]
     >>> table = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
-    >>> answer_features(table, ["a", "b"]).loc["p1", ["a = b", "no answer: a"]].tolist()
+    >>> answer_features(table, ["a", "b"]).loc["p1", ["agreement", "no answer: a"]].tolist()
     [1.0, 0.0]
     """
     responses = with_samples(responses)
@@ -126,15 +126,16 @@ def answer_features(responses: pd.DataFrame, first: Sequence[str], *, extract: A
 def features_of(answers: pd.DataFrame, texts: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
     """Do the work of `answer_features` on frames of prompts x models."""
     codes = _codes(answers[list(first)])
+    same = (codes[:, :, None] == codes[:, None, :]) & (codes >= 0)[:, :, None]
     columns: dict[str, Any] = {}
-    for j, b in enumerate(first):
-        for i, a in enumerate(first[:j]):
-            columns[f"{a} = {b}"] = (codes[:, i] == codes[:, j]) & (codes[:, i] >= 0)
-    for i, a in enumerate(first):
+    if len(first) > 1:
+        share = (same.sum(axis=2) - (codes >= 0)) / (len(first) - 1)
+        columns["agreement"] = share.max(axis=1)
         if len(first) > 2:
-            columns[f"agree with {a}"] = ((codes == codes[:, [i]]).sum(axis=1) - 1) * (codes[:, i] >= 0)
-        columns[f"no answer: {a}"] = codes[:, i] < 0
-        columns[f"length: {a}"] = [np.log1p(len(t)) if isinstance(t, str) else 0.0 for t in texts[a]]
+            columns |= {f"agree with {model}": share[:, k] for k, model in enumerate(first)}
+    for k, model in enumerate(first):
+        columns[f"no answer: {model}"] = codes[:, k] < 0
+        columns[f"length: {model}"] = [np.log1p(len(t)) if isinstance(t, str) else 0.0 for t in texts[model]]
     return pd.DataFrame(columns, index=answers.index).astype(float)
 
 

@@ -34,11 +34,15 @@ class Joint(NamedTuple):
         Over all columns: `routerlab.frontier`, `routerlab.promise` and others take it.
     quality, cost : DataFrame of shape (n_prompts, n_models + n_stages * n_steps)
         Measured outcomes of the models, and of the cascades as they decided out of fold.
+    after : dict of tuple of str to DataFrame
+        Quality of each model that was expected after a set's answers, of shape (n_prompts, n_models): the larger a
+        model's lead over those that have answered, the more a prompt needs it.
     """
 
     sweep: Sweep
     quality: pd.DataFrame
     cost: pd.DataFrame
+    after: dict[Stage, pd.DataFrame]
 
 
 class CascadeRouter(BaseEstimator):
@@ -64,7 +68,7 @@ class CascadeRouter(BaseEstimator):
     estimator : regressor, optional
         Predicts each model's quality from the router's estimates and the answers' features; by default a ridge
         regression on standardised features that chooses its penalty.
-    n_steps : int, default 12
+    n_steps : int, default 8
         Columns for each set: values of the willingness to pay between always keeping and always asking. More make the
         frontier finer; see Notes.
     cv : int, default 5
@@ -85,7 +89,7 @@ class CascadeRouter(BaseEstimator):
     -----
     Where the estimates are right, the joint optimum of routing and cascading is at each willingness to pay the policy
     that applies the rule after each answer [1]_. Columns of a grid reach it at the grid's own values, and fall short of
-    it between them by what a cascade of a neighbouring value loses; with 12 steps that gap is small
+    it between them by what a cascade of a neighbouring value loses; with 8 steps that gap is small
     (``benchmarks/cascades.py`` prints it).
 
     References
@@ -120,7 +124,7 @@ class CascadeRouter(BaseEstimator):
         *,
         extract: Extract = "auto",
         estimator: Any = None,
-        n_steps: int = 12,
+        n_steps: int = 8,
         cv: int = 5,
         willingness_to_pay: float = float("inf"),
         random_state: int = 0,
@@ -180,14 +184,15 @@ class CascadeRouter(BaseEstimator):
         columns = _Columns(quality, cost)
         for stage, look in looks.items():
             known, spent = columns.after(stage)
-            features = np.hstack([before.quality.to_numpy(), look])
+            features = _joined(before.quality, look)
             update = _Updates(self._regressor())
             after = self._expected(stage, update.cross_predict(features, known, spent, folds), before.cost.to_numpy())
             self.checks_[stage] = update.fit(features, known, spent)
             self.steps_[stage] = _steps(*after, self.n_steps)
             columns.add(stage, self._names(stage), [decide(*after, wtp) for wtp in self.steps_[stage]])
         known, spent = columns.after(())
-        self.prior_ = _Updates(self._regressor()).fit(before.quality.to_numpy(), known, spent)
+        nothing = np.empty((len(known), 0))
+        self.prior_ = _Updates(self._regressor()).fit(_joined(before.quality, nothing), known, spent)
         self.models_ = columns.frames().quality.columns
         self.provenance_ = provenance_of(quality, cost)
         return self
@@ -247,13 +252,20 @@ class CascadeRouter(BaseEstimator):
         return self._outcomes(by_prompt(X), quality, cost, self._looks(responses, quality))
 
     def _outcomes(self, X: Any, quality: pd.DataFrame, cost: pd.DataFrame, looks: dict[Stage, Floats]) -> Outcomes:
-        before = _estimates(self.base_, X)
         columns = _Columns(quality[self.asked_], cost[self.asked_])
-        for stage, look in looks.items():
-            found = self.checks_[stage].predict(np.hstack([before.quality, look]))
-            after = self._expected(stage, found, np.asarray(before.cost))
+        for stage, after in self._after(X, looks).items():
             columns.add(stage, self._names(stage), [decide(*after, wtp) for wtp in self.steps_[stage]])
         return columns.frames()
+
+    def _after(self, X: Any, looks: dict[Stage, Floats]) -> dict[Stage, tuple[Floats, Floats]]:
+        """Estimates after each look: quality of the columns that are open, and what is yet to be paid."""
+        before = _estimates(self.base_, X)
+        return {
+            stage: self._expected(
+                stage, self.checks_[stage].predict(_joined(before.quality, look)), np.asarray(before.cost)
+            )
+            for stage, look in looks.items()
+        }
 
     def sweep(self, X: Any) -> Sweep:
         """Enumerate every operating point of models and cascades, as each prompt's first decision.
@@ -277,7 +289,9 @@ class CascadeRouter(BaseEstimator):
     def _before(self, X: Any) -> tuple[Floats, Floats]:
         """Estimates of all columns before any answer."""
         found = _estimates(self.base_, X)
-        return self._expected((), self.prior_.predict(np.asarray(found.quality)), np.asarray(found.cost))
+        return self._expected(
+            (), self.prior_.predict(_joined(found.quality, np.empty((len(found.quality), 0)))), np.asarray(found.cost)
+        )
 
     def predict(self, X: Any) -> pd.Series:
         """Choose a model, or a cascade to begin, for each prompt at the router's ``willingness_to_pay``.
@@ -348,16 +362,24 @@ def cross_cascades(
         inside, outside = ({stage: look[rows] for stage, look in looks.items()} for rows in (train, test))
         fitted = clone(router)._fit(_rows(X, train), quality.iloc[train], cost.iloc[train], inside, codes[train], None)
         measured = fitted._outcomes(_rows(X, test), quality.iloc[test], cost.iloc[test], outside)
-        parts.append((fitted._before(_rows(X, test)), measured))
+        parts.append((fitted._before(_rows(X, test)), measured, fitted._after(_rows(X, test), outside)))
     models = parts[0][1].quality.columns
-    frames = [pd.concat([getattr(measured, name) for _, measured in parts]) for name in ("quality", "cost")]
+    frames = [pd.concat([getattr(measured, name) for _, measured, _ in parts]) for name in ("quality", "cost")]
     rows = frames[0].index.get_indexer(quality.index)
-    guesses = [np.vstack([found[k] for found, _ in parts])[rows] for k in (0, 1)]
+    guesses = [np.vstack([found[k] for found, _, _ in parts])[rows] for k in (0, 1)]
     frames = [frame.loc[quality.index] for frame in frames]
     note = provenance_of(quality, cost)
     for frame in frames:
         frame.attrs = {"provenance": note} if note else {}
-    return Joint(sweep_arrays(*guesses, quality.index, models, provenance=note), *frames)
+    after = {
+        stage: pd.DataFrame(
+            np.vstack([found[stage][0][:, : quality.shape[1]] for _, _, found in parts])[rows],
+            index=quality.index,
+            columns=quality.columns,
+        )
+        for stage in looks
+    }
+    return Joint(sweep_arrays(*guesses, quality.index, models, provenance=note), *frames, after)
 
 
 class _Columns:
@@ -410,7 +432,14 @@ def _steps(quality: Floats, cost: Floats, n_steps: int) -> Floats:
     wtp = wtp[np.isfinite(wtp) & (wtp > 0)]
     if not len(wtp):
         return np.repeat(np.inf, n_steps)
-    return np.array([np.inf, *np.quantile(wtp, np.linspace(1, 0, n_steps)[1:-1]), 0.0])
+    inner = np.quantile(wtp, np.linspace(1, 0, n_steps)[1:-1])
+    return np.array([np.inf, *(inner * (1 - 1e-9)), 0.0])  # just below a switch, so that rounding can't undo it
+
+
+def _joined(quality: Any, look: Floats) -> Floats:
+    """Features of an update: the router's estimates of who leads, and what the answers look like."""
+    quality = np.asarray(quality)
+    return np.hstack([quality - quality.mean(axis=1, keepdims=True), look])
 
 
 class _Updates:
