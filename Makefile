@@ -6,6 +6,7 @@
 # make lab     open JupyterLab on the quickstart
 # make label   serve the side-by-side comparator to raters (Voila, 127.0.0.1)
 # make test-browser  install a browser where there is none, and run the tests that need one
+# make docs    build the site into out/docs/html, warnings are errors
 # make local-llm  serve two small models over the OpenAI protocol (127.0.0.1; 0.5 GB to fetch once)
 # make test-llm   run the tests that ask them
 PYTHON ?= python3
@@ -17,7 +18,7 @@ NOTEBOOKS := $(filter-out notebooks/label.ipynb,$(sort $(wildcard notebooks/*.ip
 # Threads that spin while they wait slow torch down by up to 10x on small machines.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo lab label test test-plain test-slow test-fuzz test-browser local-llm test-llm lint format notebooks benchmarks clean
+.PHONY: help install demo lab label test test-plain test-slow test-fuzz test-browser local-llm test-llm lint format docs notebooks benchmarks clean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -94,6 +95,14 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+DOCS := $(VENV)/.installed-docs
+$(DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,test,dev,docs]"
+	@touch $@
+
+docs: $(DOCS)
+	$(BIN)/python docs/build.py
 
 # Executes every notebook from clean into out/ and compares its key numbers with the committed ones; those on published
 # data stop in their first cell where it is absent.

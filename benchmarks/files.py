@@ -2,6 +2,7 @@
 
 python benchmarks/files.py              100,000 records in each file
 python benchmarks/files.py 1000000      more: a file of captures is then about 1.6 GB
+python benchmarks/files.py --against ../routerlab-0.1.0     against a checkout of an earlier version
 
 Each figure comes from a process of its own: seconds of its processor time, and the peak of its memory less what the
 imports take. "Plain" is what one writes without a library: read the file, `json.loads` on each line, a DataFrame of the
@@ -10,7 +11,9 @@ list of dicts. It checks nothing, and makes one table where `read_captured` make
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("tiny", "small", "medium", "large", "huge", "vast")
 WORDS = "how do I poach an egg for friends who like it soft and then fix my SQL query in the office".split()
 
@@ -112,28 +116,37 @@ KINDS: dict[str, Callable[[int, random.Random], Iterator[dict[str, Any]]]] = {
 }
 
 
-def measure(way: str, path: Path) -> tuple[float, float]:
+def measure(way: str, path: Path, package: Path) -> tuple[float, float]:
     """Return the seconds and megabytes that opening `path` takes, in a process of its own."""
-    run = subprocess.run([sys.executable, "-c", READ, way, str(path)], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    command = [sys.executable, "-c", READ, way, str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=package)
     seconds, megabytes = map(float, run.stdout.split())
     return seconds, megabytes
 
 
-def main(n: int) -> None:
+def main(n: int, against: Path | None, kinds: list[str]) -> None:
     """Print the table."""
+    other = against.name if against else "plain"
     print(f"n = {n:,} records in each file\n")
-    print("| file | MB | plain, s | routerlab, s | ratio | plain, MB | routerlab, MB | ratio |")
+    print(f"| file | MB | {other}, s | routerlab, s | ratio | {other}, MB | routerlab, MB | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name, records in KINDS.items():
+    for name in kinds:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.jsonl"
             with path.open("w", encoding="ascii") as file:
-                file.writelines(json.dumps(record) + "\n" for record in records(n, random.Random(0)))
-            (old, old_mb), (new, new_mb) = measure("plain", path), measure(name, path)
+                file.writelines(json.dumps(record) + "\n" for record in KINDS[name](n, random.Random(0)))
+            (new, new_mb) = measure(name, path, ROOT)
+            (old, old_mb) = measure(name, path, against) if against else measure("plain", path, ROOT)
             size = path.stat().st_size / 2**20
         row = f"{size:,.0f} | {old:.2f} | {new:.2f} | {old / new:.1f} | {old_mb:,.0f} | {new_mb:,.0f} | "
         print(f"| {name} | {row}{old_mb / new_mb:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("records", type=int, nargs="?", default=100_000)
+    parser.add_argument("--against", type=lambda text: Path(text).resolve())
+    parser.add_argument("--only", choices=KINDS)
+    given = parser.parse_args()
+    main(given.records, given.against, [given.only] if given.only else list(KINDS))

@@ -47,6 +47,7 @@ __all__ = [
     "mean_interval",
     "percentile_interval",
     "ratio_interval",
+    "ratio_note",
     "ratio_set",
     "resample_counts",
     "resampled_sums",
@@ -59,6 +60,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
+HEAVY = 5  # what the error of a ratio's interval is divided by where a few calls carry most of the cost
+FEWEST_HEAVY = 100  # with fewer such prompts there is no interval
+HEAVIEST = 5.3  # variance of logs of cost; above, there is none at any size
 FEW_GROUPS = 20  # fewer than this, and the spread between groups is itself poorly known: results say so
 
 
@@ -520,7 +524,7 @@ def ratio_interval(
     Returns
     -------
     ratio, low, high : float
-        Ends are NaN where `skewed_note` says that costs are too unequal.
+        Ends are NaN where `ratio_note` says that costs are too unequal, and further apart where it says so.
 
     Examples
     --------
@@ -530,11 +534,13 @@ def ratio_interval(
     sums, size = group_sums(np.column_stack([part, whole]).astype(float), codes)
     sums = sums / sums[:, 1].mean()
     ratio = float(sums[:, 0].sum() / sums[:, 1].sum())
-    if skewed_note(whole, codes):
+    note, refused = ratio_note(whole, codes)
+    if refused:
         return ratio, float("nan"), float("nan")
+    error = (1 - confidence) / (HEAVY if note else 1)
     dear = float(sums[:, 1] @ sums[:, 1] / sums[:, 1].sum())  # size of the mean dollar's prompt
     df = min(cluster_df(size), max(len(sums) / dear - 1, 1.0))
-    quantile = float(stats.t.ppf((1 + confidence) / 2, df))
+    quantile = float(stats.t.ppf(1 - error / 2, df))
     low, high = (_ratio_score_end(sums, ratio, quantile, dear, above) for above in (False, True))
     return ratio, low, high
 
@@ -603,21 +609,58 @@ def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
     >>> skewed_note(np.exp(np.linspace(-5, 5, 100)))
     'costs are too unequal for an interval from 100 prompts: a few carry most of the sum; about ... would do'
     """
-    sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
-    logs = np.log(sums[sums > 0])
-    if len(logs) < 3:
-        return None
-    above = np.square(logs[logs >= np.median(logs)] - np.median(logs))
-    # The smaller of the spread and that above the median: cheap calls carry nothing, however cheap they are.
-    spread = np.exp(min(float(logs.var(ddof=1)), float(above.sum() / (len(above) - 0.5)), 50.0))
+    n, variance = _spread_of_logs(cost, codes)
+    spread = np.exp(min(variance, 50.0))
     wanted = ((spread + 2) ** 2 * (spread - 1)) / 0.8**2
-    if wanted <= len(logs):
+    if wanted <= n:
         return None
     what = "prompts" if codes is None else "groups"
     return (
-        f"costs are too unequal for an interval from {len(logs):,} {what}: a few carry most of the sum; about "
+        f"costs are too unequal for an interval from {n:,} {what}: a few carry most of the sum; about "
         f"{float(f'{wanted:.1g}'):,.0f} would do"
     )
+
+
+def _spread_of_logs(cost: Floats, codes: Codes | None) -> tuple[int, float]:
+    """Return how many prompts or groups cost anything, and the variance of the logs of what they cost."""
+    sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
+    logs = np.log(sums[sums > 0])
+    if len(logs) < 3:
+        return len(logs), 0.0
+    above = np.square(logs[logs >= np.median(logs)] - np.median(logs))
+    # The smaller of the spread and that above the median: cheap calls carry nothing, however cheap they are.
+    return len(logs), min(float(logs.var(ddof=1)), float(above.sum() / (len(above) - 0.5)))
+
+
+def ratio_note(cost: Floats, codes: Codes | None = None) -> tuple[str | None, bool]:
+    """Say what very unequal costs do to the interval of a ratio of sums, and whether it is refused.
+
+    A ratio asks less of the sample than a mean: dear prompts that were not seen only matter if they are routed
+    otherwise than the others. Where logs had a standard deviation of 1.5 to 2 and routes went with cost, intervals
+    with a fifth of the error held the truth in at least 96% of samples of 150 and more; with 60 they missed in 4.5% on
+    one side, and at 2.5 in up to 7%: such samples get none.
+
+    Returns
+    -------
+    note : str or None
+        None if costs are even enough.
+    refused : bool
+        Whether no interval is given.
+
+    Examples
+    --------
+    >>> ratio_note(np.ones(5))
+    (None, False)
+    >>> [ratio_note(np.exp(np.linspace(-3.4, 3.4, n)))[1] for n in (150, 60)]
+    [False, True]
+    """
+    note = skewed_note(cost, codes)
+    if note is None:
+        return None, False
+    n, variance = _spread_of_logs(cost, codes)
+    if n < FEWEST_HEAVY or variance > HEAVIEST:
+        return note, True
+    return f"a few calls carry most of the cost: the saving's interval has 1/{HEAVY} of the usual error", False
 
 
 def sign_flip_p_value(values: Floats, codes: Codes | None, n_resamples: int, random_state: Any) -> float:

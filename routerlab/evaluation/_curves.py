@@ -28,7 +28,7 @@ from routerlab.stats import (
     linear_interval,
     mean_differs,
     ratio_interval,
-    skewed_note,
+    ratio_note,
 )
 
 Floats = NDArray[np.float64]
@@ -384,8 +384,8 @@ def saving_at_parity(
     n = len(sweep.index)
     estimate = level.saving(level.hindsight(np.ones(n)))
     few = n < 2 or (codes is not None and codes.max() < 1)
-    skewed = skewed_note(level.cost, codes)
-    low, high = (np.nan, np.nan) if few or skewed else level.ends(confidence)
+    skewed, refused = ratio_note(level.cost, codes)
+    low, high = (np.nan, np.nan) if few or refused else level.ends(confidence)
     held_out, change = level.held_out(_folds(n, codes, N_FOLDS, random_state))
     note = TOO_FEW if few else skewed or (_NO_POINT if high == 0 else few_groups_note(codes))
     return ParitySaving(

@@ -23,7 +23,7 @@ from routerlab.stats import (
     group_codes,
     mean_interval,
     ratio_interval,
-    skewed_note,
+    ratio_note,
 )
 
 _METHOD = "score intervals over prompts, router held fixed"
@@ -291,7 +291,7 @@ def _saving(spent: Any, base: Any, kept: bool, codes: Any, confidence: float) ->
     if kept and np.array_equal(spent, base):
         return {"saving": 0.0, "saving_low": 0.0, "saving_high": 0.0, "note": None}
     ratio, low, high = ratio_interval(spent, base, codes, confidence=confidence)
-    note = skewed_note(base, codes)
+    note, _ = ratio_note(base, codes)
     return {"saving": 1 - ratio, "saving_low": 1 - high, "saving_high": 1 - low, "note": note}
 
 

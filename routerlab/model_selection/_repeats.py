@@ -16,7 +16,7 @@ from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import rows_like
 from routerlab.schema import check_model, models_of, provenance_of
-from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, skewed_note
+from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, ratio_note
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def repeat_claims(
     note, seeds = provenance_of(X, quality, cost), (confidence, random_state)
     return RepeatedClaims(
         claims=claims,
-        saving=_procedure(claims, halves, "saving", unvaried, skewed_note(spent, units), *seeds, note),
+        saving=_procedure(claims, halves, "saving", unvaried, ratio_note(spent, units)[0], *seeds, note),
         quality_difference=_procedure(claims, halves, "quality_difference", unvaried, None, *seeds, note),
         baseline=baseline,
         max_quality_loss=max_quality_loss,

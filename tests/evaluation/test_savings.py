@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy.stats import binom, norm
 
 import routerlab.evaluation as ev
 from benchmarks.coverage_savings import savings_coverage
 from routerlab.decision import sweep_estimates
 from routerlab.schema import DroppedRowsWarning, TableError
+from routerlab.stats import ratio_interval
 
 
 def outcomes(n=400, seed=0):
@@ -154,14 +156,34 @@ def test_groups_that_do_not_cover_the_prompts_are_refused(groups, message):
             call()
 
 
-def test_costs_too_unequal_for_an_interval_are_refused_in_words():
+@pytest.mark.parametrize(("n", "spread", "refused"), [(60, 2.0, True), (150, 2.0, False), (400, 3.0, True)])
+def test_very_unequal_costs_widen_the_savings_interval_or_refuse_it_in_words(n, spread, refused):
+    choices, quality, cost = route(n, np.zeros(n))
+    unequal = cost.mul(np.exp(spread * norm.ppf((np.arange(n) + 0.5) / n)), axis=0)
+    result = ev.savings(choices, quality, unequal, baseline="gpt-4")
+    assert np.isnan(result.saving_low) == refused and result.quality_low < 0
+    assert ("saves 90% of cost [no interval]" in repr(result)) == refused
+    assert ("too unequal for an interval from" if refused else "a few calls carry most of the cost") in repr(result)
+    even = ev.savings(choices, quality, cost, baseline="gpt-4")
+    assert refused or even.saving_low - result.saving_low > 0.2
+    assert ev.frontier(choices, quality, unequal, ci=True)["cost_low"].isna().all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leaning", [-1.5, 0.0, 1.5])
+def test_savings_from_very_unequal_costs_hold_the_truth_where_routes_go_with_cost(leaning):
+    """Routes whose log-odds lean on the log of the cost; each prompt of the population is as likely as any other."""
     rng = np.random.default_rng(0)
-    choices, quality, cost = route(150, np.zeros(150))
-    cost = cost.mul(rng.lognormal(0, 2, 150), axis=0)
-    result = ev.savings(choices, quality, cost, baseline="gpt-4")
-    assert np.isnan(result.saving_low) and "saves 90% of cost [no interval]" in repr(result)
-    assert "too unequal for an interval from 150 prompts" in repr(result) and result.quality_low < 0
-    assert ev.frontier(choices, quality, cost, ci=True)["cost_low"].isna().all()
+
+    def drawn(n):
+        z = rng.standard_normal(n)
+        cheap = rng.random(n) < 1 / (1 + np.exp(leaning * (0.5 - z)))
+        return np.exp(2 * z) * np.where(cheap, 0.1, 1.0), np.exp(2 * z)
+
+    truth = np.mean([1 - spent.sum() / base.sum() for spent, base in (drawn(2_000_000) for _ in range(8))])
+    ends = [ratio_interval(*drawn(150))[1:] for _ in range(400)]
+    missed = np.mean([not low <= 1 - truth <= high for low, high in ends if not np.isnan(low)])
+    assert binom.sf(missed * 400 - 1, 400, 0.05) > 0.001 and np.mean(np.isnan(ends)) < 0.02
 
 
 def test_a_dearer_router_is_said_to_cost_more():
