@@ -370,7 +370,7 @@ def cross_cascades(
     frames = [frame.loc[quality.index] for frame in frames]
     note = provenance_of(quality, cost)
     for frame in frames:
-        frame.attrs = {"provenance": note} if note else {}
+        frame.attrs = {"options": parts[0][1].quality.attrs["options"]} | ({"provenance": note} if note else {})
     after = {
         stage: pd.DataFrame(
             np.vstack([found[stage][0][:, : quality.shape[1]] for _, _, found in parts])[rows],
@@ -420,8 +420,13 @@ class _Columns:
 
     def frames(self) -> Outcomes:
         found = [pd.DataFrame(v, index=self.index, columns=self.names) for v in (self.quality, self.cost)]
+        options = {
+            name: {"stages": [list(stage), ["whoever is worth it"]], "check": "the rule", "threshold": ()}
+            for name, stage in zip(self.names, self.stage_of, strict=True)
+            if stage
+        }
         for frame, attrs in zip(found, self.attrs, strict=True):
-            frame.attrs, frame.columns.name = attrs, "model"
+            frame.attrs, frame.columns.name = attrs | {"options": attrs.get("options", {}) | options}, "model"
         return Outcomes(*found)
 
 
