@@ -8,6 +8,7 @@ inside for what learns from estimates. Features were chosen with seeds 1 to 3.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 import warnings
@@ -27,6 +28,9 @@ BASELINE = "gpt-4-1106-preview"
 YI, MIXTRAL, GPT35 = "zero-one-ai/Yi-34B-Chat", "mistralai/mixtral-8x7b-chat", "gpt-3.5-turbo-1106"
 MINI, SONNET, HAIKU = "gpt-4o-mini-2024-07-18", "claude-3-5-sonnet-20241022", "claude-3-haiku-20240307"
 LLAMA, QWEN, GPT35_0125 = "Meta-Llama-3.1-8B-Instruct", "Qwen2.5-7B-Instruct", "gpt-3.5-turbo-0125"
+CHEAP = (
+    YI, MIXTRAL, GPT35, "claude-instant-v1", "mistralai/mistral-7b-chat", "meta/llama-2-70b-chat", "claude-v1",
+)  # fmt: skip
 # Data set: how answers are read, weak, strong, the second cheap model, and further ones.
 SETS: dict[str, tuple[str, str, str, str, list[str]]] = {
     "CRUX": ("answer", MINI, SONNET, HAIKU, [QWEN, LLAMA, GPT35_0125]),
@@ -148,6 +152,39 @@ def routerbench_options(n_steps: int = 8, random_state: int = 0) -> Joint:
     )
 
 
+def agreement_cascades() -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """RouterBench's models with 91 cascades of two and three cheap models that escalate where answers differ."""
+    data = rl.fetch_routerbench(responses=True)
+    quality, _, responses, _ = load("RouterBench")
+    outcomes = data.outcomes[data.outcomes["prompt_id"].isin(quality.index)]
+    answers = extract_answers(responses, "choice").stack(future_stack=True).rename("answer")  # noqa: PD013
+    responses = responses.drop(columns="cost_usd").join(answers, on=["prompt_id", "model"])
+    parts, options = [outcomes], {}
+    for size, bars in ((2, [1.0]), (3, [0.5, 1.0])):
+        for first in itertools.combinations(CHEAP, size):
+            few = outcomes[outcomes["model"].isin([*first, BASELINE])]
+            said = responses[responses["model"].isin(first)]
+            made = rl.cascade_outcomes(few, said, first=first, then=BASELINE, extract="answer", threshold=bars)
+            options |= made.attrs["options"]
+            parts.append(made[made["model"].isin(made.attrs["options"])])
+    whole = pd.concat(parts, ignore_index=True)
+    whole.attrs = dict(outcomes.attrs) | {"options": options}
+    return (*rl.pivot_outcomes(whole), data.prompts.loc[quality.index, "dataset"])
+
+
+def by_data_set(quality: pd.DataFrame, cost: pd.DataFrame, data_set: pd.Series) -> Sweep:
+    """Sweep the data sets' own means: in hindsight, on the prompts that they come from."""
+    guess = [frame.groupby(data_set).transform("mean").to_numpy() for frame in (quality, cost)]
+    return sweep_arrays(*guess, quality.index, quality.columns)
+
+
+def cheapest(sweep: Sweep, quality: pd.DataFrame, cost: pd.DataFrame) -> float:
+    """Cost of the cheapest operating point within a point of GPT-4, as a share of GPT-4's."""
+    curve = rl.frontier(sweep, quality, cost)
+    enough = curve["quality"] >= quality[BASELINE].mean() - 0.01
+    return float(curve.loc[enough, "cost_usd"].min() / cost[BASELINE].mean())
+
+
 def routerbench() -> None:
     """Print the saving in hindsight at GPT-4's quality less one point, with and without cascades."""
     quality, cost, _, texts = load("RouterBench")
@@ -164,6 +201,12 @@ def routerbench() -> None:
         keep(f"RouterBench: saving in hindsight at 1 point, {key}", found)
         low, high = 100 * (1 - found.high), 100 * (1 - found.low)
         print(f"| {key} | {100 * (1 - found.estimate):.0f} [{low:.0f}, {high:.0f}] |", flush=True)
+    both = agreement_cascades()
+    models = (*(frame[quality.columns] for frame in both[:2]), both[2])
+    for key, table in (("11 models", models), (f"11 models and {both[0].shape[1] - 11} cascades", both)):
+        share = cheapest(by_data_set(*table), *table[:2])
+        keep(f"RouterBench: cost in hindsight at 1 point, by data set, {key}", share, len(quality))
+        print(f"| the best of {key} for each data set, picked on these prompts | {100 * share:.0f} |", flush=True)
     ahead = rl.aiq_difference(joint.sweep, before, joint.quality, joint.cost)
     keep("RouterBench: joint less router, AIQ", ahead)
     print(f"\nAIQ of both less that of routing: {shown(ahead, 100)} points")
