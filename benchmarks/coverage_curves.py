@@ -102,7 +102,7 @@ def measured(sample: dict[str, Any], n_resamples: int, seed: int) -> Iterator[tu
         found = rl.aiq_difference(first, second, quality, cost, **options)
         yield name, found.estimate, found.low, found.high
     for name, sweep in (("saving at parity", informed), ("saving at parity, blind router", blind)):
-        found = rl.saving_at_parity(sweep, quality, cost, baseline="large", margin=0.02, **options)
+        found = rl.saving_at_parity(sweep, quality, cost, baseline="large", max_quality_loss=0.02, **options)
         yield name, found.estimate, found.low, found.high
     score = sample["informed"]["large"] - sample["informed"]["small"]
     if quality["large"].mean() > quality["small"].mean():

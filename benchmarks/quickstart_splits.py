@@ -31,7 +31,9 @@ def one_split(demo: Demo, seed: int) -> dict[str, float | bool | None]:
     X = embedder.fit_transform(texts[known], intents[known])
     router = rl.IntentRouter(60).fit(X, intents[known], quality=quality.loc[known], cost=cost.loc[known])
     sweep = router.sweep(embedder.transform(texts[test]))
-    result = rl.savings(promise.choose(sweep), quality.loc[test], cost.loc[test], baseline="gpt-4", margin=0.03)
+    result = rl.savings(
+        promise.choose(sweep), quality.loc[test], cost.loc[test], baseline="gpt-4", max_quality_loss=0.03
+    )
     gain = rl.aiq_difference(sweep, "zero_router", quality.loc[test], cost.loc[test], n_resamples=200)
     return {
         "saving": result.saving,
@@ -50,7 +52,11 @@ def ten_lines(demo: Demo) -> rl.Savings:
     X = rl.SentenceEmbedder(window="mean").fit_transform(demo.prompts["prompt"])
     bar = {"baseline": "gpt-4", "max_quality_loss": 0.03, "guarantee": 0.95}
     result = rl.savings(
-        rl.held_out_choices(rl.KNNRouter(30), X, quality, cost, **bar), quality, cost, baseline="gpt-4", margin=0.03
+        rl.held_out_choices(rl.KNNRouter(30), X, quality, cost, **bar),
+        quality,
+        cost,
+        baseline="gpt-4",
+        max_quality_loss=0.03,
     )
     about = {"n": result.n, "protocol": "5 folds, promise (95%) inside the other four", "command": COMMAND}
     record("ten lines: saving", (result.saving, result.saving_low, result.saving_high), **about)

@@ -34,7 +34,7 @@ def keep(name: str, figure: Any, n: int | None = None) -> None:
 
 def claims(name: str, choices: pd.Series, **options: Any) -> str:
     """Format what held-out choices save and lose, and how many folds kept the baseline."""
-    claim = rl.savings(choices, **options, margin=0.03)
+    claim = rl.savings(choices, **options, max_quality_loss=0.03)
     saved = (claim.saving, claim.saving_low, claim.saving_high)
     lost = (claim.quality_difference, claim.quality_low, claim.quality_high)
     keep(f"{name}: saving", saved, claim.n)
@@ -90,7 +90,7 @@ def main() -> None:
             claims(f"{name}, estimate of 1 point", rl.held_out_choices(**held, max_quality_loss=0.01), **options)
         )
         for margin in (0.01, 0.0):
-            found = rl.saving_at_parity(sweeps[name], **options, margin=margin)
+            found = rl.saving_at_parity(sweeps[name], **options, max_quality_loss=margin)
             keep(f"{name}: saving at parity in hindsight, margin {margin:g}", found)
             cells.append(f"{shown(found, 0)} ({100 * found.blind:.0f})")
         for what, against in {"zero router": "zero_router", "kNN (k = 40)": peer[X is asked]}.items():

@@ -5,6 +5,7 @@ from . import (
     decision as decision,
     embedding as embedding,
     evaluation as evaluation,
+    exceptions as exceptions,
     holdout as holdout,
     judging as judging,
     labeling as labeling,
@@ -69,6 +70,22 @@ from .evaluation import (
     score_choices as score_choices,
     zero_router as zero_router,
 )
+from .exceptions import (
+    CaptureWarning as CaptureWarning,
+    CollectionWarning as CollectionWarning,
+    CopiesWarning as CopiesWarning,
+    CutPromptsWarning as CutPromptsWarning,
+    DroppedRowsWarning as DroppedRowsWarning,
+    EndpointWarning as EndpointWarning,
+    LogWarning as LogWarning,
+    MixedScalesWarning as MixedScalesWarning,
+    NoOperatingPointError as NoOperatingPointError,
+    ParameterError as ParameterError,
+    RouterlabError as RouterlabError,
+    RouterlabWarning as RouterlabWarning,
+    TableError as TableError,
+    UnknownPriceWarning as UnknownPriceWarning,
+)
 from .judging import (
     PairwiseJudge as PairwiseJudge,
     judge_trust as judge_trust,
@@ -80,7 +97,6 @@ from .labeling import (
     VoteLog as VoteLog,
 )
 from .model_selection import (
-    NoOperatingPointError as NoOperatingPointError,
     choose_operating_point as choose_operating_point,
     cross_estimates as cross_estimates,
     cross_sweep as cross_sweep,
@@ -129,7 +145,7 @@ from .routers import (
     load_router as load_router,
 )
 from .schema import (
-    TableError as TableError,
+    Outcomes as Outcomes,
     check_judgments as check_judgments,
     check_outcomes as check_outcomes,
     check_prompts as check_prompts,

@@ -10,16 +10,53 @@ all prompts: no grid, no refit, no second search for neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_aligned, check_model, provenance_of
+from routerlab.exceptions import ParameterError
+from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
 _CHUNK = 8192
+
+
+class Estimates(NamedTuple):
+    """What a router expects of each model on each prompt, from ``router.estimate(X)``: one search for neighbours.
+
+    Attributes
+    ----------
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        Expected quality, between 0 and 1, and USD per request (arrays inside a router).
+    abstained : ndarray of bool of shape (n_prompts,)
+        Prompts that are too unlike the training prompts, and go to the fallback.
+    """
+
+    quality: Any
+    cost: Any
+    abstained: NDArray[np.bool_]
+
+
+def estimates_of(router: Any, X: Any) -> Estimates:
+    """Ask a router for its estimates: one of routerlab once, any other by ``predict_quality`` and ``predict_cost``.
+
+    Examples
+    --------
+    >>> class Flat:
+    ...     def predict_quality(self, X):
+    ...         return pd.DataFrame({"small": [0.5] * len(X)})
+    ...     predict_cost = predict_quality
+    >>> estimates_of(Flat(), [[0.0], [1.0]]).abstained
+    array([False, False])
+    """
+    if hasattr(router, "estimate"):
+        found: Estimates = router.estimate(X)
+        return found
+    quality, cost = router.predict_quality(X), router.predict_cost(X)
+    abstains = getattr(router, "min_similarity", None) is not None
+    return Estimates(quality, cost, router.sweep(X).abstained if abstains else np.zeros(len(quality), dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -193,7 +230,7 @@ def check_wtp(willingness_to_pay: float) -> float:
             "'willingness_to_pay' must be a number of at least 0: USD that one unit of quality is worth on one "
             f"request (float('inf') for best quality). Got {willingness_to_pay!r} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return float(willingness_to_pay)
 
 
@@ -226,15 +263,33 @@ def decide(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_
     >>> decide(np.array([[0.6, 0.7]]), np.array([[0.001, 0.011]]), 0.05)
     array([0])
     """
+    return best_first(*_compared(quality, cost, willingness_to_pay))
+
+
+def ranked(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> list[int]:
+    """Order the models of one prompt by the rule: the choice, the choice among the others, and so on.
+
+    Examples
+    --------
+    >>> ranked(np.array([0.6, 0.7, 0.9]), np.array([0.001, 0.011, 0.002]), 0.05)
+    [2, 0, 1]
+    """
+    net, price = _compared(quality, cost, willingness_to_pay)
+    order: list[int] = np.lexsort((price, -net)).tolist()
+    return order
+
+
+def _compared(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> tuple[Any, Any]:
+    """Return what the rule maximises, and what it minimises among equals."""
     if check_wtp(willingness_to_pay) == 0:
-        return best_first(-cost, -quality)  # cheapest, the best among equals
+        return -cost, -quality  # cheapest, the best among equals
     with np.errstate(over="ignore"):  # at the smallest WTP every net value is minus infinity: the cheapest wins
-        return best_first(quality - cost / willingness_to_pay, cost)
+        return quality - cost / willingness_to_pay, cost
 
 
 def sweep_estimates(
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     abstained: NDArray[np.bool_] | None = None,
     fallback: str | None = None,

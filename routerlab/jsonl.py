@@ -22,6 +22,8 @@ from uuid import uuid4
 
 import orjson
 
+from routerlab.exceptions import LogError, LogFormatError, LogWriteError
+
 Record = dict[str, Any]
 
 _MODE = 0o600  # of a new log: what people ask and answer is for its owner alone
@@ -41,18 +43,6 @@ _REMEDIES = {
     errno.ENOTDIR: "Its folder is a file: choose another folder.",
     errno.EISDIR: "It is a folder: name a file in it.",
 }
-
-
-class LogError(RuntimeError):
-    """A log that cannot be read, or a record that was not written; nothing that was acknowledged is lost."""
-
-
-class LogFormatError(LogError):
-    """The file is not a log of this kind, or a newer version of routerlab wrote it."""
-
-
-class LogWriteError(LogError):
-    """The log cannot be written: read-only, disk full, removed, locked. The record was not written."""
 
 
 @dataclass(frozen=True)

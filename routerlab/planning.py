@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from routerlab.deprecation import renamed
+from routerlab.exceptions import ParameterError
 from routerlab.schema import reject
 from routerlab.stats import check_confidence, check_share
 
@@ -74,10 +76,11 @@ class StudyPlan:
         return "\n".join([*lines, f"assumed: {self.assumptions}"])
 
 
+@renamed(margin="max_quality_loss")
 def plan_study(
     pilot: Any = None,
     *,
-    margin: float = 0.01,
+    max_quality_loss: float = 0.01,
     n: int | None = None,
     saving: float | None = None,
     discordance: float = 0.1,
@@ -97,7 +100,7 @@ def plan_study(
     ----------
     pilot : Series or array of shape (n_pilot,), optional
         Paired quality differences (choices less baseline) of a pilot; gives `discordance` and `loss`.
-    margin : float, default 0.01
+    max_quality_loss : float, default 0.01
         Largest acceptable loss of mean quality, as a share.
     n : int, optional
         Prompts (or people's labels, which are planned alike) that you have. By default as many as reach `power`.
@@ -140,10 +143,10 @@ def plan_study(
 
     Examples
     --------
-    >>> plan_study(margin=0.01, n=400, discordance=0.02)
+    >>> plan_study(max_quality_loss=0.01, n=400, discordance=0.02)
     400 prompts show non-inferiority at 1 point with probability ...
     """
-    margin, loss = check_share(margin, "margin"), float(loss)
+    margin, loss = check_share(max_quality_loss, "max_quality_loss"), float(loss)
     for name, value in (("power", power), ("confidence", confidence), ("guarantee", guarantee)):
         check_confidence(value, name)
     if pilot is not None:
@@ -153,13 +156,14 @@ def plan_study(
             f"'saving' must lie above 0 and below {1 - price_ratio:g}, what is saved if all prompts go to models at "
             f"{price_ratio:.0%} of the price. Got {saving!r} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if not abs(loss) <= discordance <= 1 or not 0 <= icc <= 1 or group_size < 1 or margin == 0:
         msg = (
-            "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and margin > 0. Got "
-            f"loss={loss:g}, discordance={discordance:g}, icc={icc:g}, group_size={group_size:g}, margin={margin:g}."
+            "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and max_quality_loss > 0. Got "
+            f"loss={loss:g}, discordance={discordance:g}, icc={icc:g}, group_size={group_size:g}, "
+            f"max_quality_loss={margin:g}."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     effect = 1 + (group_size - 1) * icc
     z, zb = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(power)
     fewest = int(np.ceil(effect * z**2 * (1 - margin) / margin))
@@ -338,7 +342,7 @@ def payback(
     for name, amount in amounts.items():
         if not np.isfinite(amount) or amount < 0:
             msg = f"{name!r} must be a finite number of at least 0. Got {amount!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
     once = labels * usd_per_label + judge_usd + probes_usd + other_usd
     own = router_usd_per_request * requests_per_month + monthly_usd
     bill = claim.baseline_cost_usd * requests_per_month

@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from routerlab.exceptions import ParameterError
 from routerlab.schema import reject, shown
 
 __all__ = [
@@ -130,7 +131,7 @@ def check_confidence(confidence: float, name: str = "confidence") -> float:
     """
     if isinstance(confidence, bool) or not np.isscalar(confidence) or not 0 < confidence < 1:  # type: ignore[operator]
         msg = f"The {name!r} parameter must lie between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return float(confidence)  # type: ignore[arg-type]
 
 
@@ -139,16 +140,16 @@ def check_share(value: Any, name: str) -> float:
 
     Examples
     --------
-    >>> check_share(5, "margin")
+    >>> check_share(5, "max_quality_loss")
     Traceback (most recent call last):
-    ValueError: 'margin' must be a share of the quality scale, at least 0 and below 1: 5 points are 0.05. Got 5 instead.
+    routerlab.exceptions.ParameterError: 'max_quality_loss' must be a share ...: 5 points are 0.05. Got 5 instead.
     """
     good = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
     if good and 0 <= value < 1:
         return float(value)
     points = f"{value:g} points are {value / 100:g}" if good and 1 <= value < 100 else "0.01 is one point"
     msg = f"{name!r} must be a share of the quality scale, at least 0 and below 1: {points}. Got {value!r} instead."
-    raise ValueError(msg)
+    raise ParameterError(msg)
 
 
 def check_n_resamples(n_resamples: int) -> int:
@@ -161,7 +162,7 @@ def check_n_resamples(n_resamples: int) -> int:
     """
     if isinstance(n_resamples, bool) or not isinstance(n_resamples, (int, np.integer)) or n_resamples < 2:
         msg = f"The 'n_resamples' parameter must be at least 2, and some hundreds to be of use. Got {n_resamples!r}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return int(n_resamples)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import routerlab as rl
@@ -43,6 +46,82 @@ def test_readmes_ten_lines_run(capsys):
     assert f"save {saving} of cost {ends} at {lost} points of quality {range_}" in README
 
 
+CHECKS = ("check_prompts", "check_responses", "check_judgments", "check_outcomes", "check_matrix", "check_aligned")
+
+
+def counted(monkeypatch, names=CHECKS) -> list[str]:
+    """Names of the checks that look at a table from now on, wherever they are called from."""
+    found = []
+    for name in names:
+        check = getattr(rl.schema, name)
+
+        def counting(table, *args, name=name, check=check, **kwargs):
+            found.append(name)
+            return check(table, *args, **kwargs)
+
+        for module in [m for key, m in sys.modules.items() if key.startswith("routerlab")]:
+            if vars(module).get(name) is check:
+                monkeypatch.setattr(module, name, counting)
+    return found
+
+
+def test_readmes_ten_lines_check_each_table_once(monkeypatch):
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    names, lines = {}, code.splitlines()
+    at = next(k for k, line in enumerate(lines) if "demo = " in line) + 1
+    exec(compile("\n".join(lines[:at]), "README.md", "exec"), names)
+    X = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(len(names["demo"].prompts), 16)), names["demo"].prompts.index
+    )
+    rest = [re.sub(r"^X = .*", "X = EMBEDDED", line) for line in lines[at:]]
+    rl.held_out_choices, rl.savings, rl.split_prompts, rl.set_operating_point  # noqa: B018 - loads their modules
+    looked = counted(monkeypatch, [name for name in CHECKS if name != "check_aligned"])
+    exec(compile("\n".join(rest), "README.md", "exec"), names | {"EMBEDDED": X})
+    assert looked == ["check_outcomes"]
+
+
+def test_frames_are_checked_once_by_each_function(monkeypatch):
+    problem = rl.make_routing_problem(n_prompts=200, random_state=0)
+    X, quality, cost = problem.X, problem.quality, problem.cost
+    bar = {"baseline": problem.baseline, "max_quality_loss": 0.1}
+    sweep = rl.KNNRouter(5).fit(X, quality, cost=cost).sweep(X)
+    choices = rl.oracle(quality, cost)
+    looked = counted(monkeypatch, ["check_matrix"])
+    for call in (
+        lambda: rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, **bar),
+        lambda: rl.repeat_claims(rl.KNNRouter(5), X, quality, cost, **bar, n_repeats=3),
+        lambda: rl.choose_operating_point(sweep, quality, cost, **bar),
+        lambda: rl.promise(sweep, quality, cost, **bar),
+        lambda: rl.savings(choices, quality, cost, baseline=problem.baseline),
+        lambda: rl.compare(choices, choices, quality, cost),
+        lambda: rl.frontier(sweep, quality, cost),
+        lambda: rl.baselines(quality, cost),
+        lambda: rl.aiq_difference(sweep, "zero_router", quality, cost, n_resamples=20),
+        lambda: rl.saving_at_parity(sweep, quality, cost, baseline=problem.baseline),
+        lambda: rl.gap_to_oracle(choices, quality, cost),
+    ):
+        looked.clear()
+        call()
+        assert looked == ["check_matrix"] * 2  # quality and cost
+
+
+def test_checked_outcomes_are_not_checked_again_on_the_way_to_a_frontier(monkeypatch):
+    outcomes = rl.pivot_outcomes(rl.load_demo().outcomes)
+    looked = counted(monkeypatch, ["check_matrix"])
+    sweep = rl.decision.sweep_estimates(outcomes)
+    rl.frontier(sweep, outcomes)
+    rl.frontier(sweep.at(0.01), outcomes.loc[outcomes.index], ci=True)
+    rl.baselines(outcomes)
+    assert looked == []
+
+
+def test_ratings_by_intent_check_the_judgments_once(monkeypatch):
+    demo = rl.load_demo()
+    looked = counted(monkeypatch, ["check_judgments"])
+    rl.rate(demo.judgments, by=demo.prompts["intent"])
+    assert looked == ["check_judgments"]
+
+
 @pytest.mark.slow
 def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
     ten, collect, serve = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -62,7 +141,7 @@ def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
         names = {"rl": rl, "PRICES": {"gpt-4.1": (2, 8), "gpt-4.1-nano": (0.1, 0.4), "gpt-4.1-mini": (0.4, 1.6)}}
         exec(compile(collect, "README.md", "exec"), names)
         assert names["quality"].shape == (120, 2) and (names["quality"] == 0.5).all(axis=None)
-        lines = ten.replace("demo.prompts", "prompts.loc[quality.index]").replace('"gpt-4"', '"gpt-4.1"').splitlines()
+        lines = ten.replace("demo.prompts", "prompts.loc[outcomes.index]").replace('"gpt-4"', '"gpt-4.1"').splitlines()
         kept = [line for line in lines if "load_demo" not in line and "pivot_outcomes" not in line]
         exec(compile("\n".join(kept), "README.md", "exec"), names)
         exec(compile(serve, "README.md", "exec"), names)

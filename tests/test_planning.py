@@ -13,7 +13,7 @@ from routerlab.stats import mean_interval, ratio_interval
 @pytest.mark.slow
 @pytest.mark.parametrize(("margin", "discordance", "loss"), [(0.03, 0.15, 0.005), (0.03, 0.05, 0.0), (0.05, 0.3, 0.01)])
 def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
-    plan = rl.plan_study(margin=margin, discordance=discordance, loss=loss)
+    plan = rl.plan_study(max_quality_loss=margin, discordance=discordance, loss=loss)
     chances = [(discordance + loss) / 2, 1 - discordance, (discordance - loss) / 2]
     rng = np.random.default_rng(0)
     shown = [mean_interval(rng.choice([-1.0, 0, 1], plan.n, p=chances))[1] >= -margin for _ in range(400)]
@@ -24,8 +24,10 @@ def test_the_planned_power_is_what_simulation_finds(margin, discordance, loss):
 @pytest.mark.slow
 @pytest.mark.parametrize(("saving", "spread"), [(0.05, 0.7), (0.2, 0.7), (0.1, 0.3)])
 def test_the_planned_prompts_show_the_saving_with_the_planned_power_at_least(saving, spread):
-    n = rl.plan_study(margin=0.03, saving=saving, cost_spread=spread).n_for_saving
-    assert rl.plan_study(margin=0.03, n=n, cost_spread=spread).smallest_saving == pytest.approx(saving, rel=0.05)
+    n = rl.plan_study(max_quality_loss=0.03, saving=saving, cost_spread=spread).n_for_saving
+    assert rl.plan_study(max_quality_loss=0.03, n=n, cost_spread=spread).smallest_saving == pytest.approx(
+        saving, rel=0.05
+    )
     rng = np.random.default_rng(0)
     shown = []
     for _ in range(200):
@@ -39,32 +41,35 @@ def test_a_plan_without_differences_needs_what_savings_says():
     index = pd.RangeIndex(60)
     quality, cost = pd.DataFrame({"small": 1.0, "large": 1.0}, index), pd.DataFrame({"small": 0.1, "large": 1.0}, index)
     claim = rl.savings(pd.Series("small", index), quality, cost, baseline="large")
-    assert rl.plan_study(margin=0.01).n_fewest == claim.n_fewest == 381
-    assert rl.plan_study(margin=0.01).n_promise == 300 and rl.plan_study(margin=0.03).n_promise == 100
+    assert rl.plan_study(max_quality_loss=0.01).n_fewest == claim.n_fewest == 381
+    assert (
+        rl.plan_study(max_quality_loss=0.01).n_promise == 300 and rl.plan_study(max_quality_loss=0.03).n_promise == 100
+    )
 
 
 def test_more_discordance_smaller_margins_and_groups_take_more_prompts():
-    base = rl.plan_study(margin=0.03, discordance=0.1)
-    assert rl.plan_study(margin=0.03, discordance=0.3).n_needed > base.n_needed
-    assert rl.plan_study(margin=0.01, discordance=0.1).n_needed > base.n_needed
-    grouped = rl.plan_study(margin=0.03, discordance=0.1, group_size=10, icc=0.5)
+    base = rl.plan_study(max_quality_loss=0.03, discordance=0.1)
+    assert rl.plan_study(max_quality_loss=0.03, discordance=0.3).n_needed > base.n_needed
+    assert rl.plan_study(max_quality_loss=0.01, discordance=0.1).n_needed > base.n_needed
+    grouped = rl.plan_study(max_quality_loss=0.03, discordance=0.1, group_size=10, icc=0.5)
     assert grouped.n_needed == pytest.approx(5.5 * base.n_needed, rel=0.02)
-    assert rl.plan_study(margin=0.03, n=200).power < base.power
-    assert rl.plan_study(margin=0.03, judge_correlation=0.8).n_labels_with_judge < base.n_needed
+    assert rl.plan_study(max_quality_loss=0.03, n=200).power < base.power
+    assert rl.plan_study(max_quality_loss=0.03, judge_correlation=0.8).n_labels_with_judge < base.n_needed
 
 
 def test_a_loss_at_the_margin_cannot_be_shown_to_be_below_it():
-    plan = rl.plan_study(margin=0.01, discordance=0.1, loss=0.02, n=1000)
+    plan = rl.plan_study(max_quality_loss=0.01, discordance=0.1, loss=0.02, n=1000)
     assert plan.n_needed is None and plan.power < 0.025 and "no number of prompts" in repr(plan)
 
 
 def test_a_pilot_without_a_difference_is_not_taken_for_certainty():
-    plan = rl.plan_study(np.zeros(30), margin=0.03)
+    plan = rl.plan_study(np.zeros(30), max_quality_loss=0.03)
     assert plan.n_needed > plan.n_fewest
 
 
 @pytest.mark.parametrize(
-    "options", [{"margin": 5}, {"discordance": 2}, {"loss": 0.5}, {"icc": -1}, {"power": 80}, {"group_size": 0}]
+    "options",
+    [{"max_quality_loss": 5}, {"discordance": 2}, {"loss": 0.5}, {"icc": -1}, {"power": 80}, {"group_size": 0}],
 )
 def test_plans_of_impossible_numbers_are_refused(options):
     with pytest.raises(ValueError, match="must|needs"):
@@ -80,7 +85,7 @@ def claim(n=600, saves=0.9, wrong=0.0):
     quality = pd.DataFrame({"small": 1.0, "large": 1.0}, index)
     quality.iloc[: round(wrong * n), 0] = 0.0
     cost = pd.DataFrame({"small": 0.01 * (1 - saves), "large": 0.01}, index)
-    return rl.savings(pd.Series("small", index), quality, cost, baseline="large", margin=0.03)
+    return rl.savings(pd.Series("small", index), quality, cost, baseline="large", max_quality_loss=0.03)
 
 
 def test_the_advice_follows_from_the_intervals():

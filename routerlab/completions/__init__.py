@@ -11,7 +11,6 @@ from routerlab.completions._clients import async_client, check_client, secrets_o
 from routerlab.completions._collect import collect_responses
 from routerlab.completions._content import ToolCalls, part_of, sound_text, text_of, word_of
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
-from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
 from routerlab.completions._estimate import CostEstimate, estimate_requests
 from routerlab.completions._guard import Deadline, answered_within, guard
 from routerlab.completions._processes import ProcessLock, renew_after_fork
@@ -20,6 +19,7 @@ from routerlab.completions._run import arun_requests, run_requests
 from routerlab.completions._secrets import real_keys, scrub
 from routerlab.completions._served import CAME_BEFORE, Seen
 from routerlab.completions._words import counted
+from routerlab.exceptions import CollectionWarning, EndpointRefused, JournalError
 
 __all__ = [
     "Account",

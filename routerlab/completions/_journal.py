@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from routerlab.completions._errors import JournalError
+from routerlab.exceptions import JournalError
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
 FORMAT, VERSION = "routerlab-completions", 1

@@ -15,11 +15,11 @@ from typing import Any
 from routerlab.completions._accounting import most_cost, request_cost
 from routerlab.completions._clients import check_client
 from routerlab.completions._endpoint import Endpoint, Models, Request, is_local, resolve_models
-from routerlab.completions._errors import CollectionWarning
 from routerlab.completions._journal import Journal, Record
 from routerlab.completions._records import RESERVED, sent_digest
 from routerlab.completions._settings import Settings
 from routerlab.completions._words import counted
+from routerlab.exceptions import CollectionWarning
 from routerlab.pricing import Prices
 from routerlab.schema import reject, shown
 

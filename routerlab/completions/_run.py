@@ -13,12 +13,12 @@ from typing import Any
 
 from routerlab.completions._endpoint import Models, Request
 from routerlab.completions._engine import Engine
-from routerlab.completions._errors import CollectionWarning, EndpointRefused, JournalError
 from routerlab.completions._plan import Plan, make_plan
 from routerlab.completions._progress import Progress
 from routerlab.completions._records import RESERVED, left_out_record
 from routerlab.completions._report import Run, RunReport
 from routerlab.completions._settings import Settings
+from routerlab.exceptions import CollectionWarning, EndpointRefused, JournalError
 from routerlab.jsonl import why_not_written
 from routerlab.pricing import Prices
 

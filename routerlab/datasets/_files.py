@@ -12,15 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from routerlab.exceptions import AbsentFileError, DataFileError
+
 BASE_URL = "https://raw.githubusercontent.com"
-
-
-class DataFileError(OSError):
-    """A published file that is absent, cannot be downloaded, or is not what was published."""
-
-
-class AbsentFileError(DataFileError):
-    """A published file that is not here and cannot be downloaded."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from routerlab.datasets._files import AbsentFileError
+from routerlab.exceptions import AbsentFileError
 
 _Result = TypeVar("_Result")
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.datasets._files import DataFileError, PublishedFile
+from routerlab.datasets._files import PublishedFile
+from routerlab.exceptions import DataFileError
 from routerlab.schema import shown
 
 REMEDY = "Compare the file with the published one: it may have been edited, or published anew in another layout."

@@ -89,7 +89,7 @@ class RoutingProblem:
         return table
 
     def sample(
-        self, n_prompts: int = 1000, *, votes: int = 0, random_state: int | np.random.Generator | None = None
+        self, n_prompts: int = 1000, *, votes: int = 0, random_state: int | np.random.Generator | None = 0
     ) -> RoutingProblem:
         """Draw other prompts, outcomes and votes from the same population, with the same truth.
 
@@ -99,7 +99,7 @@ class RoutingProblem:
             Prompts.
         votes : int, default 0
             Judgments.
-        random_state : int, Generator or None
+        random_state : int, Generator or None, default 0
             Seed.
 
         Returns
@@ -188,7 +188,7 @@ def make_routing_problem(
     affinity: float = 0.7,
     quality: str = "bernoulli",
     votes: int = 0,
-    random_state: int | np.random.Generator | None = None,
+    random_state: int | np.random.Generator | None = 0,
 ) -> RoutingProblem:
     """Make a routing problem with known truth.
 
@@ -213,7 +213,7 @@ def make_routing_problem(
     votes : int, default 0
         Judgments: a random prompt, a random pair of models in random order, a winner drawn from exactly the
         Bradley-Terry model of the prompt's intent.
-    random_state : int, Generator or None
+    random_state : int, Generator or None, default 0
         Seed of the population and the sample. `RoutingProblem.sample` draws further samples of one population.
 
     Returns

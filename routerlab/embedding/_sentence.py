@@ -19,7 +19,8 @@ from routerlab.embedding._cache import VectorCache, default_folder, text_key
 from routerlab.embedding._io import SavedMixin
 from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
 from routerlab.embedding._prompts import as_frame, check_texts, reads_text
-from routerlab.embedding._windows import WINDOWS, CutPromptsWarning, windows_of
+from routerlab.embedding._windows import WINDOWS, windows_of
+from routerlab.exceptions import CutPromptsWarning
 from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores

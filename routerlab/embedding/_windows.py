@@ -16,10 +16,6 @@ _SHORT = 100  # bytes: no model's window is that small, so such texts need no to
 _AT_ONCE = 256  # texts tokenized in one call, on all cores
 
 
-class CutPromptsWarning(UserWarning):
-    """Prompts were longer than the model's window, and what follows is not in their vectors."""
-
-
 def windows_of(texts: list[str], files: ModelFiles, device: str, window: str) -> tuple[dict[int, list[str]], int]:
     """Find the texts that are longer than the model's window, and cut them.
 

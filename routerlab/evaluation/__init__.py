@@ -3,9 +3,8 @@
 It never imports routers: an oracle, a person, a constant and a cascade are judged by the same code.
 """
 
-from typing import Any
-
 from routerlab.decision import OperatingPoint
+from routerlab.deprecation import moved
 from routerlab.evaluation._baselines import always, baselines, model_share, oracle, random_mix, zero_router
 from routerlab.evaluation._calls import call_metrics, predictability
 from routerlab.evaluation._compare import Comparison, compare
@@ -14,6 +13,7 @@ from routerlab.evaluation._frontier import frontier, hull
 from routerlab.evaluation._metrics import aiq, apgr, arena_score, call_curve, cpt, gap_to_oracle, pgr
 from routerlab.evaluation._savings import Savings, savings
 from routerlab.evaluation._scoring import score_choices
+from routerlab.exceptions import NoOperatingPointError
 from routerlab.stats import Interval, mean_interval, percentile_interval, resampled_sums
 
 __all__ = [
@@ -51,14 +51,4 @@ __all__ = [
     "zero_router",
 ]
 
-_MOVED = ("NoOperatingPointError", "choose_operating_point", "set_operating_point")
-
-
-def __getattr__(name: str) -> Any:
-    """Find what lives in `routerlab.model_selection` now: it stands above evaluation, so it is imported on demand."""
-    if name in _MOVED:
-        from importlib import import_module
-
-        return getattr(import_module("routerlab.model_selection"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__ = moved(__name__, ("choose_operating_point", "set_operating_point"), "routerlab.model_selection")

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from routerlab.decision import Sweep, best_first
+from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import frontier, hull
-from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject
+from routerlab.exceptions import ParameterError
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject
 from routerlab.stats import check_confidence
 
 
-def oracle(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.Series:
+def oracle(quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None) -> pd.Series:
     """Choose with hindsight: each prompt's best quality, the cheapest among equals.
 
     Returns
@@ -45,7 +47,7 @@ def always(model: str, index: pd.Index) -> pd.Series:
     return choices
 
 
-def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any = None) -> pd.Series:
+def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any = 0) -> pd.Series:
     """Choose at random with given shares, blind to the prompt: what a router must beat.
 
     Parameters
@@ -54,7 +56,7 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
         Prompt ids.
     shares : dict of model name to probability
         Must sum to 1.
-    random_state : int or Generator, optional
+    random_state : int or Generator, default 0
         Seed.
 
     Examples
@@ -65,12 +67,12 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
     p = np.array(list(shares.values()), dtype=float)
     if not len(p) or (p < 0).any() or not np.isclose(p.sum(), 1):
         msg = f"'shares' must be probabilities that sum to 1. Got {shares!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     rng = np.random.default_rng(random_state)
     return pd.Series(rng.choice(list(shares), size=len(index), p=p), index=index, name="model", dtype=object)
 
 
-def zero_router(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+def zero_router(quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None) -> pd.DataFrame:
     """Hull of the single models: what mixing them at random reaches (RouterBench's zero router).
 
     Returns
@@ -92,8 +94,8 @@ def zero_router(quality: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str | None = None,
     confidence: float = 0.95,
@@ -129,23 +131,24 @@ def baselines(
     >>> table.groupby("kind").size().to_dict()
     {'model': 2, 'oracle': 1, 'random_mix': 2, 'zero_router': 2}
     """
-    quality, cost = check_aligned(quality, cost)
     check_confidence(confidence)
+    outcomes = check_aligned(quality, cost)
+    quality, cost = outcomes
     baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, models_of(quality), "baseline")
     rows: list[dict[str, Any]] = []
     cascades = [m for m in quality.columns if m in quality.attrs.get("options", {})]
     named = [(m, "cascade" if m in cascades else "model", always(m, quality.index)) for m in quality.columns]
-    alone = quality.drop(columns=cascades), cost.drop(columns=cascades)
-    for name, kind, choices in [*named, ("oracle", "oracle", oracle(*alone))]:
-        point = frontier(choices, quality, cost, ci=True, confidence=confidence, groups=groups)
+    alone = check_aligned(quality.drop(columns=cascades), cost.drop(columns=cascades)) if cascades else outcomes
+    for name, kind, choices in [*named, ("oracle", "oracle", oracle(alone))]:
+        point = frontier(choices, outcomes, ci=True, confidence=confidence, groups=groups)
         rows.append({"name": name, "kind": kind} | point.iloc[0].drop("willingness_to_pay").to_dict())
     rows += [
         {"name": m, "kind": "zero_router", "cost_usd": c, "quality": q}
-        for m, c, q in zero_router(*alone).itertuples(index=False, name=None)
+        for m, c, q in zero_router(alone).itertuples(index=False, name=None)
     ]
     rows += [
         {"name": m, "kind": "random_mix", "cost_usd": cost[m].mean(), "quality": quality[m].mean()}
-        for m in dict.fromkeys([alone[1].mean().idxmin(), baseline])
+        for m in dict.fromkeys([alone.cost.mean().idxmin(), baseline])
     ]
     columns = ["name", "kind", "cost_usd", "quality", "cost_low", "cost_high", "quality_low", "quality_high"]
     table = pd.DataFrame(rows, columns=columns)
@@ -156,22 +159,23 @@ def baselines(
     return table
 
 
-def model_share(sweep: Sweep, intents: pd.Series | None = None, *, n_points: int = 60) -> pd.DataFrame:
+@renamed(intents="by")
+def model_share(sweep: Sweep, by: pd.Series | None = None, *, n_points: int = 60) -> pd.DataFrame:
     """Share of prompts that each model gets along the frontier, overall or by intent.
 
     Parameters
     ----------
     sweep : Sweep
         ``router.sweep(X)``.
-    intents : Series, optional
-        Intent of each prompt, indexed by prompt id.
+    by : Series, optional
+        Intent (or other group) of each prompt, indexed by prompt id.
     n_points : int, default 60
         Willingness-to-pay values, spread evenly over the switches.
 
     Returns
     -------
     DataFrame
-        ``willingness_to_pay``, ``intent`` ('all' without `intents`), ``model``, ``share``.
+        ``willingness_to_pay``, ``intent`` ('all' without `by`), ``model``, ``share``.
 
     Examples
     --------
@@ -181,14 +185,12 @@ def model_share(sweep: Sweep, intents: pd.Series | None = None, *, n_points: int
     [1.0, 0.0, 0.0, 1.0]
     """
     grid = np.unique(np.quantile(sweep.wtp, np.linspace(0, 1, n_points))) if len(sweep.wtp) else np.empty(0)
-    if intents is None:
+    if by is None:
         group = pd.Series("all", index=sweep.index)
     else:
-        group = intents.reindex(sweep.index)
+        group = by.reindex(sweep.index)
         if group.isna().any():
-            reject(
-                "'intents'", f"has none for {group.isna().sum()} prompts of the sweep.", "Pass intents.loc[X.index]."
-            )
+            reject("'by'", f"has none for {group.isna().sum()} prompts of the sweep.", "Pass intents.loc[X.index].")
     parts = []
     for wtp in [*grid, np.inf]:
         share = pd.crosstab(group.to_numpy(), sweep.at(wtp).to_numpy(), normalize="index")

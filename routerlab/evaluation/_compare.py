@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.evaluation._scoring import score_choices
-from routerlab.schema import by_prompt, provenance_of, spread_prices
+from routerlab.evaluation._scoring import check_choices, chosen_outcomes, score_choices
+from routerlab.schema import Outcomes, by_prompt, provenance_of, spread_prices
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -73,8 +73,8 @@ class Comparison:
 def compare(
     first: pd.Series,
     second: pd.Series,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     confidence: float = 0.95,
     groups: Any = None,
@@ -109,7 +109,8 @@ def compare(
     0.0
     """
     check_confidence(confidence)
-    a, b = (score_choices(choices, quality, cost) for choices in (first, second))
+    outcomes = chosen_outcomes([check_choices(choices) for choices in (first, second)], quality, cost)
+    a, b = (score_choices(choices, outcomes) for choices in (first, second))
     check_n_resamples(n_resamples)
     b = b.loc[a.index]
     codes = group_codes(groups, a.index)
@@ -124,7 +125,7 @@ def compare(
     dear = np.maximum(a["cost_usd"], b["cost_usd"]).to_numpy(dtype=float)
     skewed = skewed_note(dear, codes) if spent.any() else None
     # What a prompt that was not seen may cost: the dearer of both choices or, where their costs never differed, of all.
-    frame = spread_prices(by_prompt(cost), by_prompt(quality))
+    frame = quality.cost if isinstance(quality, Outcomes) else spread_prices(by_prompt(cost), by_prompt(quality))
     models = pd.unique(pd.concat([first, second])) if spent.any() else frame.columns
     dear = frame[models].max(axis=1).to_numpy(dtype=float, na_value=0.0)
     unseen = float(dear @ dear / dear.sum()) if dear.any() else 0.0  # cost of the prompt on which the mean dollar goes

@@ -15,9 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.decision import Sweep
+from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
-from routerlab.schema import check_aligned, check_model, models_of, provenance_of
+from routerlab.exceptions import ParameterError
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of
 from routerlab.stats import (
     Codes,
     Interval,
@@ -46,8 +48,8 @@ TOO_FEW = "too few to say: one prompt, or one group, does not show how much prom
 class _Replayed:
     """A sweep whose curve can be drawn again under any weights of the prompts."""
 
-    def __init__(self, sweep: Sweep, quality: pd.DataFrame, cost: pd.DataFrame) -> None:
-        scored = align(sweep.index, sweep.models, quality, cost)
+    def __init__(self, sweep: Sweep, outcomes: Outcomes) -> None:
+        scored = align(sweep.index, sweep.models, outcomes)
         order = scored.models.get_indexer(sweep.models)
         self.sweep, self.column, self.n_models = sweep, order, len(scored.models)
         self.last = last_of_equal(sweep.wtp)
@@ -109,8 +111,8 @@ class _Mixed:
 def aiq_difference(
     first: Sweep,
     second: Sweep | str,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     groups: Any = None,
     confidence: float = 0.95,
@@ -159,20 +161,21 @@ def aiq_difference(
     True
     """
     check_confidence(confidence)
-    quality, cost = check_aligned(quality, cost)
+    outcomes = check_aligned(quality, cost)
     if isinstance(second, str) and second != "zero_router":
         msg = f"'second' must be a Sweep or 'zero_router'. Got {second!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     rows = first.index
-    a, blind = _Replayed(first, quality, cost), isinstance(second, str)
-    quality, cost = quality.loc[rows], cost.loc[rows]
+    a, blind = _Replayed(first, outcomes), isinstance(second, str)
+    outcomes = outcomes.loc[rows]
+    quality, cost = outcomes
     if isinstance(second, str):
         b: Any = _Mixed(quality, cost)
     else:
         if not second.index.equals(rows):
             msg = "'first' and 'second' must sweep the same prompts in the same order: pass the same X to both."
-            raise ValueError(msg)
-        b = _Replayed(second, quality, cost)
+            raise ParameterError(msg)
+        b = _Replayed(second, outcomes)
     codes = group_codes(groups, rows)
     estimate = _area_gap(a.curve(np.ones(len(rows))), b.curve(np.ones(len(rows)))).difference
     values, reach = _cross_fitted(a, b, quality, cost, codes, random_state)
@@ -319,13 +322,14 @@ class ParitySaving(Interval):
         )
 
 
+@renamed(margin="max_quality_loss")
 def saving_at_parity(
     sweep: Sweep,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
-    margin: float = 0.0,
+    max_quality_loss: float = 0.0,
     groups: Any = None,
     confidence: float = 0.95,
     n_resamples: int = 1000,
@@ -346,7 +350,7 @@ def saving_at_parity(
         Measured outcomes.
     baseline : str
         The model that is paid for today.
-    margin : float, default 0
+    max_quality_loss : float, default 0
         Acceptable loss of mean quality.
     groups : Series prompt_id -> group, or array of shape (n_prompts,), optional
         Prompts of one conversation, customer or text count as one piece of evidence.
@@ -378,9 +382,10 @@ def saving_at_parity(
     check_confidence(confidence)
     check_n_resamples(n_resamples)
     check_model(baseline, models_of(quality), "baseline")
-    replayed, codes = _Replayed(sweep, quality, cost), group_codes(groups, sweep.index)
-    quality, cost = quality.loc[sweep.index], cost.loc[sweep.index]
-    level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), margin, codes)
+    outcomes = check_aligned(quality, cost)
+    replayed, codes = _Replayed(sweep, outcomes), group_codes(groups, sweep.index)
+    quality, cost = outcomes.loc[sweep.index]
+    level = _Level(replayed, quality[baseline].to_numpy(float), cost[baseline].to_numpy(float), max_quality_loss, codes)
     n = len(sweep.index)
     estimate = level.saving(level.hindsight(np.ones(n)))
     few = n < 2 or (codes is not None and codes.max() < 1)
@@ -390,9 +395,10 @@ def saving_at_parity(
     note = TOO_FEW if few else skewed or (_NO_POINT if high == 0 else few_groups_note(codes))
     return ParitySaving(
         estimate, min(low, estimate), max(high, estimate), n, confidence, 0, random_state,
-        f"points tested one after the other at margin {margin:g}, router held fixed", provenance_of(quality, cost),
+        f"points tested one after the other at margin {max_quality_loss:g}, router held fixed",
+        provenance_of(quality, cost),
         None if codes is None else int(codes.max()) + 1, note,
-        _blind_saving(quality, cost, baseline, margin), held_out, change,
+        _blind_saving(quality, cost, baseline, max_quality_loss), held_out, change,
     )  # fmt: skip
 
 

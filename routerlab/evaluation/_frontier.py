@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from routerlab.decision import Sweep
 from routerlab.evaluation._scoring import align, check_choices, last_of_equal, running
-from routerlab.schema import provenance_of, reject
+from routerlab.schema import Outcomes, check_aligned, provenance_of, reject
 from routerlab.stats import (
     bounded_ends,
     check_confidence,
@@ -26,8 +26,8 @@ from routerlab.stats import (
 
 def frontier(
     sweep: Sweep | pd.Series,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     ci: bool = False,
     confidence: float = 0.95,
@@ -79,7 +79,8 @@ def frontier(
     check_confidence(confidence)
     if not isinstance(sweep, Sweep):
         sweep = _constant_sweep(check_choices(sweep))
-    scored = align(sweep.index, sweep.models, quality, cost, missing=missing)
+    outcomes = check_aligned(quality, cost, missing=missing)
+    scored = align(sweep.index, sweep.models, outcomes, missing=missing)
     order = scored.models.get_indexer(sweep.models)
     in_order = np.array_equal(order, np.arange(len(scored.models)))
     last = last_of_equal(sweep.wtp)
@@ -97,7 +98,7 @@ def frontier(
     curve.attrs = {"n": len(sweep.index), "n_abstained": int(sweep.abstained.sum()), "n_points": len(curve)}
     if ci:
         curve.attrs |= {"confidence": confidence, "interval": "pointwise, over prompts, router held fixed"} | said
-    note = provenance_of(quality, cost) or sweep.provenance
+    note = provenance_of(outcomes) or sweep.provenance
     if note:
         curve.attrs["provenance"] = note
     return curve if max_points is None else _thin(curve, max_points)

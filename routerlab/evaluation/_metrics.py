@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from routerlab.evaluation._baselines import oracle
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import score_choices
-from routerlab.schema import check_matrix, check_model, models_of, reject, shown
+from routerlab.exceptions import ParameterError
+from routerlab.schema import Outcomes, check_aligned, check_matrix, check_model, models_of, reject, shown
 
 
 def hull_area(cost: NDArray[np.float64], quality: NDArray[np.float64], low: float, high: float) -> float:
@@ -75,14 +76,14 @@ def aiq(
         return hull_area(x, y, float(x[0]), high) / high
     if method != "paper":
         msg = f"'method' must be 'paper' or 'compat'. Got {method!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     low, high = (float(x[0]), float(np.max(curve["cost_usd"]))) if cost_range is None else cost_range
     if low < x[0] * (1 - 1e-9):
         msg = (
             f"'cost_range' starts at {low:g} USD, and the curve's least cost is {x[0]:g}: what it is worth below that "
             "is not defined. Start at the largest of the curves' least costs."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if high <= low:
         return float(y[-1])  # one point, or a range of no width: the limit of the mean height
     return hull_area(x, y, low, high) / (high - low)
@@ -164,7 +165,7 @@ def pgr(quality: Any, weak: float, strong: float) -> Any:
     """
     if not strong > weak:
         msg = f"The strong model's mean quality ({strong:g}) must be above the weak model's ({weak:g}): swap them?"
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return (quality - weak) / (strong - weak)
 
 
@@ -219,11 +220,11 @@ def cpt(curve: pd.DataFrame, target: float, *, method: str = "exact") -> float:
         return float(np.interp(target, curve["pgr"], curve["strong_share"]))
     if method != "exact":
         msg = f"'method' must be 'exact' or 'compat'. Got {method!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     reached = curve["pgr"].to_numpy() >= target - 1e-12  # a running sum may end a rounding error short of 1
     if not reached.any():
         msg = f"'target' {target:g} is above the largest PGR of the curve, {curve['pgr'].max():.3f}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return float(curve["strong_share"].to_numpy()[reached.argmax()])
 
 
@@ -254,12 +255,13 @@ def arena_score(
     """
     c = np.asarray(cost_usd, dtype=float) * 1000
     if (c <= 0).any():
-        reject("arena_score", "'cost_usd' must be above 0: the score takes its logarithm.", "Leave free models out.")
+        wrong = "must be above 0: the score takes its logarithm."
+        reject("'cost_usd' of arena_score", wrong, "Leave free models out.", ParameterError)
     thrift = (np.log2(dearest) - np.log2(c)) / (np.log2(dearest) - np.log2(cheapest))
     return (1 + beta) * np.asarray(quality) * thrift / (beta * np.asarray(quality) + thrift)
 
 
-def gap_to_oracle(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame) -> float:
+def gap_to_oracle(choices: pd.Series, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None) -> float:
     """Share of the oracle's quality that the choices miss: 1 - quality / oracle quality.
 
     Examples
@@ -268,7 +270,8 @@ def gap_to_oracle(choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame)
     >>> gap_to_oracle(pd.Series(["small", "small"]), quality, quality)
     0.5
     """
-    best = score_choices(oracle(quality, cost), quality, cost)["quality"].mean()
+    outcomes = check_aligned(quality, cost)
+    best = score_choices(oracle(outcomes), outcomes)["quality"].mean()
     if best == 0:
         reject("gap_to_oracle", "the oracle's mean quality is 0.", "No model answered anything: check the outcomes.")
-    return float(1 - score_choices(choices, quality, cost)["quality"].mean() / best)
+    return float(1 - score_choices(choices, outcomes)["quality"].mean() / best)

@@ -11,10 +11,22 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from routerlab.deprecation import renamed
 from routerlab.evaluation._baselines import always
-from routerlab.evaluation._scoring import score_choices, stand_ins
+from routerlab.evaluation._scoring import check_choices, chosen_outcomes, score_choices, stand_ins
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import ppi_mean_difference
-from routerlab.schema import DroppedRowsWarning, Odd, check_model, models_of, provenance_of, read_numbers, reject, shown
+from routerlab.schema import (
+    DroppedRowsWarning,
+    Odd,
+    Outcomes,
+    check_model,
+    models_of,
+    provenance_of,
+    read_numbers,
+    reject,
+    shown,
+)
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
@@ -164,20 +176,21 @@ class Savings:
         return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
 
 
+@renamed(margin="max_quality_loss")
 def savings(
     choices: pd.Series,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
-    margin: float = 0.01,
+    max_quality_loss: float = 0.01,
     router_cost: float | pd.Series | None = None,
     confidence: float = 0.95,
     groups: Any = None,
     judged: bool | str = False,
     people: pd.DataFrame | None = None,
     propensity: pd.Series | None = None,
-    n_resamples: int = 2000,
+    n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> Savings:
     """Compare choices with always calling the baseline, on held-out prompts.
@@ -197,8 +210,9 @@ def savings(
         to the same model, which is right if what is known does not depend on the prompt; n counts the known ones.
     baseline : str
         The model that is paid for on every request today.
-    margin : float, default 0.01
-        Largest acceptable loss of mean quality, for the non-inferiority verdict, as a share: 0.01 is one point.
+    max_quality_loss : float, default 0.01
+        Largest acceptable loss of mean quality, for the non-inferiority verdict (its margin), as a share: 0.01 is one
+        point.
     router_cost : float or Series, optional
         The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost.
     confidence : float, default 0.95
@@ -228,7 +242,7 @@ def savings(
     TableError
         If prompts differ, the baseline is unknown, or it costs nothing.
     ValueError
-        If `margin` is given in points, or a probability is out of range.
+        If `max_quality_loss` is given in points, or a probability is out of range.
 
     References
     ----------
@@ -244,11 +258,12 @@ def savings(
     0.6
     """
     check_confidence(confidence)
-    margin = check_share(margin, "margin")
+    margin = check_share(max_quality_loss, "max_quality_loss")
     check_n_resamples(n_resamples)
     check_model(baseline, models_of(quality), "baseline")
-    ours = score_choices(choices, quality, cost, missing=True)
-    theirs = score_choices(always(baseline, choices.index), quality, cost, missing=True)
+    both = check_choices(choices), always(baseline, choices.index)
+    outcomes = chosen_outcomes(both, quality, cost, missing=True)
+    ours, theirs = (score_choices(chosen, outcomes, missing=True) for chosen in both)
     own = _router_cost(router_cost, choices.index)
     shares = choices.value_counts(normalize=True).to_dict()
     spent = ours["cost_usd"].to_numpy(dtype=float) + own
@@ -256,7 +271,7 @@ def savings(
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
     codes = group_codes(groups, choices.index)
     same = bool((choices == baseline).all())
-    kept = same and (choices.attrs.get("always") == baseline or quality.shape[1] == 1)
+    kept = same and (choices.attrs.get("always") == baseline or len(models_of(quality)) == 1)
     known, weight, stand_in = _known(spent, base, difference, choices)
     choices, spent, base, difference = choices[known], spent[known] * weight, base[known] * weight, difference[known]
     if base.sum() <= 0:
@@ -374,7 +389,7 @@ def _known(spent: Any, base: Any, difference: Any, choices: pd.Series) -> tuple[
         f"savings: of {len(known):,} prompts, {known.sum():,} have a known outcome of the chosen model. They stand for "
         "the others, which is right if what is known does not depend on the prompt.",
         DroppedRowsWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     note = f"; of {len(known):,} prompts those with a known outcome, weighted to stand for all given to the model"
     return known, weight, note
@@ -387,10 +402,20 @@ def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:
         router_cost = router_cost.reindex(index)
     read = read_numbers(pd.Series(router_cost))
     if isinstance(read, Odd):
-        reject("'router_cost'", f"{read.wrong}.", "Pass USD per request, a number or a Series indexed by prompt_id.")
+        reject(
+            "'router_cost'",
+            f"{read.wrong}.",
+            "Pass USD per request: a number, or a Series by prompt_id.",
+            ParameterError,
+        )
     if len(read) not in (1, len(index)):
-        reject("'router_cost'", f"has {len(read)} entries for {len(index)} prompts.", "Index it by prompt_id.")
+        reject(
+            "'router_cost'",
+            f"has {len(read)} entries for {len(index)} prompts.",
+            "Index it by prompt_id.",
+            ParameterError,
+        )
     router_cost = read if isinstance(router_cost, pd.Series) or len(read) > 1 else float(read[0])
     if not (np.isfinite(router_cost) & (np.asarray(router_cost) >= 0)).all():
-        reject("'router_cost'", "must be finite and at least 0 for every prompt.", "USD per request.")
+        reject("'router_cost'", "must be finite and at least 0 for every prompt.", "USD per request.", ParameterError)
     return router_cost

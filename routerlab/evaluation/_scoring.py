@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,17 +21,15 @@ class Scored(NamedTuple):
     models: pd.Index
 
 
-def align(
-    index: pd.Index, models: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame, *, missing: bool = False
-) -> Scored:
-    """Check the outcomes and bring them into the order of `index`; empty cells are refused unless `missing`.
+def align(index: pd.Index, models: pd.Index, outcomes: Outcomes, *, missing: bool = False) -> Scored:
+    """Bring outcomes into the order of `index`, and say what of them is not there.
 
     Raises
     ------
     TableError
         If the prompts differ from `index`, or a chosen model has no outcomes.
     """
-    quality, cost = check_aligned(quality, cost, missing=missing)
+    quality, cost = outcomes
     if not index.is_unique:
         reject(
             "choices", f"prompt_id {shown(index[index.duplicated()])} appears twice.", "Choose once for each prompt."
@@ -38,8 +37,8 @@ def align(
     if index.nlevels != quality.index.nlevels:
         levels = f"{index.nlevels} levels of prompt ids, and the outcomes {quality.index.nlevels}"
         reject("choices", f"have {levels}.", "Index both by prompt_id alone.")
-    odd = index.symmetric_difference(quality.index)
-    same_kind = id_remedy(index, quality.index, ("the choices", "the outcomes"), "")
+    odd: Any = () if index.equals(quality.index) else index.symmetric_difference(quality.index)
+    same_kind = id_remedy(index, quality.index, ("the choices", "the outcomes"), "") if len(odd) else ""
     if len(odd) == len(index) + len(quality.index):
         reject(
             "choices and outcomes",
@@ -65,7 +64,7 @@ def align(
             "Fill it: rl.add_cost(responses); or empty that quality as well.",
         )
     if not quality.index.equals(index):
-        quality, cost = Outcomes(quality.loc[index], cost.loc[index])
+        quality, cost = quality.loc[index], cost.loc[index]
     return Scored(quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), quality.columns)
 
 
@@ -76,7 +75,7 @@ def check_choices(choices: Any) -> pd.Series:
     --------
     >>> check_choices(pd.Series({"p1": "a", "p2": None}))
     Traceback (most recent call last):
-    routerlab.schema._errors.TableError: choices: no model is chosen for prompt_id 'p2'. Choose one ...
+    routerlab.exceptions.TableError: choices: no model is chosen for prompt_id 'p2'. Choose one ...
     """
     if not isinstance(choices, pd.Series):
         reject("choices", f"expected a Series prompt_id -> model, got {kind_of(choices)}.", "Use router.predict(X).")
@@ -92,17 +91,33 @@ def check_choices(choices: Any) -> pd.Series:
     return plain(choices)
 
 
-def _chosen_cells(choices: pd.Series, models: pd.Index, frame: Any) -> Any:
-    """Keep what was chosen: a missing or odd value of another model must not stand in the way."""
+def chosen_outcomes(several: Sequence[pd.Series], quality: Any, cost: Any, *, missing: bool = False) -> Outcomes:
+    """Check the outcomes of what was chosen: a missing or odd value of another model must not stand in the way."""
+    models = pd.unique(pd.concat(several))
+    if isinstance(quality, Outcomes):
+        outcomes = check_aligned(quality, cost, missing=True)
+        if not outcomes.complete:
+            outcomes = Outcomes.checked(*(_chosen_cells(several, models, frame) for frame in outcomes))
+        return check_aligned(outcomes, missing=missing)
+    quality = by_prompt(quality)
+    cost = spread_prices(by_prompt(cost), quality) if isinstance(quality, pd.DataFrame) else cost
+    return check_aligned(*(_chosen_cells(several, models, frame) for frame in (quality, cost)), missing=missing)
+
+
+def _chosen_cells(several: Sequence[pd.Series], models: Any, frame: Any) -> Any:
     known = isinstance(frame, pd.DataFrame) and frame.columns.is_unique and frame.index.is_unique
-    if not known or not choices.index.is_unique or not len(models) or not models.isin(frame.columns).all():
+    known = known and all(choices.index.is_unique for choices in several)
+    if not known or not len(models) or not pd.Index(models).isin(frame.columns).all():
         return frame  # `align` says what is wrong
-    code = pd.Series(pd.factorize(choices)[0], index=choices.index).reindex(frame.index).to_numpy()
-    return frame[models].where(code[:, None] == np.arange(len(models)), 0.0)
+    chosen = np.zeros((len(frame), len(models)), dtype=bool)
+    for choices in several:
+        place = pd.Series(pd.Index(models).get_indexer(choices), index=choices.index).reindex(frame.index).to_numpy()
+        chosen |= place[:, None] == np.arange(len(models))
+    return frame[models].where(chosen, 0.0)
 
 
 def score_choices(
-    choices: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame, *, missing: bool = False
+    choices: pd.Series, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None, *, missing: bool = False
 ) -> pd.DataFrame:
     """Look up measured quality and cost of each prompt's chosen model.
 
@@ -127,17 +142,11 @@ def score_choices(
     [1.0, 1.0]
     """
     choices = check_choices(choices)
-    quality = by_prompt(quality)
-    cost = spread_prices(by_prompt(cost), quality) if isinstance(quality, pd.DataFrame) else cost
-    models = pd.Index(choices.unique())
-    scored = align(
-        choices.index, models, *(_chosen_cells(choices, models, frame) for frame in (quality, cost)), missing=missing
-    )
-    column = scored.models.get_indexer(choices)
-    row = np.arange(len(choices))
-    return pd.DataFrame(
-        {"quality": scored.quality[row, column], "cost_usd": scored.cost[row, column]}, index=choices.index
-    )
+    outcomes = chosen_outcomes([choices], quality, cost, missing=missing)
+    scored = align(choices.index, pd.Index(choices.unique()), outcomes, missing=missing)
+    row, column = np.arange(len(choices)), scored.models.get_indexer(choices)
+    found = {"quality": scored.quality[row, column], "cost_usd": scored.cost[row, column]}
+    return pd.DataFrame(found, index=choices.index)
 
 
 def stand_ins(known: NDArray[np.bool_], choices: pd.Series) -> NDArray[np.float64]:

@@ -1,10 +1,17 @@
 """Label pairs of responses: which pair next, the vote log, and what the votes say. No browser in it."""
 
-from routerlab.jsonl import LogError, LogFormatError, LogWriteError
+from routerlab.exceptions import (
+    LogError,
+    LogFormatError,
+    LogOwnerError,
+    LogWarning,
+    LogWriteError,
+    NothingToUndo,
+    StaleVote,
+)
 from routerlab.labeling._agreement import Agreement, agreement, disagreements
 from routerlab.labeling._bias import PositionBias, SelfConsistency, Share, position_bias, self_consistency
 from routerlab.labeling._candidates import dataset_id
-from routerlab.labeling._errors import LogOwnerError, LogWarning, NothingToUndo, StaleVote
 from routerlab.labeling._exchange import from_arena, from_evalica, read_jsonl, to_arena, to_evalica, write_jsonl
 from routerlab.labeling._llm_comparator import ComparatorTables, from_llm_comparator, to_llm_comparator
 from routerlab.labeling._log import Ack, VoteLog

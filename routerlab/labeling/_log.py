@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pandas as pd
 
+from routerlab.exceptions import LogOwnerError, NothingToUndo
 from routerlab.jsonl import Record, line_of, now
-from routerlab.labeling._errors import LogOwnerError, NothingToUndo
 from routerlab.labeling._reader import LogReport, Reader
 from routerlab.labeling._records import check_record, votes_frame
 

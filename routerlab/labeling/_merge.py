@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from routerlab.exceptions import LogOwnerError, LogWarning
 from routerlab.jsonl import Record
-from routerlab.labeling._errors import LogOwnerError, LogWarning
 from routerlab.labeling._log import VoteLog
 from routerlab.labeling._reader import Reader
 from routerlab.labeling._records import showing, votes_frame

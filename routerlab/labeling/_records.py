@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from routerlab.exceptions import StaleVote
 from routerlab.jsonl import Record, parse
-from routerlab.labeling._errors import StaleVote
 from routerlab.schema import WINNERS, reject, shown
 
 VOTE_COLUMNS = (

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
 from sklearn.pipeline import Pipeline
 
+from routerlab.exceptions import CopiesWarning, ParameterError
 from routerlab.schema import reject, unit_rows
 from routerlab.stats import group_codes
 
@@ -22,10 +23,6 @@ Codes = NDArray[np.intp]
 
 NEAR = 0.99  # cosine similarity above which two prompts nearly are one
 _EMBEDDING = 16  # features from which equal rows mean equal texts, rather than equal categories
-
-
-class CopiesWarning(UserWarning):
-    """Prompts have copies, or nearly, that no grouping keeps out of the training folds."""
 
 
 def copy_codes(X: Any, index: pd.Index, groups: Any = None, prompts: Any = None) -> Codes:
@@ -113,7 +110,7 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or not 2 <= n_folds <= n_groups:
         many = f"{n_groups} groups of prompts (copies of one prompt are one group)" if n_groups < n else f"{n} prompts"
         msg = f"'cv' must be between 2 and the number of {many}. Got {n_folds!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if n_groups == n:
         return list(KFold(int(n_folds), shuffle=True, random_state=random_state).split(np.empty(n)))
     folds = GroupKFold(int(n_folds), shuffle=True, random_state=random_state)

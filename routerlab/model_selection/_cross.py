@@ -9,17 +9,18 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from routerlab.decision import Sweep, sweep_estimates
+from routerlab.decision import Estimates, Sweep, estimates_of, sweep_arrays
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
-from routerlab.routers import Estimates, IntentRouter, rows_like, training_outcomes
-from routerlab.schema import by_prompt, provenance_of, reject
+from routerlab.routers import IntentRouter, rows_like, training_outcomes
+from routerlab.schema import Outcomes, by_prompt, provenance_of, reject
 
 
 def cross_estimates(
     router: Any,
     X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     intents: pd.Series | None = None,
     groups: Any = None,
@@ -71,50 +72,44 @@ def cross_estimates(
     [1.0, 1.0, 0.0, 0.0]
     """
     X = by_prompt(X)
-    quality, cost = training_outcomes(X, quality, cost, missing=True)  # fit says whether it takes empty cells
+    outcomes = training_outcomes(X, quality, cost, missing=True)  # fit says whether it takes empty cells
+    index, models = outcomes.index, outcomes.models
     needs_intents = isinstance(_last(router), IntentRouter)
     if needs_intents and intents is None:
         reject("'intents'", "is missing, and IntentRouter learns from it.", "Pass intents=prompts['intent'].")
     if intents is not None:
         intents = pd.Series(rows_like(X, intents, "intents"))
-    estimated, paid = np.full(quality.shape, np.nan), np.full(quality.shape, np.nan)
-    abstained = np.zeros(len(quality), dtype=bool)
-    for train, test in folds_of(router, X, quality.index, intents, groups, prompts, cv, random_state):
+    estimated, paid = np.full((2, len(index), len(models)), np.nan)
+    abstained = np.zeros(len(index), dtype=bool)
+    for train, test in folds_of(router, X, index, intents, groups, prompts, cv, random_state):
         known = None if intents is None else intents.iloc[train]
-        fitted = fit_copy(router, rows_of(X, train), quality.iloc[train], cost.iloc[train], intents=known)
+        fitted = fit_copy(router, rows_of(X, train), outcomes.iloc[train], intents=known)
         X_test = rows_of(X, test)
         if isinstance(fitted, Pipeline):
             X_test = fitted[:-1].transform(X_test)
-        estimates, _ = _last(fitted)._estimates_of(X_test)
+        estimates = estimates_of(_last(fitted), X_test)
         estimated[test], paid[test], abstained[test] = estimates.quality, estimates.cost, estimates.abstained
     if np.isnan(estimated).any():
         n_left = int(np.isnan(estimated).any(axis=1).sum())
-        reject("'cv'", f"leaves {n_left} of {len(quality)} prompts in no test fold.", "Cover them all.")
-    note = provenance_of(X, quality, cost)
-    frames = [pd.DataFrame(v, index=quality.index, columns=quality.columns) for v in (estimated, paid)]
+        reject("'cv'", f"leaves {n_left} of {len(index)} prompts in no test fold.", "Cover them all.", ParameterError)
+    note = provenance_of(X, outcomes)
+    frames = [pd.DataFrame(values, index=index, columns=models) for values in (estimated, paid)]
     for frame in frames:
         frame.attrs = {"provenance": note} if note else {}
     return Estimates(frames[0], frames[1], abstained)
 
 
 def cross_sweep(
-    router: Any,
-    X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
-    *,
-    intents: pd.Series | None = None,
-    groups: Any = None,
-    prompts: Any = None,
-    cv: int | Folds = 5,
-    random_state: Any = 0,
+    router: Any, X: Any, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None, **options: Any
 ) -> Sweep:
     """Sweep a router on all prompts, each estimated by a copy fitted on the other folds.
 
     Parameters
     ----------
-    router, X, quality, cost, intents, groups, prompts, cv, random_state
+    router, X, quality, cost
         See `cross_estimates`.
+    **options
+        As of `cross_estimates`: `intents`, `groups`, `prompts`, `cv`, `random_state`.
 
     Returns
     -------
@@ -129,11 +124,15 @@ def cross_sweep(
     >>> cross_sweep(KNNRouter(3), X, quality, quality / 100, cv=4)
     Sweep(n_prompts=20, n_models=2, n_switches=18, n_abstained=0)
     """
-    estimates = cross_estimates(
-        router, X, quality, cost, intents=intents, groups=groups, prompts=prompts, cv=cv, random_state=random_state
-    )
-    return sweep_estimates(
-        estimates.quality, estimates.cost, abstained=estimates.abstained, fallback=_last(router).fallback
+    estimates = cross_estimates(router, X, quality, cost, **options)
+    return sweep_arrays(
+        estimates.quality.to_numpy(),
+        estimates.cost.to_numpy(),
+        estimates.quality.index,
+        estimates.quality.columns,
+        abstained=estimates.abstained,
+        fallback=getattr(_last(router), "fallback", None),
+        provenance=provenance_of(estimates.quality),
     )
 
 
@@ -160,7 +159,12 @@ def rows_of(X: Any, rows: Any) -> Any:
 
 
 def fit_copy(
-    router: Any, X: Any, quality: pd.DataFrame, cost: pd.DataFrame, *, intents: pd.Series | None = None
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
+    *,
+    intents: pd.Series | None = None,
 ) -> Any:
     """Fit a clone of a router, or of a pipeline that ends in one.
 
@@ -187,7 +191,10 @@ def fit_copy(
     """
     steps, last = (clone(router[:-1]), clone(router[-1])) if isinstance(router, Pipeline) else (None, clone(router))
     if steps is not None:
-        X = steps.fit_transform(X, quality if intents is None else intents)
+        learned = quality.quality if isinstance(quality, Outcomes) else quality
+        X = steps.fit_transform(X, learned if intents is None else intents)
+    if isinstance(quality, Outcomes) and not type(last).__module__.startswith("routerlab."):
+        quality, cost = quality  # a router of another library takes frames
     if isinstance(last, IntentRouter):
         last.fit(X, intents, quality=quality, cost=cost)
     else:

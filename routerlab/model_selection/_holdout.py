@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.deprecation import renamed
 from routerlab.evaluation import always
+from routerlab.exceptions import NoOperatingPointError, ParameterError
 from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
@@ -16,16 +18,17 @@ from routerlab.model_selection._copies import (
     warn_of_near_copies,
 )
 from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
-from routerlab.model_selection._operating import NoOperatingPointError, apply_point, choose_operating_point
-from routerlab.routers import rows_like
-from routerlab.schema import by_prompt, check_model, models_of, provenance_of, reject, spread_prices
+from routerlab.model_selection._operating import apply_point, choose_operating_point
+from routerlab.routers import training_outcomes
+from routerlab.schema import Outcomes, by_prompt, check_model, models_of, provenance_of, reject
 
 
+@renamed(n_folds="cv")
 def held_out_choices(
     router: Any,
     X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     max_quality_loss: float = 0.01,
@@ -34,8 +37,7 @@ def held_out_choices(
     prompts: Any = None,
     assurance: float | None = None,
     intents: pd.Series | None = None,
-    cv: int | Folds | None = None,
-    n_folds: int = 5,
+    cv: int | Folds = 5,
     random_state: int = 0,
 ) -> pd.Series:
     """Choose a model for every prompt with a router and an operating point that have not seen it.
@@ -64,11 +66,9 @@ def held_out_choices(
         Texts, to find copies by where X is an embedding.
     intents : Series of shape (n_prompts,), optional
         Needed by `IntentRouter`.
-    cv : int or iterable of (train, test) positions, optional
-        Outer folds of your own; by default `n_folds` shuffled ones that keep together `groups` and copies of one prompt
-        (equal texts, equal rows of an embedding).
-    n_folds : int, default 5
-        Outer folds; as many inside.
+    cv : int or iterable of (train, test) positions, default 5
+        Outer folds, and as many inside (5 where they are your own). A number of folds shuffles, and keeps together
+        `groups` and copies of one prompt (equal texts, equal rows of an embedding).
     random_state : int, default 0
         Shuffles the folds.
 
@@ -104,31 +104,34 @@ def held_out_choices(
     >>> choices.iloc[[0, -1]].tolist(), choices.attrs["n_kept_baseline"]
     (['small', 'large'], 0)
     """
-    X, quality = by_prompt(X), by_prompt(quality)
-    cost = by_prompt(spread_prices(cost, quality))
+    X = by_prompt(X)
     check_model(baseline, models_of(quality), "baseline")
     refuse_learned(X, router, intents=intents is not None)
-    # By label where X has labels: rows in another order must not pass for each other.
-    quality, cost = rows_like(X, quality, "quality"), rows_like(X, cost, "cost")
-    codes = copy_codes(X, quality.index, groups, prompts)
+    outcomes = training_outcomes(X, quality, cost, missing=True)
+    codes = copy_codes(X, outcomes.index, groups, prompts)
     options = {
         "baseline": baseline,
         "max_quality_loss": max_quality_loss,
         "guarantee": guarantee,
         "assurance": assurance,
     }
-    if cv is None or isinstance(cv, (int, np.integer)):
+    inside = 5
+    if isinstance(cv, (int, np.integer)):
         warn_of_near_copies(X, codes)
-        n_folds = n_folds if cv is None else int(cv)
-        cv = grouped_folds(codes, n_folds, random_state)
+        inside, cv = int(cv), grouped_folds(codes, cv, random_state)
     parts = [
-        choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state + 1, options)
+        choices_of(router, X, outcomes, seen, test, codes, intents, inside, random_state + 1, options)
         for seen, test in cv
     ]
     choices = pd.concat(parts)
-    if not choices.index.is_unique or len(choices) != len(quality):
-        reject("'cv'", f"tests {len(choices)} prompts, and there are {len(quality)}.", "Test each prompt once.")
-    choices = choices.loc[quality.index]
+    if not choices.index.is_unique or len(choices) != len(outcomes.index):
+        reject(
+            "'cv'",
+            f"tests {len(choices)} prompts, and there are {len(outcomes.index)}.",
+            "Test each prompt once.",
+            ParameterError,
+        )
+    choices = choices.loc[outcomes.index]
     choices.attrs = {
         "n_kept_baseline": sum(part.attrs["kept_baseline"] for part in parts),
         "n_folds": len(parts),
@@ -138,7 +141,7 @@ def held_out_choices(
         choices.attrs["always"] = baseline
     if codes.max(initial=-1) + 1 < len(codes):
         choices.attrs["n_groups"] = int(codes.max()) + 1
-    note = provenance_of(X, quality, cost)
+    note = provenance_of(X, outcomes)
     if note:
         choices.attrs["provenance"] = note
     return choices
@@ -147,8 +150,7 @@ def held_out_choices(
 def choices_of(
     router: Any,
     X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    outcomes: Outcomes,
     seen: Any,
     test: Any,
     codes: Any,
@@ -158,21 +160,21 @@ def choices_of(
     options: dict[str, Any],
 ) -> pd.Series:
     """Find the operating point and fit on the `seen` positions, and choose for the `test` positions."""
-    inside = {"quality": quality.iloc[seen], "cost": cost.iloc[seen]}
+    inside = outcomes.iloc[seen]
     known = None if intents is None else intents.iloc[seen]
     groups = codes[seen]
     seed = int(np.random.default_rng(random_state).integers(2**31))
-    sweep = cross_sweep(router, rows_of(X, seen), **inside, intents=known, cv=grouped_folds(groups, n_folds, seed))
+    sweep = cross_sweep(router, rows_of(X, seen), inside, intents=known, cv=grouped_folds(groups, n_folds, seed))
     try:
-        point = choose_operating_point(sweep, **inside, groups=groups, random_state=random_state, **options)
+        point = choose_operating_point(sweep, inside, groups=groups, random_state=random_state, **options)
     except NoOperatingPointError:
         point = None
     if point is None or point.keeps_baseline:
-        kept = always(options["baseline"], quality.index[test])
+        kept = always(options["baseline"], outcomes.index[test])
         kept.attrs["kept_baseline"] = True
         return kept
-    fitted = apply_point(fit_copy(router, rows_of(X, seen), **inside, intents=known), point)
+    fitted = apply_point(fit_copy(router, rows_of(X, seen), inside, intents=known), point)
     chosen = fitted.predict(rows_of(X, test))
-    chosen.index = quality.index[test]  # a step of a pipeline may have dropped the labels
+    chosen.index = outcomes.index[test]  # a step of a pipeline may have dropped the labels
     chosen.attrs["kept_baseline"] = False
     return chosen

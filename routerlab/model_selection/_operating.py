@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,16 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
+from routerlab.exceptions import NoOperatingPointError, ParameterError
 from routerlab.model_selection._promise import Promise, between, check_bar, promise
-from routerlab.schema import DroppedRowsWarning, by_prompt, check_model, models_of, provenance_of, spread_prices
+from routerlab.schema import DroppedRowsWarning, Outcomes, check_aligned, check_model, provenance_of
 from routerlab.stats import check_confidence
-
-
-class NoOperatingPointError(ValueError):
-    """No operating point keeps the loss within the bar: keep calling the baseline, or allow a larger loss."""
 
 
 def choose_operating_point(
     sweep: Sweep,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     max_quality_loss: float = 0.01,
@@ -89,20 +87,20 @@ def choose_operating_point(
     True
     """
     check_bar(max_quality_loss)
-    quality = by_prompt(quality)
-    cost = spread_prices(by_prompt(cost), quality)
+    outcomes = check_aligned(quality, cost, missing=True)
     if guarantee is not None:
         if assurance is not None:
             msg = "'assurance' is deprecated and can't be combined with 'guarantee'. Leave it out."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         granted = promise(
-            sweep, quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
+            sweep, outcomes, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
             groups=groups, by=by, random_state=random_state,
         )  # fmt: skip
         return _point_of(granted)
-    check_model(baseline, models_of(quality), "baseline")
+    quality, cost = outcomes
+    check_model(baseline, outcomes.models, "baseline")
     _warn_of_missing(quality[sweep.models])
-    curve = frontier(sweep, quality, cost, missing=True)
+    curve = frontier(sweep, outcomes, missing=True)
     lead = curve["quality"].to_numpy() - float(quality[baseline].mean())
     bound = lead if assurance is None else _assured(sweep, quality, baseline, lead, assurance)
     spent, wtp, n = curve["cost_usd"].to_numpy(), curve["willingness_to_pay"].to_numpy(), len(sweep.index)
@@ -143,25 +141,11 @@ def _warn_of_missing(quality: pd.DataFrame) -> None:
 
 def _point_of(granted: Promise) -> OperatingPoint:
     worst = None if granted.slices is None or not granted.granted else granted.slices["quality_low"]
-    return OperatingPoint(
-        willingness_to_pay=granted.willingness_to_pay,
-        baseline=granted.baseline,
-        max_quality_loss=granted.max_quality_loss,
-        assurance=None,
-        n=granted.n_testing,
-        cost_usd=granted.cost_usd,
-        baseline_cost_usd=granted.baseline_cost_usd,
-        quality_difference=granted.quality_difference,
-        provenance=granted.provenance,
-        guarantee=granted.guarantee,
-        unguarded_cost_usd=granted.unguarded_cost_usd,
-        n_groups=granted.n_groups,
-        n_needed=granted.n_needed,
-        n_needed_as_seen=granted.n_needed_as_seen,
-        worst_slice=None if worst is None else str(worst.idxmin()),
-        worst_slice_low=None if worst is None else float(worst.min()),
-        test_again=str(granted.test_again),
-    )
+    shared = {f.name: getattr(granted, f.name) for f in fields(OperatingPoint) if hasattr(granted, f.name)}
+    shared |= {"assurance": None, "n": granted.n_testing, "test_again": str(granted.test_again)}
+    if worst is not None:
+        shared |= {"worst_slice": str(worst.idxmin()), "worst_slice_low": float(worst.min())}
+    return OperatingPoint(**shared)
 
 
 def _assured(
@@ -178,7 +162,7 @@ def _assured(
     n = len(sweep.index)
     if n < 2:
         msg = f"'assurance' needs at least two tuning prompts. Got {n}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     paired = quality.sub(quality[baseline], axis=0).loc[sweep.index, sweep.models].to_numpy(dtype=float)
     squares = paired**2
     step = np.cumsum(squares[sweep.prompt, sweep.target] - squares[sweep.prompt, sweep.origin])
@@ -189,18 +173,7 @@ def _assured(
 
 
 def set_operating_point(
-    router: Any,
-    X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
-    *,
-    baseline: str,
-    max_quality_loss: float = 0.01,
-    guarantee: float | None = None,
-    groups: Any = None,
-    by: Any = None,
-    assurance: float | None = None,
-    random_state: Any = 0,
+    router: Any, X: Any, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None, **options: Any
 ) -> Any:
     """Return the router at the cheapest operating point that keeps quality, chosen on a tuning split.
 
@@ -210,8 +183,10 @@ def set_operating_point(
         Left as it is.
     X : DataFrame of shape (n_prompts, n_features)
         Embeddings of tuning prompts, unseen by ``fit``; or what the pipeline's first step takes.
-    quality, cost, baseline, max_quality_loss, guarantee, groups, by, assurance, random_state
-        See `choose_operating_point`.
+    quality, cost
+        Measured outcomes of the tuning prompts.
+    **options
+        As of `choose_operating_point`: `baseline`, `max_quality_loss`, `guarantee`, `groups`, `by`, `random_state`.
 
     Returns
     -------
@@ -240,12 +215,7 @@ def set_operating_point(
         router, X = Pipeline([*router.steps[:-1], (router.steps[-1][0], copy(router[-1]))]), rows
     else:
         router = copy(router)
-    point = choose_operating_point(
-        last_step(router).sweep(X),
-        quality, cost, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
-        groups=groups, by=by, assurance=assurance, random_state=random_state,
-    )  # fmt: skip
-    return apply_point(router, point)
+    return apply_point(router, choose_operating_point(last_step(router).sweep(X), quality, cost, **options))
 
 
 def last_step(router: Any) -> Any:

@@ -16,8 +16,9 @@ from scipy import stats
 
 from routerlab.decision import Sweep
 from routerlab.evaluation import always, frontier
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._evidence import loss_p_value
-from routerlab.schema import check_aligned, check_model, models_of, provenance_of, reject, shown
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
 
 _N_POINTS = 25  # tested at most: more of them are nearly the same point
@@ -127,11 +128,21 @@ class Promise:
             Under the new mix; the bound is that of the slices, and so allows for every mix of them at once.
         """
         if self.slices is None:
-            reject("'by'", "this promise was made without slices.", "Pass by= to promise(...), e.g. the intents.")
+            reject(
+                "'by'",
+                "this promise was made without slices.",
+                "Pass by= to promise(...), e.g. the intents.",
+                ParameterError,
+            )
         weight = pd.Series(by, dtype=float) if isinstance(by, Mapping) else pd.Series(by).value_counts(normalize=True)
         new = weight.index.difference(self.slices.index)
         if len(new):
-            reject("'by'", f"slice {shown(new)} was not in the tuning prompts.", "Make a promise that has seen it.")
+            reject(
+                "'by'",
+                f"slice {shown(new)} was not in the tuning prompts.",
+                "Make a promise that has seen it.",
+                ParameterError,
+            )
         weight = weight / weight.sum()
         part = self.slices.loc[weight.index]
         return float(weight @ part["quality_difference"]), float(weight @ part["quality_low"])
@@ -204,8 +215,8 @@ class _Options(NamedTuple):
 
 def promise(
     options: Sweep | Mapping[str, pd.Series],
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     max_quality_loss: float = 0.01,
@@ -281,7 +292,8 @@ def promise(
     check_confidence(guarantee, "guarantee")
     check_bar(max_quality_loss)
     index, wanted = _prompts(options)
-    quality, cost = _outcomes_of(index, quality, cost)
+    outcomes = _outcomes_of(index, quality, cost)
+    quality, cost = outcomes
     check_model(baseline, models_of(quality), "baseline")
     table = _table(options, wanted, quality, cost, baseline)
     codes = group_codes(groups, index)
@@ -308,7 +320,7 @@ def promise(
         cost_usd=spent if best is None else float(means[0][best]),
         baseline_cost_usd=spent,
         quality_difference=0.0 if best is None else float(means[1][best]),
-        unguarded_cost_usd=_unguarded(options, table, quality, cost, baseline, max_quality_loss),
+        unguarded_cost_usd=_unguarded(options, table, outcomes, baseline, max_quality_loss),
         n_options=len(options.wtp) + 1 if isinstance(options, Sweep) else len(table.names),
         n_ordering=int(ordered.sum()),
         n_testing=int(testing.sum()),
@@ -329,7 +341,7 @@ def check_bar(max_quality_loss: float) -> None:
     """Insist on a finite bar."""
     if not np.isfinite(max_quality_loss):
         msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
 
 
 def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
@@ -375,16 +387,16 @@ def between(wtp: NDArray[np.float64], row: int) -> float:
     return float(np.sqrt(high * low)) if low > 0 else float(high) / 2
 
 
-def _outcomes_of(index: pd.Index, quality: pd.DataFrame, cost: pd.DataFrame) -> Any:
-    quality, cost = check_aligned(quality, cost)
-    odd = index.symmetric_difference(quality.index)
+def _outcomes_of(index: pd.Index, quality: Any, cost: Any) -> Outcomes:
+    outcomes = check_aligned(quality, cost)
+    odd = index.symmetric_difference(outcomes.index)
     if len(odd):
         reject(
             "options and outcomes",
             f"prompt_id {shown(odd)} is in one and not in the other.",
             "Select the same prompts: quality.loc[sweep.index], cost.loc[sweep.index].",
         )
-    return quality.loc[index], cost.loc[index]
+    return outcomes.loc[index]
 
 
 def _table(options: Any, wanted: list[Any], quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> _Options:
@@ -410,7 +422,7 @@ def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArr
     """Draw the prompts, in whole groups, that put the options in order."""
     if not 0 <= share < 1:
         msg = f"'ordering' is a share of the prompts, at least 0 and below 1. Got {share!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     units = np.arange(n) if codes is None else codes
     n_units = int(units.max()) + 1 if n else 0
     drawn = np.zeros(n_units, dtype=bool)
@@ -454,12 +466,11 @@ def _sequence(table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[
     return [kept[k] for k in np.unique(np.linspace(0, len(kept) - 1, _N_POINTS).round().astype(int))]
 
 
-def _unguarded(
-    options: Any, table: _Options, quality: pd.DataFrame, cost: pd.DataFrame, baseline: str, bar: float
-) -> float:
+def _unguarded(options: Any, table: _Options, outcomes: Outcomes, baseline: str, bar: float) -> float:
     """Cost of the cheapest option whose estimate reaches the bar."""
+    quality, cost = outcomes
     if isinstance(options, Sweep):
-        curve = frontier(options, quality, cost)
+        curve = frontier(options, outcomes)
         spent, lead = curve["cost_usd"].to_numpy(), curve["quality"].to_numpy() - quality[baseline].mean()
     else:
         spent, lead = table.cost.mean(axis=1), table.difference.mean(axis=1)

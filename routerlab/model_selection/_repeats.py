@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from routerlab.deprecation import renamed
 from routerlab.evaluation import savings
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
-from routerlab.routers import rows_like
-from routerlab.schema import check_model, models_of, provenance_of
+from routerlab.routers import training_outcomes
+from routerlab.schema import Outcomes, check_model, models_of, provenance_of
 from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, ratio_note
 
 
@@ -70,11 +72,12 @@ def _ends(interval: Interval, form: str) -> str:
     return "[no interval]" if np.isnan(interval.low) else f"[{100 * interval.low:{form}}, {100 * interval.high:{form}}]"
 
 
+@renamed(n_folds="cv")
 def repeat_claims(
     router: Any,
     X: Any,
-    quality: pd.DataFrame,
-    cost: pd.DataFrame,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
     *,
     baseline: str,
     max_quality_loss: float = 0.01,
@@ -84,7 +87,7 @@ def repeat_claims(
     intents: pd.Series | None = None,
     n_repeats: int = 20,
     test_size: float = 0.25,
-    n_folds: int = 5,
+    cv: int = 5,
     confidence: float = 0.95,
     random_state: int = 0,
 ) -> RepeatedClaims:
@@ -96,8 +99,8 @@ def repeat_claims(
 
     Parameters
     ----------
-    router, X, quality, cost, baseline, max_quality_loss, guarantee, groups, prompts, intents, n_folds
-        See `held_out_choices`.
+    router, X, quality, cost, baseline, max_quality_loss, guarantee, groups, prompts, intents, cv
+        See `held_out_choices`; `cv` is a number here.
     n_repeats : int, default 20
         Splits, at least 3.
     test_size : float, default 0.25
@@ -139,21 +142,21 @@ def repeat_claims(
     """
     check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
-    _check_splits(len(quality), n_repeats, test_size, n_folds)
+    outcomes = training_outcomes(X, quality, cost, missing=True)
+    _check_splits(len(outcomes.index), n_repeats, test_size, cv)
     refuse_learned(X, router, intents=intents is not None)
-    quality, cost = rows_like(X, quality, "quality"), rows_like(X, cost, "cost")
-    codes = copy_codes(X, quality.index, groups, prompts)
+    codes = copy_codes(X, outcomes.index, groups, prompts)
     warn_of_near_copies(X, codes)
     options = {"baseline": baseline, "max_quality_loss": max_quality_loss, "guarantee": guarantee, "assurance": None}
 
     copied = codes.max() + 1 < len(codes)
-    spent, units = cost[baseline].to_numpy(dtype=float, na_value=0.0), codes if copied else None
+    spent, units = outcomes.cost[baseline].to_numpy(dtype=float, na_value=0.0), codes if copied else None
     unvaried = _unvaried(spent, units, confidence)
 
     def claim(seen: Any, test: Any) -> pd.DataFrame:
-        chosen = choices_of(router, X, quality, cost, seen, test, codes, intents, n_folds, random_state, options)
+        chosen = choices_of(router, X, outcomes, seen, test, codes, intents, cv, random_state, options)
         result = savings(
-            chosen, quality.iloc[test], cost.iloc[test], baseline=baseline, margin=max(max_quality_loss, 0.0),
+            chosen, outcomes.iloc[test], baseline=baseline, max_quality_loss=max(max_quality_loss, 0.0),
             confidence=confidence, random_state=random_state, groups=codes[test] if copied else None,
         )  # fmt: skip
         return result.to_frame()[_KEPT].assign(n_train=len(seen), kept_baseline=chosen.attrs["kept_baseline"])
@@ -165,7 +168,7 @@ def repeat_claims(
             seen, test = grouped_splits(codes[half], 1, test_size, random_state + k)[0]
             halves.append(claim(half[seen], half[test]))
     claims = pd.concat(rows, ignore_index=True).rename(columns={"n": "n_test"})
-    note, seeds = provenance_of(X, quality, cost), (confidence, random_state)
+    note, seeds = provenance_of(X, outcomes), (confidence, random_state)
     return RepeatedClaims(
         claims=claims,
         saving=_procedure(claims, halves, "saving", unvaried, ratio_note(spent, units)[0], *seeds, note),
@@ -180,14 +183,14 @@ def repeat_claims(
 def _check_splits(n: int, n_repeats: Any, test_size: float, n_folds: int) -> None:
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
         msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if not 0 < test_size < 1:
         msg = f"'test_size' is the share of the prompts that is tested, between 0 and 1. Got {test_size!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     if int(n / 2 * (1 - test_size)) < n_folds:
         needed = int(np.ceil(2 * n_folds / (1 - test_size)))
         msg = f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {n}."
-        raise ValueError(msg)
+        raise ParameterError(msg)
 
 
 def _unvaried(

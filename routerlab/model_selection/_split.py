@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from routerlab.exceptions import ParameterError
 from routerlab.schema import by_prompt, id_remedy, plain, reject, shown
 
 
@@ -93,7 +94,7 @@ def _check_sizes(sizes: Sequence[float]) -> NDArray[np.float64]:
         msg = (
             f"'sizes' must be two or more shares above 0 that sum to 1, e.g. (0.5, 0.25, 0.25). Got {sizes!r} instead."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return shares
 
 

@@ -220,7 +220,7 @@ def check_options(outcomes: pd.DataFrame, options: Mapping[str, Any]) -> None:
     >>> table = pd.DataFrame(rows, columns=["prompt_id", "model", "quality", "cost_usd"])
     >>> check_options(table, {"two": {"stages": [["small"], ["large"]]}})
     Traceback (most recent call last):
-    routerlab.schema._errors.TableError: option 'two': costs 0.001 USD at prompt_id 'p1', and its first calls 0.002...
+    routerlab.exceptions.TableError: option 'two': costs 0.001 USD at prompt_id 'p1', and its first calls 0.002...
     """
     for name, option in options.items():
         rows = outcomes[outcomes["model"] == name].set_index("prompt_id")["cost_usd"]

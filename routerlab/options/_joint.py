@@ -427,7 +427,7 @@ class _Columns:
         }
         for frame, attrs in zip(found, self.attrs, strict=True):
             frame.attrs, frame.columns.name = attrs | {"options": attrs.get("options", {}) | options}, "model"
-        return Outcomes(*found)
+        return Outcomes.checked(found[0], found[1])
 
 
 def _steps(quality: Floats, cost: Floats, n_steps: int) -> Floats:

@@ -4,9 +4,9 @@ The list is the package ``genai-prices``; it is installed with routerlab and rea
 A price that nobody knows stays empty: a missing cost is never 0.
 """
 
+from routerlab.exceptions import UnknownPriceWarning
 from routerlab.pricing._cost import (
     Prices,
-    UnknownPriceWarning,
     add_cost,
     estimate_tokens,
     own_prices,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import UnknownPriceWarning
 from routerlab.pricing._price_list import ListPrice, list_price, price_list_info
 from routerlab.pricing._usage import Usage
 from routerlab.schema import as_pandas, check_outcomes, check_responses, reject, shown
@@ -23,10 +24,6 @@ Prices: TypeAlias = Mapping[str, "tuple[float, ...] | str | float"] | pd.DataFra
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens")
 PRICE_COLUMNS = ("input_usd_per_1m", "output_usd_per_1m")
 CACHED_COLUMN = "cached_input_usd_per_1m"
-
-
-class UnknownPriceWarning(UserWarning):
-    """Costs were left empty; the message says for which models and how many rows."""
 
 
 def estimate_tokens(texts: pd.Series) -> pd.Series:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._shrinkage import Partial, shrink
 from routerlab.ratings._uncertainty import contrasts
-from routerlab.ratings._votes import read_votes
 from routerlab.schema import check_judgments, id_remedy, plain, reject, shown
 
 _COLUMNS = ("model", "rating", "ci_low", "ci_high", "n", "win_rate", "win_rate_low", "win_rate_high")
@@ -127,8 +126,7 @@ def fit_by(
     label, name = _labels(frame, by)
     inside = label.notna().to_numpy()
     frame, label = frame[inside], label[inside]
-    model.fit(frame)
-    votes = read_votes(frame, ties=model.ties, both_bad=model.both_bad, cluster=model.cluster)
+    votes = model._fit_checked(frame)
     levels = pd.Index((by if isinstance(by, pd.Series) else label).dropna().unique()).sort_values()
     partial = shrink(
         votes,

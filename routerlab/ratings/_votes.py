@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema import check_judgments, reject, shown
+from routerlab.schema import reject, shown
 from routerlab.stats import group_codes
 
 Floats = NDArray[np.float64]
@@ -33,9 +33,8 @@ class Votes:
         return int(self.cluster.max(initial=-1)) + 1
 
 
-def read_votes(judgments: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | pd.Series | None) -> Votes:
-    """Check and encode a judgments table."""
-    frame = check_judgments(judgments)
+def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | pd.Series | None) -> Votes:
+    """Encode a judgments table that was checked."""
     if not len(frame):
         reject("judgments table", "has no rows.", "Check the split that you selected.")
     auto = isinstance(cluster, str) and cluster == "auto"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,8 @@ from pandas.api.types import is_integer_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.exceptions import ParameterError
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
@@ -29,14 +30,6 @@ from routerlab.schema import (
     row_labels,
     shown,
 )
-
-
-class Estimates(NamedTuple):
-    """Predicted quality and cost of shape (n_prompts, n_models), arrays or frames, and who abstains."""
-
-    quality: Any
-    cost: Any
-    abstained: NDArray[np.bool_]
 
 
 class BaseRouter(BaseEstimator):
@@ -59,56 +52,79 @@ class BaseRouter(BaseEstimator):
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         values, index = self._checked(X)
-        estimates = self._estimate(values)
+        return self._abstaining(self._estimate(values), values, index), index
+
+    def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
-            estimates = estimates._replace(abstained=np.ones(len(values), dtype=bool))
-        return estimates, index
+            return estimates._replace(abstained=np.ones(len(index), dtype=bool))
+        return estimates
 
-    def _frame(self, values: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
-        frame = pd.DataFrame(values, index=index, columns=self.models_)
-        if self.provenance_:
-            frame.attrs["provenance"] = self.provenance_
-        return frame
-
-    def predict_quality(self, X: Any) -> pd.DataFrame:
-        """Estimate each model's quality.
+    def estimate(self, X: Any) -> Estimates:
+        """Estimate each model's quality and cost, and who abstains, from one search for neighbours.
 
         Parameters
         ----------
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings, made as at fit.
+
+        Returns
+        -------
+        Estimates
+            Named tuple of ``quality`` (expected, between 0 and 1) and ``cost`` (USD per request), DataFrames of shape
+            (n_prompts, n_models), and ``abstained``, bool of shape (n_prompts,).
+        """
+        estimates, index = self._estimates_of(X)
+        frames = [pd.DataFrame(values, index=index, columns=self.models_) for values in estimates[:2]]
+        for frame in frames:
+            frame.attrs = {"provenance": self.provenance_} if self.provenance_ else {}
+        return Estimates(frames[0], frames[1], estimates.abstained)
+
+    def _positions(self, estimates: Estimates) -> NDArray[np.intp]:
+        """Apply the rule, and send the abstained to the fallback."""
+        position = decide(estimates.quality, estimates.cost, self.willingness_to_pay)
+        if estimates.abstained.any():
+            position[estimates.abstained] = self.models_.get_loc(self.fallback)
+        return position
+
+    def predict_quality(self, X: Any) -> pd.DataFrame:
+        """Estimate each model's quality; `estimate` gives cost from the same search.
+
+        Parameters
+        ----------
+        X
+            See `estimate`.
 
         Returns
         -------
         DataFrame of shape (n_prompts, n_models)
             Expected quality, between 0 and 1.
         """
-        estimates, index = self._estimates_of(X)
-        return self._frame(estimates.quality, index)
+        quality: pd.DataFrame = self.estimate(X).quality
+        return quality
 
     def predict_cost(self, X: Any) -> pd.DataFrame:
         """Estimate each model's cost.
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
         DataFrame of shape (n_prompts, n_models)
             USD per request.
         """
-        estimates, index = self._estimates_of(X)
-        return self._frame(estimates.cost, index)
+        cost: pd.DataFrame = self.estimate(X).cost
+        return cost
 
     def predict(self, X: Any) -> pd.Series:
         """Choose a model for each prompt at the router's ``willingness_to_pay``.
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -116,10 +132,7 @@ class BaseRouter(BaseEstimator):
             Model names; ``attrs["n_abstained"]`` counts prompts sent to the fallback.
         """
         estimates, index = self._estimates_of(X)
-        position = decide(estimates.quality, estimates.cost, self.willingness_to_pay)
-        if estimates.abstained.any():
-            position[estimates.abstained] = self.models_.get_loc(self.fallback)
-        choices = as_choices(position, index, self.models_, estimates.abstained, self.provenance_)
+        choices = as_choices(self._positions(estimates), index, self.models_, estimates.abstained, self.provenance_)
         if self.min_similarity == np.inf or len(self.models_) == 1:  # whatever the prompt
             choices.attrs["always"] = choices.iloc[0]
         return choices
@@ -131,8 +144,8 @@ class BaseRouter(BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array of shape (n_prompts, n_features)
-            Embeddings, made as at fit.
+        X
+            See `estimate`.
 
         Returns
         -------
@@ -150,7 +163,7 @@ class BaseRouter(BaseEstimator):
             provenance=self.provenance_,
         )
 
-    def _neighbors(self, X: NDArray[np.float32]) -> pd.DataFrame:
+    def _explained(self, X: NDArray[np.float32]) -> tuple[Estimates, pd.DataFrame]:
         msg = f"{type(self).__name__} keeps no training prompts to explain by. Use a router that looks at neighbours."
         raise TypeError(msg)
 
@@ -194,7 +207,7 @@ class BaseRouter(BaseEstimator):
     def _check_fallback(self) -> None:
         if self.min_similarity is not None and self.fallback is None:
             msg = "'min_similarity' is set and 'fallback' is not: name the model that far-off prompts go to."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if self.fallback is not None:
             check_model(self.fallback, self.models_, "fallback")
 
@@ -220,19 +233,22 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
     X = by_prompt(X)
     labelled = labelled or (isinstance(X, pd.DataFrame) and X.index.name == "prompt_id")  # not so a polars frame
     remedy = f"Select the same prompts of both, e.g. {name}.loc[X.index]."
-    labelled = labelled and isinstance(frame, (pd.DataFrame, pd.Series))
+    labelled = labelled and isinstance(frame, (pd.DataFrame, pd.Series, Outcomes))
+    n_rows = len(frame.index if isinstance(frame, Outcomes) else frame)
     if labelled and is_integer_dtype(X.index) and not is_integer_dtype(frame.index):
         remedy = (
             f"X is numbered, and '{name}' has prompt ids: index prompts by prompt_id before you embed them, "
             "prompts = routerlab.check_prompts(prompts)."
         )
-    if len(X) != len(frame):
-        reject(f"'{name}'", f"has {len(frame)} rows, and X has {len(X)}.", remedy)
+    if len(X) != n_rows:
+        reject(f"'{name}'", f"has {n_rows} rows, and X has {len(X)}.", remedy)
     if not labelled:
         return frame
     if X.index.nlevels > 1 or frame.index.nlevels > 1:
         levels = f"{X.index.nlevels} and {frame.index.nlevels}"
         reject(f"X and '{name}'", f"have {levels} levels of index.", "Index both by prompt_id alone.")
+    if X.index.equals(frame.index):
+        return frame
     odd = X.index.symmetric_difference(frame.index)
     if len(odd):
         remedy = id_remedy(X.index, frame.index, ("X", f"'{name}'"), remedy)
@@ -240,18 +256,15 @@ def rows_like(X: Any, frame: Any, name: str) -> Any:
     return frame.loc[X.index]
 
 
-def training_outcomes(
-    X: Any, quality: pd.DataFrame, cost: pd.DataFrame | pd.Series | None, *, missing: bool = False
-) -> Outcomes:
+def training_outcomes(X: Any, quality: Any, cost: Any = None, *, missing: bool = False) -> Outcomes:
     """Check quality and cost, align them with each other and with X; with `missing`, cells may be empty."""
-    if cost is None:
-        reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
-    quality, cost = check_aligned(quality, cost, missing=missing)
-    for frame, name in ((quality, "quality"), (cost, "cost")):
+    outcomes = check_aligned(quality, cost, missing=missing)
+    for frame, name in () if outcomes.complete else zip(outcomes, ("quality", "cost"), strict=True):
         unknown = frame.columns[frame.isna().all()]
         if len(unknown):
             reject(f"'{name}'", f"has no value of model {shown(unknown)}.", "Measure some, or leave the model out.")
-    return Outcomes(rows_like(X, quality, "quality"), rows_like(X, cost, "cost"))
+    like: Outcomes = rows_like(X, outcomes, "quality")
+    return like
 
 
 class Router(BaseRouter):
@@ -289,7 +302,7 @@ class Router(BaseRouter):
         self.cost_estimator = cost_estimator
         self.willingness_to_pay = willingness_to_pay
 
-    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> Router:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Router:
         """Fit on embeddings and measured outcomes.
 
         Parameters

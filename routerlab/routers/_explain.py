@@ -100,15 +100,15 @@ def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explana
     values, index = router._checked(X)
     if len(index) != 1:
         reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
-    table = router._neighbors(values)
+    estimates, table = router._explained(values)
+    estimates = router._abstaining(estimates, values, index)
     if prompts is not None:
         prompts = by_prompt(prompts)
         if "intent" in prompts and "intent" not in table:
             table["intent"] = prompts["intent"].reindex(table.index)
         table["prompt"] = prompts["prompt"].reindex(table.index)
-    estimates, _ = router._estimates_of(X)
     return Explanation(
-        chosen=router.predict(X).iloc[0],
+        chosen=router.models_[router._positions(estimates)[0]],
         abstained=bool(estimates.abstained[0]),
         min_similarity=router.min_similarity,
         willingness_to_pay=float(router.willingness_to_pay),

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.neighbors import nearest
+from routerlab.exceptions import ParameterError
 from routerlab.routers._base import rows_like, training_outcomes
 from routerlab.routers._knn import NeighborRouter, Weights, average
 from routerlab.routers._winrates import quality_from_ratings
-from routerlab.schema import WIN_SHARE, check_matrix, plain, reject, row_labels, shown, spread_prices, unit_rows
+from routerlab.schema import WIN_SHARE, Outcomes, check_matrix, plain, reject, row_labels, shown, spread_prices
 
 
 class IntentRouter(NeighborRouter):
@@ -71,7 +71,7 @@ class IntentRouter(NeighborRouter):
         X: Any,
         intents: Any,
         *,
-        quality: pd.DataFrame | None = None,
+        quality: pd.DataFrame | Outcomes | None = None,
         ratings: pd.DataFrame | None = None,
         cost: pd.DataFrame | None = None,
     ) -> IntentRouter:
@@ -100,14 +100,14 @@ class IntentRouter(NeighborRouter):
         if (quality is None) == (ratings is None):
             given = "both" if quality is not None else "neither"
             msg = f"IntentRouter.fit takes exactly one of 'quality' and 'ratings'. Got {given}."
-            raise ValueError(msg)
-        if cost is None:
+            raise ParameterError(msg)
+        if cost is None and quality is None:
             reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
         values = self._start_fit(X, quality, ratings, cost, scale=WIN_SHARE if quality is None else None)
         intents = _check_intents(rows_like(X, intents, "intents"))
         if quality is not None:
-            quality, cost = training_outcomes(X, quality, cost, missing=True)
-            table = quality.groupby(intents).mean().fillna(quality.mean())
+            measured, cost = training_outcomes(X, quality, cost, missing=True)
+            table = measured.groupby(intents).mean().fillna(measured.mean())
         else:
             cost = rows_like(X, check_matrix(_priced(X, cost), "cost", missing=True), "cost")
             table = quality_from_ratings(ratings, pd.unique(intents), cost.columns)
@@ -129,13 +129,10 @@ class IntentRouter(NeighborRouter):
         DataFrame of shape (n_prompts, n_intents)
             Rows sum to 1.
         """
-        _, index = self._estimates_of(X[:1])
         values, index = self._checked(X)
-        similarity, neighbor = nearest(unit_rows(values), self.embeddings_, self._k)
+        _, neighbor, weight = self._search(values)
         one_hot = pd.get_dummies(pd.Series(self.intents_), dtype=float)
-        return pd.DataFrame(
-            average(self._weigh(similarity), neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns
-        )
+        return pd.DataFrame(average(weight, neighbor, one_hot.to_numpy()), index=index, columns=one_hot.columns)
 
 
 def _priced(X: Any, cost: Any) -> Any:

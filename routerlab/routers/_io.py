@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.decision import OperatingPoint
+from routerlab.exceptions import SavedFileError
 from routerlab.jsonl import replace_file
 from routerlab.schema import shown
 
@@ -98,10 +99,10 @@ def load_router(path: str | Path) -> Any:
             router = _rebuilt(header, file) if version <= FORMAT else None
     except (LookupError, TypeError, ValueError, *_DAMAGE) as error:
         msg = f"{path}: not a router saved by routerlab, or damaged ({error}). Save it again with router.save(path)."
-        raise ValueError(msg) from error
+        raise SavedFileError(msg) from error
     if router is None:
         msg = f"{path}: written in format {version}, this routerlab reads up to {FORMAT}. Upgrade routerlab."
-        raise ValueError(msg)
+        raise SavedFileError(msg)
     return router
 
 

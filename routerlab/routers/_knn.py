@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
-from routerlab.schema import row_labels, unit_rows
+from routerlab.schema import Outcomes, row_labels, unit_rows
 
 N_FOLDS = 5  # of the cross-validation that chooses a number of neighbours
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -28,13 +29,13 @@ class NeighborRouter(BaseRouter):
         k = self.n_neighbors
         if not isinstance(k, (int, np.integer)) or k < 1:
             msg = f"'n_neighbors' must be an integer of at least 1. Got {k!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if k > len(values):
             msg = (
                 f"'n_neighbors' is {k}, and there are only {len(values)} training prompts. "
                 f"Use n_neighbors={len(values)} or fewer, or more prompts."
             )
-            raise ValueError(msg)
+            raise ParameterError(msg)
         self._keep_rows(X, values)
 
     def _keep_rows(self, X: Any, values: NDArray[np.float32]) -> None:
@@ -52,21 +53,27 @@ class NeighborRouter(BaseRouter):
             weight = np.asarray(self.weights(similarity), dtype=float)
             if weight.shape != similarity.shape or not (np.isfinite(weight) & (weight >= 0)).all():
                 msg = f"'weights' must return finite, non-negative numbers of shape {similarity.shape}."
-                raise ValueError(msg)
+                raise ParameterError(msg)
         elif self.weights == "similarity":
             weight = np.maximum(similarity.astype(float), 0)
         elif self.weights == "uniform":
             weight = np.ones(similarity.shape)
         else:
             msg = f"'weights' must be 'uniform', 'similarity' or a function. Got {self.weights!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         total = weight.sum(axis=1, keepdims=True)
         # Nothing similar at all: every neighbour counts the same.
         return np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / weight.shape[1])
 
-    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+    def _search(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]:
+        """Similarity, row and weight of each query's neighbours, all of shape (n_queries, n_neighbors)."""
         similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
-        weight = self._weigh(similarity)
+        return similarity, neighbor, self._weigh(similarity)
+
+    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+        return self._average(*self._search(X))
+
+    def _average(self, similarity: NDArray[np.float32], neighbor: NDArray[np.intp], weight: Any) -> Estimates:
         quality = np.clip(average(weight, neighbor, self.quality_), 0, 1)  # weights sum to 1 but for rounding
         cost = (
             np.broadcast_to(self.cost_, quality.shape)
@@ -76,13 +83,12 @@ class NeighborRouter(BaseRouter):
         far = similarity[:, 0] < (-np.inf if self.min_similarity is None else self.min_similarity)
         return Estimates(quality, cost, far)
 
-    def _neighbors(self, X: NDArray[np.float32]) -> pd.DataFrame:
-        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
-        table = pd.DataFrame({"similarity": similarity[0], "weight": self._weigh(similarity)[0]})
-        table.index = self.index_[neighbor[0]]
+    def _explained(self, X: NDArray[np.float32]) -> tuple[Estimates, pd.DataFrame]:
+        similarity, neighbor, weight = self._search(X)
+        table = pd.DataFrame({"similarity": similarity[0], "weight": weight[0]}, index=self.index_[neighbor[0]])
         if hasattr(self, "intents_"):
             table["intent"] = self.intents_[neighbor[0]]
-        return table
+        return self._average(similarity, neighbor, weight), table
 
 
 def average(
@@ -176,7 +182,7 @@ class KNNRouter(NeighborRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> KNNRouter:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> KNNRouter:
         """Keep the training prompts' embeddings, quality and cost.
 
         Parameters
@@ -194,7 +200,7 @@ class KNNRouter(NeighborRouter):
         """
         if self.cost_estimate not in ("neighbors", "mean"):
             msg = f"'cost_estimate' must be 'neighbors' or 'mean'. Got {self.cost_estimate!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost, missing=True)
         self.quality_ = quality.to_numpy(dtype=float)

@@ -73,7 +73,7 @@ class MeanRouter(BaseRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(self, X: Any, quality: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> MeanRouter:
+    def fit(self, X: Any, quality: Any, *, cost: Any = None) -> MeanRouter:
         """Fit every member.
 
         Parameters
@@ -91,9 +91,9 @@ class MeanRouter(BaseRouter):
         check_wtp(self.willingness_to_pay)
         if not isinstance(self.routers, Sequence) or isinstance(self.routers, str) or not len(self.routers):
             reject("'routers'", f"got {self.routers!r}.", "Pass a list, e.g. [KNNRouter(), Router(RidgeCV())].")
-        if cost is None:
-            reject("'cost'", "is missing.", "Pass cost=, USD per request: pivot_outcomes(outcomes).cost.")
-        self.models_ = check_aligned(quality, cost, missing=True).quality.columns
+        outcomes = check_aligned(quality, cost, missing=True)
+        quality, cost = outcomes
+        self.models_ = outcomes.models
         self.routers_ = [_fit(clone(router), X, quality, cost) for router in self.routers]
         if self.fallback is not None:
             check_model(self.fallback, self.models_, "fallback")

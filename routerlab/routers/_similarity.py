@@ -207,11 +207,12 @@ class SimilarityWeightedRouter(BaseRouter):
             strength[rows] = solved[:, tier]
         return strength, closest
 
-    def _neighbors(self, X: NDArray[np.float32], n: int = 10) -> pd.DataFrame:
-        """Return the voted prompts that count most, with what one vote on them weighs."""
+    def _explained(self, X: NDArray[np.float32], n: int = 10) -> tuple[Estimates, pd.DataFrame]:
+        """Return the estimates, and the voted prompts that count most, with what one vote on them weighs."""
         similarity, neighbor = nearest(unit_rows(X), self.embeddings_, min(n, len(self.embeddings_)))
         weight = 10 * 10 ** (similarity[0] / (similarity[0, 0] or 1))
-        return pd.DataFrame({"similarity": similarity[0], "weight": weight}, index=self.index_[neighbor[0]])
+        table = pd.DataFrame({"similarity": similarity[0], "weight": weight}, index=self.index_[neighbor[0]])
+        return self._estimate(X), table
 
     def win_rate(self, X: Any, model: str, opponent: str) -> pd.Series:
         """Probability that one model's response beats the other's (RouteLLM's strong win rate).

@@ -5,8 +5,20 @@ Tables are tidy pandas frames joined on ``prompt_id``. Each is checked once, at 
 column, the offending rows and the remedy. Nothing downstream checks again.
 """
 
-from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, read_json, read_numbers, sound_text
-from routerlab.schema._errors import DroppedRowsWarning, MixedScalesWarning, TableError, provenance_of, reject, shown
+from routerlab.exceptions import DroppedRowsWarning, MixedScalesWarning, ParameterError, TableError
+from routerlab.schema._doors import (
+    Odd,
+    as_pandas,
+    id_remedy,
+    kind_of,
+    plain,
+    provenance_of,
+    read_json,
+    read_numbers,
+    reject,
+    shown,
+    sound_text,
+)
 from routerlab.schema._matrices import (
     Outcomes,
     by_prompt,
@@ -42,6 +54,7 @@ __all__ = [
     "MixedScalesWarning",
     "Odd",
     "Outcomes",
+    "ParameterError",
     "Scale",
     "TableError",
     "as_pandas",

@@ -7,21 +7,69 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema._errors import reject, shown
+from routerlab.exceptions import RouterlabError, TableError
 
 KEYS = ("prompt_id", "model", "model_a", "model_b")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _UNSEEN = "\ufeff\u200b\u2060"  # byte order mark, zero-width space, word joiner: str.strip leaves them
+
+
+def shown(values: Iterable[Any], limit: int = 5) -> str:
+    """Format offending values for an error message.
+
+    Examples
+    --------
+    >>> shown(range(8))
+    '0, 1, 2, 3, 4 and 3 more'
+    """
+    items = [repr(v) if isinstance(v, str) else str(v) for v in values]
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
+
+
+def reject(where: str, wrong: str, remedy: str, error: type[RouterlabError] = TableError) -> NoReturn:
+    """Raise the project's one form of error: where, what is wrong, what to do; of a parameter as a `ParameterError`.
+
+    Examples
+    --------
+    >>> reject("prompts table, column 'prompt'", "is empty for 'p1'.", "Drop that row.")
+    Traceback (most recent call last):
+    routerlab.exceptions.TableError: prompts table, column 'prompt': is empty for 'p1'. Drop that row.
+    """
+    msg = f"{where}: {wrong} {remedy}"
+    raise error(msg)
+
+
+def provenance_of(*tables: Any) -> str | None:
+    """Return the ``provenance`` note that any of `tables` carries, joined if they differ.
+
+    The scale that quality was measured on, ``attrs["quality_scale"]``, is part of it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame()
+    >>> frame.attrs["provenance"] = "simulated: seed 0"
+    >>> provenance_of(None, frame)
+    'simulated: seed 0'
+    >>> frame.attrs["quality_scale"] = "win share"
+    >>> provenance_of(frame, frame)
+    'simulated: seed 0; quality: win share'
+    """
+    known = [t for t in tables if hasattr(t, "attrs")]
+    notes = [note for t in known for note in str(t.attrs.get("provenance") or "").split("; ")]
+    scales = [f"quality: {t.attrs['quality_scale']}" for t in known if t.attrs.get("quality_scale")]
+    return "; ".join(dict.fromkeys(note for note in [*notes, *scales] if note)) or None
 
 
 def as_labels(column: pd.Series) -> pd.Index:
@@ -220,7 +268,7 @@ def check_keys(frame: pd.DataFrame, where: str, columns: list[str]) -> None:
     --------
     >>> check_keys(pd.DataFrame({"model": ["a", "a "]}), "outcomes table", ["model"])
     Traceback (most recent call last):
-    routerlab.schema._errors.TableError: outcomes table, column 'model': 'a ' in row 1 begins or ends with ...
+    routerlab.exceptions.TableError: outcomes table, column 'model': 'a ' in row 1 begins or ends with ...
     """
     for name in columns:
         column, place = frame[name], f"{where}, column '{name}'"

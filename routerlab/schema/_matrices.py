@@ -3,24 +3,132 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.schema._doors import Odd, as_labels, as_pandas, id_remedy, kind_of, plain, plain_frame, read_numbers
-from routerlab.schema._errors import DroppedRowsWarning, TableError, reject, shown
+from routerlab.exceptions import DroppedRowsWarning, ParameterError, TableError
+from routerlab.schema._doors import (
+    Odd,
+    as_labels,
+    as_pandas,
+    id_remedy,
+    kind_of,
+    plain,
+    plain_frame,
+    provenance_of,
+    read_numbers,
+    reject,
+    shown,
+)
 from routerlab.schema._scale import Scale
 from routerlab.schema._tables import check_outcomes
 
+_COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 
-class Outcomes(NamedTuple):
-    """Aligned quality and cost, both of shape (n_prompts, n_models)."""
 
-    quality: pd.DataFrame
-    cost: pd.DataFrame
+class Outcomes:
+    """Measured quality and cost of each model on each prompt: checked once, here, and taken as checked from then on.
+
+    Whatever takes `quality` and `cost` takes an Outcomes in place of `quality`, and no `cost`. It unpacks:
+    ``quality, cost = outcomes``. These frames are their reader's: changing them changes nothing in here.
+
+    Parameters
+    ----------
+    quality : DataFrame of shape (n_prompts, n_models)
+        In [0, 1]; cells may be empty (NaN).
+    cost : DataFrame of shape (n_prompts, n_models), or Series of one price per model
+        USD per request, at least 0, of the same prompts and models; in any order.
+
+    Attributes
+    ----------
+    quality, cost : DataFrame of shape (n_prompts, n_models)
+        In one order.
+    index, models : Index
+        Prompt ids, and names of the models.
+    complete : bool
+        Whether no cell is empty.
+    loc, iloc
+        Rows by prompt id, or by position, as Outcomes: ``outcomes.loc[train]``.
+
+    Examples
+    --------
+    >>> quality = pd.DataFrame({"small": [0.5, 1.0], "large": [1.0, 1.0]}, index=["p1", "p2"])
+    >>> outcomes = Outcomes(quality, {"small": 0.001, "large": 0.01})
+    >>> outcomes
+    Outcomes(n_prompts=2, n_models=2)
+    >>> outcomes.loc[["p2"]].cost.loc["p2", "large"]
+    np.float64(0.01)
+    """
+
+    __slots__ = ("_cost", "_quality", "complete")
+    _quality: pd.DataFrame
+    _cost: pd.DataFrame
+    complete: bool
+
+    def __init__(self, quality: Any, cost: Any) -> None:
+        checked = check_aligned(quality, cost, missing=True)
+        self._quality, self._cost, self.complete = checked._quality, checked._cost, checked.complete
+
+    @classmethod
+    def checked(cls, quality: pd.DataFrame, cost: pd.DataFrame, *, complete: bool = False) -> Outcomes:
+        """Hold frames that come out of checked ones, without looking again; `complete`: that no cell is empty."""
+        self = cls.__new__(cls)
+        self._quality, self._cost = _own(quality), _own(cost)
+        self.complete = complete or not (_empty(quality) or _empty(cost))
+        return self
+
+    quality = property(lambda self: _own(self._quality))
+    cost = property(lambda self: _own(self._cost))
+    index = property(lambda self: self._quality.index)
+    models = property(lambda self: self._quality.columns)
+    attrs = property(lambda self: {"provenance": provenance_of(self._quality, self._cost)})
+    loc = property(lambda self: _Rows(self, "loc"))
+    iloc = property(lambda self: _Rows(self, "iloc"))
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        """Unpack into quality and cost."""
+        return iter((self.quality, self.cost))
+
+    def __getitem__(self, place: int) -> pd.DataFrame:
+        """Quality (0) or cost (1), as of a tuple."""
+        return (self.quality, self.cost)[place]
+
+    def __repr__(self) -> str:
+        """Sizes only."""
+        empty = "" if self.complete else ", with empty cells"
+        return f"Outcomes(n_prompts={len(self.index)}, n_models={len(self.models)}{empty})"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows of checked outcomes, which need no check but that each prompt comes once."""
+
+    of: Outcomes
+    how: str
+
+    def __getitem__(self, rows: Any) -> Outcomes:
+        quality, cost = (getattr(frame, self.how)[rows] for frame in (self.of._quality, self.of._cost))
+        if not isinstance(quality, pd.DataFrame) or quality.shape[1] != len(self.of.models):
+            reject(f"outcomes.{self.how}", "takes rows.", "Pass prompt ids or positions in a list.", ParameterError)
+        if not len(quality):
+            reject("outcomes", f"are empty: shape {quality.shape}.", "Check the split that you selected.")
+        if quality.index is not self.of.index:
+            _check_labels(quality.index, "prompt_id", f"outcomes.{self.how}")
+        return Outcomes.checked(quality, cost, complete=self.of.complete)
+
+
+def _own(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame that may be changed without changing this one; pandas 3 copies when that happens."""
+    return frame.copy(deep=not _COPY_ON_WRITE)
+
+
+def _empty(frame: pd.DataFrame) -> bool:
+    return bool(np.isnan(frame.to_numpy().sum()))  # one pass; infinities are refused before
 
 
 def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scale | None = None) -> Outcomes:
@@ -38,8 +146,9 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     Returns
     -------
     Outcomes
-        Named tuple ``(quality, cost)``, each a DataFrame of shape (n_prompts, n_models) indexed by
-        ``prompt_id`` in order of appearance, columns in order of appearance.
+        Unpacks into ``quality, cost``, each a DataFrame of shape (n_prompts, n_models) indexed by
+        ``prompt_id`` in order of appearance, columns in order of appearance. As it is, or by ``outcomes.loc[train]``,
+        it is taken for `quality` and `cost` everywhere, and not checked again.
 
     Raises
     ------
@@ -60,7 +169,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     """
     if missing not in ("drop", "keep"):
         msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     frame = check_outcomes(outcomes, scale=scale)
     if frame.empty:
         reject("outcomes table", "has no rows.", "Check the split that you selected.")
@@ -83,7 +192,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
         wide_frame.attrs = {**frame.attrs, "n_dropped": int(incomplete.sum()) if missing == "drop" else 0}
         wide_frame.attrs["measure"] = name
         wide_frame.attrs |= {"quality_scale": measured_by} if measured_by else {}
-    return Outcomes(quality, cost)
+    return Outcomes.checked(quality, cost)
 
 
 def _one_scale(outcomes: pd.DataFrame) -> str | None:
@@ -126,6 +235,9 @@ def check_matrix(
     if not all(kind == np.float64 for kind in frame.dtypes):
         frame = _as_floats(frame, name)
     values = frame.to_numpy()
+    least, most = values.min(), values.max()  # NaN if any is
+    if low <= least and most <= high and np.isfinite(most - least):
+        return frame
     bad = ~(np.isfinite(values) & (values >= low) & (values <= high))
     if missing:
         bad &= ~np.isnan(values)
@@ -254,10 +366,11 @@ def spread_prices(cost: Any, like: pd.DataFrame) -> Any:
     return frame
 
 
-def check_aligned(quality: pd.DataFrame, cost: pd.DataFrame | pd.Series, *, missing: bool = False) -> Outcomes:
+def check_aligned(quality: Any, cost: Any = None, *, missing: bool = False) -> Outcomes:
     """Check quality in [0, 1] and cost at least 0, with the same prompts and models, and align cost to quality.
 
-    Cost may be a Series of one price per model. Empty cells are refused unless `missing`.
+    Cost may be a Series of one price per model. Empty cells are refused unless `missing`. An `Outcomes` (without a
+    `cost`) is returned as it is.
 
     Examples
     --------
@@ -267,10 +380,22 @@ def check_aligned(quality: pd.DataFrame, cost: pd.DataFrame | pd.Series, *, miss
     >>> check_aligned(quality, pd.Series({"m": 0.01})).cost.loc["p", "m"]
     np.float64(0.01)
     """
+    if isinstance(quality, Outcomes):
+        if cost is not None:
+            remedy = "Pass the Outcomes alone, or two frames."
+            reject("'cost'", "comes with an Outcomes, which holds the cost.", remedy, ParameterError)
+        if missing or quality.complete:
+            return quality
+        quality, cost = quality
+    if cost is None:
+        reject("'cost'", "is missing.", "Pass cost=, USD per request, or an Outcomes: pivot_outcomes(outcomes).")
     quality = check_matrix(quality, "quality", 0.0, 1.0, missing=missing)
-    cost = check_matrix(spread_prices(cost, quality), "cost", missing=missing)
+    cost = spread_prices(cost, quality)
+    if isinstance(cost, pd.DataFrame) and cost.index.equals(quality.index):
+        cost = cost.set_axis(quality.index)  # one index, whose ids are compared once
+    cost = check_matrix(cost, "cost", missing=missing)
     for a, b, axis in ((quality.index, cost.index, "prompt_id"), (quality.columns, cost.columns, "model")):
-        odd = a.symmetric_difference(b)
+        odd = () if a.equals(b) else a.symmetric_difference(b)
         if len(odd):
             remedy = "Select the same rows and columns of both, as pivot_outcomes returns them."
             reject(
@@ -280,7 +405,7 @@ def check_aligned(quality: pd.DataFrame, cost: pd.DataFrame | pd.Series, *, miss
             )
     if not quality.index.equals(cost.index) or not quality.columns.equals(cost.columns):
         cost = cost.reindex(index=quality.index, columns=quality.columns)
-    return Outcomes(quality, cost)
+    return Outcomes.checked(quality, cost, complete=not missing)
 
 
 def models_of(quality: Any) -> pd.Index:
@@ -291,6 +416,8 @@ def models_of(quality: Any) -> pd.Index:
     >>> models_of(pd.DataFrame({"small": [0.5]})).tolist()
     ['small']
     """
+    if isinstance(quality, Outcomes):
+        return quality.models
     frame = by_prompt(quality)
     if not isinstance(frame, pd.DataFrame):
         reject("'quality'", f"expected a DataFrame (prompts x models), got {kind_of(quality)}.", "See pivot_outcomes.")
@@ -308,7 +435,7 @@ def check_model(model: str, models: Iterable[str], parameter: str) -> str:
     names = list(models)
     if model not in names:
         msg = f"'{parameter}' must be one of the models {shown(names, 20)}. Got {model!r} instead."
-        raise TableError(msg)
+        raise ParameterError(msg)
     return model
 
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from routerlab.schema._doors import Odd, plain, read_numbers
-from routerlab.schema._errors import reject, shown
+from routerlab.exceptions import ParameterError
+from routerlab.schema._doors import Odd, plain, read_numbers, reject, shown
 
 # (worst, best) of a scale of numbers, or what each score is worth.
 Scale: TypeAlias = tuple[float, float] | Mapping[Any, float]
@@ -40,7 +40,9 @@ def to_quality(scores: Any, scale: Scale | None = None, *, where: str = "scores"
     Raises
     ------
     TableError
-        A score off the scale, or a scale that is none.
+        A score off the scale.
+    ParameterError
+        A scale that is none.
 
     Examples
     --------
@@ -84,7 +86,8 @@ def _ends(scale: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         worst = best = float("nan")
     if not (np.isfinite(worst) and np.isfinite(best) and worst != best) or isinstance(scale, str):
-        reject("'scale'", f"got {scale!r}.", "Pass (worst, best), such as (1, 5), or a mapping {'pass': 1, 'fail': 0}.")
+        remedy = "Pass (worst, best), such as (1, 5), or a mapping {'pass': 1, 'fail': 0}."
+        reject("'scale'", f"got {scale!r}.", remedy, ParameterError)
     return worst, best
 
 

@@ -18,8 +18,9 @@ from routerlab.schema._doors import (
     plain,
     plain_frame,
     read_numbers,
+    reject,
+    shown,
 )
-from routerlab.schema._errors import reject, shown
 from routerlab.schema._scale import Scale, to_quality
 
 WINNERS = ("model_a", "model_b", "tie", "both_bad")

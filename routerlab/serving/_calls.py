@@ -18,10 +18,10 @@ from typing import Any
 from uuid import uuid4
 
 from routerlab.completions import Deadline, Endpoint, Failure, Reply, account, scrub, wait_s
+from routerlab.exceptions import EndpointWarning
 from routerlab.serving._capture import CaptureLog, Record, now
 from routerlab.serving._clients import Clients
 from routerlab.serving._decide import Chooser, Decision
-from routerlab.serving._errors import EndpointWarning
 from routerlab.serving._failures import Secrets, failure_of, refuses_usage, without_keys
 from routerlab.serving._resting import Cooldown
 

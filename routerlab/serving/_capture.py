@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from routerlab.completions import ProcessLock, real_keys, renew_after_fork
-from routerlab.jsonl import Kind, Log, LogError, Record, line_of, now, why_not_written
-from routerlab.serving._errors import CaptureError, CaptureWarning
+from routerlab.exceptions import CaptureError, CaptureWarning, LogError
+from routerlab.jsonl import Kind, Log, Record, line_of, now, why_not_written
 
 __all__ = ["CaptureLog", "Record", "Redact", "now"]
 

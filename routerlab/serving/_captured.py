@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from routerlab.exceptions import CaptureWarning
 from routerlab.jsonl import Log
 from routerlab.schema import (
     WIN_SHARE,
@@ -23,7 +24,6 @@ from routerlab.schema import (
 )
 from routerlab.serving._capture import KIND
 from routerlab.serving._columns import Columns
-from routerlab.serving._errors import CaptureWarning
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from routerlab.completions import ProcessLock, renew_after_fork, sound_text
-from routerlab.decision import check_wtp, decide
+from routerlab.decision import check_wtp, estimates_of, ranked
 from routerlab.schema import TableError, check_model, reject, shown
 from routerlab.serving._prompts import text_or_none
 
@@ -159,10 +158,11 @@ class Chooser:
         prompt = sound_text(prompt)
         with self._one_at_a_time:
             X = self.embedder.transform([prompt])
-        quality, cost = (frame.to_numpy(dtype=float)[0] for frame in self._estimates(X))
+        estimates = estimates_of(self.router, X)
+        quality, cost = (frame.to_numpy(dtype=float)[0] for frame in estimates[:2])
         names = [str(name) for name in self.router.models_]
         order = [names[at] for at in ranked(quality, cost, wtp)]
-        abstained = self._abstains(X)
+        abstained = bool(estimates.abstained[0])
         explored, propensity = False, 1.0
         if abstained:
             order = _first(str(self.router.fallback), order)
@@ -194,32 +194,9 @@ class Chooser:
         fallback = getattr(self.router, "fallback", None)
         return names if fallback is None else _first(str(fallback), names)
 
-    def _estimates(self, X: Any) -> tuple[Any, Any]:
-        return self.router.predict_quality(X), self.router.predict_cost(X)
-
-    def _abstains(self, X: Any) -> bool:
-        if getattr(self.router, "min_similarity", None) is None:
-            return False
-        return bool(self.router.sweep(X).abstained[0])
-
     def _draw(self, names: list[str]) -> tuple[bool, str]:
         with self._one_at_a_time:
             return self._rng.random() < self.explore, self._rng.choice(names)
-
-
-def ranked(quality: NDArray[np.float64], cost: NDArray[np.float64], willingness_to_pay: float) -> list[int]:
-    """Order models by the decision rule: the choice, the choice among the others, and so on.
-
-    Examples
-    --------
-    >>> ranked(np.array([0.6, 0.7, 0.9]), np.array([0.001, 0.011, 0.002]), 0.05)
-    [2, 0, 1]
-    """
-    left = list(range(len(quality)))
-    order = []
-    while left:
-        order.append(left.pop(int(decide(quality[None, left], cost[None, left], willingness_to_pay)[0])))
-    return order
 
 
 def _first(model: str, order: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 import traitlets
 
 from routerlab.decision import Sweep, check_wtp
-from routerlab.schema import check_aligned, provenance_of, reject, shown
+from routerlab.schema import Outcomes, check_aligned, provenance_of, reject, shown
 from routerlab.widgets._base import source, style, with_summary
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
@@ -72,8 +72,8 @@ class EvidencePlot(anywidget.AnyWidget):
     def __init__(
         self,
         sweep: Sweep | tuple[str, str],
-        quality: pd.DataFrame,
-        cost: pd.DataFrame,
+        quality: pd.DataFrame | Outcomes,
+        cost: pd.DataFrame | None = None,
         *,
         by: pd.Series | None = None,
         opens: PairComparator | JudgmentBrowser | None = None,

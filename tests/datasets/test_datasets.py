@@ -27,6 +27,7 @@ from routerlab.datasets import (
 from routerlab.datasets._files import in_folder
 from routerlab.datasets._routellm import PRICES, STRONG, WEAK
 from routerlab.datasets._routerbench import MODELS
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import UnknownPriceWarning
 from routerlab.schema import DroppedRowsWarning, TableError, pivot_outcomes
 
@@ -303,7 +304,9 @@ class TestAlpacaEval:
         publish({self.key(m): alpaca(m, [1.2]) for m in ("claude-2.1", "gpt-3.5-turbo-1106")})
         assert fetch_alpaca_eval("claude-2.1").models == ["gpt4_1106_preview", "claude-2.1"]
         assert len(fetch_alpaca_eval().models) == 3
-        with pytest.raises(TableError, match="'models' must be one of the models 'claude-2.1', 'gpt-3.5-turbo-1106'"):
+        with pytest.raises(
+            ParameterError, match="'models' must be one of the models 'claude-2.1', 'gpt-3.5-turbo-1106'"
+        ):
             fetch_alpaca_eval(["gpt-5"])
         with pytest.raises(ValueError, match="empty"):
             fetch_alpaca_eval([])
@@ -479,7 +482,7 @@ class TestDataset:
         outcomes = pd.DataFrame({"prompt_id": ["q"], "model": ["m"], "quality": [1.0], "cost_usd": [0.1]})
         with pytest.raises(TableError, match="not in the prompts table: 'q'"):
             Dataset("d", self.prompts, outcomes=outcomes)
-        with pytest.raises(TableError, match="baseline"):
+        with pytest.raises(ParameterError, match="baseline"):
             Dataset("d", self.prompts, outcomes=outcomes.assign(prompt_id="p"), baseline="gpt-4")
 
     def test_repr_tells_sizes_gaps_and_provenance(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 import routerlab.evaluation as ev
 from routerlab.decision import sweep_estimates
 from routerlab.evaluation._scoring import last_of_equal, running
-from routerlab.schema import TableError
+from routerlab.schema import ParameterError
 
 
 def problem(n=300, m=4, seed=0):
@@ -215,7 +215,7 @@ def test_arena_score_at_its_anchors():
     # At the cheapest cost C = 1, at the dearest C = 0: S = 1.1 A / (0.1 A + 1) and 0.
     assert ev.arena_score(0.6, 0.0044 / 1000) == pytest.approx(1.1 * 0.6 / 1.06, abs=1e-9)
     assert ev.arena_score(0.6, 0.2) == pytest.approx(0.0, abs=1e-12)
-    with pytest.raises(TableError, match="above 0"):
+    with pytest.raises(ParameterError, match="above 0"):
         ev.arena_score(0.6, 0.0)
 
 

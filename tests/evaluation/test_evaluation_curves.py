@@ -11,6 +11,7 @@ from benchmarks import coverage_curves
 from benchmarks.grid import failures
 from routerlab.decision import sweep_estimates
 from routerlab.evaluation._curves import _area_gap, _Mixed, _Replayed
+from routerlab.schema import Outcomes
 
 PAIR = {"strong": "large", "weak": "small"}
 
@@ -29,7 +30,7 @@ def problem(n: int, seed: int = 0, estimated: str = "informed"):
 
 def test_derivatives_of_the_aiq_difference_are_those_of_small_changes_of_weight():
     sweep, quality, cost = problem(60)
-    a, b, ones = _Replayed(sweep, quality, cost), _Mixed(quality, cost), np.ones(60)
+    a, b, ones = _Replayed(sweep, Outcomes(quality, cost)), _Mixed(quality, cost), np.ones(60)
     gap = _area_gap(a.curve(ones), b.curve(ones))
     of_quality = a.spread(gap.by_quality[0]) - b.spread(gap.by_quality[1])
     of_cost = a.spread(gap.by_cost[0]) - b.spread(gap.by_cost[1])
@@ -43,7 +44,7 @@ def test_derivatives_of_the_aiq_difference_are_those_of_small_changes_of_weight(
 
 def test_a_points_prompts_average_to_the_curve():
     sweep, quality, cost = problem(40)
-    replayed = _Replayed(sweep, quality, cost)
+    replayed = _Replayed(sweep, Outcomes(quality, cost))
     curve = replayed.curve(np.ones(40))
     for point in (0, 7, len(replayed.last)):
         assert [x.mean() for x in replayed.at(point)] == pytest.approx([x[point] for x in curve])
@@ -60,7 +61,7 @@ def test_a_blind_router_is_not_ahead_of_mixing_models_blindly():
 
 def test_hindsight_is_said_on_every_print_of_the_saving_at_parity():
     sweep, quality, cost = problem(200)
-    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", margin=0.02)
+    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", max_quality_loss=0.02)
     for text in (repr(found), str(found), f"{found}"):
         assert "in hindsight" in text
         assert "mixing models blindly saves" in text
@@ -173,7 +174,7 @@ def test_predictability_of_copies_is_that_of_their_texts():
 def test_costs_too_unequal_for_a_saving_are_for_a_saving_at_parity():
     sweep, quality, cost = problem(60)
     cost = cost.mul(np.random.default_rng(0).lognormal(0, 2.5, 60), axis=0)
-    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", margin=0.02)
+    found = rl.saving_at_parity(sweep, quality, cost, baseline="large", max_quality_loss=0.02)
     assert np.isnan(found.low) and np.isnan(found.high)
     assert "unequal" in found.note
 

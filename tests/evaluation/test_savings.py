@@ -13,6 +13,7 @@ from scipy.stats import binom, norm
 import routerlab.evaluation as ev
 from benchmarks.coverage_savings import savings_coverage
 from routerlab.decision import sweep_estimates
+from routerlab.exceptions import ParameterError
 from routerlab.schema import DroppedRowsWarning, TableError
 from routerlab.stats import ratio_interval
 
@@ -57,7 +58,7 @@ def test_the_routers_own_cost_counts():
     assert "router's own cost included" in repr(result)
     by_prompt = ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=pd.Series(0.001, quality.index))
     assert by_prompt.saving == pytest.approx(result.saving)
-    with pytest.raises(TableError, match="'router_cost'"):
+    with pytest.raises(ParameterError, match="'router_cost'"):
         ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=-1.0)
 
 
@@ -95,20 +96,22 @@ def route(n, wrong):
 
 @pytest.mark.parametrize("n", [1, 2, 5, 20, 60, 150])
 def test_a_sample_without_a_loss_does_not_rule_losses_out(n):
-    result = ev.savings(*route(n, np.zeros(n)), baseline="gpt-4", margin=0.01)
+    result = ev.savings(*route(n, np.zeros(n)), baseline="gpt-4", max_quality_loss=0.01)
     assert result.quality_low < -0.01 and result.quality_high > 0
     assert not result.non_inferior and result.verdict.startswith("too few to say") and "381" in result.verdict
 
 
 def test_enough_prompts_without_a_loss_rule_a_loss_out():
-    assert ev.savings(*route(400, np.zeros(400)), baseline="gpt-4", margin=0.01).non_inferior
+    assert ev.savings(*route(400, np.zeros(400)), baseline="gpt-4", max_quality_loss=0.01).non_inferior
 
 
 @pytest.mark.parametrize(("n", "loss"), [(20, 0.05), (60, 0.04), (100, 0.035), (150, 0.032), (400, 0.031)])
 def test_a_loss_beyond_the_margin_is_seldom_called_none(n, loss):
     rng = np.random.default_rng(n)
     claims = [
-        ev.savings(*route(n, (rng.random(n) < loss).astype(float)), baseline="gpt-4", margin=0.03).non_inferior
+        ev.savings(
+            *route(n, (rng.random(n) < loss).astype(float)), baseline="gpt-4", max_quality_loss=0.03
+        ).non_inferior
         for _ in range(200)
     ]
     assert np.mean(claims) <= 0.025 + 2.6 * np.sqrt(0.025 * 0.975 / 200)
@@ -209,8 +212,8 @@ def test_missing_values_of_models_that_were_not_chosen_do_not_matter():
 @pytest.mark.parametrize("margin", [5, 1, 1.5, True, -0.01, np.nan, "0.01", None])
 def test_a_margin_is_a_share_and_the_message_has_the_right_number(margin):
     choices, quality, cost = route(40, np.zeros(40))
-    with pytest.raises(ValueError, match="'margin' must be a share") as error:
-        ev.savings(choices, quality, cost, baseline="gpt-4", margin=margin)
+    with pytest.raises(ValueError, match="'max_quality_loss' must be a share") as error:
+        ev.savings(choices, quality, cost, baseline="gpt-4", max_quality_loss=margin)
     if margin == 5:
         assert "5 points are 0.05" in str(error.value)
 
@@ -339,7 +342,7 @@ BAD = {
     "quality": (lambda q, c: run(q * 10, c), r"'quality'.*\[0, 1\]"),
     "free": (lambda q, c: run(q, c * 0), "costs nothing"),
     "confidence": (lambda q, c: run(q, c, confidence=95), "'confidence'"),
-    "margin": (lambda q, c: run(q, c, margin=-0.01), "'margin'"),
+    "margin": (lambda q, c: run(q, c, max_quality_loss=-0.01), "'max_quality_loss'"),
     "cost rows": (lambda q, c: ev.frontier(ev.oracle(q, c), q, c.iloc[1:]), "'quality' and 'cost'.*prompt_id"),
     "empty": (lambda q, c: run(q.iloc[:0], c.iloc[:0]), "are empty|is empty"),
 }
@@ -462,7 +465,7 @@ ODD = {
 @pytest.mark.parametrize("case", ODD)
 def test_odd_arguments_are_refused_in_words(case):
     call, message = ODD[case]
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(ValueError, match=message):
         call(*outcomes(40))
 
 

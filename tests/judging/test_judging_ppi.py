@@ -192,7 +192,7 @@ def test_corrected_wins_may_be_negative():
     [
         (lambda j, h: (j, h), {"lam": 2}, ValueError, "'lam' parameter .* Got 2"),
         (lambda j, h: (j, h), {"confidence": 95}, ValueError, "'confidence' parameter .* Got 95"),
-        (lambda j, h: (j, h), {"baseline": "gpt"}, TableError, "'baseline'"),
+        (lambda j, h: (j, h), {"baseline": "gpt"}, ValueError, "'baseline'"),
         (lambda j, h: (j.assign(prompt_id=-1), h), {}, TableError, "no pair of responses in common"),
         (lambda j, h: (j, h.head(2)), {}, TableError, "too few"),
         (lambda j, h: (j, h.head(0)), {}, TableError, "has no rows"),

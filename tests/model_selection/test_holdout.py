@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
 import routerlab as rl
-from routerlab.schema import TableError
+from routerlab.exceptions import ParameterError
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_prompts_own_outcome_does_not_change_its_choice(problem):
     X, quality, cost, _ = problem
     rng = np.random.default_rng(1)
     noisy = quality.assign(small=rng.integers(0, 2, len(quality)).astype(float))
-    options = {"baseline": "large", "max_quality_loss": 0.4, "n_folds": 4}
+    options = {"baseline": "large", "max_quality_loss": 0.4, "cv": 4}
     before = rl.held_out_choices(rl.KNNRouter(5), X, noisy, cost, **options)
     fold = next(KFold(4, shuffle=True, random_state=0).split(noisy))[1]
     changed = noisy.copy()
@@ -68,7 +68,7 @@ def test_where_no_point_is_good_enough_the_baseline_stays():
 
 def test_unknown_baseline_is_named(problem):
     X, quality, cost, _ = problem
-    with pytest.raises(TableError, match="gpt-5"):
+    with pytest.raises(ParameterError, match="gpt-5"):
         rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, baseline="gpt-5")
 
 

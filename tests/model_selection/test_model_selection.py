@@ -16,6 +16,7 @@ import routerlab as rl
 from benchmarks import coverage_promise
 from benchmarks.grid import failures
 from routerlab.decision import sweep_estimates
+from routerlab.exceptions import ParameterError
 from routerlab.model_selection import CopiesWarning, RepeatedClaims
 from routerlab.schema import TableError
 
@@ -69,7 +70,7 @@ def test_a_promise_prints_its_price_its_evidence_and_its_limits():
     now, low = result.under_mix({"rare": 0.5, "common": 0.5})
     assert low < now < result.quality_difference
     assert result.under_mix(kind)[0] == pytest.approx(result.quality_difference)
-    with pytest.raises(TableError, match="unheard"):
+    with pytest.raises(ParameterError, match="unheard"):
         result.under_mix({"unheard": 1.0})
 
 
@@ -195,11 +196,11 @@ def test_near_copies_are_counted_in_a_warning_and_groups_settle_it():
     X, quality, cost = copied(n=100, copies=2)
     X += np.random.default_rng(0).normal(0, 0.01, X.shape)
     with pytest.warns(CopiesWarning, match="200 of 200 prompts have a near copy"):
-        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", n_folds=3)
+        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", cv=3)
     group = pd.Series(X.index.str.split("-").str[0], index=X.index)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", n_folds=3, groups=group)
+        rl.held_out_choices(rl.KNNRouter(3), X, quality, cost, baseline="large", cv=3, groups=group)
 
 
 @pytest.mark.parametrize("run", [rl.cross_estimates, rl.cross_sweep])
@@ -219,7 +220,7 @@ def test_held_out_choices_take_folds_of_ones_own():
     folds = [(np.flatnonzero(half), np.flatnonzero(~half)), (np.flatnonzero(~half), np.flatnonzero(half))]
     choices = rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, baseline="large", cv=folds)
     assert choices.index.equals(X.index) and choices.attrs["n_folds"] == 2
-    with pytest.raises(TableError, match="Test each prompt once"):
+    with pytest.raises(ParameterError, match="Test each prompt once"):
         rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, baseline="large", cv=folds[:1])
 
 

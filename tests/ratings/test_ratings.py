@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import BradleyTerry, rate
 from routerlab.schema import WINNERS, TableError
 
@@ -225,7 +226,7 @@ def test_expected_win_rates(fitted: BradleyTerry) -> None:
     np.testing.assert_allclose(against["win_rate"], rates["m2"])
     assert against.loc["m2"].tolist() == [0.5, 0.5, 0.5]
     assert (against["win_rate_low"] <= against["win_rate"]).all()
-    with pytest.raises(TableError, match="'baseline' must be one of the models"):
+    with pytest.raises(ParameterError, match="'baseline' must be one of the models"):
         fitted.expected_win_rate("gpt-5")
 
 

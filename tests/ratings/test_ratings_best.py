@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import best_models, rate
-from routerlab.schema import TableError
 
 
 def make_votes(strength: np.ndarray, n: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -95,5 +95,5 @@ def test_says_how_it_was_made_and_what_it_cannot_do():
     assert "10,000 draws" in attrs["method"]
     with pytest.raises(ValueError, match="'among' .* at least two models. Got \\['m0'\\]"):
         best_models(votes, by, among=["m0"])
-    with pytest.raises(TableError, match="'among' must be one of"):
+    with pytest.raises(ParameterError, match="'among' must be one of"):
         best_models(votes, by, among=["m0", "gpt-5"])

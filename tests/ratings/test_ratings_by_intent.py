@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings import BradleyTerry, rate
 from routerlab.schema import TableError
 
@@ -240,7 +241,7 @@ def test_bad_arguments(problem: tuple[pd.DataFrame, pd.Series]) -> None:
         rate(votes, by="topic")
     with pytest.raises(TableError, match=r"is named 'n', which is a column of the result"):
         rate(votes, by=by.rename("n"))
-    with pytest.raises(TableError, match="'baseline' must be one of the models"):
+    with pytest.raises(ParameterError, match="'baseline' must be one of the models"):
         rate(votes, by=by, baseline="gpt-5")
     with pytest.raises(ValueError, match="'interval' parameter of rate must be 'sandwich'"):
         rate(votes, by=by, interval="bootstrap")

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.decision import sweep_estimates
+from routerlab.exceptions import ParameterError
 from routerlab.schema import WINNERS, DroppedRowsWarning, TableError
 
 MODELS = ["x", "y", "z"]
@@ -195,7 +196,7 @@ def test_against_a_baseline_sides_and_both_bad_do_not_matter():
     rows = [("p", "x", "y", "model_a"), ("p", "y", "x", "model_a"), ("q", "z", "x", "both_bad"), ("q", "z", "y", "tie")]
     found = rl.judged_outcomes(votes(rows), replies("pq"), baseline="x").set_index(["prompt_id", "model"])["quality"]
     assert found.dropna().to_dict() == {("p", "x"): 0.5, ("p", "y"): 0.5, ("q", "x"): 0.5, ("q", "z"): 0.5}
-    with pytest.raises(TableError, match="'baseline' must be one of"):
+    with pytest.raises(ParameterError, match="'baseline' must be one of"):
         rl.judged_outcomes(votes(rows), replies("pq"), baseline="w")
     assert len(rl.judged_outcomes(votes(rows[:2]), replies("p").drop(columns="response"), baseline="x")) == 2
 

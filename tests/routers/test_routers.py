@@ -11,20 +11,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
+from routerlab.decision import decide, estimates_of
 from routerlab.evaluation import set_operating_point
+from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers import (
     IntentRouter,
     KNNRouter,
     Router,
     SimilarityWeightedRouter,
+    _knn,
+    _similarity,
     cross_sweep,
     load_router,
 )
@@ -221,7 +225,7 @@ def test_far_off_prompts_go_to_the_fallback_and_are_counted():
     assert "the fallback" in router.explain(queries.iloc[[4]]).why
     with pytest.raises(ValueError, match="'fallback' is not"):
         KNNRouter(5, min_similarity=0.5).fit(X, quality, cost=cost)
-    with pytest.raises(TableError, match="'fallback' must be one of the models"):
+    with pytest.raises(ParameterError, match="'fallback' must be one of the models"):
         KNNRouter(5, min_similarity=0.5, fallback="gpt-9").fit(X, quality, cost=cost)
 
 
@@ -288,7 +292,7 @@ def test_out_of_fold_estimates_never_see_their_own_prompt():
     assert len(cross_sweep(IntentRouter(5), X, quality, cost, intents=intents).index) == len(X)
     piped = cross_sweep(make_pipeline(Normalizer(), KNNRouter(5)), X, quality, cost, cv=folds)
     assert piped.at(np.inf).tolist() == sweep.at(np.inf).tolist()  # cosine: scaling rows changes nothing
-    with pytest.raises(TableError, match="'cv'.*in no test fold"):
+    with pytest.raises(ParameterError, match="'cv'.*in no test fold"):
         cross_sweep(KNNRouter(5), X, quality, cost, cv=folds[:1])
     with pytest.raises(TableError, match="'intents'"):
         cross_sweep(IntentRouter(5), X, quality, cost)
@@ -507,3 +511,64 @@ def test_columns_that_are_numbers_are_compared_as_names_are():
     pd.testing.assert_series_equal(router.predict(X[[3, 1, 0, 2]]), expected)
     by_array = KNNRouter(5).fit(X.to_numpy(), quality, cost=cost)
     pd.testing.assert_series_equal(by_array.predict(X[[3, 1, 0, 2]]), expected)
+
+
+CALLS = {
+    "estimate": lambda router, X: router.estimate(X),
+    "predict_quality": lambda router, X: router.predict_quality(X),
+    "predict": lambda router, X: router.predict(X),
+    "sweep": lambda router, X: router.sweep(X),
+    "explain": lambda router, X: router.explain(X[:1]),
+    "predict_intent": lambda router, X: router.predict_intent(X),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", ["knn", "intent", "similarity"])
+def test_neighbours_are_searched_once_for_an_answer(monkeypatch, kind, call):
+    X, quality, cost, intents = problem()
+    far = {"min_similarity": 0.9, "fallback": "m0", "willingness_to_pay": 0.01}
+    router = {
+        "knn": lambda: KNNRouter(7, **far).fit(X, quality, cost=cost),
+        "intent": lambda: IntentRouter(7, **far).fit(X, intents, quality=quality, cost=cost),
+        "similarity": lambda: SimilarityWeightedRouter(None, **far).fit(X, votes_on(X, list(quality)), cost=cost),
+    }[kind]()
+    if call == "predict_intent" and kind != "intent":
+        return
+    searches = []
+    for module in (_knn, _similarity):
+        monkeypatch.setattr(module, "nearest", lambda *args: searches.append(args) or nearest(*args))
+    CALLS[call](router, X)
+    assert len(searches) == (call == "explain" if kind == "similarity" else 1)
+
+
+@pytest.mark.parametrize("router", list(fitted()))
+def test_one_estimate_says_what_the_predictions_say(router):
+    X = problem()[0]
+    router.set_params(willingness_to_pay=0.01)
+    found = router.estimate(X)
+    pd.testing.assert_frame_equal(found.quality, router.predict_quality(X))
+    pd.testing.assert_frame_equal(found.cost, router.predict_cost(X))
+    chosen = decide(found.quality.to_numpy(), found.cost.to_numpy(), 0.01)
+    assert router.predict(X).tolist() == found.quality.columns[chosen].tolist()
+    assert not found.abstained.any()
+    assert estimates_of(router, X).quality.equals(found.quality)
+
+
+def test_a_router_of_another_library_needs_only_its_two_predictions():
+    X, quality, cost, _ = problem()
+
+    class Foreign(BaseEstimator):
+        def fit(self, X, quality, *, cost):
+            self.models_, self.means_ = quality.columns, (quality.mean(), cost.mean())
+            return self
+
+        def predict_quality(self, X):
+            return pd.DataFrame([self.means_[0]] * len(X), index=X.index)
+
+        def predict_cost(self, X):
+            return pd.DataFrame([self.means_[1]] * len(X), index=X.index)
+
+    found = estimates_of(Foreign().fit(X, quality, cost=cost), X)
+    assert found.quality["m0"].eq(quality["m0"].mean()).all() and not found.abstained.any()
+    assert len(cross_sweep(Foreign(), X, quality, cost).index) == len(X)

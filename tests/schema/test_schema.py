@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import routerlab as rl
 from routerlab.schema import (
     WINNERS,
     DroppedRowsWarning,
+    Outcomes,
     TableError,
+    check_aligned,
     check_embeddings,
     check_judgments,
     check_matrix,
@@ -187,3 +190,86 @@ def test_bad_embeddings(X, message):
         check_embeddings(X)
     with pytest.raises(TableError, match="has 2 features, and fit saw 3"):
         check_embeddings([[1.0, 2.0]], n_features=3)
+
+
+def two_frames():
+    quality = pd.DataFrame({"small": [0.5, 1.0, 0.0], "large": [1.0, 1.0, 0.5]}, index=["p1", "p2", "p3"])
+    quality.attrs["provenance"] = "simulated: seed 0"
+    return quality, quality / 100
+
+
+def test_outcomes_unpack_and_are_taken_by_rows():
+    quality, cost = two_frames()
+    outcomes = Outcomes(quality, cost.iloc[::-1, ::-1])
+    pd.testing.assert_frame_equal(outcomes.cost, cost)
+    again, paid = outcomes
+    pd.testing.assert_frame_equal(again, quality)
+    pd.testing.assert_frame_equal(outcomes[1], paid)
+    part = outcomes.loc[["p3", "p1"]]
+    assert part.quality.index.tolist() == ["p3", "p1"] and part.complete
+    pd.testing.assert_frame_equal(outcomes.iloc[[2, 0]].cost, part.cost)
+    assert outcomes.loc[quality["large"] == 1].index.tolist() == ["p1", "p2"]
+    assert part.quality.attrs == quality.attrs
+    assert Outcomes(quality, {"small": 0.1, "large": 1.0}).cost["large"].tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("take", "message"),
+    [
+        (lambda o: o.loc[["p1", "p1"]], "'p1' appears twice"),
+        (lambda o: o.iloc[[]], "are empty"),
+        (lambda o: o.loc["p1"], "takes rows"),
+        (lambda o: o.loc[:, "small"], "takes rows"),
+        (lambda o: check_aligned(o, o.cost), "holds the cost"),
+        (lambda o: check_aligned(o.quality), "'cost': is missing"),
+        (lambda o: Outcomes(o.quality * 2, o.cost), "expected"),
+        (lambda o: check_aligned(Outcomes(o.quality.where(o.quality > 0), o.cost)), "nan"),
+    ],
+)
+def test_outcomes_that_are_none_are_refused(take, message):
+    with pytest.raises(ValueError, match=message):
+        take(Outcomes(*two_frames()))
+
+
+def test_changing_a_frame_afterwards_changes_no_outcomes():
+    quality, cost = two_frames()
+    outcomes = Outcomes(quality, cost)
+    quality.iloc[0, 0], cost.loc["p1", "large"] = 7.0, -1.0
+    theirs = outcomes.quality
+    theirs.loc["p2", "small"] = 9.0
+    theirs["new"] = 1.0
+    pd.testing.assert_frame_equal(outcomes.quality, two_frames()[0])
+    pd.testing.assert_frame_equal(outcomes.cost, two_frames()[1])
+    with pytest.raises(AttributeError):
+        outcomes.quality = theirs
+    with pytest.raises(TableError, match=r"7.0"):
+        check_aligned(quality, cost.abs())
+
+
+def test_outcomes_give_what_their_frames_give():
+    problem = rl.make_routing_problem(n_prompts=60, random_state=0)
+    outcomes = Outcomes(problem.quality, problem.cost)
+    router = rl.KNNRouter(5).fit(problem.X, outcomes)
+    sweep = rl.KNNRouter(5).fit(problem.X, problem.quality, cost=problem.cost).sweep(problem.X)
+    np.testing.assert_array_equal(router.sweep(problem.X).wtp, sweep.wtp)
+    choices = rl.oracle(outcomes)
+    for call in (
+        lambda *tables: rl.frontier(sweep, *tables, ci=True),
+        lambda *tables: rl.baselines(*tables),
+        lambda *tables: rl.savings(choices, *tables, baseline=problem.baseline).to_frame(),
+        lambda *tables: rl.score_choices(choices, *tables),
+        lambda *tables: rl.held_out_choices(rl.KNNRouter(5), problem.X, *tables, baseline=problem.baseline).to_frame(),
+    ):
+        pd.testing.assert_frame_equal(call(outcomes), call(problem.quality, problem.cost))
+    assert rl.compare(choices, sweep.at(0.01), outcomes) == rl.compare(
+        choices, sweep.at(0.01), problem.quality, problem.cost
+    )
+
+
+def test_what_was_not_chosen_may_be_missing_from_outcomes():
+    quality, cost = two_frames()
+    outcomes = Outcomes(quality.replace(0.5, np.nan), cost)
+    choices = pd.Series({"p1": "large", "p2": "small", "p3": "small"})
+    assert rl.score_choices(choices, outcomes)["quality"].tolist() == [1.0, 1.0, 0.0]
+    with pytest.raises(TableError, match="nan"):
+        rl.score_choices(pd.Series({"p1": "small", "p2": "small", "p3": "small"}), outcomes)

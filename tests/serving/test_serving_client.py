@@ -17,6 +17,8 @@ from sklearn.linear_model import Ridge
 import routerlab as rl
 from routerlab.completions import Endpoint
 from routerlab.decision import decide
+from routerlab.neighbors import nearest
+from routerlab.routers import _knn
 from routerlab.schema import TableError
 from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _resting as resting, read_captured
 from routerlab.serving._decide import ranked
@@ -81,6 +83,18 @@ def test_the_choice_is_the_routers_own_whatever_the_router(embedder, local, kind
     client = RoutedClient(router, embedder, client=local)
     prompts = [*EASY, *HARD, "Boil an egg", "Python and SQL", "水煮蛋"]
     assert [client.route(prompt).chosen for prompt in prompts] == router.predict(embedder.transform(prompts)).tolist()
+
+
+def test_a_route_searches_for_neighbours_once(embedder, local, monkeypatch):
+    X = embedder.transform(EASY + HARD)
+    quality = pd.DataFrame({"small": [0.9] * 4 + [0.2] * 4, "large": [0.9] * 8})
+    router = rl.KNNRouter(3, willingness_to_pay=0.05, min_similarity=0.6, fallback="large")
+    client = RoutedClient(router.fit(X, quality, cost=quality / 100), embedder, client=local)
+    searches = []
+    monkeypatch.setattr(_knn, "nearest", lambda *args: searches.append(args) or nearest(*args))
+    decision = client.route("Boil an egg")
+    assert decision.abstained == bool(router.estimate(embedder.transform(["Boil an egg"])).abstained[0])
+    assert len(searches) == 2  # one of them ours, in the line above
 
 
 def test_order_of_fallback_is_the_rule_applied_again_and_again():
