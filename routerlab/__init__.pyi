@@ -155,6 +155,7 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
+    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "widgets": {"schema", "jsonl", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
-    "serving": {"schema", "decision", "pricing", "jsonl", "completions"},
+    "serving": {"schema", "decision", "pricing", "jsonl", "completions", "options"},
 }
 
 

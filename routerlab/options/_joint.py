@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.decision import Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._checks import features_of
@@ -379,7 +379,9 @@ def cross_cascades(
         )
         for stage in looks
     }
-    return Joint(sweep_arrays(*guesses, quality.index, models, provenance=note), *frames, after)
+    return Joint(
+        sweep_arrays(guesses[0], guesses[1], quality.index, models, provenance=note), frames[0], frames[1], after
+    )
 
 
 class _Columns:
@@ -421,7 +423,7 @@ class _Columns:
     def frames(self) -> Outcomes:
         found = [pd.DataFrame(v, index=self.index, columns=self.names) for v in (self.quality, self.cost)]
         options = {
-            name: {"stages": [list(stage), ["whoever is worth it"]], "check": "the rule", "threshold": ()}
+            name: {"stages": [list(stage), ["the best that is worth it"]], "check": "the rule", "threshold": ()}
             for name, stage in zip(self.names, self.stage_of, strict=True)
             if stage
         }
@@ -481,7 +483,8 @@ def _estimates(fitted: Any, X: Any) -> Any:
     """Estimates of a fitted router, or of a pipeline that ends in one."""
     if hasattr(fitted, "steps"):
         X, fitted = fitted[:-1].transform(X), fitted[-1]
-    return fitted._estimates_of(X)[0]
+    found = estimates_of(fitted, X)
+    return found._replace(quality=np.asarray(found.quality), cost=np.asarray(found.cost))
 
 
 def _rows(X: Any, rows: Any) -> Any:

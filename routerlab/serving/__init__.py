@@ -7,6 +7,7 @@ reads what they wrote as the project's own tables.
 from routerlab.exceptions import CaptureError, CaptureWarning, EndpointWarning
 from routerlab.serving._calls import Routed
 from routerlab.serving._captured import Captured, read_captured
+from routerlab.serving._cascade import CascadeClient, Escalated
 from routerlab.serving._client import AsyncRoutedClient, RoutedClient
 from routerlab.serving._decide import Decision
 from routerlab.serving._prompts import last_user_text
@@ -18,8 +19,10 @@ __all__ = [
     "CaptureError",
     "CaptureWarning",
     "Captured",
+    "CascadeClient",
     "Decision",
     "EndpointWarning",
+    "Escalated",
     "Routed",
     "RoutedClient",
     "RoutedStream",
