@@ -173,7 +173,7 @@ def agreement_cascades() -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
 
 
 def by_data_set(quality: pd.DataFrame, cost: pd.DataFrame, data_set: pd.Series) -> Sweep:
-    """Sweep the data sets' own means: in hindsight, on the prompts that they come from."""
+    """Sweep the means of data sets (or other parts): in hindsight, on the prompts that they come from."""
     guess = [frame.groupby(data_set).transform("mean").to_numpy() for frame in (quality, cost)]
     return sweep_arrays(*guess, quality.index, quality.columns)
 
@@ -202,11 +202,13 @@ def routerbench() -> None:
         low, high = 100 * (1 - found.high), 100 * (1 - found.low)
         print(f"| {key} | {100 * (1 - found.estimate):.0f} [{low:.0f}, {high:.0f}] |", flush=True)
     both = agreement_cascades()
-    models = (*(frame[quality.columns] for frame in both[:2]), both[2])
-    for key, table in (("11 models", models), (f"11 models and {both[0].shape[1] - 11} cascades", both)):
-        share = cheapest(by_data_set(*table), *table[:2])
-        keep(f"RouterBench: cost in hindsight at 1 point, by data set, {key}", share, len(quality))
-        print(f"| the best of {key} for each data set, picked on these prompts | {100 * share:.0f} |", flush=True)
+    models = tuple(frame[quality.columns] for frame in both[:2])
+    thirds = both[2] + texts.groupby(both[2]).transform(lambda t: pd.qcut(t.str.len(), 3, labels=False)).astype(str)
+    for part, labels in (("data set", both[2]), ("third of length of each data set", thirds)):
+        for key, table in (("11 models", models), (f"11 models and {both[0].shape[1] - 11} cascades", both[:2])):
+            share = cheapest(by_data_set(*table, labels), *table)
+            keep(f"RouterBench: cost in hindsight at 1 point, by {part}, {key}", share, len(quality))
+            print(f"| the best of {key} for each {part}, picked on these prompts | {100 * share:.1f} |", flush=True)
     ahead = rl.aiq_difference(joint.sweep, before, joint.quality, joint.cost)
     keep("RouterBench: joint less router, AIQ", ahead)
     print(f"\nAIQ of both less that of routing: {shown(ahead, 100)} points")
@@ -238,11 +240,13 @@ def speed() -> None:
         names.append(f"cascade {k}")
     quality, cost = (pd.DataFrame(np.hstack(v), index, names) for v in (columns, costs))
     guess = np.clip(quality.mean().to_numpy() + rng.normal(0, 0.1, quality.shape), 0, 1)
-    start = time.perf_counter()
+    start = time.process_time()  # the machine may have other work to do
     sweep = sweep_arrays(guess, cost.mean().to_numpy() * np.ones(quality.shape), index, quality.columns)
     curve = rl.frontier(sweep, quality, cost)
-    taken = time.perf_counter() - start
-    print(f"\n1,000,000 prompts x 11 options, 5 of them cascades: {len(curve):,} points, {taken:.2f} s")
+    taken = time.process_time() - start
+    print(
+        f"\n1,000,000 prompts x 11 options, 5 of them cascades: {len(curve):,} points, {taken:.2f} s of processor time"
+    )
 
 
 def main() -> None:
