@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
+from routerlab.options._agreement import features_of
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
-from routerlab.options._checks import features_of
-from routerlab.routers import rows_like, training_outcomes
-from routerlab.schema import Outcomes, by_prompt, check_aligned, provenance_of, reject, shown
+from routerlab.routers import training_outcomes
+from routerlab.schema import Outcomes, by_prompt, provenance_of, reject, shown
 
 Floats = NDArray[np.float64]
 Stage = tuple[str, ...]
@@ -141,9 +141,9 @@ class CascadeRouter(BaseEstimator):
     def fit(
         self,
         X: Any,
-        quality: pd.DataFrame,
+        quality: Any,
         *,
-        cost: Any,
+        cost: Any = None,
         responses: pd.DataFrame,
         groups: Any = None,
         prompts: Any = None,
@@ -155,7 +155,7 @@ class CascadeRouter(BaseEstimator):
         X : DataFrame of shape (n_prompts, n_features), or what the router's pipeline takes
             Indexed by ``prompt_id``.
         quality, cost : DataFrame of shape (n_prompts, n_models)
-            Measured outcomes.
+            Measured outcomes; or an `Outcomes` in place of both.
         responses : DataFrame
             Responses table of the models in `first`.
         groups, prompts : optional
@@ -234,7 +234,7 @@ class CascadeRouter(BaseEstimator):
         found = {stage: features_of(answers, texts, stage).loc[quality.index].to_numpy() for stage in stages}
         return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
-    def outcomes(self, X: Any, quality: pd.DataFrame, cost: Any, *, responses: pd.DataFrame) -> Outcomes:
+    def outcomes(self, X: Any, quality: Any, cost: Any = None, *, responses: pd.DataFrame) -> Outcomes:
         """Work out what each column cost and was worth on prompts whose answers and outcomes are known.
 
         Parameters
@@ -248,7 +248,7 @@ class CascadeRouter(BaseEstimator):
             Quality and cost of shape (n_prompts, n_columns).
         """
         check_is_fitted(self, "prior_")
-        quality, cost = check_aligned(rows_like(by_prompt(X), by_prompt(quality), "quality"), cost)
+        quality, cost = training_outcomes(by_prompt(X), quality, cost)
         return self._outcomes(by_prompt(X), quality, cost, self._looks(responses, quality))
 
     def _outcomes(self, X: Any, quality: pd.DataFrame, cost: pd.DataFrame, looks: dict[Stage, Floats]) -> Outcomes:
@@ -314,8 +314,8 @@ class CascadeRouter(BaseEstimator):
 def cross_cascades(
     router: CascadeRouter,
     X: Any,
-    quality: pd.DataFrame,
-    cost: Any,
+    quality: Any,
+    cost: Any = None,
     *,
     responses: pd.DataFrame,
     groups: Any = None,
