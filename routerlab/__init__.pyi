@@ -11,6 +11,7 @@ from . import (
     labeling as labeling,
     model_selection as model_selection,
     neighbors as neighbors,
+    options as options,
     planning as planning,
     plotting as plotting,
     pricing as pricing,
@@ -105,6 +106,14 @@ from .model_selection import (
     set_operating_point as set_operating_point,
     split_prompts as split_prompts,
 )
+from .options import (
+    CascadeRouter as CascadeRouter,
+    LearnedCheck as LearnedCheck,
+    cascade_outcomes as cascade_outcomes,
+    cross_cascades as cross_cascades,
+    extract_answers as extract_answers,
+    option_table as option_table,
+)
 from .planning import (
     payback as payback,
     plan_study as plan_study,
@@ -130,6 +139,7 @@ from .ratings import (
 from .routers import (
     IntentRouter as IntentRouter,
     KNNRouter as KNNRouter,
+    MeanRouter as MeanRouter,
     Router as Router,
     SimilarityWeightedRouter as SimilarityWeightedRouter,
     load_router as load_router,
@@ -145,6 +155,7 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
+    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )

@@ -1,7 +1,7 @@
 """What is chosen by looking at outcomes: cross-fitting, held-out choices, operating points, promises, splits."""
 
 from routerlab.exceptions import CopiesWarning, NoOperatingPointError
-from routerlab.model_selection._copies import promise_folds
+from routerlab.model_selection._copies import copy_codes, grouped_folds, promise_folds
 from routerlab.model_selection._cross import cross_estimates, cross_sweep, fit_copy
 from routerlab.model_selection._holdout import held_out_choices
 from routerlab.model_selection._operating import choose_operating_point, set_operating_point
@@ -15,9 +15,11 @@ __all__ = [
     "Promise",
     "RepeatedClaims",
     "choose_operating_point",
+    "copy_codes",
     "cross_estimates",
     "cross_sweep",
     "fit_copy",
+    "grouped_folds",
     "held_out_choices",
     "promise",
     "promise_folds",
