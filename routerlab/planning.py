@@ -199,9 +199,7 @@ def _from_pilot(pilot: Any) -> tuple[float, float]:
         reject("'pilot'", "must hold finite differences of quality in [-1, 1].", "Pass chosen quality less baseline's.")
     # A pilot without a difference has not shown that there is none: one pseudo-prompt of either sign.
     discordance, loss = float(((values**2).sum() + 1) / (len(values) + 2)), float(-values.mean())
-    return max(
-        discordance, abs(loss)
-    ), loss  # graded outcomes may vary less than any of -1, 0 and 1
+    return max(discordance, abs(loss)), loss  # graded outcomes may vary less than any of -1, 0 and 1
 
 
 def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.model_selection import grouped_folds
-from routerlab.options._scores import Checked, LearnedCheck, agreement, features_of, given_scores
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
+from routerlab.options._scores import Checked, LearnedCheck, agreement, features_of, given_scores
 from routerlab.schema import by_prompt, check_outcomes, id_remedy, reject, row_labels, shown
 from routerlab.stats import group_codes
 
