@@ -1,0 +1,6 @@
+"""The market of models: offers, prices that move, what an offer costs you, and which to choose."""
+
+from routerlab.market._names import base_model
+from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
+
+__all__ = ["COLUMNS", "base_model", "check_offers", "load_offers", "offers_on"]
