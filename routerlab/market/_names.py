@@ -68,6 +68,8 @@ def base_model(name: str) -> str:
     text = _GLUED.sub(r"\1\2.\3", text)
     text = re.sub(r"(?<![\d.])(\d|v\d|m\d|k\d)-(\d\d?)(?=-|$)", r"\1.\2", text)  # opus-4-6 -> opus-4.6
     text = re.sub(r"(?<=\d)\.0(?=-|$)", "", text)
+    text = re.sub(r"^(claude(?:-instant)?)-v(?=\d)", r"\1-", text)
+    text = re.sub(r"^(mixtral-8x(?:7|22)b.*)-v0\.?1$", r"\1", text)  # of which there is one version
     if _SIZE.search(text):
         text = _TUNED.sub("", text)
     text = re.sub(r"-(?:16|128)e(?=-|$)", "", text)
