@@ -221,7 +221,8 @@ def dated(folder: Path) -> dict[tuple[str, str], list[Step]]:
         for row in rows.itertuples():
             since = None if pd.isna(row.valid_from) else row.valid_from.date()
             cached = None if pd.isna(row.cache_read_usd_per_1m) else row.cache_read_usd_per_1m
-            step = Step(row.input_usd_per_1m, row.output_usd_per_1m, cached, None, since, None, row.source)
+            eve = since and since - timedelta(days=1)
+            step = Step(row.input_usd_per_1m, row.output_usd_per_1m, cached, eve, since, None, row.source)
             if not steps or not steps[-1].like(step):
                 steps.append(step)
         if len(steps) > 1:
@@ -236,19 +237,17 @@ def merged(steps: list[Step], others: list[Step]) -> list[Step]:
     if not steps:
         return [s._replace(change=change_of(others, k)) for k, s in enumerate(others)]
     for old, new in zip(others, others[1:], strict=False):
-        day = new.since
-        assert day is not None
+        day: date = new.since  # type: ignore[assignment]
         before = [k for k, s in enumerate(steps) if s.since is None or s.since <= day + timedelta(days=3)]
         same = [k for k, s in enumerate(steps) if s.like(new) and s.since is not None and k > 0]
         match = next((k for k in same if steps[k - 1].like(old) and steps[k].since >= day - timedelta(days=3)), None)  # type: ignore[operator]
         if match is not None:
             source = f"{steps[match].source}; day: {new.source}"
-            eve = day - timedelta(days=1)
-            steps[match] = steps[match]._replace(since=day, after=eve, source=source)
+            steps[match] = steps[match]._replace(since=day, after=new.after, source=source)
         elif before and not steps[before[-1]].like(new):
-            steps.insert(before[-1] + 1, new._replace(after=day - timedelta(days=1)))
+            steps.insert(before[-1] + 1, new)
         elif not before:
-            steps[:0] = [old, new._replace(after=day - timedelta(days=1))]
+            steps[:0] = [old, new]
     steps = [s for k, s in enumerate(steps) if k == 0 or not s.like(steps[k - 1])]
     return sorted(
         [*(s._replace(change=change_of(steps, k)) for k, s in enumerate(steps)), *wrong],
@@ -301,13 +300,11 @@ def retirements(entries: dict[str, dict[str, Any]], source: str, seen: date) -> 
 def compare(table: pd.DataFrame, path: Path) -> None:
     """Print how far a second reading of the same catalogues agrees."""
     other = pd.read_csv(path)
-    names = [
-        named(key, {"litellm_provider": p, "mode": "chat"}) for key, p in zip(other["model_key"], other["provider"])
-    ]
+    keys = zip(other["model_key"], other["provider"], strict=True)
+    names = [named(key, {"litellm_provider": seller, "mode": "chat"}) for key, seller in keys]
     other[["provider", "model"]] = [at or ("", "") for at in names]
-    both = table[table["source"].str.contains("tokencost|litellm")].merge(
-        other, on=["provider", "model"], suffixes=("", "_other")
-    )
+    mine = table[table["source"].str.contains("tokencost|litellm")]
+    both = mine.merge(other, on=["provider", "model"], suffixes=("", "_other"))
     when = pd.to_datetime(both["last_seen"])
     here = (pd.to_datetime(both["first_seen"]) <= when) & (when <= pd.to_datetime(both["last_seen_other"]))
     both = both[here & (both["change"] != "correction")].drop_duplicates(["provider", "model", "valid_from"])

@@ -6,7 +6,7 @@ import re
 
 # Who stands before the name of a model: hosts, makers, regions; never part of the name itself.
 _BEFORE = re.compile(
-    r"^(?:(?:us|eu|jp|au|apac|global|us-gov)\.)?"
+    r"^(?:(?:us|eu|jp|au|apac|global|regional|us-gov)\.)?"
     r"(?:(?:anthropic|openai|xai|nvidia|meta|mistral|deepseek|cohere|google|qwen|zai|moonshotai?|minimax|amazon|ai21)\.)?"
     r"(?:databricks-|workers-ai-|coding-|umans-(?=glm|kimi|qwen))?"
     r"(?:zai-org-|z-ai-|openai-|google-|cohere-|mistralai-|xpersona-|xiaomi-(?=mimo)|nvidia-(?=nvidia|nemotron|llama))?"
