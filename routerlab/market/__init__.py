@@ -3,6 +3,7 @@
 from routerlab.market._names import base_model
 from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
 from routerlab.market._prices import load_price_history, load_retirements
+from routerlab.market._reprice import reprice
 
 __all__ = [
     "COLUMNS",
@@ -12,4 +13,5 @@ __all__ = [
     "load_price_history",
     "load_retirements",
     "offers_on",
+    "reprice",
 ]
