@@ -1,5 +1,7 @@
 """The market of models: offers, prices that move, what an offer costs you, and which to choose."""
 
+from routerlab.market._carbon import add_carbon
+from routerlab.market._limits import PointWithin, full_cost, measured_latency, point_within
 from routerlab.market._names import base_model
 from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
 from routerlab.market._prices import load_price_history, load_retirements
@@ -7,11 +9,16 @@ from routerlab.market._reprice import reprice
 
 __all__ = [
     "COLUMNS",
+    "PointWithin",
+    "add_carbon",
     "base_model",
     "check_offers",
+    "full_cost",
     "load_offers",
     "load_price_history",
     "load_retirements",
+    "measured_latency",
     "offers_on",
+    "point_within",
     "reprice",
 ]

@@ -87,10 +87,11 @@ def load_retirements() -> pd.DataFrame:
 @lru_cache(maxsize=1)
 def _history() -> pd.DataFrame:
     table = pd.read_csv(FOLDER / "price_history.csv").assign(observed_at=lambda rows: rows["last_seen"])
+    # A price that was taken back stands in the time of another: by itself, its validity is no overlap.
+    ids = table["model"] + "@" + table["provider"]
     wrong = table["change"] == "correction"
-    # Each part by itself: a price that was taken back stands in the time of another, or of one taken back before it.
-    parts = [check_offers(table[~wrong]), *(check_offers(rows) for _, rows in table[wrong].groupby(level=0))]
-    frame = pd.concat(parts, ignore_index=True)
+    table["offer_id"] = ids.where(~wrong, ids + "#" + table.index.astype(str))
+    frame = check_offers(table).assign(offer_id=ids)
     for column in _DAYS:
         frame[column] = pd.to_datetime(frame[column], utc=True).astype("datetime64[ns, UTC]")
     return frame.sort_values(["provider", "model", "valid_from"], na_position="first", kind="stable")
