@@ -1,6 +1,7 @@
 """The market of models: offers, prices that move, what an offer costs you, and which to choose."""
 
 from routerlab.market._carbon import add_carbon
+from routerlab.market._choose import FILTERS, apply_filters, choose_offers, said_empty, sort_offers, value_offers
 from routerlab.market._limits import PointWithin, full_cost, measured_latency, point_within
 from routerlab.market._names import base_model
 from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
@@ -9,10 +10,13 @@ from routerlab.market._reprice import reprice
 
 __all__ = [
     "COLUMNS",
+    "FILTERS",
     "PointWithin",
     "add_carbon",
+    "apply_filters",
     "base_model",
     "check_offers",
+    "choose_offers",
     "full_cost",
     "load_offers",
     "load_price_history",
@@ -21,4 +25,7 @@ __all__ = [
     "offers_on",
     "point_within",
     "reprice",
+    "said_empty",
+    "sort_offers",
+    "value_offers",
 ]

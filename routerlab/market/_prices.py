@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from routerlab.market._names import base_model
-from routerlab.market._offers import check_offers
+from routerlab.market._offers import RETIREMENTS, check_offers
 
 FOLDER = Path(__file__).parent / "data"
 _DAYS = ("changed_after", "last_seen")
@@ -77,7 +77,7 @@ def load_retirements() -> pd.DataFrame:
     >>> gone.loc[("openai", "gpt-4"), ["retired_on", "successor"]].astype(str).tolist()
     ['2026-10-23 00:00:00+00:00', 'gpt-5.6-sol']
     """
-    frame = pd.read_csv(FOLDER / "retirements.csv")
+    frame = pd.read_csv(RETIREMENTS)
     for column in ("retired_on", "observed_at"):
         frame[column] = pd.to_datetime(frame[column], utc=True).astype("datetime64[ns, UTC]")
     frame.insert(2, "base_model", frame["model"].map(base_model))

@@ -16,6 +16,7 @@ from routerlab.schema import Odd, plain_frame, provenance_of, read_numbers, reje
 
 _COUNTS = ("input_tokens", "output_tokens")
 _CACHE = ("cached_tokens", "cache_write_tokens")
+COUNTS = (*_COUNTS, *_CACHE)
 
 
 def reprice(
@@ -130,7 +131,7 @@ def check_tokens(table: Any) -> pd.DataFrame:
     if missing:
         remedy = "Rename or add; routerlab.pricing.estimate_tokens gives a rough count from texts."
         reject("tokens table", f"column {shown(missing)} is missing; it has {shown(frame.columns, 12)}.", remedy)
-    for column in (*_COUNTS, *_CACHE):
+    for column in COUNTS:
         if column not in frame:
             continue
         read = read_numbers(frame[column])
