@@ -8,6 +8,7 @@ from . import (
     holdout as holdout,
     judging as judging,
     labeling as labeling,
+    market as market,
     model_selection as model_selection,
     neighbors as neighbors,
     planning as planning,
@@ -78,6 +79,17 @@ from .labeling import (
     PairQueue as PairQueue,
     VoteLog as VoteLog,
 )
+from .market import (
+    add_carbon as add_carbon,
+    check_offers as check_offers,
+    choose_offers as choose_offers,
+    full_cost as full_cost,
+    load_offers as load_offers,
+    load_price_history as load_price_history,
+    load_retirements as load_retirements,
+    point_within as point_within,
+    reprice as reprice,
+)
 from .model_selection import (
     NoOperatingPointError as NoOperatingPointError,
     choose_operating_point as choose_operating_point,
@@ -136,6 +148,7 @@ from .widgets import (
     EvidencePlot as EvidencePlot,
     IntentLabeler as IntentLabeler,
     JudgmentBrowser as JudgmentBrowser,
+    OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
 )
 
