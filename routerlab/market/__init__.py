@@ -1,7 +1,15 @@
 """The market of models: offers, prices that move, what an offer costs you, and which to choose."""
 
 from routerlab.market._carbon import add_carbon
-from routerlab.market._choose import FILTERS, apply_filters, choose_offers, said_empty, sort_offers, value_offers
+from routerlab.market._choose import (
+    FILTERS,
+    apply_filters,
+    choose_offers,
+    order_of,
+    said_empty,
+    sort_offers,
+    value_offers,
+)
 from routerlab.market._limits import PointWithin, full_cost, measured_latency, point_within
 from routerlab.market._names import base_model
 from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
@@ -23,6 +31,7 @@ __all__ = [
     "load_retirements",
     "measured_latency",
     "offers_on",
+    "order_of",
     "point_within",
     "reprice",
     "said_empty",

@@ -43,8 +43,8 @@ def _without(table: pd.DataFrame, words: Any) -> Any:
 
 def _text(table: pd.DataFrame, text: Any) -> Any:
     words = str(text).lower().split()
-    where = table["offer_id"].str.lower() + " " + table["base_model"].astype(str)
-    return np.logical_and.reduce([where.str.contains(word, regex=False) for word in words] or [where.notna()])
+    named = zip(table["offer_id"], table["base_model"], strict=True)
+    return np.array([all(word in f"{name} {base}".lower() for word in words) for name, base in named], dtype=bool)
 
 
 # Every filter, and what passes it. A comparison with an empty cell is False: unknown never passes.
@@ -148,11 +148,23 @@ def sort_offers(table: pd.DataFrame, sort_by: str) -> pd.DataFrame:
     >>> sort_offers(pd.DataFrame({"quality": [0.2, None, 0.9]}), "quality")["quality"].tolist()
     [0.9, 0.2, nan]
     """
+    return table.iloc[order_of(table, sort_by)].reset_index(drop=True)
+
+
+def order_of(table: pd.DataFrame, sort_by: str) -> NDArray[np.intp]:
+    """Return the positions of the rows, sorted by a column: the best first, empty cells last.
+
+    Examples
+    --------
+    >>> order_of(pd.DataFrame({"monthly_usd": [20.0, None, 5.0]}), "monthly_usd").tolist()
+    [2, 0, 1]
+    """
     if sort_by not in table:
         reject("'sort_by'", f"got {sort_by!r}.", f"Use a column: {shown(table.columns, 50)}.")
     best_down = sort_by in ("quality", "quality_low", "uptime", "throughput_tps", "context_window")
-    order = table.sort_values(sort_by, ascending=not best_down, na_position="last", kind="stable")
-    return order.reset_index(drop=True)
+    keys = table[sort_by].reset_index(drop=True)
+    order = keys.sort_values(ascending=not best_down, na_position="last", kind="stable").index
+    return order.to_numpy()
 
 
 def value_offers(
@@ -227,12 +239,12 @@ def said_empty(table: pd.DataFrame, funnel: Sequence[tuple[str, int, int]]) -> s
     Examples
     --------
     >>> said_empty(pd.DataFrame({"uptime": [None, None]}), [("min_uptime=0.99", 0, 2)])
-    'no offer is left: min_uptime=0.99 removed the last 2 of 2 (2 of them since it is not known of them).'
+    'no offer is left: min_uptime=0.99 removed the last 2 of 2 (not known of 2 of them).'
     """
     before = len(table)
     for text, left, unknown in funnel:
         if left == 0:
-            why = f" ({unknown} of them since it is not known of them)" if unknown else ""
+            why = f" (not known of {unknown} of them)" if unknown else ""
             return f"no offer is left: {text} removed the last {before} of {len(table)}{why}."
         before = left
     return "no offer is left."

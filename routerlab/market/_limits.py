@@ -253,16 +253,7 @@ def point_within(
         msg = f"'max_late' is a share between 0 and 1, 'max_cost_usd' above 0. Got {max_late!r} and {max_cost_usd!r}."
         raise ValueError(msg)
     points = _points(sweep)
-    chosen = {wtp: quality.columns.get_indexer(sweep.at(wtp)) for wtp in points}
-    rows = np.arange(len(index))
-    seen = pd.DataFrame(
-        {
-            "quality": [quality.to_numpy()[rows, at].mean() for at in chosen.values()],
-            "cost_usd": [cost.to_numpy()[rows, at].mean() for at in chosen.values()],
-            "late": [np.nan if late is None else late.to_numpy()[rows, at].mean() for at in chosen.values()],
-        },
-        index=points,
-    )
+    seen = _seen(sweep, points, quality, cost, late)
     good = pd.Series(True, index=points)
     if guarantee is None:
         good &= True if max_cost_usd is None else seen["cost_usd"] <= max_cost_usd
@@ -292,6 +283,20 @@ def point_within(
         n=len(index),
         provenance=provenance_of(quality, cost),
     )
+
+
+def _seen(
+    sweep: Sweep, points: list[float], quality: pd.DataFrame, cost: pd.DataFrame, late: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Return what each point gives on the tuning prompts."""
+    rows, columns = np.arange(len(quality)), quality.columns
+    chosen = [columns.get_indexer(sweep.at(wtp)) for wtp in points]
+
+    def means(frame: pd.DataFrame) -> list[float]:
+        return [float(frame.to_numpy()[rows, at].mean()) for at in chosen]
+
+    measured = {"quality": means(quality), "cost_usd": means(cost), "late": np.nan if late is None else means(late)}
+    return pd.DataFrame(measured, index=points)
 
 
 def _late(latency: pd.DataFrame | None, limit: float | None, quality: pd.DataFrame) -> pd.DataFrame | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from routerlab.market import apply_filters, said_empty, sort_offers, value_offers
+from routerlab.market import apply_filters, order_of, said_empty, sort_offers, value_offers
 from routerlab.schema import provenance_of, reject, shown
 from routerlab.widgets._base import source, style, with_summary
 from routerlab.widgets._report import _CELL, _boxed
@@ -31,6 +31,10 @@ _KNOWN = {
     "no_retention": "retains_prompts",
     "open_weights": "open_weights",
 }
+_SHOWN = [
+    *("offer_id", "monthly_usd", "quality", "quality_low", "quality_high", "latency_p95_s", "uptime", "region"),
+    *("co2e_g_low", "co2e_g_high", "trains_on_data", "retains_prompts", "open_weights", "caveats"),
+]
 _SORTS = ("offer_id", "monthly_usd", "quality", "latency_p95_s", "uptime", "co2e_g_high")
 
 
@@ -99,10 +103,10 @@ class OfferExplorer(anywidget.AnyWidget):
         self._places = {name: k for k, name in enumerate(self._table["offer_id"])}
         self._sort, self._serial, self._error = sort_by, 0, ""
         self._chosen: set[str] = set()
+        self._orders: dict[str, Any] = {}
         self.filters: dict[str, Any] = {}
         super().__init__(setup=_setup(self._table, requests_per_month, self._provenance))
         self.on_msg(self._on_message)
-        sort_offers(self._table.iloc[:0], sort_by)
         self.filter(**(filters or {}))
 
     def __repr__(self) -> str:
@@ -173,15 +177,18 @@ class OfferExplorer(anywidget.AnyWidget):
     def _show(self) -> None:
         """Send the rows that are shown, and which dots pass."""
         self._serial += 1
-        found = self.found
+        if self._sort not in self._orders:  # the table never changes, and sorting it takes longer than all the rest
+            self._orders[self._sort] = order_of(self._table, self._sort)
+        order = self._orders[self._sort]
+        top = self._table.iloc[order[self._kept[order]][:_MAX_ROWS]]
         empty = "" if self._kept.any() else said_empty(self._table, self._funnel)
         self.view = {
             "serial": self._serial,
             "filters": self.filters,
             "sort": self._sort,
             "kept": np.flatnonzero(self._kept).tolist(),
-            "rows": [_row(row) for row in found.head(_MAX_ROWS).to_dict("records")],
-            "chosen": [name for name in self._table["offer_id"] if name in self._chosen],
+            "rows": [_row(row) for row in top[_SHOWN].to_dict("records")],
+            "chosen": sorted(self._chosen, key=lambda name: self._places[name]),
             "funnel": [{"text": _said(text), "left": left, "unknown": unknown} for text, left, unknown in self._funnel],
             "empty": empty and empty[0].upper() + empty[1:],
             "error": self._error,

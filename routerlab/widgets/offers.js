@@ -2,7 +2,7 @@
 // the page asks and draws. Where the dots stand never changes, so an answer names only those that pass.
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT, STRIP] = [640, 320, 52, 66, 10, 14, 22];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT, STRIP] = [640, 330, 54, 68, 14, 14, 22];
 const ASK_MS = 120; // after the last key
 const LABELS = 9;
 
@@ -37,9 +37,9 @@ function explorer({ model, el }) {
     ...setup.xticks.map(({ at, label }) => s("g", {}, axis({ x1: px(at), x2: px(at), y1: FLOOR + STRIP, y2: FLOOR + STRIP + 5 }),
       s("text", { x: px(at), y: FLOOR + STRIP + 18, "text-anchor": at > 0.98 ? "end" : "middle" }, label))),
     axis({ x1: LEFT, x2: WIDTH - RIGHT, y1: FLOOR, y2: FLOOR }), axis({ x1: LEFT, x2: WIDTH - RIGHT, y1: FLOOR + STRIP, y2: FLOOR + STRIP }),
-    s("text", { class: "rl-axis-name", x: LEFT - 8, y: FLOOR + STRIP / 2 + 4, "text-anchor": "end" }, "none"),
+    s("text", { class: "rl-axis-name", x: LEFT - 8, y: FLOOR + STRIP / 2 + 4, "text-anchor": "end" }, "?"),
     s("text", { class: "rl-axis-name", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, `${setup.said}, log scale`),
-    s("text", { class: "rl-axis-name", transform: `translate(12 ${(TOP + FLOOR) / 2}) rotate(-90)`, "text-anchor": "middle" }, "Quality on your prompts"),
+    s("text", { class: "rl-axis-name rl-off-side", transform: `translate(12 ${(TOP + FLOOR) / 2}) rotate(-90)`, "text-anchor": "middle" }, "Quality on your prompts"),
     faint, rest, whiskers, dots, picked, names, hot);
   const stage = h("div", { class: "rl-off-stage" }, svg);
   const tip = h("div", { class: "rl-where" });
@@ -56,8 +56,7 @@ function explorer({ model, el }) {
 
   const field = (name, label, node) => {
     const known = setup.known[name];
-    const text = known === undefined ? label : `${label} `;
-    return h("label", { class: "rl-field" }, h("span", { class: "rl-label-line" }, text,
+    return h("label", { class: "rl-field" }, h("span", { class: "rl-label-line" }, h("span", {}, label),
       known === undefined ? null : h("small", {}, `known of ${known.toLocaleString("en")}`)), node);
   };
   const inputs = new Map();
@@ -151,20 +150,24 @@ function explorer({ model, el }) {
     return setText(tip, setup.names[i]);
   }
 
-  // Names of the measured models, beside their cheapest offer that passes, pushed apart.
+  // Names of the measured models, above the interval of their cheapest offer that passes, clear of one another.
   function label(kept) {
     const cheapest = new Map();
     for (const i of measured(kept)) {
       const best = cheapest.get(setup.models[i]);
       if (best === undefined || setup.x[i] < setup.x[best]) cheapest.set(setup.models[i], i);
     }
-    const all = [...cheapest.values()].sort((a, b) => at(a)[1] - at(b)[1]).slice(0, LABELS);
-    let last = -Infinity;
-    names.replaceChildren(...all.map((i) => {
-      const [x, y] = at(i);
-      last = Math.max(y + 4, last + 14);
-      const left = x > WIDTH * 0.3;
-      return s("text", { x: x + (left ? -9 : 9), y: Math.min(last, FLOOR - 3), "text-anchor": left ? "end" : "start" }, setup.models[i]);
+    const taken = [];
+    names.replaceChildren(...[...cheapest.values()].slice(0, LABELS).map((i) => {
+      const name = setup.models[i];
+      const half = 3.4 * name.length;
+      const x = Math.min(Math.max(at(i)[0], LEFT + half), WIDTH - RIGHT - half);
+      const [, middle, high] = setup.y[i];
+      let y = py(high ?? middle) - 7;
+      while (taken.some((t) => Math.abs(t.x - x) < t.half + half && Math.abs(t.y - y) < 12)) y -= 12;
+      if (y < TOP + 8) y = py(setup.y[i][0] ?? middle) + 15;
+      taken.push({ x, y, half });
+      return s("text", { x, y, "text-anchor": "middle" }, name);
     }));
   }
 

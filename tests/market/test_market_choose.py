@@ -82,7 +82,7 @@ def test_an_empty_result_names_the_filter_that_removed_the_last():
     with pytest.raises(TableError, match=r"region='asia' removed the last 1 of 3.*Widen that filter"):
         choose_offers(offers(), max_latency_p95_s=2, region="asia", open_weights=True)
     silent = offers().iloc[[1]]
-    with pytest.raises(TableError, match=r"min_uptime=0.5 removed the last 1 of 1 \(1 of them since it is not known"):
+    with pytest.raises(TableError, match=r"min_uptime=0.5 removed the last 1 of 1 \(not known of 1 of them\)"):
         choose_offers(silent, min_uptime=0.5)
 
 
