@@ -109,6 +109,7 @@ from .plotting import (
     plot_embedding_map as plot_embedding_map,
     plot_frontier as plot_frontier,
     plot_model_share as plot_model_share,
+    plot_prices as plot_prices,
     plot_ratings as plot_ratings,
     plot_repeats as plot_repeats,
     plot_savings as plot_savings,
