@@ -34,7 +34,7 @@ def reprice(
     table : DataFrame
         Outcomes, responses, or tokens alone: ``prompt_id``, ``model``, ``input_tokens``, ``output_tokens``; optional
         ``cached_tokens`` and ``cache_write_tokens``, parts of the input that were read from, or written to, a cache.
-        A model is matched with offers by ``offer_id``, else by ``model``, else by ``base_model``.
+        A model is the offer of that ``offer_id``, else all offers of its ``base_model``, whoever serves them.
     offers : DataFrame
         `load_offers`, `load_price_history`, a choice of these, or your own (see `check_offers`).
     on : date, datetime or str, optional
@@ -157,7 +157,7 @@ def check_tokens(table: Any) -> pd.DataFrame:
 
 
 def offers_of(model: str, offers: pd.DataFrame) -> pd.DataFrame:
-    """Return the offers of a model: those of that id, or of that name, or of that base model.
+    """Return the offers of a model: the one of that id, else those of that base model, whoever serves it.
 
     Examples
     --------
@@ -166,13 +166,10 @@ def offers_of(model: str, offers: pd.DataFrame) -> pd.DataFrame:
     >>> len(found) > 10, found["base_model"].unique().tolist()
     (True, ['llama-3.3-70b'])
     """
-    name = base_model(model.partition("@")[0])
-    ways = (("offer_id", model), ("model", model), ("base_model", name))
-    for column, wanted in ways:
-        found = offers[offers[column] == wanted]
-        if len(found):
-            return found
-    return offers.iloc[:0]
+    one = offers[offers["offer_id"] == model]
+    if len(one):
+        return one
+    return offers[(offers["base_model"] == base_model(model)) | (offers["model"] == model)]
 
 
 def token_cost(tokens: pd.DataFrame, offers: pd.DataFrame, *, batch: bool = False) -> NDArray[np.float64]:
