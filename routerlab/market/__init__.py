@@ -14,7 +14,7 @@ from routerlab.market._limits import PointWithin, full_cost, measured_latency, p
 from routerlab.market._names import base_model
 from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
 from routerlab.market._prices import load_price_history, load_retirements
-from routerlab.market._reprice import reprice
+from routerlab.market._reprice import reprice, stale_costs
 
 __all__ = [
     "COLUMNS",
@@ -36,5 +36,6 @@ __all__ = [
     "reprice",
     "said_empty",
     "sort_offers",
+    "stale_costs",
     "value_offers",
 ]

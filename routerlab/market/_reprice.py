@@ -199,6 +199,50 @@ def token_cost(tokens: pd.DataFrame, offers: pd.DataFrame, *, batch: bool = Fals
     return cost / 1e6
 
 
+def stale_costs(router: Any, offers: pd.DataFrame, *, on: date | str | None = None) -> pd.DataFrame:
+    """Return the prices of a router's models that changed after the day of its costs.
+
+    Parameters
+    ----------
+    router : fitted router
+        With the day of its prices: from ``router.with_costs(reprice(...))``.
+    offers : DataFrame
+        The newest price list: `load_offers`, `load_price_history`, or yours.
+    on : date, datetime or str, optional
+        Changes until this moment. Default: now.
+
+    Returns
+    -------
+    DataFrame
+        ``model, offer_id, valid_from, input_usd_per_1m, output_usd_per_1m`` of the new prices; empty if the costs are
+        as fresh as the list.
+
+    Raises
+    ------
+    TableError
+        The router does not know the day of its costs.
+
+    Examples
+    --------
+    >>> import routerlab as rl
+    >>> from routerlab.market import load_price_history
+    >>> row = {"prompt_id": "p1", "model": "gpt-4o", "quality": 1.0, "input_tokens": 900, "output_tokens": 90}
+    >>> history = load_price_history().query("offer_id == 'gpt-4o@openai'")
+    >>> quality, cost = rl.pivot_outcomes(reprice(pd.DataFrame([row]), history, on="2024-06-01"))
+    >>> router = rl.KNNRouter(1).fit(np.ones((1, 2)), quality, cost=cost).with_costs(cost)
+    >>> stale_costs(router, history, on="2024-12-01")["input_usd_per_1m"].tolist()
+    [2.5]
+    """
+    day = getattr(router, "priced_on_", None)
+    if day is None:
+        reject("'router'", "does not know the day of its costs.", "Give it some: router.with_costs(reprice(...)).")
+    table = as_offers(offers)
+    new = table[(table["valid_from"] > moment(day)) & (table["valid_from"] <= moment(on))]
+    parts = [offers_of(str(model), new).assign(model=model) for model in router.models_]
+    columns = ["model", "offer_id", "valid_from", "input_usd_per_1m", "output_usd_per_1m"]
+    return pd.concat(parts)[columns].sort_values("valid_from").reset_index(drop=True)
+
+
 def _provenance(used: pd.DataFrame, on: date | str | None, batch: bool) -> dict[str, Any]:
     sources = sorted({str(source).partition(";")[0] for source in used["source"].dropna()})
     listed = ", ".join(sources[:3]) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
