@@ -42,6 +42,9 @@ def load_price_history(*, corrections: bool = False) -> pd.DataFrame:
     and went between two days are missed, and some offers stay listed long after they are gone. Of the edits, those
     that look like corrections are not counted as changes of price; ``data/build_prices.py`` states the rule.
 
+    Of the models of the demo, RouterBench, RouteLLM's MMLU and AlpacaEval, no catalogue ever listed WizardLM-13B,
+    Vicuna-13B and Phi-2.
+
     References
     ----------
     https://github.com/BerriAI/litellm, https://github.com/AgentOps-AI/tokencost,
