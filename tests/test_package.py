@@ -39,10 +39,22 @@ MAY_IMPORT = {
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
-    "widgets": {"schema", "jsonl", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
+    "widgets": {
+        "schema",
+        "jsonl",
+        "decision",
+        "labeling",
+        "evaluation",
+        "ratings",
+        "neighbors",
+        "embedding",
+        "stats",
+        "market",
+    },
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
     "serving": {"schema", "decision", "pricing", "jsonl", "completions"},
+    "market": {"schema", "stats", "decision", "pricing", "evaluation", "model_selection", "routers"},
 }
 
 
