@@ -215,7 +215,7 @@ def point_within(
         `routerlab.promise`. Points are tested from the cheapest up, until one fails. By default they need only hold on
         the tuning prompts.
     groups : Series or array of shape (n_prompts,), optional
-        Prompts that are no separate evidence; for the guarantee.
+        Prompts that are not separate evidence; for the guarantee.
     random_state : int or Generator, default 0
         For the guarantee.
 

@@ -316,7 +316,7 @@ def _check_number(frame: pd.DataFrame, column: str) -> None:
     wanted = "a share between 0 and 1" if column == "uptime" else "a finite number of at least 0"
     remedy = "Divide percentages by 100." if column == "uptime" else "Correct it, or empty it if it is not known."
     if column in PRICES:
-        remedy = "Correct it; 0 marks a free tier, and a credit or rebate is no price."
+        remedy = "Correct it; 0 marks a free tier, and a credit or rebate is not a price."
     _refuse(frame, bad, column, f"is not {wanted}", remedy)
 
 
@@ -352,7 +352,7 @@ def _dates(frame: pd.DataFrame, column: str) -> pd.Series:
             when = pd.NaT if pd.isna(cell) else pd.Timestamp(cell)
         except (TypeError, ValueError):
             bad = pd.Series(cells.index == row, index=frame.index)
-            _refuse(frame, bad, column, "is no date", "Write it as 2026-10-20, or leave it empty.")
+            _refuse(frame, bad, column, "is not a date", "Write it as 2026-10-20, or leave it empty.")
         if pd.notna(when):
             zones.setdefault(None if when.tzinfo is None else when.utcoffset(), row)
         read.append(when if pd.isna(when) or when.tzinfo is None else when.tz_convert("UTC").tz_localize(None))

@@ -90,7 +90,7 @@ def load_retirements() -> pd.DataFrame:
 @lru_cache(maxsize=1)
 def _history() -> pd.DataFrame:
     table = pd.read_csv(FOLDER / "price_history.csv").assign(observed_at=lambda rows: rows["last_seen"])
-    # A price that was taken back stands in the time of another: by itself, its validity is no overlap.
+    # A price that was taken back stands in the time of another: by itself, its validity does not overlap.
     ids = table["model"] + "@" + table["provider"]
     wrong = table["change"] == "correction"
     table["offer_id"] = ids.where(~wrong, ids + "#" + table.index.astype(str))

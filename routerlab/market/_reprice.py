@@ -35,7 +35,7 @@ def reprice(
     table : DataFrame
         Outcomes, responses, or tokens alone: ``prompt_id``, ``model``, ``input_tokens``, ``output_tokens``; optional
         ``cached_tokens`` and ``cache_write_tokens``, parts of the input that were read from, or written to, a cache.
-        A model is the offer of that ``offer_id``, else all offers of its ``base_model``, whoever serves them.
+        A model is the offer of that ``offer_id``, else all offers of its ``base_model``, at all hosts.
     offers : DataFrame
         `load_offers`, `load_price_history`, a choice of these, or your own (see `check_offers`).
     on : date, datetime or str, optional
@@ -158,7 +158,7 @@ def check_tokens(table: Any) -> pd.DataFrame:
 
 
 def offers_of(model: str, offers: pd.DataFrame) -> pd.DataFrame:
-    """Return the offers of a model: the one of that id, else those of that base model, whoever serves it.
+    """Return the offers of a model: the one of that id, else those of that base model, at all hosts.
 
     Examples
     --------

@@ -56,7 +56,7 @@ REFUSED = {
         table({"valid_from": "2026-03-01"}, {"model": "n", "valid_from": "2026-03-01T00:00:00+00:00"}),
         r"several time zones",
     ),
-    "no date": (table({"valid_from": "soon"}), r"'valid_from'.*is no date.*row 0.*'soon'"),
+    "no date": (table({"valid_from": "soon"}), r"'valid_from'.*is not a date.*row 0.*'soon'"),
     "uptime in percent": (table({"uptime": 99.9}), r"'uptime'.*row 0.*Divide percentages by 100"),
     "terms that are no yes or no": (table({"trains_on_data": "maybe"}), r"'trains_on_data'.*row 0.*not known"),
     "carbon range the wrong way": (table({"co2e_g_low": 2.0, "co2e_g_high": 1.0}), r"row 0.*Exchange the two"),
