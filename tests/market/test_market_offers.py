@@ -171,6 +171,7 @@ def test_two_models_have_two_names(names):
 
 
 @pytest.mark.realdata
+@pytest.mark.usefixtures("published_data")
 def test_names_join_the_offers_of_one_model_and_no_others():
     truth = pd.read_csv(Path(os.environ["ROUTERLAB_DATA"]) / "market" / "base_models.csv")
     # Names that the truth itself gives to two models: no function of the name can be right about both.

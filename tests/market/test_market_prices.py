@@ -107,6 +107,7 @@ def test_retirements_have_a_day_and_mostly_a_successor():
 
 
 @pytest.mark.realdata
+@pytest.mark.usefixtures("published_data")
 def test_another_reading_of_the_same_catalogues_agrees():
     folder = Path(os.environ["ROUTERLAB_DATA"]) / "market"
     other = pd.read_csv(folder / "price_history.csv", parse_dates=["first_seen", "last_seen"])

@@ -170,7 +170,7 @@ def test_a_model_that_is_excluded_is_never_chosen(kind):
     assert set(without.sweep(X).at(np.inf)) == {"small"}
     with pytest.raises(TableError, match="leaves none"):
         without.with_costs(exclude=["small"])
-    with pytest.raises(TableError, match="'exclude' must be one of the models"):
+    with pytest.raises(ValueError, match="'exclude' must be one of the models"):
         without.with_costs(exclude=["large"])
 
 
