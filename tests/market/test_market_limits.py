@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +107,9 @@ def test_the_best_point_of_a_budget():
     assert "95% probability" in repr(promised)
     assert "at most 6 USD per 1,000 requests" in repr(wide)
     assert len(set(sweep.at(wide.willingness_to_pay))) > 1
+    ax = rl.plot_frontier(rl.frontier(sweep, quality, cost), chosen=wide)
+    assert any(np.isclose(line.get_xdata(), 1000 * wide.cost_usd).any() for line in ax.lines), "the point is marked"
+    plt.close("all")
 
 
 def test_the_best_point_under_a_limit_of_latency():

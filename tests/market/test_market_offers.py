@@ -173,7 +173,10 @@ def test_two_models_have_two_names(names):
 @pytest.mark.realdata
 @pytest.mark.usefixtures("published_data")
 def test_names_join_the_offers_of_one_model_and_no_others():
-    truth = pd.read_csv(Path(os.environ["ROUTERLAB_DATA"]) / "market" / "base_models.csv")
+    file = Path(os.environ["ROUTERLAB_DATA"]) / "market" / "base_models.csv"
+    if not file.exists():
+        pytest.skip("no market/base_models.csv here: names of offers as models.dev joins them")
+    truth = pd.read_csv(file)
     # Names that the truth itself gives to two models: no function of the name can be right about both.
     owners = truth.groupby(truth["model_id"].str.lower().str.rpartition("/")[2])["base_model"].transform("nunique")
     truth = truth[owners == 1].assign(name=lambda rows: rows["model_id"].map(base_model))

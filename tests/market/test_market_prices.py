@@ -110,6 +110,8 @@ def test_retirements_have_a_day_and_mostly_a_successor():
 @pytest.mark.usefixtures("published_data")
 def test_another_reading_of_the_same_catalogues_agrees():
     folder = Path(os.environ["ROUTERLAB_DATA"]) / "market"
+    if not (folder / "price_history.csv").exists():
+        pytest.skip("no market/price_history.csv here: another reading of the catalogues")
     other = pd.read_csv(folder / "price_history.csv", parse_dates=["first_seen", "last_seen"])
     mine = load_price_history()
     both = mine.merge(other[other["provider"] == "openai"], left_on="model", right_on="model_key")
