@@ -2,6 +2,7 @@
 
     python data/build_demo.py            # write the files
     python data/build_demo.py --check    # rebuild in memory and compare, byte for byte
+    python data/build_demo.py --vectors  # embed the prompts: routerlab/embedding/demo_vectors.npz (--check: compare)
 
 No model was run for these tables. The process, its parameters and its sources are described in ``data/README.md``;
 this file is the process. Two choices make it reproducible bit for bit:
@@ -17,10 +18,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sqlite3
 import sys
+import tempfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +51,9 @@ from scipy.special import expit, ndtri
 Array = NDArray[np.float64]
 
 FOLDER = Path(__file__).parent / "demo"
+VECTORS = Path(__file__).parents[1] / "routerlab" / "embedding" / "demo_vectors.npz"
+LAYERS = (None, -2)  # what the README and the quickstart embed with
+ASKED = ("How do I poach an egg without the white going everywhere?", "Poach an egg?", "How do I poach an egg?")
 SEED = 20240207
 PROVENANCE = f"simulated: routerlab demo, seed {SEED}, see data/README.md"
 PROMPTS_SHA256 = "8411e0ac12e14779e42192b64d66000323024d60c7583eb9e8f443a9068663fe"
@@ -230,12 +239,50 @@ def build(folder: Path = FOLDER) -> dict[str, bytes]:
     return files | {"provenance.json": (json.dumps(note, indent=2) + "\n").encode()}
 
 
+def build_vectors(folder: Path = FOLDER) -> dict[str, NDArray[Any]]:
+    """Embed the demo's prompts, and those that the notebooks ask about: keys and float16 vectors of each layer."""
+    from routerlab.embedding import CutPromptsWarning, SentenceEmbedder
+
+    texts = [*read_prompts(folder)["prompt"], *ASKED]
+    arrays = {}
+    for layer in LAYERS:
+        with tempfile.TemporaryDirectory() as cache:
+            for window in ("mean", "first"):  # long prompts have a vector of their own for each
+                with warnings.catch_warnings(action="ignore", category=CutPromptsWarning):
+                    embedder = SentenceEmbedder(layer=layer, window=window, cache_dir=cache)
+                    embedder.transform(texts)
+            with closing(sqlite3.connect(embedder.cache_path)) as connection:
+                rows = connection.execute("SELECT key, vector FROM vectors ORDER BY key").fetchall()
+        arrays[f"keys, layer {layer}"] = np.array([list(key) for key, _ in rows], dtype=np.uint8)
+        arrays[f"layer {layer}"] = np.array([np.frombuffer(vector, "<f4") for _, vector in rows]).astype("<f2")
+    return arrays
+
+
+def check_vectors(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Compare vectors with the committed ones: processors differ in the last bit of a float32, not more."""
+    with np.load(VECTORS, allow_pickle=False) as committed:
+        good = set(committed) == set(arrays) and all(
+            committed[name].shape == array.shape and np.allclose(committed[name], array, atol=1e-3)
+            for name, array in arrays.items()
+        )
+    print(f"{VECTORS.name}: {'equal to a fresh build' if good else 'differs from a fresh build'}")
+    return 0 if good else 1
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or compare them with a fresh build."""
     parser = argparse.ArgumentParser(description="Build the simulated part of the demo data.")
     parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where prompts.jsonl is (default: data/demo)")
+    parser.add_argument("--vectors", action="store_true", help="the prompts' embeddings instead of the tables")
     options = parser.parse_args(arguments)
+    if options.vectors:
+        vectors = build_vectors(options.folder)
+        if options.check:
+            return check_vectors(vectors)
+        np.savez(VECTORS, **vectors)
+        print(f"wrote {VECTORS}")
+        return 0
     files = build(options.folder)
     if not options.check:
         for name, content in files.items():

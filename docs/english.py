@@ -13,13 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TELLS = {
-    r"\b(?:is|are|was|were) no (?!longer|more|less|way\b|need|reason|doubt|one\b|such\b|better\b|worse\b)\w+": '"is not a"',
+    # "there is no file" is English, "it is no file" is not.
+    r"(?<!there )\b(?:is|are|was|were) no (?!longer|more|less|better\b|worse\b)\w+": '"is not a"',
     r"\banew\b": '"again", "afresh"',
     r"\b[Ww]hoever\b": '"anyone who"',
     r"\bfor want of\b": '"because there is no", "for lack of"',
     r", too\b": '"also", before the verb',
     r"\b[Bb]eside\b(?! itself)": '"next to", "with", "against"',
-    r"\b[Rr]each: ": '"Target: ", or what was measured',
+    r"\bReach: ": '"Target: ", or what was measured',
     r"\bgo for \d": "what was measured; goals belong elsewhere",
     r"\bso much as\b": '"as much as"',
     r"\bup to now\b": '"so far"',

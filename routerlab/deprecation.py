@@ -1,4 +1,4 @@
-"""Old names: of arguments, for one more release with a DeprecationWarning, and of what has moved."""
+"""Old names: of arguments and attributes, for one more release with a DeprecationWarning, and of what has moved."""
 
 from __future__ import annotations
 
@@ -52,6 +52,28 @@ def renamed(**new_names: str) -> Callable[[_Function], _Function]:
         return taking_old_names  # type: ignore[return-value]
 
     return decorate
+
+
+def old_name(old: str, new: str) -> Any:
+    """Make a property that gives an attribute by its old name.
+
+    Examples
+    --------
+    >>> class Report:
+    ...     maybe_billed_usd = 2.0
+    ...     unsure_usd = old_name("unsure_usd", "maybe_billed_usd")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     Report().unsure_usd
+    2.0
+    """
+
+    def get(self: Any) -> Any:
+        msg = f"{type(self).__name__}.{old} is called {new!r} now; the old name will go after one release."
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
+
+    return property(get, doc=f"Old name of `{new}`.")
 
 
 def moved(package: str, names: tuple[str, ...], to: str) -> Callable[[str], Any]:

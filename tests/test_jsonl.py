@@ -28,7 +28,7 @@ from routerlab.labeling import LogWarning, VoteLog, merge_logs, read_jsonl, writ
 from routerlab.routers import load_router
 from routerlab.schema import TableError
 from routerlab.serving import CaptureWarning, read_captured
-from routerlab.serving._capture import CaptureLog
+from routerlab.serving._captures import CaptureLog
 
 OLD = Path(__file__).parent / "fixtures" / "0.1.0"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
@@ -70,7 +70,7 @@ def test_a_journal_of_0_1_0_opens_and_goes_on(old):
     journal = journal_of(old / "journal.jsonl")
     expected = EXPECTED["journal"]
     assert (len(journal.done), journal.n_killed, journal.bad_lines) == (5, 1, expected["bad_lines"])
-    assert (journal.spent_usd, journal.unsure_usd) == (expected["spent_usd"], expected["unsure_usd"])
+    assert (journal.spent_usd, journal.maybe_billed_usd) == (expected["spent_usd"], expected["unsure_usd"])
     assert sorted(record["text"] for record in journal.done.values()) == expected["texts"]
     with journal_of(old / "journal.jsonl")._log.locked():
         pass
@@ -231,7 +231,7 @@ def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content):
     path = tmp_path / "log"
     path.write_bytes(content)
     for use in (lambda: Log(path, KIND).check(), lambda: written(path, {"k": 1})):
-        with pytest.raises(LogFormatError, match=r"is no test log|has format version"):
+        with pytest.raises(LogFormatError, match=r"is not a test log|has format version"):
             use()
     assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
 
@@ -242,7 +242,7 @@ def test_a_foreign_file_that_comes_while_a_client_runs_costs_a_capture_and_is_no
     log.path.unlink()
     for content in (b"my notes", b"my notes\n", b'{"format": "routerlab-votes", "version": 1}\n'):
         log.path.write_bytes(content)
-        with pytest.warns(CaptureWarning, match="is no capture file .* The reply is not affected"):
+        with pytest.warns(CaptureWarning, match="is not a capture file .* The reply is not affected"):
             assert not log.write(call)
         assert log.path.read_bytes() == content
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -86,6 +87,37 @@ def test_imports_point_one_way(path):
         return
     assert part in MAY_IMPORT, f"{part} is new: say in MAY_IMPORT what it may import"
     assert internal_imports(path) - {part, "exceptions", "deprecation"} <= MAY_IMPORT[part]
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """Modules of the same package that a file imports, wherever in it: in functions and for type checkers as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = module_of(path) if path.stem == "__init__" else module_of(path).rpartition(".")[0]
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            names = {f"{source}.{alias.name}" for alias in node.names}
+            found |= (names & modules) or {source}
+    return found & modules
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in FILES} - {PACKAGE}), ids=lambda p: p.name)
+def test_no_package_has_an_import_circle_inside(folder):
+    paths = {module_of(path): path for path in folder.glob("*.py")}
+    order = TopologicalSorter({name: imported_modules(path, set(paths)) - {name} for name, path in paths.items()})
+    order.prepare()  # raises CycleError, which names the circle
+
+
+def test_a_private_file_name_occurs_once_so_that_one_guess_finds_it():
+    names = Counter(path.name for path in FILES if path.name.startswith("_") and path.name != "__init__.py")
+    assert not {name for name, n in names.items() if n > 1}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,25 +5,48 @@ and in nothing else. `collect_responses` fills the responses table; `run_request
 the judges.
 """
 
-from routerlab.completions._accounting import Account, account, billed_usage, most_cost, most_tokens, request_cost
-from routerlab.completions._attempt import Failure, Reply, read_error, read_reply, retry_after, wait_s
-from routerlab.completions._clients import async_client, check_client, secrets_of
-from routerlab.completions._collect import collect_responses
-from routerlab.completions._content import ToolCalls, part_of, sound_text, text_of, word_of
+from routerlab.completions._collect import arun_requests, collect_responses, run_requests
 from routerlab.completions._endpoint import Endpoint, Models, Request, check_params, host_of, resolve_models
-from routerlab.completions._estimate import CostEstimate, estimate_requests
-from routerlab.completions._guard import Deadline, answered_within, guard
-from routerlab.completions._processes import ProcessLock, renew_after_fork
-from routerlab.completions._report import Run, RunReport
-from routerlab.completions._run import arun_requests, run_requests
-from routerlab.completions._secrets import real_keys, scrub
-from routerlab.completions._served import CAME_BEFORE, Seen
-from routerlab.completions._words import counted
+from routerlab.completions._plan import CostEstimate, estimate_requests
+from routerlab.completions._protocol import (
+    Account,
+    Failure,
+    Reply,
+    Seen,
+    ToolCalls,
+    account,
+    billed_usage,
+    error_of_sdk,
+    most_cost,
+    most_tokens,
+    part_of,
+    read_answer,
+    read_error,
+    read_reply,
+    request_cost,
+    retry_after,
+    sound_text,
+    text_of,
+    wait_s,
+    word_of,
+)
+from routerlab.completions._report import Run, RunReport, counted, tell, unwarned
+from routerlab.completions._transport import (
+    Deadline,
+    ProcessLock,
+    answered_within,
+    async_client,
+    check_client,
+    guard,
+    real_keys,
+    renew_after_fork,
+    scrub,
+    secrets_of,
+)
 from routerlab.exceptions import CollectionWarning, EndpointRefused, JournalError
 
 __all__ = [
     "Account",
-    "CAME_BEFORE",
     "CollectionWarning",
     "CostEstimate",
     "Deadline",
@@ -48,12 +71,14 @@ __all__ = [
     "check_params",
     "collect_responses",
     "counted",
+    "error_of_sdk",
     "estimate_requests",
     "guard",
     "host_of",
     "most_cost",
     "most_tokens",
     "part_of",
+    "read_answer",
     "read_error",
     "read_reply",
     "real_keys",
@@ -65,7 +90,9 @@ __all__ = [
     "scrub",
     "secrets_of",
     "sound_text",
+    "tell",
     "text_of",
+    "unwarned",
     "wait_s",
     "word_of",
 ]

@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from routerlab.pricing import Prices, is_provider, own_prices
-from routerlab.schema import reject, shown
+from routerlab.schema import refuse, shown
 
 # One model's name, or a mapping from the name that tables show to who serves it, in order of preference.
 Models: TypeAlias = "Iterable[str] | Mapping[str, str | Endpoint | Sequence[str | Endpoint]]"
 # Parameters that would change what a reply is, or how many are paid for.
 _REFUSED = {
     "stream": "Streaming is for RoutedClient: a table needs the whole reply.",
-    "n": "Ask for one choice, and repeat the prompt under other ids: all choices are billed and one would be kept.",
+    "n": "Ask for one choice and repeat the prompt under other ids: all choices are billed, only one would be kept.",
     "model": "Say it in 'models'.",
     "messages": "Say it in 'prompts' and 'system'.",
     "extra_headers": "Give them to the client: OpenAI(default_headers=...).",
@@ -30,20 +30,20 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who serves a model: a provider's name for it, a client, a price.
+    """Where a model is served: the provider's name for it, a client, a price.
 
     Parameters
     ----------
     model : str
         The name by which the provider knows the model.
     client : openai.OpenAI or openai.AsyncOpenAI, optional
-        Differs between providers only in ``base_url`` and key. Or a function without arguments that returns an
+        Providers differ only in ``base_url`` and key. Or a function without arguments that returns an
         ``AsyncOpenAI``, for one with an ``http_client`` of its own. Default: the call's ``client=``.
     price : (float, float), (float, float, float), 0 or str, optional
         (input, output) or (input, output, cached input) in USD per 1M tokens, 0 for what costs nothing, or the name by
         which the price list knows the model. Default: ``prices=`` of the call, or else the price list under `model`.
     params : mapping, optional
-        Request parameters for this endpoint alone, over those of the call; None takes one away.
+        Request parameters for this endpoint alone, over those of the call; None removes one.
     provider : str, optional
         Whose prices in the price list are charged, e.g. 'openai' behind a proxy of your own. Default: the provider that
         the list knows under the client's address; a host that it does not know, such as your own machine, has no list
@@ -66,13 +66,13 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model.strip():
-            reject("Endpoint, 'model'", f"got {self.model!r}, expected a name.", "Example: Endpoint('gpt-4.1-mini').")
+            refuse("Endpoint, 'model'", f"got {self.model!r}, expected a name.", "Example: Endpoint('gpt-4.1-mini').")
         if self.price is not None:
             own = own_prices({self.model: self.price})[self.model]
             if not isinstance(self.price, tuple):
                 object.__setattr__(self, "price", own)
         if self.provider is not None and not is_provider(self.provider):
-            reject(
+            refuse(
                 "Endpoint, 'provider'",
                 f"got {self.provider!r}, expected a provider of the price list.",
                 "Examples: 'openai', 'anthropic', 'groq', 'together', 'openrouter'; or the address of its API.",
@@ -96,7 +96,7 @@ class Endpoint:
 
     @cached_property
     def address(self) -> str | None:
-        """Where the client sends to, without user, password and query; None if there is no client to tell."""
+        """Where the client sends to, without user, password and query; None without a client to tell."""
         client = self.client
         if callable(client) and not hasattr(client, "base_url") and not iscoroutinefunction(client):
             try:
@@ -133,11 +133,11 @@ class Request:
     messages : sequence of dict
         ``role`` and ``content``, as the chat-completions protocol has them.
     params : mapping, optional
-        ``max_tokens``, ``temperature``, ``response_format``, ... Whatever the endpoint knows.
+        ``max_tokens``, ``temperature``, ``response_format``, or anything else that the endpoint accepts.
     about : mapping, optional
-        What the record says beside the reply (prompt_id, order, ...); must be JSON.
+        What the record keeps with the reply (prompt_id, order, ...); must be JSON.
     purpose : str, default 'response'
-        Sets apart requests that ask the same for different reasons: a prompt_id, a repeat.
+        Distinguishes requests that ask the same thing for different reasons: a prompt_id, a repeat.
 
     Examples
     --------
@@ -172,18 +172,18 @@ def digest(value: Any) -> str:
     try:
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
-        reject("request", f"holds something that JSON cannot say: {error}.", "Use text, numbers, lists and dicts.")
+        refuse("request", f"holds something that JSON cannot say: {error}.", "Use text, numbers, lists and dicts.")
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_params(params: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return request parameters with ``extra_body`` merged in, or say which one cannot be used here."""
     if not isinstance(params, Mapping):
-        reject(f"{where}, 'params'", f"got {type(params).__name__}, expected a mapping.", "{'temperature': 0}, say.")
+        refuse(f"{where}, 'params'", f"got {type(params).__name__}, expected a mapping.", "{'temperature': 0}, say.")
     merged = {**{k: v for k, v in params.items() if k != "extra_body"}, **(params.get("extra_body") or {})}
     for name in _REFUSED.keys() & merged.keys():
         if not (name == "n" and merged[name] == 1):
-            reject(f"{where}, 'params'", f"{name!r} cannot be given here.", _REFUSED[name])
+            refuse(f"{where}, 'params'", f"{name!r} cannot be given here.", _REFUSED[name])
     return merged
 
 
@@ -211,8 +211,8 @@ def resolve_models(
 
     Raises
     ------
-    TableError
-        No models, a name that comes twice, an entry that is no endpoint, prices that cannot be read.
+    ParameterError
+        No models, a name that comes twice, an entry that is not an endpoint, prices that cannot be read.
 
     Examples
     --------
@@ -227,7 +227,7 @@ def resolve_models(
         if wrong or not entries:
             what = f"got {type(wrong[0]).__name__}" if wrong else "has no endpoint"
             remedy = "Write Endpoint('name at the provider', client)." if wrong else "See Endpoint."
-            reject(f"'{name}', {model!r}", f"{what}, expected a name, an Endpoint or a list of these.", remedy)
+            refuse(f"'{name}', {model!r}", f"{what}, expected a name, an Endpoint or a list of these.", remedy)
         endpoints = [Endpoint(e) if isinstance(e, str) else e for e in entries]
         resolved[model] = tuple(_filled(model, e, endpoints[0].model, client, own) for e in endpoints)
     return resolved
@@ -246,16 +246,16 @@ def named_models(models: Models, name: str = "models") -> dict[str, Any]:
     elif isinstance(models, Iterable):
         pairs = [(name, name) for name in ([models] if isinstance(models, str) else models)]
     else:
-        reject(f"'{name}'", f"got {type(models).__name__}.", "Pass names, or a mapping from name to Endpoint.")
+        refuse(f"'{name}'", f"got {type(models).__name__}.", "Pass names, or a mapping from name to Endpoint.")
     if not pairs:
-        reject(f"'{name}'", "is empty.", f"Name at least one, e.g. {name}=['gpt-4.1-mini'].")
+        refuse(f"'{name}'", "is empty.", f"Name at least one, e.g. {name}=['gpt-4.1-mini'].")
     odd = [model for model, _ in pairs if not isinstance(model, str) or not model.strip()]
     if odd:
-        reject(f"'{name}'", f"got {odd[0]!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
+        refuse(f"'{name}'", f"got {odd[0]!r} as a name, expected text.", "Use a mapping from name to Endpoint.")
     names = [model for model, _ in pairs]
     twice = sorted({model for model in names if names.count(model) > 1})
     if twice:
-        reject(f"'{name}'", f"{shown(twice)} comes twice.", "Name each model once.")
+        refuse(f"'{name}'", f"{shown(twice)} comes twice.", "Name each model once.")
     return dict(pairs)
 
 

@@ -5,40 +5,178 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from routerlab.completions._accounting import Account
-from routerlab.completions._attempt import Failure, Reply, wait_s
-from routerlab.completions._budget import Budget
-from routerlab.completions._clients import async_client, secrets_of
 from routerlab.completions._endpoint import Endpoint, Request
-from routerlab.completions._journal import Journal, Record
-from routerlab.completions._progress import Progress
-from routerlab.completions._records import Tally, make_record
-from routerlab.completions._served import Served
-from routerlab.completions._settings import Settings
-from routerlab.completions._writer import Writer
+from routerlab.completions._journal import Journal, Record, Tally, Writer, make_record
+from routerlab.completions._plan import Settings
+from routerlab.completions._protocol import (
+    CAME_BEFORE,
+    Account,
+    Failure,
+    Reply,
+    Seen,
+    most_cost,
+    read_answer,
+    read_error,
+    wait_s,
+)
+from routerlab.completions._report import usd
+from routerlab.completions._transport import async_client, scrub, secrets_of
 
 _INTERRUPTED = "Interrupted: waiting for requests in flight, which are paid for. Interrupt again to drop them."
 
 
+class Budget:
+    """USD spent, maybe billed, and set aside for requests in flight; used up once a request did not fit."""
+
+    def __init__(self, limit_usd: float = math.inf, spent_usd: float = 0.0, maybe_billed_usd: float = 0.0) -> None:
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.maybe_billed_usd = maybe_billed_usd
+        self.used_up = False
+        self._in_flight: list[float] = []
+        self._changed = asyncio.Event()
+
+    async def set_aside(self, usd: float) -> bool:
+        """Wait until `usd` fits with what is in flight; False if it never will."""
+        while not self.used_up and not self._fits(usd):
+            if not self._in_flight:
+                self.used_up = True
+                self._changed.set()
+                return False
+            self._changed.clear()
+            await self._changed.wait()
+        if self.used_up:
+            return False
+        self._in_flight.append(usd)
+        return True
+
+    def settle(self, usd: float, *, spent_usd: float, maybe_billed_usd: float) -> None:
+        """Give back the `usd` that were set aside, and count what came of them."""
+        self._in_flight.remove(usd)
+        self.spent_usd += spent_usd
+        self.maybe_billed_usd += maybe_billed_usd
+        self._changed.set()
+
+    def _fits(self, usd: float) -> bool:
+        if math.isinf(self.limit_usd):
+            return True
+        return math.fsum([self.spent_usd, self.maybe_billed_usd, *self._in_flight, usd]) <= self.limit_usd
+
+
+class Progress:
+    """A tqdm bar of replies and USD, or nothing."""
+
+    def __init__(self, *, show: bool, total: int, done: int, budget_usd: float) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar: Any = tqdm(total=total, initial=done, unit="reply", disable=not show, dynamic_ncols=True)
+        self._budget_usd = budget_usd
+        self._failed = 0
+
+    def update(self, *, spent_usd: float, failed: bool) -> None:
+        """Count one more request, and show what all have cost."""
+        self._failed += failed
+        text = f"{usd(spent_usd)} USD"
+        text += f" of {usd(self._budget_usd)}" if math.isfinite(self._budget_usd) else ""
+        text += f", {self._failed:,} failed" if self._failed else ""
+        with suppress(Warning):  # tqdm's own, where a filter makes them errors
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update()
+
+    def say(self, text: str) -> None:
+        """Show a line above the bar, or without one."""
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the bar where it stands."""
+        self._bar.close()
+
+
+@dataclass(eq=False)
+class Served:
+    """An endpoint, its client, and its state in this run.
+
+    Attributes
+    ----------
+    closed : str or None
+        Why nothing more is sent.
+    stops_run : bool
+        Whether a user must do something first: a wrong key, no credit.
+    not_before : float
+        The provider asked not to be asked again before this time of the event loop.
+    n_failed_in_a_row : int
+        Requests that failed, all their attempts, since the last reply.
+    """
+
+    endpoint: Endpoint
+    client: Any
+    secrets: set[str]
+    closed: str | None = None
+    stops_run: bool = False
+    not_before: float = 0.0
+    n_failed_in_a_row: int = 0
+    _seen: Seen = field(default_factory=Seen, repr=False)
+    _shifted: list[Any] = field(default_factory=list, repr=False)
+
+    async def send(self, request: Request, timeout_s: float) -> Reply | Failure:
+        """Send one request and read what comes back; every error but a cancellation is a `Failure`."""
+        body = self.endpoint.body(request)
+        model, messages = body.pop("model"), body.pop("messages")
+        try:
+            async with asyncio.timeout(timeout_s):  # the client's own time-out starts again with every byte
+                raw = await self.client.chat.completions.with_raw_response.create(
+                    model=model, messages=messages, extra_body=body
+                )
+            outcome = read_answer(raw, self._seen)
+        except Exception as error:
+            return self._without_keys(read_error(error))
+        stream = raw.http_response.extensions.get("network_stream")
+        if isinstance(outcome, Reply) and any(stream is each for each in self._shifted):
+            outcome = Failure(CAME_BEFORE, retryable=True, maybe_billed=True)
+        if isinstance(outcome, Reply):
+            return outcome
+        if outcome.message == CAME_BEFORE:
+            await self._hang_up(stream)
+        return self._without_keys(outcome)
+
+    def max_cost_usd(self, request: Request) -> float:
+        """Return the most that one attempt can cost: inf or NaN if not known."""
+        return most_cost(self.endpoint, request)
+
+    def note(self, failure: Failure, now: float, max_wait_s: float) -> None:
+        """Remember what a failed attempt says about the next ones."""
+        if failure.retry_after_s:
+            self.not_before = max(self.not_before, now + min(failure.retry_after_s, max_wait_s))
+        if failure.fatal:
+            self.closed = self.closed or failure.message
+            self.stops_run = self.stops_run or failure.status != 404
+
+    def note_failed_request(self, failure: Failure, patience: int) -> None:
+        """Close the endpoint if requests keep failing at it after all attempts: it is down."""
+        self.n_failed_in_a_row += failure.retryable
+        if self.n_failed_in_a_row >= patience and not self.closed:
+            self.closed = f"{self.n_failed_in_a_row} requests in a row failed, the last with: {failure.message}"
+
+    def _without_keys(self, failure: Failure) -> Failure:
+        self.secrets |= set(secrets_of(self.client))  # a key that a function makes is known once it was used
+        return replace(failure, message=scrub(failure.message, self.secrets))
+
+    async def _hang_up(self, stream: Any) -> None:
+        """Close a connection, and believe nothing that still comes on it: it answers some other request."""
+        if stream is not None:
+            self._shifted.append(stream)
+            await stream.aclose()
+
+
 class Engine:
     """Sends requests from a bounded number of slots until all have a reply or an error, or something stops it.
-
-    Parameters
-    ----------
-    todo : sequence of Request
-        What the journal does not answer.
-    endpoints : mapping of str to sequence of Endpoint
-        Who serves each model, in order of preference.
-    journal : Journal
-        Open for writing.
-    settings : Settings
-        Limits.
-    progress : Progress
-        The bar.
 
     Attributes
     ----------
@@ -71,7 +209,7 @@ class Engine:
         self.n_to_retry = 0
         self.tallies: list[Tally] = []
         self.writer = Writer(journal)
-        self.budget = Budget(settings.limit_usd, journal.spent_usd, journal.unsure_usd)
+        self.budget = Budget(settings.limit_usd, journal.spent_usd, journal.maybe_billed_usd)
         self._todo, self._endpoints, self._settings, self._progress = todo, endpoints, settings, progress
         self._rng = random.Random(settings.random_state)
         self._stopping = asyncio.Event()
@@ -168,20 +306,20 @@ class Engine:
             return None
         reason = "; ".join(f"{name}: {problem}" for name, problem in tally.problems.items())
         ended = self._stopping.is_set() or self.budget.used_up
-        self.n_to_retry += tally.again or ended
+        self.n_to_retry += tally.retryable or ended
         if ended:
             reason += f"; not tried again: {self.why_not_asked(request.model)}"
         return make_record(request, tally, error=reason)
 
     async def _ask_one(self, served: Served, request: Request, tally: Tally) -> Record | None:
-        """Try one endpoint until it replies, or there is no use in going on."""
+        """Try one endpoint until it replies, or further attempts are pointless."""
         settings, failure = self._settings, None
         for n_attempt in range(1, settings.max_attempts + 1):
-            most_usd = served.most_usd(request)
-            if not await self._may_send(served, most_usd):
+            max_cost_usd = served.max_cost_usd(request)
+            if not await self._may_send(served, max_cost_usd):
                 break
             started = time.perf_counter()
-            outcome, counted = await self._attempt(served, request, tally, most_usd)
+            outcome, counted = await self._attempt(served, request, tally, max_cost_usd)
             if isinstance(outcome, Reply):
                 served.n_failed_in_a_row = 0
                 latency_s = time.perf_counter() - started
@@ -203,40 +341,40 @@ class Engine:
                 )
             )
         if failure is not None:
-            tally.again |= failure.retryable
+            tally.retryable |= failure.retryable
             served.note_failed_request(failure, settings.patience)
         return None
 
     async def _attempt(
-        self, served: Served, request: Request, tally: Tally, most_usd: float
+        self, served: Served, request: Request, tally: Tally, max_cost_usd: float
     ) -> tuple[Reply | Failure, Account]:
-        """Send once, for which `most_usd` were set aside; what it cost without a reply is on disk on return."""
+        """Send once, for which `max_cost_usd` were set aside; what it cost without a reply is on disk on return."""
         tally.attempts += 1
-        spent, unsure = 0.0, most_usd if math.isfinite(most_usd) else 0.0
+        spent, maybe_billed = 0.0, max_cost_usd if math.isfinite(max_cost_usd) else 0.0
         try:
             outcome = await served.send(request, self._settings.timeout_s)
-            counted, spent, unsure = tally.count(outcome, served.endpoint, most_usd)
+            counted, spent, maybe_billed = tally.count(outcome, served.endpoint, max_cost_usd)
         except asyncio.CancelledError:
-            self.dropped_usd += unsure
+            self.dropped_usd += maybe_billed
             raise
         finally:
-            self.budget.settle(most_usd, spent_usd=spent, unsure_usd=unsure)
-        if isinstance(outcome, Failure) and spent + unsure:
-            await self._write({"type": "attempt", "key": request.key, "spent_usd": spent, "unsure_usd": unsure})
+            self.budget.settle(max_cost_usd, spent_usd=spent, maybe_billed_usd=maybe_billed)
+        if isinstance(outcome, Failure) and spent + maybe_billed:
+            await self._write({"type": "attempt", "key": request.key, "spent_usd": spent, "unsure_usd": maybe_billed})
         return outcome, counted
 
     async def _write(self, record: Record) -> None:
         if not await self.writer.write(record):
             self._stop()
 
-    async def _may_send(self, served: Served, most_usd: float) -> bool:
+    async def _may_send(self, served: Served, max_cost_usd: float) -> bool:
         """Wait until the provider and the budget allow it, and set the money aside; False if they never will."""
         while not self._stopping.is_set() and not served.closed and (wait := served.not_before - self._now()) > 0:
             await self._pause(wait)
-        if self._stopping.is_set() or served.closed or not await self.budget.set_aside(most_usd):
+        if self._stopping.is_set() or served.closed or not await self.budget.set_aside(max_cost_usd):
             return False
         if self._stopping.is_set() or served.closed:  # while we waited for the budget
-            self.budget.settle(most_usd, spent_usd=0.0, unsure_usd=0.0)
+            self.budget.settle(max_cost_usd, spent_usd=0.0, maybe_billed_usd=0.0)
             return False
         return True
 

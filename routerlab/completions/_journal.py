@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from array import array
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+from routerlab.completions._endpoint import Endpoint, Request, digest
+from routerlab.completions._protocol import Account, Failure, Reply, account
+from routerlab.completions._report import unwarned
 from routerlab.exceptions import JournalError
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
 
@@ -29,16 +33,15 @@ KIND = Kind(
 _NUMBERS = ("input_tokens", "output_tokens", "cost_usd")  # NaN here is null in the file
 _MOST = 1e300  # what a float can hold, with room for sums
 _ALL_NUMBERS = (*_NUMBERS, "latency_s", "spent_usd", "unsure_usd", "in_flight_usd")
+# What a record says of itself; `about` adds to it.
+RESERVED = frozenset(
+    "type key sent model text finish_reason input_tokens output_tokens cost_usd cost_source latency_s attempts "
+    "served_by error at spent_usd unsure_usd tool_calls refusal".split()
+)
 
 
 class Replies(Mapping[tuple[str, str], Record]):
-    """(key, sent) -> record of the reply, which stays in the file until it is asked for.
-
-    Parameters
-    ----------
-    log : Log
-        The journal's.
-    """
+    """(key, sent) -> record of the reply, which stays in the file until it is asked for."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -86,7 +89,7 @@ class Journal:
         (key, sent) -> record of the reply.
     output_tokens : dict
         (model, served_by) -> output tokens of its replies, as far as they are known.
-    spent_usd, unsure_usd : float
+    spent_usd, maybe_billed_usd : float
         What the records say was paid, and the most that may have been billed without a reply that we could read.
     bad_lines : list of str
         Lines that could not be read, and why; they stay in the file.
@@ -98,7 +101,7 @@ class Journal:
     done: Replies = field(init=False)
     output_tokens: dict[tuple[str, str], array[float]] = field(default_factory=dict)
     spent_usd: float = 0.0
-    unsure_usd: float = 0.0
+    maybe_billed_usd: float = 0.0
     bad_lines: list[str] = field(default_factory=list)
     n_killed: int = 0
     _run: str = ""
@@ -110,13 +113,7 @@ class Journal:
         self.done = Replies(self._log)
 
     def read(self) -> None:
-        """Read what is there, if anything is; never changes the file.
-
-        Raises
-        ------
-        JournalError
-            A folder, some other file, a newer format.
-        """
+        """Read what is there, if anything is; never changes the file."""
         self._log.check()
         if not os.path.exists(self._log.real):
             return
@@ -124,29 +121,17 @@ class Journal:
             self._read_line(number, record, self._log.offset - len(line) - 1)
         self._count_open()
         self.n_killed = len(self._open_runs)
-        self.unsure_usd += sum(self._open_runs.values())
+        self.maybe_billed_usd += sum(self._open_runs.values())
 
     @contextmanager
     def locked(self) -> Iterator[Journal]:
-        """Keep other processes out, and read what is there.
-
-        Raises
-        ------
-        JournalError
-            Another process is writing; the disk refuses.
-        """
+        """Keep other processes out, and read what is there."""
         with self._log.locked():
             self.read()
             yield self
 
     def begin(self, in_flight_usd: float) -> None:
-        """Write the first line of a run.
-
-        Parameters
-        ----------
-        in_flight_usd : float
-            The most that requests in flight can cost: what counts as maybe billed if the process is killed.
-        """
+        """Write the first line of a run: its `in_flight_usd` count as maybe billed if the process is killed."""
         self._run = uuid4().hex
         try:
             self.append([{"type": "run", "run": self._run, "at": now(), "in_flight_usd": in_flight_usd}])
@@ -157,9 +142,9 @@ class Journal:
         """Write records and wait until they are on the disk; raises `OSError` with the file as it was."""
         self._log.append(b"".join(line_of(_without_nan(record)) for record in records))
 
-    def end(self, unsure_usd: float = 0.0) -> None:
+    def end(self, maybe_billed_usd: float = 0.0) -> None:
         """Say that the run came to its end, and what of the requests that it dropped may have been billed."""
-        self.append([{"type": "end", "run": self._run, "unsure_usd": unsure_usd}])
+        self.append([{"type": "end", "run": self._run, "unsure_usd": maybe_billed_usd}])
 
     def _read_line(self, number: int, record: object, place: int) -> None:
         if not isinstance(record, dict) or not _sound(record):
@@ -183,13 +168,13 @@ class Journal:
             self._open_runs[str(record.get("run"))] = record.get("in_flight_usd") or 0.0
         elif kind == "end":
             self._open_runs.pop(str(record.get("run")), None)
-            self.unsure_usd += record.get("unsure_usd") or 0.0
+            self.maybe_billed_usd += record.get("unsure_usd") or 0.0
         else:
             self.bad_lines.append(f"line {number} cannot be read")
 
     def _count(self, record: Record) -> None:
         self.spent_usd += record.get("spent_usd") or 0.0
-        self.unsure_usd += record.get("unsure_usd") or 0.0
+        self.maybe_billed_usd += record.get("unsure_usd") or 0.0
 
     def _count_open(self) -> None:
         """Count attempts whose request had no record when its run ended."""
@@ -209,3 +194,145 @@ def _sound(record: Record) -> bool:
 
 def _without_nan(record: Record) -> Record:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+
+
+@dataclass
+class Tally:
+    """What the attempts at one request came to."""
+
+    attempts: int = 0
+    n_maybe_billed: int = 0
+    n_unpriced: int = 0
+    unpriced: set[str] = field(default_factory=set)  # models, as their endpoints call them
+    retryable: bool = False  # whether the last failure somewhere may go better in a later run
+    spent_usd: float = 0.0
+    maybe_billed_usd: float = 0.0
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def count(self, outcome: Reply | Failure, endpoint: Endpoint, max_cost_usd: float) -> tuple[Account, float, float]:
+        """Count one attempt; return its account, and the USD that it cost and may have cost."""
+        max_cost_usd = max_cost_usd if math.isfinite(max_cost_usd) else 0.0
+        spent = maybe_billed = 0.0
+        counted = unwarned(account, outcome.usage, endpoint)
+        if isinstance(outcome, Reply) or outcome.usage is not None:
+            known = not math.isnan(counted.cost_usd)
+            spent, maybe_billed = (counted.cost_usd, 0.0) if known else (0.0, max_cost_usd)
+            self.n_unpriced += not known
+            self.unpriced |= set() if known else {endpoint.model}
+        elif outcome.maybe_billed:
+            self.n_maybe_billed += 1
+            maybe_billed = max_cost_usd
+        self.spent_usd += spent
+        self.maybe_billed_usd += maybe_billed
+        return counted, spent, maybe_billed
+
+
+def sent_digest(endpoint: Endpoint, request: Request, *, with_place: bool = True) -> str:
+    """Return the sha256 of the parameters sent and of where they go: a record answers only the same request.
+
+    Without the place, this is what version 0.1.0 wrote.
+    """
+    body = endpoint.body(request)
+    sent = {name: value for name, value in body.items() if name != "messages"}
+    return digest([endpoint.place, sent] if with_place else sent)
+
+
+def make_record(
+    request: Request,
+    tally: Tally,
+    *,
+    endpoint: Endpoint | None = None,
+    reply: Reply | None = None,
+    counted: Account | None = None,
+    latency_s: float = math.nan,
+    error: str | None = None,
+) -> Record:
+    """Return what the journal keeps of a request: of its reply, or of the error that is left."""
+    counted = counted or Account(math.nan, math.nan, math.nan, None)
+    return {
+        "type": "record",
+        "key": request.key,
+        "sent": sent_digest(endpoint, request) if endpoint else None,
+        "model": request.model,
+        "text": reply.text if reply else "",
+        "finish_reason": reply.finish_reason if reply else None,
+        **_other_answers(reply),
+        **counted._asdict(),
+        "latency_s": latency_s,
+        "attempts": tally.attempts,
+        "served_by": endpoint.name if endpoint else None,
+        "error": error,
+        "at": now(),
+        "spent_usd": tally.spent_usd,
+        "unsure_usd": tally.maybe_billed_usd,
+        **request.about,
+    }
+
+
+def _other_answers(reply: Reply | None) -> Record:
+    """Return what a model answers with if not with text."""
+    said = {"tool_calls": list(reply.tool_calls), "refusal": reply.refusal} if reply else {}
+    return {name: value for name, value in said.items() if value}
+
+
+def left_out_record(request: Request, reason: str) -> Record:
+    """Return the record of a request that was not sent; it is in no journal."""
+    return make_record(request, Tally(), error=f"not asked: {reason}")
+
+
+class Writer:
+    """Appends records to a journal without stopping the event loop.
+
+    Attributes
+    ----------
+    error : Exception or None
+        Why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
+    unwritten : list of dict
+        Records that are not in the journal.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.error: Exception | None = None
+        self.unwritten: list[Record] = []
+        self.journal = journal
+        self._waiting: list[tuple[Record, asyncio.Future[bool]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, record: Record) -> bool:
+        """Return once the record is on the disk, or False if it is not."""
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, written))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write_all())
+        # Shielded: a slot that is cancelled here has a paid reply, and the task goes on to write it.
+        return await asyncio.shield(written)
+
+    async def finish(self) -> None:
+        """Wait for what is under way, then try once more what the disk refused: its replies are paid for."""
+        if self._task is not None:
+            await self._task
+        left, self.unwritten = self.unwritten, []
+        for record in left:  # one by one: if one is at fault, the others are not
+            try:
+                await asyncio.to_thread(self.journal.append, [record])
+            except Exception:
+                self.unwritten.append(record)
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._write_batch([record for record, _ in batch])
+            finally:  # whatever happens, nobody waits for ever
+                for _, written in batch:
+                    if not written.done():
+                        written.set_result(self.error is None)
+
+    async def _write_batch(self, records: list[Record]) -> None:
+        if self.error is None:
+            try:
+                await asyncio.to_thread(self.journal.append, records)
+            except Exception as error:
+                self.error = error
+        if self.error is not None:
+            self.unwritten += records

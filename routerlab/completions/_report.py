@@ -3,12 +3,61 @@
 from __future__ import annotations
 
 import html
+import logging
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from routerlab.completions._journal import Record
-from routerlab.completions._words import counted, ended
+from routerlab.deprecation import old_name
+from routerlab.jsonl import Record
 from routerlab.schema import shown
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, and a verb if need be; `many` is `one` with an s by default.
+
+    Examples
+    --------
+    >>> counted(1, "reply is", "replies are"), counted(1200, "prompt")
+    ('1 reply is', '1,200 prompts')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def tell(message: str, category: type[Warning], stacklevel: int) -> None:
+    """Warn; where a filter makes that an error, log it: raised here, it would cost a reply that is paid for."""
+    try:
+        warnings.warn(message, category, stacklevel=stacklevel + 1)
+    except Warning:
+        logging.getLogger("routerlab").warning(message)
+
+
+def unwarned(do: Callable[..., Any], *args: Any) -> Any:
+    """Return ``do(*args)``, with warnings off if a filter made one an error: what it reads is paid for.
+
+    Examples
+    --------
+    >>> unwarned(max, 1, 2)
+    2
+    """
+    try:
+        return do(*args)
+    except Warning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return do(*args)
+
+
+def ended(text: str) -> str:
+    """Return a sentence with its full stop: what providers say often lacks it.
+
+    Examples
+    --------
+    >>> ended("no such model"), ended("Why?")
+    ('no such model.', 'Why?')
+    """
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 @dataclass(frozen=True)
@@ -27,16 +76,16 @@ class RunReport:
         Of the first request that failed.
     why_left_out : tuple of str
         Reasons for `n_left_out`.
-    n_attempts, n_unsure : int
+    n_attempts, n_maybe_billed : int
         Requests sent in this run, and those that may have been billed without a reply that could be read: time-outs
         and broken connections.
-    spent_usd, unsure_usd : float
-        In this run: what the replies that came say or cost by their tokens; and at most for the `n_unsure`.
+    spent_usd, maybe_billed_usd : float
+        In this run: what the replies that came say or cost by their tokens; and at most for the `n_maybe_billed`.
     n_unpriced : int
         Replies whose cost is not known; they are not in `spent_usd`.
     unpriced_models : tuple of str
         Whose replies they are, by the provider's name, as ``prices=`` wants it.
-    spent_before_usd, unsure_before_usd : float
+    spent_before_usd, maybe_billed_before_usd : float
         The same by earlier runs in this journal, in which a run that was killed counts with all it had in flight.
     budget_usd : float or None
         What all runs in this journal may cost.
@@ -60,22 +109,27 @@ class RunReport:
     first_error: str | None = None
     why_left_out: tuple[str, ...] = ()
     n_attempts: int = 0
-    n_unsure: int = 0
+    n_maybe_billed: int = 0
     spent_usd: float = 0.0
-    unsure_usd: float = 0.0
+    maybe_billed_usd: float = 0.0
     n_unpriced: int = 0
     unpriced_models: tuple[str, ...] = ()
     spent_before_usd: float = 0.0
-    unsure_before_usd: float = 0.0
+    maybe_billed_before_usd: float = 0.0
     budget_usd: float | None = None
     seconds: float = 0.0
     closed: tuple[str, ...] = ()
     n_killed_runs: int = 0
     unreadable: tuple[str, ...] = ()
 
+    n_unsure = old_name("n_unsure", "n_maybe_billed")
+    unsure_usd = old_name("unsure_usd", "maybe_billed_usd")
+    unsure_before_usd = old_name("unsure_before_usd", "maybe_billed_before_usd")
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as ``attrs`` of a table keep them."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Return plain values, as ``attrs`` of a table keep them; for one more release, by their old names as well."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return values | {k.replace("maybe_billed", "unsure"): v for k, v in values.items() if "maybe_billed" in k}
 
     def problems(self, errors: str = "'error'") -> list[str]:
         """Return what a user should know, a sentence each; empty if all went well. `errors`: where the errors are."""
@@ -108,11 +162,12 @@ class RunReport:
 
     def _passed(self) -> list[str]:
         """Say why the budget was passed, or that it was before: no matter if nothing is missing."""
-        before = self.spent_before_usd + self.unsure_before_usd
+        before = self.spent_before_usd + self.maybe_billed_before_usd
         if self.budget_usd is None:
             return []
         if before > self.budget_usd:
-            cost = f"{usd(before)} USD in earlier runs{' (maybe billed included)' if self.unsure_before_usd else ''}"
+            included = " (maybe billed included)" if self.maybe_billed_before_usd else ""
+            cost = f"{usd(before)} USD in earlier runs{included}"
             text = f"The journal {self.path} already cost {cost}, more than the budget of {self.budget_usd:g} USD."
             return [text] if self.n_failed or self.n_left_out else []
         if self.spent_before_usd + self.spent_usd > self.budget_usd:
@@ -127,11 +182,11 @@ class RunReport:
             f"Spent {usd(self.spent_usd)} USD now and {usd(self.spent_before_usd)} before"
         )
         text += f", budget {usd(self.budget_usd)}." if self.budget_usd is not None else "."
-        unsure = self.unsure_usd + self.unsure_before_usd
-        if self.n_unsure or unsure:
+        maybe_billed = self.maybe_billed_usd + self.maybe_billed_before_usd
+        if self.n_maybe_billed or maybe_billed:
             text += (
-                f" {self.n_unsure:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
-                f"at most {usd(unsure)} USD more, earlier runs included."
+                f" {self.n_maybe_billed:,} of {self.n_attempts:,} attempts may have been billed without a reply: "
+                f"at most {usd(maybe_billed)} USD more, earlier runs included."
             )
         return " ".join([text, *self.problems()])
 
@@ -140,7 +195,7 @@ class RunReport:
 
 
 def usd(amount: float) -> str:
-    """Write an amount so that one reply of a small model is not nothing.
+    """Write an amount with enough digits for one reply of a small model.
 
     Examples
     --------
@@ -159,7 +214,7 @@ class Run:
     records : list of dict
         ``key, model, text, finish_reason, input_tokens, output_tokens, cost_usd, cost_source, latency_s, attempts,
         served_by, error, at, spent_usd, unsure_usd`` and what the request's ``about`` holds. ``text`` is empty and
-        ``error`` says why where there is no reply; ``attempts`` is 0 where none was asked for.
+        ``error`` says why where no reply came; ``attempts`` is 0 where no request was sent.
     report : RunReport
         Counts and money.
     """

@@ -10,7 +10,7 @@ from routerlab.datasets._arena import read_arena_votes
 from routerlab.datasets._auto_j import fetch_auto_j
 from routerlab.datasets._dataset import Dataset
 from routerlab.datasets._demo import Demo, load_demo
-from routerlab.datasets._notebook import StopNotebook, fetch_or_stop
+from routerlab.datasets._files import StopNotebook, fetch_or_stop
 from routerlab.datasets._pulze import fetch_pulze_example
 from routerlab.datasets._results import read_inspect, read_lm_eval, read_promptfoo
 from routerlab.datasets._routellm import fetch_routellm

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published
-from routerlab.datasets._parse import json_array, malformed
+from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
 from routerlab.schema import check_model, shown
 
@@ -27,7 +27,7 @@ PRICED_ON = date(2024, 3, 1)
 
 
 def fetch_alpaca_eval(models: Iterable[str] | None = None, *, prices: Prices | None = None) -> Dataset:
-    """Fetch AlpacaEval 2: 805 prompts, the outputs of ten models beside GPT-4 Turbo's, and a judge's preferences.
+    """Fetch AlpacaEval 2: 805 prompts, the outputs of ten models and GPT-4 Turbo's, and a judge's preferences.
 
     Read from the folder that ``ROUTERLAB_DATA`` names (laid out ``<owner>/<repository>/<path>``) if it holds the
     files, else from the cache, else downloaded into the cache (4 MB for each model).
@@ -107,7 +107,7 @@ def fetch_alpaca_eval(models: Iterable[str] | None = None, *, prices: Prices | N
         judgments,
         outcomes,
         baseline=BASELINE,
-        description="Outputs beside GPT-4 Turbo's with a judge's preference; quality is the win probability against it",
+        description="Outputs and GPT-4 Turbo's with a judge's preference; quality is the win probability against it",
         source=f"https://github.com/tatsu-lab/alpaca_eval/tree/{commit}/results",
         licence="code Apache-2.0, data CC BY-NC 4.0",
         citation="Dubois et al. (2024), Length-controlled AlpacaEval, arXiv:2404.04475",
@@ -122,7 +122,7 @@ def _chosen(models: Iterable[str] | None) -> dict[str, PublishedFile]:
         msg = (
             "The 'models' parameter of fetch_alpaca_eval is empty. Name at least one model, or leave it unset for all."
         )
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return {name: files[check_model(name, files, "models")] for name in names}
 
 

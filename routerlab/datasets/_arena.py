@@ -41,12 +41,12 @@ def read_arena_votes(votes: Any, *, prices: Prices | None = None) -> Dataset:
     Raises
     ------
     TableError
-        A verdict that is none, or several; a text that cannot be read; another text under the same id. File, row and
+        A missing verdict, or several; a text that cannot be read; another text under the same id. File, row and
         column are named.
 
     Notes
     -----
-    Each prompt has one pair of models, so that quality by prompt is known against one opponent only:
+    Each prompt has one pair of models: quality by prompt is known against one opponent only:
     ``rl.judged_outcomes(data.judgments, data.responses, baseline="gpt-4")`` takes it from there.
 
     Examples
@@ -100,7 +100,7 @@ def _frame(votes: Any, source: str) -> pd.DataFrame:
         return frame if not any(name in frame.index.names for name in _IDS) else frame.reset_index()
     path = Path(votes)
     if not path.is_file():
-        reject(source, "is no file.", "Check the path.")
+        reject(source, "is not a file.", "Check the path.")
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     if path.suffix in (".jsonl", ".ndjson"):
@@ -108,7 +108,7 @@ def _frame(votes: Any, source: str) -> pd.DataFrame:
     if path.suffix == ".json":
         records = _loads(path.read_bytes(), source)
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            reject(source, "is no list of objects.", "Choose a file of votes.")
+            reject(source, "is not a list of objects.", "Choose a file of votes.")
         return pd.DataFrame(records)
     return pd.read_csv(path, keep_default_na=False, encoding="utf-8-sig")
 
@@ -171,14 +171,14 @@ def _turns(row: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _listed(value: Any, where: str, *, text: bool = False) -> list[Any]:
-    """Return a list, or the one that a text holds as JSON; a text that is none is one turn, where texts are allowed."""
+    """Return a list, or the one that a text holds as JSON; any other text is one turn, where texts are allowed."""
     if isinstance(value, str):
         try:
             value = read_json(value)
         except ValueError:
             if text:
                 return [value]
-            reject(where, f"is no list of messages ({value[:40]!r}).", _REMEDY)
+            reject(where, f"is not a list of messages ({value[:40]!r}).", _REMEDY)
     value = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(value, list):
         reject(where, f"got {type(value).__name__}, expected a list of messages.", _REMEDY)

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
-from routerlab.datasets._files import read_published, registry
-from routerlab.datasets._parse import json_lines, malformed
+from routerlab.datasets._files import json_lines, malformed, read_published, registry
+from routerlab.exceptions import ParameterError
 from routerlab.schema import shown
 
 REPOSITORY = "GAIR-NLP/auto-j"
@@ -62,7 +62,7 @@ def fetch_auto_j(kind: str = "intents") -> Dataset:
     readers = {"intents": _intents, "pairs": _pairs}
     if kind not in readers:
         msg = f"The 'kind' parameter of fetch_auto_j must be 'intents' or 'pairs'. Got {kind!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     key, description = {
         "intents": (INTENTS, "User queries labelled with 59 intents, the taxonomy of Pulze's intent router"),
         "pairs": (PAIRS, "Two unnamed responses to a query, with a human verdict and the query's intent"),

@@ -28,7 +28,7 @@ TABLES = ("prompts", "responses", "judgments", "outcomes")
 class Dataset:
     """The four tables of a data set, and where they come from.
 
-    Every table is checked on construction (see `routerlab.schema`), so that whatever takes a data set need not.
+    Every table is checked on construction (see `routerlab.schema`), once.
 
     Parameters
     ----------

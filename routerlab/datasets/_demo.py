@@ -35,7 +35,7 @@ class Demo(Dataset):
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
-        """Check the verdicts too, and list them among the tables."""
+        """Check the verdicts as well, and list them among the tables."""
         object.__setattr__(self, "extra", {**self.extra, "verdicts": self.verdicts})
         super().__post_init__()
         object.__setattr__(self, "verdicts", check_judgments(self.verdicts, self.prompts))
@@ -52,7 +52,7 @@ def load_demo() -> Demo:
 
     Notes
     -----
-    The outcomes are no measurements of the models that they name: `data/README.md` says how they
+    The outcomes are not measurements of the models that they name: `data/README.md` says how they
     were simulated, and from which published averages and list prices.
 
     Examples
@@ -86,7 +86,7 @@ def _table(frame: pd.DataFrame, provenance: str) -> pd.DataFrame:
 
 
 def _folder() -> Path:
-    """Beside the code in a wheel, at the top of a checkout otherwise."""
+    """Next to the code in a wheel, at the top of a checkout otherwise."""
     here = Path(__file__).parent
     for folder in (here / "demo", here.parents[1] / "data" / "demo"):
         if (folder / "prompts.jsonl").is_file():

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
-from routerlab.datasets._files import read_published, registry
-from routerlab.datasets._parse import json_lines, malformed
+from routerlab.datasets._files import json_lines, malformed, read_published, registry
 
 FOLDER = "pulzeai-oss/knn-router/deploy/docker-compose/data"
 

@@ -51,7 +51,7 @@ def read_promptfoo(
     Raises
     ------
     TableError
-        A file that is none of promptfoo's, or a field that cannot be read: file, record and field are named.
+        A file that promptfoo did not write, or a field that cannot be read: file, record and field are named.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def read_inspect(
     Raises
     ------
     TableError
-        A file that is none of Inspect's, or a field that cannot be read: file, sample and field are named.
+        A file that Inspect did not write, or a field that cannot be read: file, sample and field are named.
 
     Examples
     --------
@@ -259,8 +259,8 @@ def read_lm_eval(
     path : str, Path or list of them
         Files ``samples_<task>_<date>.jsonl``, or the folders in which they and ``results_<date>.json`` stand.
     model : str, optional
-        Whose results these are. By default ``model_name`` of ``results_<date>.json`` beside each file, or else the name
-        of its folder.
+        Whose results these are. By default ``model_name`` of ``results_<date>.json`` next to each file, or the name of
+        its folder.
     metric : str, optional
         Such as 'exact_match' or 'acc'; needed if samples have several.
     filter_name : str, optional
@@ -279,8 +279,8 @@ def read_lm_eval(
     Raises
     ------
     TableError
-        A file that is none of the harness, two runs of one model on a task, documents that differ under one number, or
-        a field that cannot be read: file, line and field are named.
+        A file that the harness did not write, two runs of one model on a task, documents that differ under one number,
+        or a field that cannot be read: file, line and field are named.
 
     Examples
     --------
@@ -302,7 +302,7 @@ def read_lm_eval(
     for file in files:
         task, name = _lm_eval_run(file, model)
         if (task, name) in runs:
-            other = f"is a second run of {name!r} on {task!r}, beside {runs[task, name].name}."
+            other = f"is a second run of {name!r} on {task!r}, after {runs[task, name].name}."
             reject(str(file), other, "Pass one of the files, or a name for each: read_lm_eval(file, model=...).")
         runs[task, name] = file
         chosen = [(w, s) for w, s in _lines(file) if filter_name is None or s.get("filter") in (filter_name, None)]
@@ -325,10 +325,10 @@ def _lm_eval_run(file: Path, model: str | None) -> tuple[str, str]:
     task = parts.group(1) if parts else file.stem.removeprefix("samples_")
     if model is not None:
         return task, model
-    beside = file.with_name(f"results_{parts.group(2)}.json") if parts else file.with_name("results.json")
-    if beside.is_file():
-        about = _record(_json(beside), str(beside))
-        named = about.get("model_name") or _part(about, "config", str(beside)).get("model")
+    results = file.with_name(f"results_{parts.group(2)}.json") if parts else file.with_name("results.json")
+    if results.is_file():
+        about = _record(_json(results), str(results))
+        named = about.get("model_name") or _part(about, "config", str(results)).get("model")
         if isinstance(named, str) and named:
             return task, named
     return task, file.resolve().parent.name.replace("__", "/")
@@ -420,7 +420,7 @@ def _files(paths: Paths, *patterns: str) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            reject(str(path), "is no file.", "Check the path.")
+            reject(str(path), "is not a file.", "Check the path.")
     return list(dict.fromkeys(found))
 
 
@@ -432,7 +432,7 @@ def _loads(text: str | bytes, where: str) -> Any:
     try:
         return read_json(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
-        reject(where, f"is not JSON ({error}).", "Write it anew; it may have been cut off.")
+        reject(where, f"is not JSON ({error}).", "Write it again; it may have been cut off.")
 
 
 def _lines(file: Path) -> Iterator[tuple[str, Row]]:

@@ -10,8 +10,18 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, long_table, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published, registry
-from routerlab.datasets._parse import correctness, csv_table, json_lines, malformed, require_columns
+from routerlab.datasets._files import (
+    PublishedFile,
+    correctness,
+    csv_table,
+    in_folder,
+    json_lines,
+    malformed,
+    read_published,
+    registry,
+    require_columns,
+)
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import add_cost, estimate_tokens
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"
@@ -78,7 +88,7 @@ def fetch_routellm(benchmark: str = "mmlu") -> Dataset:
     if benchmark not in readers:
         wanted = ", ".join(readers)
         msg = f"The 'benchmark' parameter of fetch_routellm must be one of {wanted}. Got {benchmark!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     return readers[benchmark]()
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, long_table, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published
-from routerlab.datasets._parse import csv_table, numbers, turns
+from routerlab.datasets._files import PublishedFile, csv_table, in_folder, numbers, read_published, turns
+from routerlab.exceptions import ParameterError
 
 FOLDER = "shuhao02/RouterDC/datasets/routerbench_zs"
 MODELS = (
@@ -77,7 +77,7 @@ def fetch_routerbench(split: str = "train") -> Dataset:
     """
     if split not in ("train", "test"):
         msg = f"The 'split' parameter of fetch_routerbench must be 'train' or 'test'. Got {split!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     files = in_folder(FOLDER, f"_{split}.csv")
     texts = read_published(files, f"RouterBench {split}")
     frame = pd.concat([_read(text, file) for text, file in zip(texts, files, strict=True)], ignore_index=True)

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
-from routerlab.datasets._files import PublishedFile, in_folder, read_published
-from routerlab.datasets._parse import json_array, malformed
+from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
 
 FOLDER = "WildEval/ZeroEval/result_dirs"
@@ -88,7 +88,7 @@ def fetch_zeroeval(benchmark: str = "crux", *, prices: Prices | None = None) -> 
     if benchmark not in BENCHMARKS:
         wanted = ", ".join(BENCHMARKS)
         msg = f"The 'benchmark' parameter of fetch_zeroeval must be one of {wanted}. Got {benchmark!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     column, description, citation = BENCHMARKS[benchmark]
     files = in_folder(f"{FOLDER}/{benchmark}", ".json")
     tables = {

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sqlite3
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from routerlab.schema import unit_rows
 
 _CHUNK = 500  # SQLite takes at least 999 parameters in one statement
 _Result = TypeVar("_Result")
@@ -44,6 +48,21 @@ def text_key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8")).digest()
 
 
+@functools.cache
+def demo_vectors(layer: int | None) -> dict[bytes, NDArray[np.float32]]:
+    """Return the vectors that come with routerlab, by text key: the demo's texts, by the default model.
+
+    ``data/build_demo.py --vectors`` makes them; they are stored as float16.
+    """
+    name = f"layer {layer}"
+    with resources.files(__package__).joinpath("demo_vectors.npz").open("rb") as file:
+        with np.load(file, allow_pickle=False) as arrays:
+            if name not in arrays:
+                return {}
+            keys, vectors = arrays[f"keys, {name}"], unit_rows(arrays[name].astype(np.float32))
+    return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
+
+
 class VectorCache:
     """Unit vectors by text key, in a file that two processes may share and a crash cannot corrupt.
 
@@ -56,16 +75,31 @@ class VectorCache:
     ----------
     path : Path
         The SQLite file; it and its folder are made when first written.
+    known : mapping of key to ndarray of shape (n_features,), optional
+        Vectors that need no file, and go before those in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: Mapping[bytes, NDArray[np.float32]] | None = None) -> None:
         self.path = path
+        self._known = known or {}
         self._usable = True
 
     def read(self, keys: Sequence[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return positions in `keys` that are known, and their vectors, shape (n_known, n_features)."""
+        at_hand = [i for i, key in enumerate(keys) if key in self._known]
+        other = [i for i, key in enumerate(keys) if key not in self._known]
+        found, vectors = self._read([keys[i] for i in other])
+        if not at_hand:
+            return found, vectors
+        stored = np.stack([self._known[keys[i]] for i in at_hand])
+        if vectors.shape[1] == stored.shape[1]:
+            at_hand, stored = [*at_hand, *np.array(other)[found]], np.concatenate([stored, vectors])
+        return np.array(at_hand, dtype=np.intp), stored
+
+    def _read(self, keys: Sequence[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Read what the file holds."""
         rows = []
-        if os.path.exists(self.path):
+        if keys and os.path.exists(self.path):
             rows = self._run(lambda connection: list(_select(connection, keys)), create=False) or []
         sound = [row for row in rows if _is_sound(*row)]
         widths = Counter(len(blob) for _, blob, _ in sound)
@@ -117,7 +151,7 @@ class VectorCache:
             return None
 
     def _warn(self, what: str) -> None:
-        warnings.warn(f"The embedding cache {self.path} {what}", stacklevel=5)
+        warnings.warn(f"The embedding cache {self.path} {what}", stacklevel=6)
 
     @contextmanager
     def _connection(self, create: bool) -> Iterator[sqlite3.Connection]:

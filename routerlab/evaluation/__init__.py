@@ -6,7 +6,8 @@ It never imports routers: an oracle, a person, a constant and a cascade are judg
 from routerlab.decision import OperatingPoint
 from routerlab.deprecation import moved
 from routerlab.evaluation._baselines import always, baselines, model_share, oracle, random_mix, zero_router
-from routerlab.evaluation._calls import call_metrics, predictability
+from routerlab.evaluation._call_metrics import call_metrics, predictability
+from routerlab.evaluation._changes import changes, changes_by_intent
 from routerlab.evaluation._compare import Comparison, compare
 from routerlab.evaluation._curves import aiq_difference, saving_at_parity
 from routerlab.evaluation._frontier import frontier, hull
@@ -30,6 +31,8 @@ __all__ = [
     "baselines",
     "call_curve",
     "call_metrics",
+    "changes",
+    "changes_by_intent",
     "choose_operating_point",
     "compare",
     "cpt",

@@ -1,12 +1,9 @@
 """Judge models: let one compare responses, measure how far to trust it, and use it without trusting it."""
 
-from routerlab.judging._judge import PairwiseJudge
-from routerlab.judging._orders import combine_orders
-from routerlab.judging._prompt import RUBRIC, judge_messages
-from routerlab.judging._rate import ppi_rate
+from routerlab.judging._judge import RUBRIC, PairwiseJudge, combine_orders, judge_messages
 from routerlab.judging._trust import JudgeReport, judge_trust
 from routerlab.judging._verdict import Verdict, parse_verdict
-from routerlab.judging._win_rate import ppi_win_rate
+from routerlab.ratings import ppi_rate, ppi_win_rate
 
 __all__ = [
     "RUBRIC",

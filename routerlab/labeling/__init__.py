@@ -9,19 +9,32 @@ from routerlab.exceptions import (
     NothingToUndo,
     StaleVote,
 )
-from routerlab.labeling._agreement import Agreement, agreement, disagreements
-from routerlab.labeling._bias import PositionBias, SelfConsistency, Share, position_bias, self_consistency
+from routerlab.labeling._agreement import (
+    Agreement,
+    PositionBias,
+    SelfConsistency,
+    Share,
+    agreement,
+    disagreements,
+    position_bias,
+    self_consistency,
+)
 from routerlab.labeling._candidates import dataset_id
-from routerlab.labeling._exchange import from_arena, from_evalica, read_jsonl, to_arena, to_evalica, write_jsonl
-from routerlab.labeling._llm_comparator import ComparatorTables, from_llm_comparator, to_llm_comparator
-from routerlab.labeling._log import Ack, VoteLog
-from routerlab.labeling._merge import merge_logs, oriented, to_judgments
-from routerlab.labeling._needed import VotesNeeded, votes_needed
-from routerlab.labeling._pairs import Pair, Progress
-from routerlab.labeling._posterior import Standings, standings
-from routerlab.labeling._queue import PairQueue
-from routerlab.labeling._reader import BadLine, LogReport
-from routerlab.labeling._records import label_record
+from routerlab.labeling._exchange import (
+    ComparatorTables,
+    from_arena,
+    from_evalica,
+    from_llm_comparator,
+    read_jsonl,
+    to_arena,
+    to_evalica,
+    to_llm_comparator,
+    write_jsonl,
+)
+from routerlab.labeling._merge import merge_logs, to_judgments
+from routerlab.labeling._queue import Pair, PairQueue, Progress
+from routerlab.labeling._votelog import Ack, BadLine, LogReport, VoteLog, label_record
+from routerlab.ratings import Standings, VotesNeeded, oriented, standings, votes_needed
 
 __all__ = [
     "Ack",

@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from routerlab.exceptions import LogOwnerError, LogWarning
+from routerlab.exceptions import LogOwnerError, LogWarning, ParameterError
 from routerlab.jsonl import Record
-from routerlab.labeling._log import VoteLog
-from routerlab.labeling._reader import Reader
-from routerlab.labeling._records import showing, votes_frame
+from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
+from routerlab.ratings import pair_keys
 from routerlab.schema import check_judgments, reject, shown
 
 
@@ -37,7 +36,7 @@ def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
     Raises
     ------
     LogFormatError
-        A file that is no vote log, or from a newer version.
+        A file that is not a vote log, or from a newer version.
     LogOwnerError
         Logs about different data sets.
     TableError
@@ -95,7 +94,7 @@ def to_judgments(
     votes : VoteLog, path, iterable of them, or DataFrame
         Logs, or the votes that `merge_logs` and `VoteLog.votes` return.
     repeats : {'keep', 'drop'}, default 'keep'
-        Whether swapped repeats of a pair count. `routerlab.rate` takes votes on one prompt as correlated, so that its
+        Whether swapped repeats of a pair count. `routerlab.rate` takes votes on one prompt as correlated, and its
         intervals stay honest with them.
     adjudicator : str, optional
         Rater whose vote on a pair replaces all others on it.
@@ -120,7 +119,7 @@ def to_judgments(
     """
     if repeats not in ("keep", "drop"):
         msg = f"The 'repeats' parameter of to_judgments must be 'keep' or 'drop'. Got {repeats!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     frame = check_judgments(_votes(votes))
     n_all = len(frame)
     if repeats == "drop":
@@ -136,22 +135,6 @@ def to_judgments(
 def first_showings(judgments: pd.DataFrame) -> pd.DataFrame:
     """Leave out swapped repeats."""
     return judgments[judgments["repeat_of"].isna()] if "repeat_of" in judgments else judgments
-
-
-def pair_keys(judgments: pd.DataFrame) -> pd.DataFrame:
-    """Return ``prompt_id, model_a, model_b`` with each pair's models in alphabetical order, and whether that swaps."""
-    swap = judgments["model_a"] > judgments["model_b"]
-    first = judgments["model_a"].where(~swap, judgments["model_b"])
-    second = judgments["model_b"].where(~swap, judgments["model_a"])
-    return pd.DataFrame({"prompt_id": judgments["prompt_id"], "model_a": first, "model_b": second, "swapped": swap})
-
-
-def oriented(judgments: pd.DataFrame) -> pd.DataFrame:
-    """Turn every judgment so that its models are in alphabetical order."""
-    keys = pair_keys(judgments)
-    other = judgments["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
-    winner = judgments["winner"].where(~keys["swapped"], other)
-    return judgments.assign(model_a=keys["model_a"], model_b=keys["model_b"], winner=winner)
 
 
 def _files(paths: Iterable[str | Path] | str | Path) -> list[Path]:

@@ -3,26 +3,182 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.labeling._candidates import build_candidates
-from routerlab.labeling._choice import Chooser, checked_share, entropy
-from routerlab.labeling._pairs import Pair, Progress
-from routerlab.labeling._records import Record
-from routerlab.labeling._scope import count_progress, repeatable, selected
-from routerlab.labeling._showing import Drawn, asked_for, drawn_before, pair_of, swapped
+from routerlab.exceptions import ParameterError
+from routerlab.labeling._candidates import Sampler, build_candidates, checked_share, entropy
+from routerlab.labeling._votelog import Record, VoteLog
 from routerlab.schema import check_judgments
 
-if TYPE_CHECKING:
-    from routerlab.labeling._log import VoteLog
-
+CHOICES = {"left": "model_a", "right": "model_b", "tie": "tie", "both_bad": "both_bad"}
 Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
 _REPEAT_GAP = 5  # votes between a pair and its repeat
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two responses to one prompt, side by side, in the order in which they are shown.
+
+    Attributes
+    ----------
+    pair_id : str
+        Names this showing, sides included: the swapped repeat has an id of its own. Does not tell the models.
+    prompt_id : str or int
+        Key into the prompts table.
+    prompt : str
+        Text of the prompt; empty if the queue was given no prompts.
+    left, right : str
+        Texts of the responses.
+    model_left, model_right : str
+        Who wrote them. Never to be sent to the page before the vote; left out of the repr.
+    side_seed : int
+        The random number that set the sides: the model that comes first in the responses table is
+        on the left if it is even. A swapped repeat has the original's seed with its lowest bit flipped.
+    repeat_of : str or None
+        ``pair_id`` of the showing that this one repeats with its sides swapped.
+    propensity : float or None
+        Probability that the queue shows this pair at this step, given all votes before it and the restriction that
+        held; None if it was asked for.
+    intent : object
+        Group of the prompt, None if the queue was given none.
+    chosen_by : str
+        'information', 'random', 'by_intent' or 'repeat': what picked it.
+    restricted_to : str or None
+        What the queue was restricted to, see `PairQueue.restrict`.
+    """
+
+    pair_id: str
+    prompt_id: Any
+    prompt: str = field(repr=False)
+    left: str = field(repr=False)
+    right: str = field(repr=False)
+    model_left: str = field(repr=False)
+    model_right: str = field(repr=False)
+    side_seed: int = field(repr=False)
+    repeat_of: str | None = field(repr=False, default=None)
+    propensity: float | None = field(repr=False, default=None)
+    intent: Any = None
+    chosen_by: str = field(repr=False, default="random")
+    restricted_to: str | None = field(repr=False, default=None)
+
+    def vote(self, choice: str, *, nonce: str, note: str | None = None, seconds: float | None = None) -> dict[str, Any]:
+        """Return the record of a vote, for `VoteLog.append`.
+
+        Parameters
+        ----------
+        choice : {'left', 'right', 'tie', 'both_bad'}
+            The verdict.
+        nonce : str
+            A string that the page makes once for each press of a key; a second one with the same nonce is refused.
+        note : str, optional
+            The rater's remark.
+        seconds : float, optional
+            Time between the pair's showing and the vote, in seconds.
+
+        Returns
+        -------
+        dict
+            ``model_a`` is the model on the left, ``model_b`` the one on the right.
+
+        Raises
+        ------
+        ValueError
+            Another choice.
+
+        Examples
+        --------
+        >>> pair = Pair("x1", "p1", "Hi?", "Hello", "Go away", "big", "small", side_seed=4)
+        >>> pair.vote("left", nonce="n1")["winner"]
+        'model_a'
+        """
+        if choice not in CHOICES:
+            msg = f"The 'choice' parameter of Pair.vote must be one of {', '.join(CHOICES)}. Got {choice!r} instead."
+            raise ParameterError(msg)
+        record = {**self._shown("vote", nonce), "winner": CHOICES[choice]}
+        if note:
+            record["note"] = note
+        if seconds is not None:
+            record["seconds"] = float(seconds)
+        return record
+
+    def skip(self, *, nonce: str, note: str | None = None) -> dict[str, Any]:
+        """Return the record of a skip: the pair was seen and left undecided.
+
+        Parameters
+        ----------
+        nonce : str
+            See `vote`.
+        note : str, optional
+            The rater's remark.
+
+        Returns
+        -------
+        dict
+            A record for `VoteLog.append`.
+
+        Examples
+        --------
+        >>> Pair("x1", "p1", "Hi?", "Hello", "Go away", "big", "small", side_seed=4).skip(nonce="n1")["type"]
+        'skip'
+        """
+        record = self._shown("skip", nonce)
+        return {**record, "note": note} if note else record
+
+    def _shown(self, kind: str, nonce: str) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "nonce": nonce,
+            "pair_id": self.pair_id,
+            "prompt_id": self.prompt_id,
+            "model_a": self.model_left,
+            "model_b": self.model_right,
+            "judged_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "side_seed": self.side_seed,
+            "repeat_of": self.repeat_of,
+            "propensity": self.propensity,
+            "chosen_by": self.chosen_by,
+            "restricted_to": self.restricted_to,
+            "intent": self.intent,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rater is. While the queue is restricted, only pairs that it may show are counted.
+
+    Attributes
+    ----------
+    n_votes, n_skipped, n_repeats : int
+        Votes that count (repeats among them), skips, swapped repeats.
+    n_pairs, n_left : int
+        Pairs in the queue at the start, and pairs not yet decided.
+    n_missing, n_identical : int
+        Pairs never shown, because a response is missing or both are the same text.
+    n_foreign : int
+        Earlier votes on pairs that are not in this queue, which were passed over.
+    by_intent : dict
+        Votes of each group, whatever the restriction.
+    restricted_to : str or None
+        What the queue is restricted to.
+    """
+
+    n_votes: int
+    n_skipped: int
+    n_repeats: int
+    n_pairs: int
+    n_left: int
+    n_missing: int
+    n_identical: int
+    n_foreign: int
+    by_intent: dict[Any, int]
+    restricted_to: str | None = None
 
 
 class PairQueue:
@@ -43,7 +199,7 @@ class PairQueue:
     strategy : {'information', 'random', 'by_intent'}, default 'information'
         What picks the next pair.
     random_share : float, default 0.2
-        Share of pairs drawn uniformly, whatever the strategy, so that every pair can come and its probability is known.
+        Share of pairs drawn uniformly, whatever the strategy: every pair can come, and its probability is known.
     repeat_share : float, default 0.1
         Share of showings that repeat an earlier pair with its sides swapped.
     pairs : DataFrame, optional
@@ -88,7 +244,7 @@ class PairQueue:
         random_state: int | np.random.Generator | None = None,
     ) -> None:
         self._candidates = build_candidates(responses, prompts, by, pairs)
-        self._chooser = Chooser(self._candidates, strategy, random_share, overlap)
+        self._sampler = Sampler(self._candidates, strategy, random_share, overlap)
         self._repeat_share = checked_share(repeat_share, "repeat_share")
         self._seed = [entropy(random_state), *(rater or "").encode()]
         self._buffer: list[Pair] = []
@@ -110,7 +266,7 @@ class PairQueue:
 
     def __len__(self) -> int:
         """Pairs not yet decided (swapped repeats not counted)."""
-        return self._chooser.remaining.total + sum(not repeat for _, repeat in self._issued)
+        return self._sampler.remaining.total + sum(not repeat for _, repeat in self._issued)
 
     def __iter__(self) -> Iterator[Pair]:
         """Yield pairs until none is left."""
@@ -167,8 +323,18 @@ class PairQueue:
         Pair or None
             None if these responses have no such pair.
         """
-        issued = next((pair for pair in self._issued.values() if pair.pair_id == pair_id), None)
-        return issued or asked_for(self._candidates, self._decided, pair_id)
+        for pair in self._issued.values():
+            if pair.pair_id == pair_id:
+                return pair
+        for (k, _), record in self._decided.items():
+            if record["pair_id"] == pair_id:
+                return self._as_decided(k, record)
+        if pair_id not in self._candidates.by_pair_id:
+            return None
+        k, first_on_left = self._candidates.by_pair_id[pair_id]
+        original = self._decided.get((k, False))
+        how = {"side_seed": int(not first_on_left), "repeat_of": original["pair_id"] if original else None}
+        return self._pair(k, first_on_left, chosen_by="asked", **how)
 
     def observe(self, record: Mapping[str, Any]) -> None:
         """Take note of a vote, skip or undo: from `Pair.vote`, or as it stands in a log.
@@ -213,12 +379,12 @@ class PairQueue:
             Rows that the queue has a pair for: both responses are there, and differ.
         """
         every = np.ones(len(self._candidates), dtype=bool)
-        allowed, found = (every, every[:0]) if pairs is None else selected(self._candidates, pairs)
+        allowed, found = (every, every[:0]) if pairs is None else self._candidates.selected(pairs)
         for key in [key for key, pair in self._issued.items() if pair in self._buffer]:
             self._withdraw(key)
             if not key[1]:
-                self._chooser.remaining.put_back(key[0])
-        self._chooser.remaining.restrict(allowed)
+                self._sampler.remaining.put_back(key[0])
+        self._sampler.remaining.restrict(allowed)
         self._restricted_to = None if pairs is None else reason
         return found
 
@@ -230,31 +396,75 @@ class PairQueue:
         Progress
             Counts.
         """
-        counts = {"n_left": len(self), "n_foreign": self._n_foreign, "restricted_to": self._restricted_to}
-        return count_progress(self._candidates, self._decided, self._chooser, **counts)
+        allowed = self._sampler.remaining.allowed
+        kept = [record for (k, _), record in self._decided.items() if allowed[k]]
+        votes = [record for record in kept if record["type"] == "vote"]
+        return Progress(
+            n_votes=len(votes),
+            n_skipped=len(kept) - len(votes),
+            n_repeats=sum(record.get("repeat_of") is not None for record in votes),
+            n_pairs=int(allowed.sum()),
+            n_left=len(self),
+            n_missing=self._candidates.n_missing,
+            n_identical=self._candidates.n_identical,
+            n_foreign=self._n_foreign,
+            by_intent=dict(zip(self._candidates.groups, self._sampler.votes_by_group.tolist(), strict=True)),
+            restricted_to=self._restricted_to,
+        )
 
     def _fill(self, n: int) -> None:
-        while len(self._buffer) < n and self._chooser.remaining.total:
-            self._buffer.append(self._issue(self._draw()))
+        while len(self._buffer) < n and self._sampler.remaining.total:
+            self._buffer.append(self._draw())
 
-    def _draw(self) -> Drawn:
+    def _draw(self) -> Pair:
         rng = np.random.default_rng([*self._seed, len(self._decided) + len(self._issued)])
-        allowed = self._chooser.remaining.allowed
-        old = repeatable(self._decided, self._issued, allowed, _REPEAT_GAP) if self._repeat_share else []
+        old = self._repeatable() if self._repeat_share else []
         share = self._repeat_share if old else 0.0
         if rng.random() < share:
             k, record = old[int(rng.integers(len(old)))]
-            drawn = swapped(self._candidates, k, record, share / len(old))
+            first_on_left = not self._candidates.first_on_left(k, record["model_a"])
+            how = {"side_seed": _side_seed(record) ^ 1, "repeat_of": record["pair_id"], "chosen_by": "repeat"}
+            how["propensity"] = share / len(old)
         else:
-            drawn = self._chooser.draw(rng, 1.0 - share)
-        return replace(drawn, restricted_to=self._restricted_to)
+            k, how = self._sampler.draw(rng)
+            first_on_left = how["side_seed"] % 2 == 0
+            how["propensity"] *= 1.0 - share
+        return self._issue(k, self._pair(k, first_on_left, **how, restricted_to=self._restricted_to))
 
-    def _issue(self, drawn: Drawn) -> Pair:
+    def _repeatable(self) -> list[tuple[int, Record]]:
+        """Votes that could come again with sides swapped: not repeated yet, and not among the latest few."""
+        first = [(k, r) for (k, repeat), r in self._decided.items() if not repeat and r["type"] == "vote"]
+        allowed, taken = self._sampler.remaining.allowed, self._decided.keys() | self._issued.keys()
+        return [(k, r) for k, r in first[: max(0, len(first) - _REPEAT_GAP)] if allowed[k] and (k, True) not in taken]
+
+    def _pair(self, k: int, first_on_left: bool, **how: Any) -> Pair:
+        """Return candidate `k` with its texts, on these sides; `how` it was drawn."""
+        c = self._candidates
+        prompt, sides = c.prompt[k], (int(c.first[k]), int(c.second[k]))
+        left, right = sides if first_on_left else sides[::-1]
+        return Pair(
+            pair_id=c.pair_id(k, first_on_left),
+            prompt_id=c.prompt_ids[prompt],
+            prompt=c.prompts[prompt],
+            left=c.texts[prompt, left],
+            right=c.texts[prompt, right],
+            model_left=c.models[left],
+            model_right=c.models[right],
+            intent=c.groups[c.group_of[prompt]],
+            **how,
+        )
+
+    def _as_decided(self, k: int, record: Record) -> Pair:
+        """Return the pair of a decision, as it was shown."""
+        how = {name: record.get(name) for name in ("propensity", "repeat_of", "restricted_to")}
+        how |= {"side_seed": _side_seed(record), "chosen_by": str(record.get("chosen_by"))}
+        return self._pair(k, self._candidates.first_on_left(k, record["model_a"]), **how)
+
+    def _issue(self, k: int, pair: Pair) -> Pair:
         """Note that a pair is on its way to the rater."""
-        pair = pair_of(self._candidates, drawn)
-        self._issued[drawn.candidate, drawn.repeat_of is not None] = pair
-        if drawn.repeat_of is None:
-            self._chooser.take(drawn.candidate)
+        self._issued[k, pair.repeat_of is not None] = pair
+        if pair.repeat_of is None:
+            self._sampler.take(k)
         return pair
 
     def _withdraw(self, key: Key) -> None:
@@ -263,7 +473,7 @@ class PairQueue:
             return
         self._buffer = [other for other in self._buffer if other.pair_id != pair.pair_id]
         if pair.repeat_of is None:
-            self._chooser.expect(key[0], -1.0)
+            self._sampler.expect(key[0], -1.0)
 
     def _decide(self, record: Record) -> None:
         k = self._candidates.find(record["prompt_id"], record.get("model_a"), record.get("model_b"))
@@ -277,15 +487,15 @@ class PairQueue:
         self._decided[key] = record
         self._by_nonce[record["nonce"]] = key
         if record.get("repeat_of") is None:
-            self._chooser.remaining.remove(k)
-            self._chooser.count(k, record)
+            self._sampler.remaining.remove(k)
+            self._sampler.count(k, record)
 
     def _reopen(self, key: Key) -> None:
         record = self._decided.pop(key)
         if record.get("repeat_of") is None:
-            self._chooser.count(key[0], record, weight=-1.0)
+            self._sampler.count(key[0], record, weight=-1.0)
             self._withdraw((key[0], True))
-        self._buffer.insert(0, self._issue(drawn_before(self._candidates, key[0], record)))
+        self._buffer.insert(0, self._issue(key[0], self._as_decided(key[0], record)))
 
     def _take(self, judgments: pd.DataFrame, rater: str | None) -> None:
         for row in judgments.to_dict("records"):
@@ -293,6 +503,10 @@ class PairQueue:
             if k is None:
                 self._n_foreign += 1
                 continue
-            self._chooser.count(k, row)
+            self._sampler.count(k, row)
             if rater is None or row.get("judge", rater) == rater:
-                self._chooser.remaining.remove(k)
+                self._sampler.remaining.remove(k)
+
+
+def _side_seed(record: Record) -> int:
+    return int(record.get("side_seed") or 0)

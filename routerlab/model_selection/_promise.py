@@ -17,7 +17,7 @@ from scipy import stats
 from routerlab.decision import Sweep
 from routerlab.evaluation import always, frontier
 from routerlab.exceptions import ParameterError
-from routerlab.model_selection._evidence import loss_p_value
+from routerlab.model_selection._loss_tests import loss_p_value
 from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
 

@@ -169,18 +169,6 @@ def name_x(ax: Axes, name: str) -> None:
     ax.set_xlabel("\n".join(textwrap.fill(line, columns, break_long_words=False) for line in lines))
 
 
-def note(ax: Axes, *paragraphs: str | None) -> None:
-    """Write small print under the axes; what is already there stays, once."""
-    from routerlab.plotting._artists import Note
-
-    old = next((text for text in ax.texts if isinstance(text, Note)), None)
-    kept = unique([*(old.paragraphs if old else []), *(line for line in paragraphs if line)])
-    if old is not None:
-        old.remove()
-    if kept:
-        ax.add_artist(Note(ax, kept, fontsize=font(ax, 0.75), color=quiet(ax))).set_clip_on(False)
-
-
 def intervals_note(attrs: Mapping[str, Any], what: str | None, unit: str = "prompts", key: str = "n") -> str:
     """Say what an interval is and how many rows it rests on, as far as `attrs` knows."""
     level = f"{100 * attrs['confidence']:g}% intervals" if "confidence" in attrs else "intervals"

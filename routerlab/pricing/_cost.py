@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from routerlab.exceptions import UnknownPriceWarning
 from routerlab.pricing._price_list import ListPrice, list_price, price_list_info
 from routerlab.pricing._usage import Usage
-from routerlab.schema import as_pandas, check_outcomes, check_responses, reject, shown
+from routerlab.schema import as_pandas, check_outcomes, check_responses, refuse, reject, shown
 
 # What a user may say about a model: (input, output) or (input, output, cached input) in USD per 1M tokens, 0 for
 # nothing at all, or the name that the list knows it by.
@@ -107,7 +107,7 @@ def price(
     """
     tokens = (input_tokens, output_tokens, cached_tokens)
     if not (np.isfinite(tokens).all() and min(tokens) >= 0 and cached_tokens <= input_tokens):
-        reject(
+        refuse(
             "price, 'input_tokens' and 'output_tokens'",
             f"got {input_tokens} and {output_tokens}, {cached_tokens} of the input cached, expected finite numbers of "
             "at least 0, and no more cached than there are.",

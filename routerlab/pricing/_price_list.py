@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routerlab.schema import reject
+from routerlab.schema import refuse
 
 # Kinds of tokens whose prices, where they have no tiers, need not be asked of the list again for each request.
 _CACHED = ("cache_read_tokens", "cache_write_tokens")
@@ -249,7 +249,7 @@ def _moment(on: date | str | None) -> datetime:
         if not isinstance(on, datetime):
             on = datetime.combine(on, time(12))
     except (TypeError, ValueError):
-        reject("'on'", f"got {on!r}, expected a date.", "Example: on=datetime.date(2024, 3, 1).")
+        refuse("'on'", f"got {on!r}, expected a date.", "Example: on=datetime.date(2024, 3, 1).")
     return on.replace(tzinfo=UTC) if on.tzinfo is None else on.astimezone(UTC)
 
 

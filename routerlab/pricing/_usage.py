@@ -1,4 +1,4 @@
-"""What a reply says that it took, in whichever spelling its provider uses."""
+"""What a reply says that it took, in its provider's spelling."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _tier(given: Mapping[str, Any]) -> str | None:
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
-    """Return the SDK's objects as plain mappings, and an empty one for whatever is no mapping.
+    """Return the SDK's objects as plain mappings, and anything that is not a mapping as an empty one.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._rate import fit_by
 from routerlab.ratings._shrinkage import Partial
@@ -80,7 +81,7 @@ def best_models(
     names = list(model.models_) if among is None else [check_model(m, model.models_, "among") for m in among]
     if len(set(names)) < 2:
         msg = f"The 'among' parameter of best_models must name at least two models. Got {among!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     rows = [list(model.models_).index(m) for m in names]
     rng = np.random.default_rng(random_state)
     unit = model.points_per_log_odds

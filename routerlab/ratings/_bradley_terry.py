@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.ratings._checks import check_connected, check_enough, check_parameters, check_separable
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
     contrasts,
     excess_covariance,
+    points_per_log_odds,
     rater_covariance,
     raw_win_rates,
     sandwich,
@@ -28,8 +31,8 @@ from routerlab.ratings._uncertainty import (
     win_probability,
 )
 from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
-from routerlab.schema import check_judgments, provenance_of, reject
-from routerlab.stats import FEW_GROUPS
+from routerlab.schema import check_judgments, provenance_of, reject, shown
+from routerlab.stats import FEW_GROUPS, check_confidence
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +41,7 @@ class BradleyTerry(BaseEstimator):
     r"""Ratings of models from pairwise judgments, by maximum likelihood, with intervals.
 
     A model with rating r beats one with rating s with probability ``1 / (1 + base**((s - r) / scale))``.
-    Votes are first counted by pair and outcome, so that cost hardly depends on their number.
+    Votes are first counted by pair and outcome: the cost hardly depends on their number.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ class BradleyTerry(BaseEstimator):
     Warns
     -----
     UserWarning
-        From `fit`: a model won or lost everything, so that only `alpha` holds its rating.
+        From `fit`: a model won or lost everything, and only `alpha` holds its rating.
 
     Notes
     -----
@@ -264,7 +267,7 @@ class BradleyTerry(BaseEstimator):
     @property
     def points_per_log_odds(self) -> float:
         """Rating points for one unit of log odds, 173.7 by default."""
-        return float(self.scale / np.log(self.base))
+        return points_per_log_odds(self.scale, self.base)
 
     def win_rates(self) -> pd.DataFrame:
         """Return the expected win rate of row over column, ties as half: shape (n_models, n_models)."""
@@ -291,7 +294,7 @@ class BradleyTerry(BaseEstimator):
         return pd.DataFrame(rates, index=self.ratings_.index, columns=["win_rate", "win_rate_low", "win_rate_high"])
 
     def raw_win_rates(self) -> pd.DataFrame:
-        """Return how each model did against whomever it met, with Wilson's interval: no model of strength.
+        """Return how each model did against those it met, with Wilson's interval and without a model of strength.
 
         Returns
         -------
@@ -328,3 +331,71 @@ class BradleyTerry(BaseEstimator):
         if self.interval == "bootstrap":
             made |= {"n_resamples": self.n_resamples, "random_state": self.random_state}
         return made | ({"provenance": self.provenance_} if self.provenance_ else {})
+
+
+def check_parameters(model: BradleyTerry) -> None:
+    """Raise if a parameter is out of range."""
+    choices = {"ties": ("half", "drop"), "both_bad": ("tie", "drop"), "interval": ("sandwich", "bootstrap")}
+    for name, allowed in choices.items():
+        if getattr(model, name) not in allowed:
+            _reject_parameter(name, " or ".join(map(repr, allowed)), getattr(model, name))
+    check_confidence(model.confidence)
+    finite = np.inf
+    numbers = {
+        "alpha": (0 <= model.alpha < finite, "at least 0, and finite"),
+        "n_resamples": (model.n_resamples >= 2, "at least 2"),
+        "scale": (0 < model.scale < finite, "above 0"),
+        "base": (1 < model.base < finite, "above 1"),
+        "center": (-finite < model.center < finite, "finite"),
+    }
+    for name, (good, wanted) in numbers.items():
+        if not good:
+            _reject_parameter(name, wanted, getattr(model, name))
+
+
+def _reject_parameter(name: str, wanted: str, got: object) -> None:
+    msg = f"The {name!r} parameter of BradleyTerry must be {wanted}. Got {got!r} instead."
+    raise ParameterError(msg)
+
+
+def check_connected(wins: NDArray[np.float64], models: NDArray[np.object_]) -> None:
+    """Raise if the comparisons fall into parts: ratings in one say nothing about those in another."""
+    n_parts, part = connected_components(wins > 0, connection="weak")
+    if n_parts > 1:
+        parts = "; ".join(f"({shown(models[part == k], 8)})" for k in range(n_parts))
+        reject(
+            "judgments table",
+            f"no vote compares models across {n_parts} groups: {parts}.",
+            "Collect votes between them, or rate each group alone.",
+        )
+
+
+def check_separable(wins: NDArray[np.float64], models: NDArray[np.object_], alpha: float) -> None:
+    """Raise, or with a penalty warn, if maximum likelihood ratings are infinite."""
+    n_parts, part = connected_components(wins > 0, connection="strong")
+    if n_parts == 1:
+        return
+    odd = f"{shown(models[part != np.bincount(part).argmax()], 8)} won everything or lost everything against others"
+    if alpha == 0:
+        reject(
+            "judgments table",
+            f"{odd}: with alpha=0 their ratings are infinite.",
+            "Pass a small alpha such as 0.01, or collect more votes.",
+        )
+    warnings.warn(
+        f"BradleyTerry: {odd}. Only alpha={alpha:g} keeps their distance finite: read it as 'far'.",
+        UserWarning,
+        stacklevel=5,
+    )
+
+
+def check_enough(n_clusters: int, n_votes: int, n_models: int, cluster: str | pd.Series | None) -> None:
+    """Raise if there are too few independent units to see how votes scatter."""
+    if n_clusters < n_models:
+        column = "groups" if isinstance(cluster, pd.Series) else repr(cluster).replace("auto", "prompt_id")
+        units = f"{n_votes} votes" if cluster is None else f"{n_votes} votes on {n_clusters} values of {column}"
+        reject(
+            "judgments table",
+            f"has {units} for {n_models} models: too few to say how sure the ratings are.",
+            "Collect more, or pass cluster=None if votes of one cluster are independent.",
+        )

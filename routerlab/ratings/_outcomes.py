@@ -94,7 +94,7 @@ def judged_outcomes(
             f"{shown(joined.loc[lost, 'prompt_id'].unique())}.",
             "Pass the responses that were judged.",
         )
-    # In the order of the responses, so that models and prompts stand as in the user's own table. Against a baseline,
+    # In the order of the responses: models and prompts stand as in the user's own table. Against a baseline,
     # what a response cost counts even if nobody judged it.
     kept = replies[replies["prompt_id"].isin(quality["prompt_id"]) & replies["model"].isin(quality["model"])]
     how = "inner" if baseline is None else "left"

@@ -2,9 +2,9 @@ r"""Prediction-powered inference (PPI++): few human scores, corrected by many of
 
 With human scores Y on some units and the judge's scores J on these and on many others,
 
-    estimate = mean(Y) - lambda * (mean of J where people judged, too - mean of J elsewhere)
+    estimate = mean(Y) - lambda * (mean of J where people judged as well - mean of J elsewhere)
 
-The bracket is 0 on average whatever the judge is worth, so that the estimate is unbiased for any fixed lambda. Where
+The bracket is 0 on average whatever the judge is worth, and the estimate is unbiased for any fixed lambda. Where
 the judge follows people, the bracket carries much of the chance in mean(Y), and taking it off shortens the interval.
 
 Three things go beyond the paper. Means of J are compared *within each pair of models*, since people and judge seldom
@@ -38,7 +38,7 @@ class Weights:
     """What each unit counts in a prediction-powered estimate: three arrays of shape (n_units,), nowhere below 0."""
 
     own: Floats  # of its human score: sums to 1
-    minus: Floats  # of its judge score, where people judged, too
+    minus: Floats  # of its judge score, where people judged as well
     plus: Floats  # of its judge score among those that stand for all
 
     @property
@@ -48,7 +48,7 @@ class Weights:
 
 
 def unit_weights(human: Flags, judge: Flags, stratum: Codes, chance: Floats | None = None) -> Weights:
-    """Weigh units so that judge scores are compared within each stratum (pair of models).
+    """Weigh units to compare judge scores within each stratum (pair of models).
 
     A stratum has the part that it has among the units that people judged, and none if it lacks a judge score on either
     side. Without `chance`, people's units are a random part of all, and the others are the other side; with it (the
@@ -219,7 +219,7 @@ def ppi_mean_difference(
     -----
     People's differences less `lam` times the judge's have a score interval (`routerlab.stats.mean_interval`), and the
     judge's mean elsewhere another; the two are combined as Zou and Donner (2008) do. Where rows are in groups, or have
-    chances of their own, the interval is no narrower than the sandwich's.
+    chances of their own, the interval is at least as wide as the sandwich's.
 
     References
     ----------

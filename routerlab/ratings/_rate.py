@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from routerlab.exceptions import ParameterError
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._shrinkage import Partial, shrink
 from routerlab.ratings._uncertainty import contrasts
@@ -32,7 +33,7 @@ def rate(
         See `check_judgments`.
     by : Series or str, optional
         Series: ``prompt_id`` -> intent. Judgments on other prompts are left out, which is how the training
-        split is selected. str: a column of `judgments`, such as ``"judge"``. Empty: left out, too.
+        split is selected. str: a column of `judgments`, such as ``"judge"``. Empty: left out as well.
     baseline : str, optional
         Adds each model's expected win rate against this one.
     prior_sd : float, optional
@@ -92,7 +93,7 @@ def rate(
     """
     if prior_sd is not None and not (by is not None and prior_sd > 0):
         msg = f"The 'prior_sd' parameter of rate must be above 0, and goes with 'by'. Got {prior_sd!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     model = BradleyTerry(**params)
     return _rate_all(model, judgments, baseline) if by is None else _rate_by(model, judgments, by, baseline, prior_sd)
 
@@ -121,7 +122,7 @@ def fit_by(
     """Fit `model` overall; return each intent's posterior, the intents, what they are called, and votes left out."""
     if model.interval != "sandwich":
         msg = f"With 'by', the 'interval' parameter of rate must be 'sandwich'. Got {model.interval!r} instead."
-        raise ValueError(msg)
+        raise ParameterError(msg)
     frame = check_judgments(judgments)
     label, name = _labels(frame, by)
     inside = label.notna().to_numpy()

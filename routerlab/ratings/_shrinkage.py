@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from routerlab.ratings._solver import damping, solve_bradley_terry
-from routerlab.ratings._uncertainty import centred_inverse, cluster_scores, information
+from routerlab.ratings._uncertainty import centred_inverse, cluster_scores, design_effect, information
 from routerlab.ratings._votes import Votes, tally, win_matrix
 
 Floats = NDArray[np.float64]
@@ -65,7 +65,7 @@ def shrink(
     """
     counts = tally(votes, group, n_groups)
     wins = win_matrix(counts)
-    effect = design_effect(votes, group, information(wins, overall), overall)
+    effect = _design_effect(votes, group, information(wins, overall), overall)
     # A vote counts for what it is worth: eight on one prompt for less than eight on eight.
     wins = wins / effect
     if prior_sd is not None:
@@ -159,11 +159,8 @@ def _refined(fits: list[_Fit]) -> Floats:
     return np.geomspace(fits[low].sd, fits[high].sd, _N_SDS)
 
 
-def design_effect(votes: Votes, group: NDArray[np.intp], info: Floats, ratings: Floats) -> float:
-    """Variance of scores between clusters of a group, relative to independent votes without ties.
-
-    Above 1 if votes of a cluster agree, below 1 if many votes are ties.
-    """
+def _design_effect(votes: Votes, group: NDArray[np.intp], info: Floats, ratings: Floats) -> float:
+    """Compare the variance of scores between clusters of a group with that of independent votes without ties."""
     n_groups, m = info.shape[:2]
     cluster, _ = pd.factorize(votes.cluster * n_groups + group)
     n_clusters = int(cluster.max()) + 1
@@ -178,5 +175,4 @@ def design_effect(votes: Votes, group: NDArray[np.intp], info: Floats, ratings: 
     n = size[known]
     variance = n / (n - 1) * (squares[known] - (total[known] ** 2).sum(axis=1) / n)
     expected = np.trace(info, axis1=1, axis2=2)[known]
-    # As if m votes' worth of independent ones had been seen: all ties would leave no variance at all.
-    return float((variance.sum() + m) / (expected.sum() + m))
+    return design_effect(variance.sum(), expected.sum(), m)

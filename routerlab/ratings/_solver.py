@@ -57,11 +57,11 @@ def solve_bradley_terry(
         First guess, `prior` by default. A near one saves iterations.
     tol : float, default 1e-6
         A problem is done when a full Newton step moves no rating difference by more. Convergence
-        is quadratic, so that what is left is about ``tol**2``.
+        is quadratic: what is left is about ``tol**2``.
     max_iter : int, default 100
         Newton steps allowed.
     return_n_iter : bool, default False
-        Whether to return the number of steps, too.
+        Whether to return the number of steps as well.
 
     Returns
     -------

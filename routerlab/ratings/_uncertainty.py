@@ -18,6 +18,17 @@ Floats = NDArray[np.float64]
 _CELLS = 4_000_000  # numbers held at once while resampling
 
 
+def points_per_log_odds(scale: float = 400.0, base: float = 10.0) -> float:
+    """Rating points for one unit of log-odds: 173.7 in the arena's convention.
+
+    Examples
+    --------
+    >>> round(points_per_log_odds(), 1)
+    173.7
+    """
+    return float(scale / np.log(base))
+
+
 def win_probability(ratings: Floats) -> Floats:
     """Probability that row beats column: shape (..., n_models, n_models)."""
     return 0.5 + 0.5 * np.tanh(0.5 * (ratings[..., :, None] - ratings[..., None, :]))
@@ -55,8 +66,13 @@ def whole(values: Floats) -> NDArray:
 
 def information(wins: Floats, ratings: Floats) -> Floats:
     """Fisher information of the ratings: shape (..., n_models, n_models)."""
+    return _laplacian((wins + np.swapaxes(wins, -1, -2)) * vote_information(ratings))
+
+
+def vote_information(ratings: Floats) -> Floats:
+    """Fisher information that one vote on each pair of models has on their difference: shape as `win_probability`."""
     p = win_probability(ratings)
-    return _laplacian((wins + np.swapaxes(wins, -1, -2)) * p * (1.0 - p))
+    return p * (1.0 - p)
 
 
 def _laplacian(weights: Floats) -> Floats:
@@ -89,10 +105,19 @@ def cluster_scores(votes: Votes, ratings: Floats, cluster: NDArray[np.intp], n_c
     return np.subtract(plus, minus, dtype=float).reshape(n_clusters, m)
 
 
+def design_effect(seen: float, expected: float, unseen: float) -> float:
+    """Return how many votes are worth as much as an independent one without ties: by the variance of their scores.
+
+    Above 1 if votes of a cluster agree, below 1 if many are ties. As if scores of variance `unseen` had been seen that
+    are exactly as variable as expected: few votes say little about this, and ties alone leave no variance at all.
+    """
+    return float((seen + unseen) / (expected + unseen))
+
+
 def sandwich(counts: Floats, ratings: Floats, alpha: float, votes: Votes | None) -> Floats:
     """Robust covariance of penalized ratings.
 
-    The penalty counts as one more observation, so that a model which only `alpha` holds in place
+    The penalty counts as one more observation: a model which only `alpha` holds in place
     has an interval as wide as that prior allows. Independent votes need `counts` alone; `votes`
     gives the clusters of those that are not.
     """
@@ -152,14 +177,6 @@ def _bread(counts: Floats, ratings: Floats, alpha: float) -> Floats:
     return centred_inverse(information(win_matrix(counts), ratings) + alpha * np.eye(len(ratings)))
 
 
-def unseen_votes(n: float, n_clusters: float, n_models: int) -> float:
-    """Part of all votes that may yet have been otherwise: as if each model had one more cluster, of decided votes.
-
-    Sixty ties and nothing else do not show that nobody ever prefers a side. At most all votes.
-    """
-    return float(min(n_models * n / n_clusters**2, 1.0))
-
-
 def small_sample_factor(n: float, n_clusters: float, n_models: int) -> float:
     """How much too small the variance of scores is, for having been taken at fitted ratings (CR1)."""
     return n_clusters / (n_clusters - 1) * (n - 1) / max(n - (n_models - 1), 1.0)
@@ -179,7 +196,7 @@ def bootstrap(
 def _resample(counts: Floats, votes: Votes | None, n_resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
     """Yield blocks of resampled counts, (n, n_models, n_models, 3).
 
-    Votes that are their own cluster and of one pair and outcome are interchangeable, so that one
+    Votes that are their own cluster and of one pair and outcome are interchangeable: one
     multinomial draw over their counts does for all of them: its cost does not grow with their number.
     """
     flat = counts.ravel()

@@ -33,7 +33,7 @@ class Votes:
         return int(self.cluster.max(initial=-1)) + 1
 
 
-def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | pd.Series | None) -> Votes:
+def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: Any) -> Votes:
     """Encode a judgments table that was checked."""
     if not len(frame):
         reject("judgments table", "has no rows.", "Check the split that you selected.")
@@ -63,11 +63,11 @@ def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: str | 
     )
 
 
-def _clusters(frame: pd.DataFrame, cluster: str | pd.Series | None, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _clusters(frame: pd.DataFrame, cluster: Any, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
     if cluster is None:
         return np.arange(int(kept.sum()))
-    if isinstance(cluster, pd.Series):
-        return np.asarray(group_codes(cluster, pd.Index(frame["prompt_id"][kept])), dtype=np.intp)
+    if not isinstance(cluster, str):
+        return pd.factorize(np.asarray(group_codes(cluster, pd.Index(frame["prompt_id"])))[kept])[0]
     if cluster not in frame:
         reject(
             "judgments table",
@@ -91,9 +91,7 @@ def vote_groups(frame: pd.DataFrame, groups: Any = None) -> NDArray[np.intp]:
     """
     if groups is None:
         groups = "judge" if _several_raters(frame) else "prompt_id"
-    if isinstance(groups, str):
-        return _clusters(frame, groups, np.ones(len(frame), dtype=bool))
-    return np.asarray(group_codes(groups, pd.Index(frame["prompt_id"])), dtype=np.intp)
+    return _clusters(frame, groups, np.ones(len(frame), dtype=bool))
 
 
 def tally(votes: Votes, group: NDArray[np.intp] | None = None, n_groups: int = 1) -> Floats:
@@ -132,3 +130,19 @@ def _square(table: pd.DataFrame, name: str) -> tuple[NDArray[np.object_], Floats
         cells = ((ordered.index[i], ordered.columns[j], float(values[i, j])) for i, j in np.argwhere(bad))
         reject(f"'{name}'", f"got {shown(cells)}, expected counts of at least 0, 0 on the diagonal.", "Correct them.")
     return ordered.index.to_numpy(dtype=object), values
+
+
+def pair_keys(judgments: pd.DataFrame) -> pd.DataFrame:
+    """Return ``prompt_id, model_a, model_b`` with each pair's models in alphabetical order, and whether that swaps."""
+    swap = judgments["model_a"] > judgments["model_b"]
+    first = judgments["model_a"].where(~swap, judgments["model_b"])
+    second = judgments["model_b"].where(~swap, judgments["model_a"])
+    return pd.DataFrame({"prompt_id": judgments["prompt_id"], "model_a": first, "model_b": second, "swapped": swap})
+
+
+def oriented(judgments: pd.DataFrame) -> pd.DataFrame:
+    """Turn every judgment so that its models are in alphabetical order."""
+    keys = pair_keys(judgments)
+    other = judgments["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
+    winner = judgments["winner"].where(~keys["swapped"], other)
+    return judgments.assign(model_a=keys["model_a"], model_b=keys["model_b"], winner=winner)

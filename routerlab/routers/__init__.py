@@ -5,7 +5,7 @@ from routerlab.deprecation import moved
 from routerlab.routers._base import BaseRouter, Router, rows_like, training_outcomes
 from routerlab.routers._explain import Explanation
 from routerlab.routers._intent import IntentRouter
-from routerlab.routers._io import load_router
+from routerlab.routers._io import KINDS, load_router
 from routerlab.routers._knn import KNNRouter
 from routerlab.routers._similarity import SimilarityWeightedRouter
 
@@ -25,4 +25,5 @@ __all__ = [
     "training_outcomes",
 ]
 
+KINDS.update({kind.__name__: kind for kind in (IntentRouter, KNNRouter, SimilarityWeightedRouter)})
 __getattr__ = moved(__name__, ("cross_estimates", "cross_sweep", "fit_copy"), "routerlab.model_selection")

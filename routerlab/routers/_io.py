@@ -24,7 +24,7 @@ from routerlab.jsonl import replace_file
 from routerlab.schema import shown
 
 FORMAT = 1
-KINDS = ("KNNRouter", "IntentRouter", "SimilarityWeightedRouter")
+KINDS: dict[str, type] = {}  # what can be loaded, by name; the package fills it
 _LEARNED = re.compile(r"[a-z][a-z0-9_]*[a-z0-9]_")
 _LEAST_LIMIT = 64 << 20  # bytes that any file may unpack to
 _DAMAGE = (AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -107,15 +107,12 @@ def load_router(path: str | Path) -> Any:
 
 
 def _rebuilt(header: dict[str, Any], file: zipfile.ZipFile) -> Any:
-    from routerlab import routers
-
     learned, members = header["learned"], set(file.namelist())
     odd = [name for name in learned if not _LEARNED.fullmatch(name)]
     odd += sorted(members - {f"{name}.npy" for name in ("header", *_declared(learned))})
     if odd:
         _damaged(f"it holds {shown(odd)}")
-    kinds = {name: getattr(routers, name) for name in KINDS}
-    router = kinds[header["class"]](**{k: _number(v) for k, v in header["params"].items()})
+    router = KINDS[header["class"]](**{k: _number(v) for k, v in header["params"].items()})
     for name, spec in learned.items():
         setattr(router, name, _get(spec, file))
     _check_shapes(router)

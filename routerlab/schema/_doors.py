@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import RouterlabError, TableError
+from routerlab.exceptions import ParameterError, RouterlabError, TableError
 
 KEYS = ("prompt_id", "model", "model_a", "model_b")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -48,6 +48,11 @@ def reject(where: str, wrong: str, remedy: str, error: type[RouterlabError] = Ta
     """
     msg = f"{where}: {wrong} {remedy}"
     raise error(msg)
+
+
+def refuse(where: str, wrong: str, remedy: str) -> NoReturn:
+    """Raise `reject`'s error of a parameter."""
+    reject(where, wrong, remedy, ParameterError)
 
 
 def provenance_of(*tables: Any) -> str | None:
@@ -262,7 +267,7 @@ def _number(cell: Any, booleans: bool) -> float | str:
 def check_keys(frame: pd.DataFrame, where: str, columns: list[str]) -> None:
     """Insist on ids and model names that can be joined on: present, hashable, no blanks that nobody sees.
 
-    Whole floats (integers that once stood beside an empty cell) become integers again, in `frame`.
+    Whole floats (integers that once shared a column with an empty cell) become integers again, in `frame`.
 
     Examples
     --------

@@ -1,33 +1,279 @@
-"""One call from beginning to end, without I/O of its own: what is sent to whom, in which order, and what is captured.
+"""One call from beginning to end, without I/O of its own: what is sent to whom, in which order, what is captured.
 
-`steps` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network, a `Pause`) and is
-sent the result, or thrown the exception; the synchronous client does it at once, the asynchronous one awaits it.
+`Service.steps` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network, a
+`Pause`) and is sent the result, or thrown the exception; the synchronous client does it at once, the asynchronous one
+awaits it.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import math
 import random
+import re
 import time
-import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from routerlab.completions import Deadline, Endpoint, Failure, Reply, account, scrub, wait_s
+from routerlab.completions import (
+    Deadline,
+    Endpoint,
+    Failure,
+    ProcessLock,
+    Reply,
+    Seen,
+    account,
+    error_of_sdk,
+    guard,
+    read_error,
+    read_reply,
+    renew_after_fork,
+    scrub,
+    secrets_of,
+    tell,
+    unwarned,
+    wait_s,
+)
 from routerlab.exceptions import EndpointWarning
-from routerlab.serving._capture import CaptureLog, Record, now
-from routerlab.serving._clients import Clients
-from routerlab.serving._decide import Chooser, Decision
-from routerlab.serving._failures import Secrets, failure_of, refuses_usage, without_keys
-from routerlab.serving._resting import Cooldown
+from routerlab.schema import refuse
+from routerlab.serving._captures import CaptureLog, Record, now
+from routerlab.serving._decide import Decider, Decision
 
+_POOLS = {"OpenAI": "DefaultHttpxClient", "AsyncOpenAI": "DefaultAsyncHttpxClient"}
+_OWN_POOLS = ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper")  # what the SDK makes if it is given no http_client
+_DEEPEST = 50  # levels of an error's body
+_MOST_SAID = 10_000  # characters of it
+_UNKNOWN_PARAMETER = re.compile(
+    r"(?i)stream.?options|include.?usage|\bextra\b|unknown|unrecogni[sz]ed|unsupported|not supported|unexpected"
+    r"|not permitted"
+)
+_LONGEST_S = 300.0  # whatever a provider's Retry-After says
 _TO_CALLER = 5  # frames from a warning to the line that called (or awaits) create: _hand_over, steps, step, _create
 _PATIENCE_S = 120.0  # for which a model is asked again, if a request may take as long as it likes
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0  # as the SDK's own retries wait
+
+
+class Clients:
+    """Copies of the endpoints' clients.
+
+    A process that was forked makes connections of its own: on one connection, two processes would read each other's
+    replies. An ``http_client`` that the user made is theirs, and stays. `kind`: ``OpenAI`` or ``AsyncOpenAI``.
+    """
+
+    def __init__(self, endpoints: Iterable[Endpoint], kind: str) -> None:
+        self._endpoints, self._kind = list(endpoints), kind
+        self._inherited = False
+        self._one_at_a_time = ProcessLock()
+        for endpoint in self._endpoints:
+            self._check(endpoint)
+        self._make()
+        renew_after_fork(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._clients.values())
+
+    def of(self, endpoint: Endpoint) -> tuple[Any, Seen]:
+        """Return the client of an endpoint, and the replies that came by it."""
+        with self._one_at_a_time:
+            if self._inherited:
+                self._make(new_connections=True)
+                self._inherited = False
+            key = id(endpoint.client)
+            return self._clients[key], self._seen[key]
+
+    def after_fork(self) -> None:
+        """Use nothing of the parent's."""
+        self._inherited = True
+
+    def _check(self, endpoint: Endpoint) -> None:
+        import openai
+
+        if not isinstance(endpoint.client, getattr(openai, self._kind)):
+            got = "is missing" if endpoint.client is None else f"got {type(endpoint.client).__name__}"
+            routed = f"{'Async' if self._kind == 'AsyncOpenAI' else ''}RoutedClient"
+            refuse(
+                f"'client' of {endpoint.model!r}",
+                f"{got}, expected openai.{self._kind}.",
+                f"{routed} needs openai.{self._kind}(base_url=..., api_key=...), in the Endpoint or as client=.",
+            )
+
+    def _make(self, *, new_connections: bool = False) -> None:
+        import openai
+
+        pool = getattr(openai, _POOLS[self._kind])
+        made = {}
+        for client in {id(e.client): e.client for e in self._endpoints}.values():
+            own = new_connections and type(client._client).__name__ in _OWN_POOLS
+            options = {"http_client": pool()} if own else {}
+            made[id(client)] = guard(client.with_options(max_retries=0, **options))
+        self._clients: dict[int, Any] = made
+        self._seen = {key: Seen() for key in made}
+
+
+class Secrets:
+    """Keys of clients, all that were used so far: one that a function makes is known only once it was used."""
+
+    def __init__(self, clients: Iterable[Any]) -> None:
+        self._clients = clients
+        self._known: set[str] = set()
+
+    def __call__(self) -> set[str]:
+        """Return what must never show."""
+        self._known = self._known | {secret for client in self._clients for secret in secrets_of(client)}
+        return self._known
+
+
+def refuses_usage(error: Exception) -> bool:
+    """Whether an endpoint may have refused ``stream_options``, which not all know.
+
+    Examples
+    --------
+    >>> refuses_usage(TimeoutError())
+    False
+    """
+    status = getattr(error, "status_code", None)
+    said = f"{getattr(error, 'message', '')} {getattr(error, 'body', '')!r}"[:_MOST_SAID]
+    return status == 422 or (status == 400 and bool(_UNKNOWN_PARAMETER.search(said)))
+
+
+def unusable(response: Any, failure: Failure) -> Exception:
+    """Return the SDK's exception for an answer with status 200 that holds no reply."""
+    import openai
+
+    error = openai.APIResponseValidationError(response=response, body=None, message=failure.message)
+    error.__dict__["_failure"] = failure
+    return error
+
+
+def failure_of(error: Exception) -> Failure:
+    """Say what an exception before the first token means.
+
+    Examples
+    --------
+    >>> failure_of(json.JSONDecodeError("no", "doc", 0)).retryable
+    True
+    >>> failure_of(KeyError("x")).retryable
+    False
+    """
+    import openai
+
+    if isinstance(getattr(error, "_failure", None), Failure):
+        return error.__dict__["_failure"]
+    if type(error) is openai.APIError:  # an error inside a stream, as a body with status 200 has it
+        return _error_in_stream(error)
+    if isinstance(
+        error, json.JSONDecodeError | UnicodeDecodeError | RecursionError | openai.APIResponseValidationError
+    ):
+        return Failure("the reply is not JSON", retryable=True, maybe_billed=True)
+    return read_error(error)
+
+
+def unreadable(error: Exception, response: Any) -> Exception:
+    """Return an error of the SDK, or in place of any other one that says what it means."""
+    import openai
+
+    error = error_of_sdk(error)
+    return error if isinstance(error, openai.OpenAIError) else unusable(response, failure_of_piece(error))
+
+
+def failure_of_piece(error: Exception) -> Failure:
+    """Say what an exception means that came while a stream was read: whatever it is, the stream is at fault.
+
+    Examples
+    --------
+    >>> failure_of_piece(TypeError("x")).retryable
+    True
+    """
+    failure = failure_of(error)
+    if failure.retryable or failure.fatal or failure.status:
+        return failure
+    return Failure(f"the stream cannot be read ({type(error).__name__})", retryable=True, maybe_billed=True)
+
+
+def _error_in_stream(error: Any) -> Failure:
+    try:
+        read = read_reply(json.dumps({"error": error.body or {"message": error.message}}).encode())
+    except (ValueError, RecursionError):
+        return Failure("error in the reply", retryable=True)
+    return read if isinstance(read, Failure) else read_error(error)
+
+
+def without_keys(error: Exception, secrets: Iterable[str]) -> Exception:
+    """Take keys out of what an exception of the SDK says; it stays the same exception, with its type and status."""
+    for link in _chain(error):
+        link.args = tuple(_scrubbed(arg, secrets) for arg in link.args)
+        for name in {"message", "body"} & vars(link).keys():
+            setattr(link, name, _scrubbed(getattr(link, name), secrets))
+    return error
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    links: list[BaseException] = []
+    while error is not None and error not in links:
+        links.append(error)
+        error = error.__cause__ or error.__context__
+    return links
+
+
+def _scrubbed(value: Any, secrets: Iterable[str], depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        return "..."
+    if isinstance(value, str):
+        return scrub(value, secrets, limit=4000)
+    if isinstance(value, dict):
+        return {k: _scrubbed(v, secrets, depth + 1) for k, v in value.items()}
+    return [_scrubbed(v, secrets, depth + 1) for v in value] if isinstance(value, list) else value
+
+
+class Cooldown:
+    """Endpoints that failed a moment ago: not every call should wait for the time-out of a provider that is down.
+
+    Parameters
+    ----------
+    rest_s : float
+        Seconds that an endpoint rests after a failure that does not say for how long; 0 turns this off.
+
+    Examples
+    --------
+    >>> down, up = Endpoint("down"), Endpoint("up")
+    >>> cooldown = Cooldown(15)
+    >>> cooldown.note(down, Failure("timed out", retryable=True))
+    >>> [name for name, _ in cooldown.last([("large", [down]), ("small", [up])])]
+    ['small', 'large']
+    """
+
+    def __init__(self, rest_s: float) -> None:
+        self.rest_s = rest_s
+        self._until: dict[int, float] = {}  # id of an endpoint -> when it may be asked in its turn again
+
+    def last(self, models: Iterable[tuple[str, Sequence[Endpoint]]]) -> list[tuple[str, list[Endpoint]]]:
+        """Put those that rest behind all others; each part keeps its order."""
+        models = list(models)
+        parts = [
+            (name, [endpoint for endpoint in endpoints if self.rests(endpoint) == resting])
+            for resting in (False, True)
+            for name, endpoints in models
+        ]
+        return [(name, endpoints) for name, endpoints in parts if endpoints]
+
+    def rests(self, endpoint: Endpoint) -> bool:
+        """Whether it failed a moment ago."""
+        return time.monotonic() < self._until.get(id(endpoint), 0.0)
+
+    def note(self, endpoint: Endpoint, failure: Failure) -> None:
+        """Let it rest after a failure that is its own: as long as its Retry-After asks for, and no longer."""
+        if self.rest_s > 0:
+            asked = failure.retry_after_s
+            seconds = min(self.rest_s if asked is None else asked, _LONGEST_S)
+            self._until[id(endpoint)] = time.monotonic() + seconds
+
+    def wake(self, endpoint: Endpoint) -> None:
+        """End its rest: it has answered."""
+        self._until.pop(id(endpoint), None)
 
 
 @dataclass(frozen=True)
@@ -142,7 +388,7 @@ class Call:
         served_by = self.endpoint.name if self.endpoint else ""
         failed = {"model": self.model, "served_by": served_by, "error": what, "message": message, "latency_s": taken}
         if failure.usage is not None and self.endpoint:  # what cannot be used is billed all the same
-            failed["cost_usd"] = account(failure.usage, self.endpoint).cost_usd
+            failed["cost_usd"] = unwarned(account, failure.usage, self.endpoint).cost_usd
         elif failure.maybe_billed:
             failed["maybe_billed"] = True
         self.failures.append(failed)
@@ -166,7 +412,7 @@ class Call:
         """Return what is captured; without a reply, no model served it."""
         ended, decision = time.perf_counter(), self.decision
         served = self.endpoint if response is not None else None
-        spent = account(usage, served)._asdict() if served else {}
+        spent = unwarned(account, usage, served)._asdict() if served else {}
         answers = {"tool_calls": list(tool_calls), "refusal": refusal}
         return {
             "type": "call",
@@ -203,34 +449,18 @@ class Call:
 
 
 class Service:
-    """What every call of a client shares.
-
-    Parameters
-    ----------
-    chooser : Chooser
-        Where each prompt goes.
-    endpoints : mapping of str to sequence of Endpoint
-        Who serves each model.
-    clients : Clients
-        The endpoints' clients.
-    log : CaptureLog or None
-        Where captures go.
-    timeout_s : float or None
-        Seconds for each request.
-    cooldown : Cooldown
-        Who failed a moment ago.
-    """
+    """What every call of a client shares."""
 
     def __init__(
         self,
-        chooser: Chooser,
+        decider: Decider,
         endpoints: Mapping[str, Sequence[Endpoint]],
         clients: Clients,
         log: CaptureLog | None,
         timeout_s: float | None,
         cooldown: Cooldown,
     ) -> None:
-        self.chooser, self.endpoints, self.clients, self.log = chooser, endpoints, clients, log
+        self.decider, self.endpoints, self.clients, self.log = decider, endpoints, clients, log
         self.timeout_s, self.cooldown = timeout_s, cooldown
         self.secrets = Secrets(clients)
         self._without_usage: set[int] = set()  # ids of endpoints that refuse stream_options
@@ -252,7 +482,7 @@ class Service:
     ) -> Generator[Work | Send | Pause, Any, tuple[Any, Call]]:
         """Route, then ask one model after the other; return the reply (or the opened stream) and its call."""
         started = time.perf_counter()
-        decision = yield Work(partial(self.chooser.decide, messages, model, wtp))
+        decision = yield Work(partial(self.decider.decide, messages, model, wtp))
         call = Call(decision, stream, started, routing_s=time.perf_counter() - started)
         models = [(name, self.endpoints[name]) for name in decision.order]
         call.rested = tuple(e.name for _, endpoints in models for e in endpoints if self.cooldown.rests(e))
@@ -348,16 +578,16 @@ class Service:
         errors = [failed["error"] for failed in call.failures if failed["model"] == chosen]
         why = f"failed {len(errors)} times, the last with {errors[-1]}" if errors else "failed a moment ago, and rests"
         why = why.replace("failed 1 times, the last with", "failed with")
-        warnings.warn(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, stacklevel=_TO_CALLER)
+        tell(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, _TO_CALLER)
 
     def _is_its_own(self, call: Call, error: Exception) -> bool:
-        """Note a failure; whether it is the endpoint's and not the request's, so that another may answer."""
+        """Note a failure; whether it is the endpoint's, not the request's: another may then answer."""
         failure = failure_of(error)
         message = scrub(failure.message, self.secrets())
         call.fail(failure, message)
         if failure.fatal:
             where = call.failures[-1]["served_by"]
-            warnings.warn(f"{where} refuses every request: {message}", EndpointWarning, stacklevel=_TO_CALLER + 2)
+            tell(f"{where} refuses every request: {message}", EndpointWarning, _TO_CALLER + 2)
         return failure.retryable or failure.fatal
 
     def rest(self, call: Call, failure: Failure) -> None:

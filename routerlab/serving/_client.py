@@ -1,29 +1,458 @@
-"""Clients that route: ``chat.completions.create`` of the ``openai`` SDK over any number of models and providers."""
+"""Clients that route: chat.completions.create of the openai SDK over any number of models and providers."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import math
+import os
+import sys
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from routerlab.completions import Deadline, answered_within
-from routerlab.schema import Scale
-from routerlab.serving._base import (
-    MOST_HELD,
-    BaseClient,
-    check_opened,
-    connection_of,
-    deadline_of,
-    read_whole,
-    step,
-    with_routed,
+import numpy as np
+
+from routerlab.completions import (
+    Deadline,
+    Failure,
+    Models,
+    Seen,
+    ToolCalls,
+    answered_within,
+    billed_usage,
+    error_of_sdk,
+    part_of,
+    read_answer,
+    resolve_models,
+    sound_text,
+    text_of,
+    unwarned,
+    word_of,
 )
-from routerlab.serving._calls import Opened, Pause, Send, Whole, Work, wants_usage
-from routerlab.serving._decide import ROUTED
-from routerlab.serving._failures import unreadable
-from routerlab.serving._streams import AsyncRoutedStream, RoutedStream, begins, in_thread
+from routerlab.pricing import Prices
+from routerlab.schema import Scale, refuse, to_quality
+from routerlab.serving._calls import (
+    Call,
+    Clients,
+    Cooldown,
+    Opened,
+    Pause,
+    Secrets,
+    Send,
+    Service,
+    Whole,
+    Work,
+    failure_of_piece,
+    unreadable,
+    unusable,
+    wants_usage,
+    without_keys,
+)
+from routerlab.serving._captures import CaptureLog, Redact, now
+from routerlab.serving._decide import ROUTED, Decider, Decision, check_router, last_user_text
+
+_CLOSED = "closed by the caller before its end"
+_STOPPED = "cancelled"
+_FAILED = "error in the stream"
+MOST_HELD = 10_000  # pieces of a stream before its first token
+
+
+def begins(chunk: Any) -> bool:
+    """Whether a chunk holds something of the answer: text, a tool call, its end. A role alone is nothing yet."""
+    for choice in _choices(chunk):
+        if part_of(choice, "finish_reason") or any(v for k, v in _fields(part_of(choice, "delta")) if k != "role"):
+            return True
+    return False
+
+
+def fails(chunk: Any) -> bool:
+    """Whether a chunk says that the provider failed on the way."""
+    return any(part_of(each, "finish_reason") == "error" or part_of(each, "error") for each in _choices(chunk))
+
+
+async def in_thread(do: Callable[..., Any], *args: Any) -> Any:
+    """Do something in a thread, to its end: a caller who is cancelled meanwhile loses no record."""
+    work = partial(contextvars.copy_context().run, do, *args)
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
+
+
+def _choices(chunk: Any) -> Sequence[Any]:
+    choices = part_of(chunk, "choices")
+    return choices if isinstance(choices, list | tuple) else ()
+
+
+def _fields(delta: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(delta, Mapping):
+        return delta.items()
+    return iter(delta) if hasattr(delta, "model_dump") else ()
+
+
+def _is_chunk(chunk: Any) -> bool:
+    """Whether a reader can make something of it: providers send other JSON, and the SDK hands that on as it is."""
+    whole = all(hasattr(choice, "delta") for choice in _choices(chunk))
+    return whole and hasattr(chunk, "choices") and isinstance(chunk.choices, list | None)
+
+
+class BaseStream:
+    """What both kinds of stream share: look at each chunk, and make the record at the end."""
+
+    def __init__(self, opened: Opened, call: Call, service: Service, *, pass_usage: bool) -> None:
+        self._stream = opened.stream
+        self._held = deque(opened.held)
+        self._deadline = opened.deadline
+        self._call = call
+        self._service = service
+        self._pass_usage = pass_usage
+        self._first_token_s = time.perf_counter() - call.sent
+        self._texts: list[str] = []
+        self._refusal: list[str] = []
+        self._tool_calls = ToolCalls()
+        self._failed = False
+        self._pid = os.getpid()
+        self._finish_reason: str | None = None
+        self._usage: Any = None
+        self._ended = False
+        self._routerlab = call.routed()
+
+    def __repr__(self) -> str:
+        """Who answers, and whether the stream has ended."""
+        routed = self._routerlab
+        state = "ended" if self._ended else "open"
+        return f"{type(self).__name__}({routed.model}: {routed.served_by}, {state}, request_id={routed.request_id!r})"
+
+    @property
+    def response(self) -> Any:
+        """The HTTP response, as the SDK's streams have it."""
+        return self._stream.response
+
+    def _see(self, chunk: Any) -> bool:
+        """Take from a chunk what is captured; whether it is passed on."""
+        usage, choices = part_of(chunk, "usage"), _choices(chunk)
+        self._usage = billed_usage(chunk, self._usage)
+        for choice in choices:
+            index, delta = part_of(choice, "index"), part_of(choice, "delta")
+            if isinstance(index, int) and index != 0:
+                continue
+            for kept, name in ((self._texts, "content"), (self._refusal, "refusal")):
+                if text := text_of(part_of(delta, name)):
+                    kept.append(text)
+            self._tool_calls.add(delta)
+            self._failed |= fails(chunk)
+            self._finish_reason = word_of(part_of(choice, "finish_reason")) or self._finish_reason
+        only_usage = not choices and usage is not None
+        return _is_chunk(chunk) and (self._pass_usage or not only_usage)
+
+    def _waited(self, chunk: Any) -> Any:
+        """Stop the clock while the reader is busy; each piece of the answer restarts it."""
+        if begins(chunk):
+            self._deadline.answered()
+        return chunk
+
+    def _end(self, error: str | None) -> None:
+        """Capture the stream, once."""
+        if self._ended:
+            return
+        self._ended = True
+        if error is None and (self._failed or self._finish_reason is None):
+            error = _FAILED if self._failed else "ended without a finish_reason"
+        refusal = sound_text("".join(self._refusal)) or None
+        self._service.capture(
+            self._call,
+            response=sound_text("".join(self._texts)) or refusal or "",
+            finish_reason=self._finish_reason,
+            usage=self._usage,
+            tool_calls=self._tool_calls.whole(),
+            refusal=refusal,
+            first_token_s=self._first_token_s,
+            error=error,
+        )
+
+    def _broken(self, error: Exception) -> str:
+        """Note an error after the first token: it is the caller's to handle, since half an answer is out."""
+        failure = failure_of_piece(error)
+        self._service.rest(self._call, failure)
+        without_keys(error, self._service.secrets())
+        return f"broke off: {'HTTP ' + str(failure.status) if failure.status else type(error).__name__}"
+
+    def _left(self) -> str | None:
+        return None if self._finish_reason else _CLOSED
+
+    def __del__(self) -> None:
+        """Capture what a caller left before its end, e.g. by ``break``."""
+        here = getattr(self, "_pid", None) == os.getpid()  # a fork's copy is the parent's to capture
+        if here and not getattr(self, "_ended", True) and not sys.is_finalizing():
+            self._end(self._left())
+
+
+class RoutedStream(BaseStream):
+    """Iterates over the chunks of one model's answer, as ``openai.Stream`` does."""
+
+    def __iter__(self) -> RoutedStream:
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next chunk."""
+        while True:
+            try:
+                chunk = self._held.popleft() if self._held else self._next()
+            except StopIteration:
+                self._end(None)
+                raise
+            except Exception as error:
+                self._end(self._broken(error))
+                raise (told := error_of_sdk(error)) from told.__cause__
+            except BaseException:
+                self._end(_STOPPED)
+                raise
+            if self._see(chunk):
+                return chunk
+
+    def _next(self) -> Any:
+        self._deadline.go_on()
+        try:
+            return self._waited(next(self._stream))
+        finally:
+            self._deadline.pause()
+
+    def __enter__(self) -> RoutedStream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and capture what came."""
+        try:
+            self._stream.close()
+        finally:
+            self._end(self._left())
+
+
+class AsyncRoutedStream(BaseStream):
+    """Iterates over the chunks of one model's answer, as ``openai.AsyncStream`` does."""
+
+    def __aiter__(self) -> AsyncRoutedStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next chunk."""
+        while True:
+            try:
+                chunk = self._held.popleft() if self._held else await self._next()
+            except StopAsyncIteration:
+                await in_thread(self._end, None)
+                raise
+            except Exception as error:
+                await in_thread(self._end, self._broken(error))
+                raise (told := error_of_sdk(error)) from told.__cause__
+            except BaseException:  # a task that is cancelled must not wait
+                self._end(_STOPPED)
+                raise
+            if self._see(chunk):
+                return chunk
+
+    async def _next(self) -> Any:
+        self._deadline.go_on()
+        try:
+            return self._waited(await self._stream.__anext__())
+        finally:
+            self._deadline.pause()
+
+    async def __aenter__(self) -> AsyncRoutedStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection and capture what came."""
+        try:
+            await self._stream.close()
+        finally:
+            await in_thread(self._end, self._left())
+
+
+class _Namespace:
+    """``chat`` and ``chat.completions``, with an error that says what else there is not."""
+
+    def __init__(self, **names: Any) -> None:
+        self.__dict__.update(names)
+
+    def __getattr__(self, name: str) -> Any:
+        msg = f"routerlab's clients have only chat.completions.create, not {name!r}: use the openai client for that."
+        raise AttributeError(msg)
+
+
+class BaseClient:
+    """Set up, route, take feedback; a subclass sends."""
+
+    _sdk_client = ""
+    _create: Any
+
+    def __init__(
+        self,
+        router: Any,
+        embedder: Any,
+        endpoints: Models | None = None,
+        *,
+        client: Any = None,
+        prices: Prices | None = None,
+        capture: str | Path | None = None,
+        redact: Redact | None = None,
+        store_text: bool = True,
+        fsync: bool = True,
+        explore: float = 0.0,
+        prompt_from: Callable[[Sequence[Any]], str] = last_user_text,
+        timeout_s: float | None = 60.0,
+        rest_s: float = 15.0,
+        random_state: int | None = None,
+    ) -> None:
+        check_router(router, embedder)
+        _check_seconds("timeout_s", timeout_s, least=1e-3)
+        _check_seconds("rest_s", rest_s)
+        timeout_s = None if timeout_s == math.inf else timeout_s
+        models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
+        resolved = resolve_models(models, client, prices, name="endpoints")
+        decider = Decider(
+            router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
+        )
+        every = [endpoint for served in resolved.values() for endpoint in served]
+        clients = Clients(every, self._sdk_client)
+        log = None
+        if capture is not None:
+            secrets = Secrets(clients)
+            log = CaptureLog(capture, redact=redact, store_text=store_text, sync=fsync, secrets=secrets)
+        self._service = Service(decider, resolved, clients, log, timeout_s, Cooldown(rest_s))
+        self.chat = _Namespace(completions=_Namespace(create=self._create))
+
+    def __repr__(self) -> str:
+        """Router, endpoints and where captures go; never a key."""
+        service = self._service
+        served = "; ".join(f"{m}: {', '.join(e.name for e in es)}" for m, es in service.endpoints.items())
+        captures = f", captures in {str(service.log.path)!r}" if service.log else ""
+        return f"{type(self).__name__}({type(service.decider.router).__name__} over {served}{captures})"
+
+    @property
+    def n_lost(self) -> int:
+        """Captures that could not be written; each was warned about."""
+        return self._service.log.n_lost if self._service.log else 0
+
+    def route(
+        self,
+        messages: str | Sequence[Any],
+        *,
+        model: str = ROUTED,
+        willingness_to_pay: float | None = None,
+    ) -> Decision:
+        """Say where a call would go, without sending or capturing anything.
+
+        Parameters
+        ----------
+        messages : str or sequence of dict
+            A prompt, or messages as ``create`` takes them.
+        model, willingness_to_pay
+            As in ``create``.
+
+        Returns
+        -------
+        Decision
+            Estimates and the order of models; print it.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        decider = self._service.decider
+        return decider.decide(messages, model, decider.willingness_to_pay(model, willingness_to_pay))
+
+    def _steps(
+        self, messages: Any, model: str, willingness_to_pay: float | None, stream: Any, params: Mapping[str, Any]
+    ) -> Generator[Any, Any, Any]:
+        wtp = self._service.decider.willingness_to_pay(model, willingness_to_pay)
+        if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
+            remedy = "Example: messages=[{'role': 'user', 'content': 'Poach an egg?'}]."
+            refuse("'messages'", f"got {type(messages).__name__}, expected a list of messages.", remedy)
+        return self._service.steps(list(messages), model, wtp, bool(stream), params)
+
+    def _feedback(self, call: Any, quality: Any, note: str | None, scale: Scale | None) -> bool:
+        log = self._service.log
+        if log is None:
+            refuse("feedback", "this client captures nothing.", "Make it with capture='captured.jsonl'.")
+        request_id = call if isinstance(call, str) else getattr(getattr(call, "_routerlab", None), "request_id", None)
+        if not request_id:
+            got = type(call).__name__
+            refuse("feedback", f"got {got}, expected a completion, a stream or a request_id.", "Pass what create gave.")
+        if scale is not None:
+            quality = to_quality([quality], scale, where="'quality'", names=["this call"]).iloc[0]
+        quality = quality.item() if isinstance(quality, np.generic) else quality
+        if not isinstance(quality, int | float) or not 0 <= quality <= 1:
+            remedy = "Pass its scale, e.g. scale=(1, 5) or scale={'pass': 1, 'fail': 0}."
+            refuse("'quality'", f"got {quality!r}, expected a number from 0 to 1.", remedy)
+        record = {"type": "feedback", "request_id": request_id, "quality": float(quality), "note": note, "at": now()}
+        return log.write(record)
+
+
+def _check_seconds(name: str, seconds: Any, least: float = 0.0) -> None:
+    """Refuse what no request could be held to, before any is sent."""
+    if seconds is None and name == "timeout_s":
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds:
+        refuse(f"'{name}'", f"got {seconds!r}, expected a number of at least {least:g}.", f"Example: {name}=15.")
+
+
+def read_whole(raw: Any, seen: Seen) -> Whole:
+    """Return the SDK's completion, or raise the SDK's error if the answer holds no reply."""
+    reply = read_answer(raw, seen)
+    if isinstance(reply, Failure):
+        raise unusable(raw.http_response, reply)
+    try:
+        completion = unwarned(raw.parse)
+    except Exception as error:  # the SDK cannot make an object of it
+        failure = Failure(f"the SDK cannot read the reply ({type(error).__name__})", retryable=True, usage=reply.usage)
+        raise unusable(raw.http_response, failure) from error
+    return Whole(completion, reply)
+
+
+def check_opened(stream: Any, held: list[Any], deadline: Deadline) -> Opened:
+    """Return a stream that has begun, or raise the SDK's error if it ended before that."""
+    failed = bool(held) and fails(held[-1])
+    if failed or not held or not begins(held[-1]):
+        said = "error in the stream" if failed else "the stream ended before the first token"
+        failure = Failure(said, retryable=True, maybe_billed=True)
+        raise unusable(stream.response, failure)
+    deadline.answered()
+    return Opened(stream, held, deadline)
+
+
+def deadline_of(send: Send) -> Deadline:
+    """Return when a request must be answered: in the seconds of its ``timeout``, if that is a number."""
+    seconds = send.body.get("timeout")
+    return Deadline(float(seconds) if isinstance(seconds, int | float) and seconds > 0 else math.inf)
+
+
+def connection_of(error: BaseException) -> Any:
+    """Return the connection of an answer that holds no reply, to be closed: what comes next on it may be for others."""
+    return error.response.extensions.get("network_stream") if hasattr(error, "_failure") else None  # type: ignore[attr-defined]
+
+
+def with_routed(completion: Any, call: Call) -> Any:
+    """Hang what routing did onto a completion, as the SDK hangs ``_request_id``: no part of ``model_dump()``."""
+    completion._routerlab = call.routed()
+    return completion
+
+
+def step(steps: Generator[Any, Any, Any], result: Any, error: BaseException | None) -> tuple[Any, Any]:
+    """Hand the last result (or error) to a call; return what is to be done next, or None and what came of it."""
+    try:
+        return (steps.throw(error) if error else steps.send(result)), None
+    except StopIteration as stop:
+        return None, stop.value
 
 
 class RoutedClient(BaseClient):
@@ -38,8 +467,8 @@ class RoutedClient(BaseClient):
         Of `routerlab.routers`, or anything with ``models_``, ``predict_quality``, ``predict_cost`` and
         ``willingness_to_pay``. Its abstention is respected.
     embedder : object
-        With ``transform``, the one that the router was fitted with. ``SentenceEmbedder(cache=False)`` spares a write
-        to the disk for each new prompt.
+        With ``transform``, the one that the router was fitted with. ``SentenceEmbedder(cache=False)`` saves a write
+        to disk for each new prompt.
     endpoints : list of str, or mapping, optional
         Who serves each model: name -> str, `Endpoint`, or a list of these in order of preference. Default: the
         router's models under their own names, through `client`. Models that the router does not know can be asked by
@@ -61,8 +490,8 @@ class RoutedClient(BaseClient):
         Whether a record is on the disk before the reply is handed over. False is quicker, and a power failure may take
         the last records.
     explore : float, default 0
-        Share of calls whose model is drawn at random, so that the next router learns about models that this one would
-        not choose. Each record says with which probability (``propensity``) its model was chosen. A prompt on which the
+        Share of calls whose model is drawn at random: the next router learns about models that this one would not
+        choose. Each record says with which probability (``propensity``) its model was chosen. A prompt on which the
         router abstains is never explored.
     prompt_from : callable, optional
         From the messages to the text to route by. Default: the text of the last message of role ``user``.
@@ -70,9 +499,9 @@ class RoutedClient(BaseClient):
         Until a reply is there, whole, whatever comes meanwhile; of a stream until its first token, then until each next
         one. ``create(timeout=)`` gives another number for one call. None leaves it to the clients (600 s by default).
     rest_s : float, default 15
-        An endpoint that fails for good (in mid-stream, too) is asked after all others for so many seconds, or as long
-        as its Retry-After asks for, up to 300, so that not every call waits for a provider that is down. 0: every call
-        asks in the router's order.
+        Seconds for which an endpoint that failed for good, mid-stream included, is asked after all others, or as long
+        as its Retry-After asks for, up to 300: not every call waits for a provider that is down. 0: every call asks
+        in the router's order.
     random_state : int, optional
         Seed of the exploration.
 
@@ -87,7 +516,7 @@ class RoutedClient(BaseClient):
     ``model="routerlab:wtp=0.01"``; default: the router's own). ``model=`` may name one of the models, which then
     answers unrouted, and is captured as such.
 
-    *Fallback.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Broken
+    *Failover.* Models are tried by ``quality - cost / willingness_to_pay``, each at all its endpoints. Broken
     connections, status 408, 409, 425, 429 and 5xx, and answers without a choice: the same model is asked again, as
     often as the client's ``max_retries`` says (2 by default; once at most where the lost reply may be on the bill),
     after the wait that ``Retry-After`` asks for, if it ends within `timeout_s`. Only then another model is asked, with
@@ -111,7 +540,7 @@ class RoutedClient(BaseClient):
 
     *Selection.* Feedback exists only for the model that answered. See `Captured.complete` and ``explore``.
 
-    Other parts of the SDK's client (``responses``, ``embeddings``, ``parse``, ``with_raw_response``) are not there.
+    Other parts of the SDK's client (``responses``, ``embeddings``, ``parse``, ``with_raw_response``) are not provided.
 
     Examples
     --------
@@ -206,7 +635,7 @@ class RoutedClient(BaseClient):
             return check_opened(stream, held, deadline)
         except Exception as error:
             stream.close()
-            raise unreadable(error, stream.response) from error.__cause__
+            raise (told := unreadable(error, stream.response)) from told.__cause__
         except BaseException:
             stream.close()
             raise
@@ -215,9 +644,9 @@ class RoutedClient(BaseClient):
 class AsyncRoutedClient(BaseClient):
     """`RoutedClient` for ``openai.AsyncOpenAI`` clients: ``await client.chat.completions.create(...)``.
 
-    Parameters, fallback and captures are those of `RoutedClient`. Embedding, routing and writing happen in threads, so
-    that the event loop goes on. ``feedback`` must be awaited, too (``await client.feedback(completion, 1.0)``): without
-    ``await`` nothing is written.
+    Parameters, failover and captures are those of `RoutedClient`. Embedding, routing and writing happen in threads
+    and do not block the event loop. ``feedback`` must be awaited (``await client.feedback(completion, 1.0)``):
+    without ``await`` nothing is written.
 
     Examples
     --------
@@ -288,7 +717,7 @@ class AsyncRoutedClient(BaseClient):
             return check_opened(stream, held, deadline)
         except Exception as error:
             await stream.close()
-            raise unreadable(error, stream.response) from error.__cause__
+            raise (told := unreadable(error, stream.response)) from told.__cause__
         except BaseException:
             await stream.close()
             raise

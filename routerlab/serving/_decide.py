@@ -1,4 +1,4 @@
-"""From a prompt to an order of models: estimates, the rule, abstention, exploration."""
+"""From a conversation to an order of models: its text, estimates, the rule, abstention, exploration."""
 
 from __future__ import annotations
 
@@ -9,12 +9,75 @@ from typing import Any
 
 import numpy as np
 
-from routerlab.completions import ProcessLock, renew_after_fork, sound_text
+from routerlab.completions import ProcessLock, part_of, renew_after_fork, sound_text
 from routerlab.decision import check_wtp, estimates_of, ranked
-from routerlab.schema import TableError, check_model, reject, shown
-from routerlab.serving._prompts import text_or_none
+from routerlab.exceptions import ParameterError
+from routerlab.schema import TableError, check_model, refuse, shown
 
+_REMEDY = "Pass prompt_from=, a function from the messages to the text to route by, or name a model: model='...'."
 ROUTED = "routerlab"  # the model name that asks for routing
+
+
+def last_user_text(messages: Sequence[Any]) -> str:
+    """Return the text of the last message whose role is ``user``.
+
+    Parameters
+    ----------
+    messages : sequence of dict or openai message objects
+        As ``chat.completions.create`` takes them. A content of several parts is read by its text parts, joined by line
+        ends; images, audio and files are passed over.
+
+    Returns
+    -------
+    str
+        Not empty.
+
+    Raises
+    ------
+    ParameterError
+        No message of a user, or one without text. `RoutedClient` sends those to the router's fallback.
+
+    Examples
+    --------
+    >>> last_user_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Poach an egg?"}])
+    'Poach an egg?'
+    """
+    asked = [message for message in messages if part_of(message, "role") == "user"]
+    if not asked:
+        roles = ", ".join(str(part_of(message, "role")) for message in messages) or "none"
+        refuse("'messages'", f"hold none of role 'user' to route by (roles: {roles}).", _REMEDY)
+    content = part_of(asked[-1], "content")
+    if isinstance(content, str):
+        text = content
+    else:
+        parts = content if isinstance(content, list | tuple) else ()
+        texts = [
+            part if isinstance(part, str) else part_of(part, "text")
+            for part in parts
+            if isinstance(part, str) or part_of(part, "type") in ("text", "input_text")
+        ]
+        text = "\n".join(each for each in texts if isinstance(each, str))
+    if not text.strip():
+        refuse("'messages'", "the last message of role 'user' gives no text to route by.", _REMEDY)
+    return text
+
+
+def text_or_none(prompt_from: Callable[[Sequence[Any]], Any], messages: Sequence[Any]) -> str | None:
+    """Return the text to route by; None if the messages hold none, which is not the caller's fault.
+
+    Examples
+    --------
+    >>> text_or_none(last_user_text, [{"role": "user", "content": [{"type": "image_url"}]}])
+    """
+    if not messages:
+        refuse("'messages'", "is empty: there is nothing to answer, and nothing to route by.", _REMEDY)
+    try:
+        text = prompt_from(messages)
+    except (TableError, ParameterError):
+        return None
+    if not isinstance(text, str):
+        refuse("'messages'", f"'prompt_from' gives {type(text).__name__} to route by, expected text.", _REMEDY)
+    return text if text.strip() else None
 
 
 @dataclass(frozen=True)
@@ -34,9 +97,9 @@ class Decision:
     quality, cost : mapping of str to float
         Each model's estimates (quality in [0, 1], cost in USD); empty if the caller named a model, or without a prompt.
     abstained : bool
-        The prompt was too unlike the training prompts, or there was none, and the router's fallback was asked.
+        The prompt was too far from the training prompts, or missing, and the router's fallback was asked.
     explored : bool
-        The choice was drawn at random, for the sake of learning.
+        The choice was drawn at random, to learn.
     propensity : float
         Probability with which this model was chosen: 1 without exploration.
     provenance : str or None
@@ -71,31 +134,15 @@ class Decision:
         why = "far from every training prompt: fallback" if self.abstained else ""
         why = "drawn at random (explore)" if self.explored else why
         lines = [f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality{why and '; '}{why}"]
-        for rank, model in enumerate(self.order, start=1):
+        for place, model in enumerate(self.order, start=1):
             usd = 1000 * self.cost[model]
-            lines.append(f"{rank}. {model}: quality {self.quality[model]:.2f}, {usd:.3g} USD per 1,000 requests")
+            lines.append(f"{place}. {model}: quality {self.quality[model]:.2f}, {usd:.3g} USD per 1,000 requests")
         lines += [f"[{self.provenance}]"] if self.provenance else []
         return "\n".join(lines)
 
 
-class Chooser:
-    """Routes one prompt at a time, from any thread.
-
-    Parameters
-    ----------
-    router : fitted router
-        With ``models_``, ``predict_quality``, ``predict_cost``, ``willingness_to_pay``; and, if it abstains, ``sweep``.
-    embedder : object
-        With ``transform``, as at the router's fit.
-    models : sequence of str
-        Models that can be asked.
-    explore : float
-        Share of calls whose model is drawn at random.
-    prompt_from : callable
-        From messages to the text to route by.
-    random_state : int or None
-        Seed of the exploration.
-    """
+class Decider:
+    """Routes one prompt at a time, from any thread; parameters as of `RoutedClient`."""
 
     def __init__(
         self,
@@ -110,7 +157,7 @@ class Chooser:
         check_router(router, embedder)
         _check_models(router, models)
         if isinstance(explore, bool) or not isinstance(explore, int | float) or not 0 <= explore <= 1:
-            reject("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
+            refuse("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
         self.router = router
         self.embedder = embedder
         self.models = tuple(models)
@@ -133,18 +180,18 @@ class Chooser:
         if model in self.models:
             if given is not None:
                 msg = f"names the model {model!r} and a willingness to pay."
-                reject("'willingness_to_pay'", msg, f"Use model={ROUTED!r} to route.")
+                refuse("'willingness_to_pay'", msg, f"Use model={ROUTED!r} to route.")
             return None
         if name != ROUTED or (setting and not setting.startswith("wtp=")):
             known = f"{ROUTED!r}, '{ROUTED}:wtp=0.01' (USD per unit of quality), or one of {shown(self.models, 20)}"
-            reject("'model'", f"got {model!r}.", f"Use {known}.")
+            refuse("'model'", f"got {model!r}.", f"Use {known}.")
         if setting and given is not None:
-            reject("'willingness_to_pay'", f"is given twice: {given!r} and in model={model!r}.", "Give it once.")
+            refuse("'willingness_to_pay'", f"is given twice: {given!r} and in model={model!r}.", "Give it once.")
         if setting:
             try:
                 given = float(setting.removeprefix("wtp="))
             except ValueError:
-                reject("'model'", f"got {model!r}, which gives no number.", f"Example: '{ROUTED}:wtp=0.01'.")
+                refuse("'model'", f"got {model!r}, which gives no number.", f"Example: '{ROUTED}:wtp=0.01'.")
         return check_wtp(self.router.willingness_to_pay if given is None else given)
 
     def decide(self, messages: Sequence[Any], model: str, wtp: float | None) -> Decision:
@@ -179,7 +226,7 @@ class Chooser:
         """Return what would be routed by, for the captures: a caller who names a model needs no text."""
         try:
             return text_or_none(self.prompt_from, messages)
-        except TableError:
+        except (TableError, ParameterError):
             return None
 
     def _without_prompt(self) -> list[str]:
@@ -207,12 +254,12 @@ def check_router(router: Any, embedder: Any) -> None:
     """Insist on a fitted router and an embedder."""
     for name in ("predict_quality", "predict_cost", "willingness_to_pay"):
         if not hasattr(router, name):
-            reject("'router'", f"{type(router).__name__} has no {name!r}.", "Pass a fitted router, e.g. KNNRouter.")
+            refuse("'router'", f"{type(router).__name__} has no {name!r}.", "Pass a fitted router, e.g. KNNRouter.")
     if not hasattr(router, "models_"):
         remedy = "Call its fit first, or read a fitted one with load_router(path)."
-        reject("'router'", f"this {type(router).__name__} is not fitted yet (it has no 'models_').", remedy)
+        refuse("'router'", f"this {type(router).__name__} is not fitted yet (it has no 'models_').", remedy)
     if not hasattr(embedder, "transform"):
-        reject(
+        refuse(
             "'embedder'",
             f"{type(embedder).__name__} has no 'transform'.",
             "Pass the one that the router was fitted with.",
@@ -222,9 +269,9 @@ def check_router(router: Any, embedder: Any) -> None:
 def _check_models(router: Any, models: Sequence[str]) -> None:
     missing = [str(name) for name in router.models_ if name not in models]
     if missing:
-        reject("'endpoints'", f"none for {shown(missing, 20)}, which the router chooses from.", "Give each model one.")
+        refuse("'endpoints'", f"none for {shown(missing, 20)}, which the router chooses from.", "Give each model one.")
     taken = [name for name in models if name.partition(":")[0] == ROUTED]
     if taken:
-        reject("'endpoints'", f"{shown(taken)} is the name that asks for routing.", "Give the model another name.")
+        refuse("'endpoints'", f"{shown(taken)} is the name that asks for routing.", "Give the model another name.")
     if getattr(router, "fallback", None) is not None:
         check_model(router.fallback, models, "fallback")

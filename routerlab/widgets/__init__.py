@@ -2,7 +2,7 @@
 
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
-from routerlab.widgets._evidence import EvidencePlot
+from routerlab.widgets._evidence_plot import EvidencePlot
 from routerlab.widgets._intents import IntentLabeler
 from routerlab.widgets._offers import OfferExplorer
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,21 @@ import traitlets
 from numpy.typing import NDArray
 
 from routerlab.jsonl import replace_file
-from routerlab.schema import check_judgments, check_prompts, provenance_of
-from routerlab.widgets._base import source, style, with_summary
-from routerlab.widgets._judged import OWN, choices_of, entries, intents_of, texts_of, within
+from routerlab.schema import check_judgments, check_prompts, check_responses, provenance_of, reject
+from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
 from routerlab.widgets._render import show_markdown, visible
 
 _PER_PAGE = 50
 _SNIPPET = 110
+_SUMMARY_PAIRS = 5
+OWN = ["_entry", "_pair", "_first", "_second", "_verdict", "_split", "_intent"]  # columns added to the judgments
+_FLIPPED = {"model_a": "model_b", "model_b": "model_a"}
+# Shows the entries whose text contains what is typed.
+_SCRIPT = (
+    "const box=document.querySelector('input'),all=[...document.querySelectorAll('details')];"
+    "box.addEventListener('input',()=>{const words=box.value.toLowerCase();"
+    "for(const entry of all)entry.hidden=!entry.textContent.toLowerCase().includes(words)});"
+)
 
 
 class JudgmentBrowser(anywidget.AnyWidget):
@@ -186,9 +197,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
         >>> JudgmentBrowser(votes).to_html().splitlines()[0]
         '<!DOCTYPE html>'
         """
-        from routerlab.widgets._report import browser_report
-
-        document = browser_report(self, max_pairs)
+        document = self._document(max_pairs)
         if path is not None:
             replace_file(path, document.encode(errors="backslashreplace"))
         return document
@@ -286,6 +295,116 @@ class JudgmentBrowser(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a static summary, which a saved notebook shows when no kernel runs."""
-        from routerlab.widgets._report import browser_summary
+        return with_summary(super()._repr_mimebundle_(**kwargs), self._summary(), repr(self))
 
-        return with_summary(super()._repr_mimebundle_(**kwargs), browser_summary(self), repr(self))
+    def _summary(self) -> str:
+        """Return what a saved notebook shows in place of the browser: the counts, and the first pairs."""
+        selection = self.selection
+        pairs = self.found["items"][:_SUMMARY_PAIRS]
+        rows = "".join(
+            f'<tr><td style="{CELL}">{escape(item["prompt"])}</td><td style="{CELL}">{escape(item["models"])}</td>'
+            f'<td style="{CELL}">{self._said(int(item["id"]))}</td></tr>'
+            for item in pairs
+        )
+        counts = f"{len(selection):,} judgments of {self.found['n_pairs']:,} pairs"
+        note = f" {escape(self._provenance)}." if self._provenance else ""
+        table = f"<table><tbody>{rows}</tbody></table>" if rows else ""
+        return boxed("Judgments", f"{counts}.{note}", table, "Run this cell to browse them.")
+
+    def _said(self, entry: int) -> str:
+        return escape("; ".join(map(_plain, self._open(entry)["verdicts"])))
+
+    def _document(self, max_pairs: int) -> str:
+        """Return a whole HTML document of the selected pairs, which its own policy forbids to load anything."""
+        entries = self._votes.loc[self._kept(), "_entry"].drop_duplicates().to_list()
+        digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+        policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        shown = entries[:max_pairs]
+        count = f"{len(shown):,} of {len(entries):,} pairs" if len(shown) < len(entries) else f"{len(entries):,} pairs"
+        note = f'<div class="rl-notice">{escape(self._provenance)}</div>' if self._provenance else ""
+        body = "\n".join(self._written(entry, first=k == 0) for k, entry in enumerate(shown))
+        return (
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Judgments</title>'
+            f'<meta name="viewport" content="width=device-width">'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+            f"<style>{style()}\nbody{{margin:0;background:Canvas;color-scheme:light dark}}</style></head><body>"
+            f'<main class="rl rl-report"><div class="rl-head"><h1 class="rl-title">Judgments</h1>'
+            f'<span class="rl-count">{count}</span><span class="rl-grow"></span>'
+            f'<input class="rl-input" type="search" aria-label="Filter" placeholder="Filter"></div>'
+            f"{note}\n{body}\n</main><script>{_SCRIPT}</script></body></html>\n"
+        )
+
+    def _written(self, entry: int, *, first: bool) -> str:
+        item, shown = self._item(entry), self._open(entry)
+        said = ((verdict["side"], escape(_plain(verdict))) for verdict in shown["verdicts"])
+        chips = " ".join(f'<span class="rl-reveal rl-{side}">{text}</span>' for side, text in said)
+        columns = "".join(
+            f'<section class="rl-col rl-{side}"><div class="rl-head-model"><b>{escape(part["model"])}</b></div>'
+            f'<div class="rl-text" dir="auto">{part["body"] or "<em>No text.</em>"}</div></section>'
+            for side, part in zip("ab", shown["sides"], strict=True)
+        )
+        return (
+            f"<details{' open' if first else ''}><summary>{escape(item['prompt'])} "
+            f'<span class="rl-item-models">{escape(item["models"])}{" · split" if item["split"] else ""}</span>'
+            "</summary>"
+            f'<div class="rl-prompt"><b class="rl-label">Prompt</b>'
+            f'<div class="rl-prompt-text" dir="auto">{escape(shown["prompt"])}</div></div>'
+            f'<div class="rl-last">{chips}</div><div class="rl-cols">{columns}</div></details>'
+        )
+
+
+def _plain(verdict: dict[str, Any]) -> str:
+    text = f"{verdict['judge']}: {verdict['said']}" if verdict["judge"] else str(verdict["said"])
+    return f"{text} ({verdict['note']})" if verdict["note"] else text
+
+
+def entries(votes: pd.DataFrame, intents: pd.Series | None) -> pd.DataFrame:
+    """Add to each judgment its entry (prompt and two models, in either order), seen from one side."""
+    frame = votes.reset_index(drop=True)
+    a, b = frame["model_a"].astype(str), frame["model_b"].astype(str)
+    swapped = a > b
+    frame["_first"], frame["_second"] = a.where(~swapped, b), b.where(~swapped, a)
+    frame["_pair"] = frame["_first"] + " · " + frame["_second"]
+    frame["_verdict"] = frame["winner"].where(~swapped, frame["winner"].replace(_FLIPPED))
+    frame["_entry"] = frame.groupby(["prompt_id", "_pair"], sort=False).ngroup()
+    frame["_split"] = frame.groupby("_entry")["_verdict"].transform("nunique") > 1
+    own = frame["intent"] if "intent" in frame else pd.Series(None, index=frame.index, dtype=object)
+    frame["_intent"] = own if intents is None else frame["prompt_id"].map(intents)
+    return frame
+
+
+def intents_of(by: str | pd.Series | None, prompts: pd.DataFrame | None) -> pd.Series | None:
+    """Return the intent of each prompt, None if none was asked for."""
+    if by is None or isinstance(by, pd.Series):
+        return by
+    table = None if prompts is None else check_prompts(prompts)
+    if table is None or by not in table:
+        reject("'by'", f"{by!r} is not a column of the prompts table.", "Pass prompts that have it, or a Series.")
+    return table[by]
+
+
+def texts_of(responses: pd.DataFrame | None) -> dict[tuple[Any, str], str]:
+    """Return each response's text by (prompt_id, model)."""
+    if responses is None:
+        return {}
+    table = check_responses(responses)
+    keys = zip(table["prompt_id"], table["model"].astype(str), strict=True)
+    return {key: text for key, text in zip(keys, table["response"], strict=True) if isinstance(text, str)}
+
+
+def choices_of(votes: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return the values of each filter that has more than one."""
+    columns = {"intent": "_intent", "pair": "_pair", "judge": "judge"}
+    found = {name: sorted(votes[c].dropna().unique(), key=str) for name, c in columns.items() if c in votes}
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def within(votes: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.Series, NDArray[np.bool_]]:
+    """Which judgments are about `pairs` (``prompt_id``, optionally two models), and which rows of it have some."""
+    if "model_a" not in pairs:
+        kept, found = votes["prompt_id"].isin(pairs["prompt_id"]), pairs["prompt_id"].isin(votes["prompt_id"])
+        return kept, found.to_numpy()
+    a, b = pairs["model_a"].astype(str), pairs["model_b"].astype(str)
+    wanted = pd.MultiIndex.from_arrays([pairs["prompt_id"], a.where(a < b, b), b.where(a < b, a)])
+    judged = pd.MultiIndex.from_frame(votes[["prompt_id", "_first", "_second"]])
+    return pd.Series(judged.isin(wanted), index=votes.index), wanted.isin(judged)

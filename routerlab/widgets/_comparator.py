@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
 from routerlab.schema import TableError
-from routerlab.widgets._base import Labeler, open_log, source
+from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import show_difference, show_markdown, show_plain, visible
 
 KEYS = {
@@ -48,7 +48,7 @@ class PairComparator(Labeler):
     judgments : DataFrame, optional
         Votes given already, by others or a judge: they inform the choice of pairs and the ratings panel.
     by : str or Series, optional
-        Intent of each prompt, as in `PairQueue`; shown beside the prompt.
+        Intent of each prompt, as in `PairQueue`; shown next to the prompt.
     goal : int, optional
         How many pairs to decide in all; progress is shown against it. By default, all.
     reveal : bool, default False
@@ -153,7 +153,7 @@ class PairComparator(Labeler):
         Parameters
         ----------
         pairs, reason
-            As there. The reason is logged and not shown, so that it may name models.
+            As there. The reason is logged and not shown: it may name models.
 
         Returns
         -------
@@ -197,7 +197,7 @@ class PairComparator(Labeler):
         return [{"side": s, "model": m, "detail": self._details.get((pair.prompt_id, m), "")} for s, m in sides]
 
     def _show(self, error: str | None = None) -> None:
-        self.queue.sync(self.vote_log)  # another kernel may have written to it, too
+        self.queue.sync(self.vote_log)  # another kernel may have written to it as well
         super()._show(error)
         if self.panel.get("open"):
             self._show_ratings()
@@ -252,10 +252,10 @@ class PairComparator(Labeler):
         text = f"Points, with {100 * result.confidence:.5g}% intervals. {votes_needed(result)}."
         self.panel = {"open": True, "rows": rows, "text": text}
 
-    def _summary(self) -> str:
-        from routerlab.widgets._report import comparator_summary
-
-        return comparator_summary(self)
+    def _summary(self) -> tuple[str, str]:
+        progress = self.queue.progress()
+        counts = f"{progress.n_votes:,} votes, {progress.n_skipped:,} skipped, {progress.n_left:,} pairs left"
+        return "Which response is better?", counts
 
 
 def _seed(rater: str) -> int:

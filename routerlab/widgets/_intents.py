@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from routerlab.exceptions import ParameterError
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
 from routerlab.schema import check_embeddings, check_prompts, reject, shown, unit_rows
-from routerlab.widgets._base import Labeler, open_log, source
+from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import visible
 
 KEYS = {f"pick{k}": str(k) for k in range(1, 10)} | {"search": "/", "skip": "s", "undo": "u", "note": "n", "help": "?"}
@@ -46,7 +48,7 @@ class IntentLabeler(Labeler):
         Labelled neighbours that suggest.
     order : {'coverage', 'table'}, default 'coverage'
         'coverage' asks next for the prompt that is least like any labelled one, of the next 60 in the table: then
-        suggestions get better sooner, but the labels so far are no random sample of intents. 'table' keeps the order.
+        suggestions get better sooner, but the labels so far are not a random sample. 'table' keeps the order.
     closed : bool, default False
         Whether only `intents` may be given.
     keys : mapping, optional
@@ -106,7 +108,7 @@ class IntentLabeler(Labeler):
             reject("'intents'", "is empty, and 'closed' lets nobody add one.", "Name the intents, or use closed=False.")
         if order not in ("coverage", "table"):
             msg = f"The 'order' parameter of IntentLabeler must be 'coverage' or 'table'. Got {order!r} instead."
-            raise ValueError(msg)
+            raise ParameterError(msg)
         self._closed, self._n_neighbors, self._order = closed, n_neighbors, order
         self._vectors = self._embed(X) if n_neighbors else None
         self._ids = {_pair_id(prompt_id): prompt_id for prompt_id in self._prompts.index}
@@ -275,10 +277,10 @@ class IntentLabeler(Labeler):
             "hint": hint if self._hits and len(self._intents) > 9 else None,
         }
 
-    def _summary(self) -> str:
-        from routerlab.widgets._report import intent_summary
-
-        return intent_summary(self)
+    def _summary(self) -> tuple[str, str]:
+        labels = self.labels
+        top = ", ".join(f"{escape(str(name))} {n}" for name, n in labels.value_counts().head(8).items())
+        return "What does the prompt ask for?", f"{len(labels):,} labels" + (f": {top}" if top else "")
 
 
 def _pair_id(prompt_id: Any) -> str:

@@ -62,7 +62,7 @@ export default {
   render(context) {
     let view = null;
     const picks = (app) => Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`pick${i + 1}`, {
-      label: "", help: i ? "" : "to 9: the intent beside the key", run: () => view.pick(i),
+      label: "", help: i ? "" : "to 9: the intent next to the key", run: () => view.pick(i),
     }]));
     return labeler(context, {
       name: "rl-intents",

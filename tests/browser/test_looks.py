@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from apps import Book
 
-from routerlab.widgets._base import style
+from routerlab.widgets._labeler import style
 
 SETUP = """
 shutil.rmtree("looks", ignore_errors=True)

@@ -29,6 +29,7 @@ from routerlab.completions import (
     Failure,
     JournalError,
     Request,
+    RunReport,
     Seen,
     account,
     read_reply,
@@ -104,8 +105,8 @@ def test_two_thousand_requests_with_twenty_percent_faults(tmp_path):
     lost = [ask for ask in server.asked if ask.shifted or ask.fault in (*LOST, "cut_before")]
     # A connection that is given up may take a request with it that had not reached the server.
     spare = met["duplicate"]
-    assert len(lost) <= report.n_unsure <= len(lost) + spare
-    assert server.billed_usd - server.delivered_usd <= report.unsure_usd
+    assert len(lost) <= report.n_maybe_billed <= len(lost) + spare
+    assert server.billed_usd - server.delivered_usd <= report.maybe_billed_usd
     assert n_asked <= report.n_attempts <= n_asked + spare
     assert server.most_in_flight <= 32
 
@@ -274,13 +275,13 @@ def test_the_budget_is_never_passed_whatever_happens(tmp_path, budget_usd):
             result = run(server, requests(400), tmp_path, budget_usd=budget_usd, concurrency=8)
     assert server.billed_usd <= budget_usd
     report = result.report
-    assert report.spent_usd + report.unsure_usd <= budget_usd
+    assert report.spent_usd + report.maybe_billed_usd <= budget_usd
     assert report.n_answered + report.n_failed + report.n_left_out == 400
     left_out = [r for r in result.records if r["attempts"] == 0]
     assert len(left_out) == report.n_left_out > 0
     assert all(r["error"].startswith("not asked: the budget") for r in left_out)
     # It is used, too: what is left does not cover the most that one more request can cost.
-    assert report.spent_usd + report.unsure_usd > budget_usd - 0.0007
+    assert report.spent_usd + report.maybe_billed_usd > budget_usd - 0.0007
     # What was asked comes before what was left out, give or take the slots.
     assert min(r["prompt_id"] for r in left_out) >= report.n_answered + report.n_failed - 8
 
@@ -300,7 +301,7 @@ def test_a_budget_is_for_the_journal_and_a_higher_one_goes_on(tmp_path):
 def test_a_reply_without_usage_counts_with_the_most_it_can_have_cost(tmp_path):
     with LLMServer(script=lambda ask: "no_usage", prices=PRICE) as server:
         result = quiet(server, requests(60), tmp_path, budget_usd=0.005)
-    assert server.billed_usd <= result.report.unsure_usd <= 0.005
+    assert server.billed_usd <= result.report.maybe_billed_usd <= 0.005
     assert result.report.spent_usd == 0 and result.report.n_unpriced == result.report.n_answered > 0
     assert all(math.isnan(r["cost_usd"]) for r in result.records)
 
@@ -468,11 +469,32 @@ def test_replies_without_a_price_are_counted_by_model(tmp_path):
         run_requests(requests(2), {"m": "m-9b"}, path=tmp_path / "run.jsonl", client=server.client(), progress=False)
 
 
+def test_a_warning_that_is_an_error_costs_no_reply(tmp_path, monkeypatch):
+    def warned(*args):
+        warnings.warn("prices will change", DeprecationWarning, stacklevel=2)
+        return account(*args)
+
+    warnings.simplefilter("error")  # as python -W error sets it
+    monkeypatch.setattr("routerlab.completions._journal.account", warned)
+    with LLMServer(prices=PRICE) as server:
+        records = run(server, requests(3), tmp_path).records
+        assert len(server.asked) == 3
+    assert all(right_text(record) and record["cost_usd"] > 0 for record in records)
+
+
+@pytest.mark.parametrize("old", ["unsure_usd", "n_unsure", "unsure_before_usd"])
+def test_old_names_of_a_report_are_taken_for_one_more_release(old):
+    report = RunReport("run.jsonl", n_maybe_billed=2, maybe_billed_usd=0.5, maybe_billed_before_usd=0.25)
+    new = old.replace("unsure", "maybe_billed")
+    with pytest.warns(DeprecationWarning, match=f"{old} is called '{new}' now"):
+        assert getattr(report, old) == getattr(report, new) == report.to_dict()[old] == report.to_dict()[new] != 0
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run):
     options = {"path": tmp_path / "run.jsonl", "progress": False, "dry_run": dry_run, "prices": {"smal": PRICE}}
     with LLMServer() as server:
-        with pytest.raises(rl.TableError, match=r"'prices': 'smal' is no model here; there is 'small'\..* not known"):
+        with pytest.raises(rl.ParameterError, match=r"'smal' is not a model of this call, .*'small'\..* not known"):
             rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
         assert len(server.asked) == 0
         with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
@@ -510,7 +532,7 @@ PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"t
 )
 def test_content_in_parts_is_its_text(content, text):
     outcome = read_reply(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
-    assert outcome.message == "the reply's content is no text" if text is None else outcome.text == text
+    assert outcome.message == "the reply's content is not text" if text is None else outcome.text == text
 
 
 @pytest.mark.parametrize(

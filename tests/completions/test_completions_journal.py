@@ -22,8 +22,7 @@ from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.completions import CollectionWarning, Endpoint, JournalError, Request, arun_requests, run_requests
-from routerlab.completions._journal import FORMAT, VERSION, Journal
-from routerlab.completions._writer import Writer
+from routerlab.completions._journal import FORMAT, VERSION, Journal, Writer
 from routerlab.jsonl import why_not_written
 from tests.llm_server import LLMServer
 
@@ -103,9 +102,9 @@ def test_a_killed_run_resumes_to_the_table_of_an_uninterrupted_one(tmp_path, see
     twice = {(a.model, a.prompt) for a in asked_again} & answered
     assert len(twice) <= 4
     # What those may have cost counts as maybe billed.
-    assert report["n_killed_runs"] == 1 and report["unsure_before_usd"] > 0
+    assert report["n_killed_runs"] == 1 and report["maybe_billed_before_usd"] > 0
     spent = report["spent_usd"] + report["spent_before_usd"]
-    unsure = report["unsure_usd"] + report["unsure_before_usd"]
+    unsure = report["maybe_billed_usd"] + report["maybe_billed_before_usd"]
     billed = sum(a.billed_usd for a in [*server.asked[:n_before], *asked_again])
     assert spent <= billed <= spent + unsure
 
@@ -139,10 +138,10 @@ def test_an_interrupt_leaves_everything_resumable(tmp_path, times):
     assert report["n_killed_runs"] == 0 and not report["unreadable"]
     dropped = n_before + len(server.asked[n_before:]) - 120
     if times == 1:  # what was in flight came, and is in the journal
-        assert dropped == 0 and report["unsure_before_usd"] == 0
+        assert dropped == 0 and report["maybe_billed_before_usd"] == 0
         assert report["spent_usd"] + report["spent_before_usd"] == pytest.approx(server.billed_usd)
     else:
-        assert 0 < dropped <= 4 and report["unsure_before_usd"] > 0
+        assert 0 < dropped <= 4 and report["maybe_billed_before_usd"] > 0
     assert table["error"].isna().all()
 
 
@@ -165,7 +164,7 @@ def test_cancelling_in_a_running_loop_leaves_everything_resumable(tmp_path):
     with LLMServer(latency_s=0.02) as server:
         report = asyncio.run(main(server)).report
     assert report.n_from_journal > 0 and report.n_from_journal + report.n_answered == 100
-    assert report.n_killed_runs == 0 and report.unsure_before_usd > 0
+    assert report.n_killed_runs == 0 and report.maybe_billed_before_usd > 0
 
 
 def test_a_record_is_on_disk_before_its_slot_asks_again(tmp_path):
@@ -230,7 +229,7 @@ def test_no_line_stops_a_journal_from_being_read(tmp_path_factory, lines):
     path.write_bytes(b"\n".join([header, *lines]))
     journal = Journal(path)
     journal.read()
-    assert 0 <= journal.spent_usd < 1 and 0 <= journal.unsure_usd < 1
+    assert 0 <= journal.spent_usd < 1 and 0 <= journal.maybe_billed_usd < 1
     assert not [record for record in journal.done.values() if "text" not in record]
 
 
@@ -249,9 +248,9 @@ def test_a_journal_that_was_torn_at_birth_starts_anew(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"format": "routerlab-votes", "version": 1}\n', "is no journal of completions .* Choose another path"),
-        (b"prompt,response\na,b\n", "is no journal of completions"),
-        (b"no line at all", "is no journal of completions"),
+        (b'{"format": "routerlab-votes", "version": 1}\n', "is not a journal of completions .* Choose another path"),
+        (b"prompt,response\na,b\n", "is not a journal of completions"),
+        (b"no line at all", "is not a journal of completions"),
         (
             b'{"format": "routerlab-completions", "version": 99}\n',
             "has format version 99, and this routerlab reads up to 1",
@@ -286,7 +285,7 @@ def test_attempts_count_once_with_or_without_the_record_of_their_request(tmp_pat
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     journal = Journal(path)
     journal.read()
-    assert (journal.spent_usd, journal.unsure_usd, journal.n_killed) == (1.5, 8.0 + 0.5 + 2.0 + 16.0, 1)
+    assert (journal.spent_usd, journal.maybe_billed_usd, journal.n_killed) == (1.5, 8.0 + 0.5 + 2.0 + 16.0, 1)
     assert list(journal.done) == [("k", "s")] and not journal.bad_lines
 
 
@@ -303,7 +302,9 @@ def test_what_an_attempt_cost_is_on_disk_before_the_next(tmp_path):
         report = run_requests(asked, models, path=path, progress=False, backoff_s=0.01).report
         again = run_requests(asked, models, path=path, progress=False).report
     assert seen == ["run", "attempt", "attempt"]
-    assert again.unsure_before_usd == report.unsure_usd > 0 and again.spent_before_usd == report.spent_usd > 0
+    assert (
+        again.maybe_billed_before_usd == report.maybe_billed_usd > 0 and again.spent_before_usd == report.spent_usd > 0
+    )
 
 
 def test_a_folder_a_second_run_and_a_file_for_a_folder_are_refused(tmp_path):
@@ -367,7 +368,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_hands_over_what_was_paid_for(tmp
     assert table["error"].isna().all() and len(server.asked) == 120 + len(unwritten)
     # Nobody could write that the run ended: what it had in flight counts as maybe billed.
     assert report["n_killed_runs"] == 1
-    assert report["unsure_before_usd"] >= sum(record["spent_usd"] for record in unwritten)
+    assert report["maybe_billed_before_usd"] >= sum(record["spent_usd"] for record in unwritten)
 
 
 def test_a_disk_that_refuses_once_gets_the_records_at_the_second_try(tmp_path, monkeypatch):

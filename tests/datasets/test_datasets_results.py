@@ -13,6 +13,7 @@ import pytest
 
 import routerlab as rl
 from routerlab.datasets import read_arena_votes, read_inspect, read_lm_eval, read_promptfoo
+from routerlab.exceptions import ParameterError
 from routerlab.schema import DroppedRowsWarning, TableError
 
 # promptfoo ----------------------------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ WRONG = {
     "no metric": (read_lm_eval, "samples_t.jsonl", '{"doc_id": 1, "arguments": [["x"]]}', "line 1, metrics: there are 0"),
     "torn": (read_lm_eval, "samples_t.jsonl", '{"doc_id": 1, "arguments": [["x"]], "acc": 1}\n{"do', "line 2: is not JSON"),
     "averages": (read_lm_eval, "results_x.json", "{}", "'results_x.json': holds averages alone.*--log_samples"),
-    "no votes": (read_arena_votes, "v.json", "{}", "v.json: is no list of objects"),
+    "no votes": (read_arena_votes, "v.json", "{}", "v.json: is not a list of objects"),
     "no models": (read_arena_votes, "v.json", '[{"id": 1}]', "lacks 'model_a', 'model_b'"),
     "no winner": (
         read_arena_votes, "v.json", json.dumps([{k: v for k, v in wide().items() if "winner" not in k}]),
@@ -303,7 +304,7 @@ WRONG = {
     "no talk": (
         read_arena_votes, "v.json",
         json.dumps([{"model_a": "x", "model_b": "y", "winner": "tie", "conversation_a": "Hi", "conversation_b": []}]),
-        "row 0, column 'conversation_a': is no list of messages",
+        "row 0, column 'conversation_a': is not a list of messages",
     ),
 }  # fmt: skip
 
@@ -314,7 +315,7 @@ def test_what_cannot_be_read_is_named_by_file_record_and_field(tmp_path, case):
     (tmp_path / name).write_text(content)
     with pytest.raises(TableError, match=message):
         reader(tmp_path / name)
-    with pytest.raises(TableError, match="is no file"):
+    with pytest.raises(TableError, match="is not a file"):
         reader(tmp_path / "absent.json")
 
 
@@ -352,7 +353,7 @@ def test_scores_of_any_scale_become_quality(scores, scale, quality):
 
 @pytest.mark.parametrize(("scores", "scale", "message"), OFF, ids=range(len(OFF)))
 def test_scores_off_their_scale_are_named(scores, scale, message):
-    with pytest.raises(TableError, match=message):
+    with pytest.raises((TableError, ParameterError), match=message):
         rl.to_quality(scores, scale)
 
 

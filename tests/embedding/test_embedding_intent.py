@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from routerlab.embedding import IntentEmbedder, LsaEmbedder, SentenceEmbedder, _intent
+from routerlab.embedding import IntentEmbedder, LsaEmbedder, SentenceEmbedder, _intent_embedder
 from routerlab.schema import TableError
 
 PROMPTS = pd.Series(
@@ -75,7 +75,7 @@ def test_the_regression_is_scikit_learns(n_features):
     features, targets = rng.normal(2, 1, size=(40, n_features)), rng.normal(size=(40, 3))
     spread = ((features - features.mean(axis=0)) ** 2).sum(axis=1).mean()
     expected = Ridge(alpha=spread * 0.2 / 0.8).fit(features, targets).coef_.T
-    np.testing.assert_allclose(_intent._ridge(sp.csr_array(features), targets, 0.2), expected, atol=1e-6)
+    np.testing.assert_allclose(_intent_embedder._ridge(sp.csr_array(features), targets, 0.2), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_it_must_be_given_what_it_was_fitted_on():
 
 
 def test_more_prompts_than_it_can_solve_for(monkeypatch):
-    monkeypatch.setattr(_intent, "_LARGEST", 20)
+    monkeypatch.setattr(_intent_embedder, "_LARGEST", 20)
     with pytest.raises(TableError, match=r"at most 20.*prompts.sample\(20"):
         small().fit(PROMPTS, INTENTS)
 

@@ -114,7 +114,7 @@ DAMAGES = {
     "newer": (with_header(format=99), "format 99.*Upgrade"),
     "another kind": (other_kind, "Pipeline"),
     "another attribute": (other_attribute, "transform"),
-    "no embedder": (only_ridge, "RidgeCV is no embedder"),
+    "no embedder": (only_ridge, "RidgeCV is not an embedder"),
     "a member more": (lambda members, header: {**members, "more.npy": npy(np.ones(2))}, "declares"),
     "a member less": (lambda m, header: {k: v for k, v in m.items() if k != first_array(m)}, "declares"),
     "a pickle": (lambda m, header: {**m, first_array(m): npy(np.array([{"a": 1}], dtype=object))}, "damaged"),

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from routerlab.embedding import LsaEmbedder, SurfaceFeatures, join_embeddings
-from routerlab.embedding._surface import FEATURES
+from routerlab.embedding._lexical import FEATURES
 from routerlab.schema import TableError
 
 EGGS = ["How do I poach an egg?", "Poach two eggs for me", "Boil an egg until it is soft", "Fry eggs and bacon"]

@@ -24,10 +24,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _models
+from routerlab.datasets import load_demo
+from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _sentence
 from routerlab.embedding._cache import VectorCache, text_key
-from routerlab.embedding._models import find_model, load_encoder, mean_of_layer
-from routerlab.embedding._windows import windows_of
+from routerlab.embedding._sentence import find_model, load_encoder, mean_of_layer, windows_of
 from routerlab.routers import KNNRouter
 from routerlab.schema import TableError
 
@@ -41,7 +41,7 @@ class ToyEmbedder(SentenceEmbedder):
     fail_at: int | None = None
 
     def _locate(self):
-        return _models.ModelFiles(self.model, Path("nowhere"), "toy", "f" * 64)
+        return _sentence.ModelFiles(self.model, Path("nowhere"), "toy", "f" * 64)
 
     def _encode(self, texts, files):
         for text in texts:
@@ -376,8 +376,8 @@ def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
     (package / "__init__.py").write_text("def get_model_path():\n    return __path__[0] + '/model'\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, package.name, raising=False)
-    monkeypatch.setattr(_models, "_from_hub", lambda *args, **kwargs: (None, "not there"))
-    with pytest.raises(ModelNotFoundError, match=f"expected sha256 {_models.OFFICIAL_SHA256}, got [0-9a-f]{{64}}"):
+    monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "not there"))
+    with pytest.raises(ModelNotFoundError, match=f"expected sha256 {_sentence.OFFICIAL_SHA256}, got [0-9a-f]{{64}}"):
         SentenceEmbedder(cache=False).transform(["a"])
     (package / "model" / "model.safetensors").unlink()
     with pytest.raises(ModelNotFoundError, match="no such file"):
@@ -386,8 +386,8 @@ def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
 
 
 def test_found_nowhere_says_what_was_tried(monkeypatch):
-    monkeypatch.setattr(_models, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
-    monkeypatch.setattr(_models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
+    monkeypatch.setattr(_sentence.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelNotFoundError, match=r"hub's cache .*wheel .*hub .*routerlab\[offline\].*LsaEmbedder"):
         SentenceEmbedder().transform(["a"])
     with pytest.raises(ModelNotFoundError, match="no connection") as error:
@@ -396,7 +396,7 @@ def test_found_nowhere_says_what_was_tried(monkeypatch):
 
 
 def test_a_revision_is_never_taken_from_the_wheel(monkeypatch):
-    monkeypatch.setattr(_models, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
+    monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
     with pytest.raises(ModelNotFoundError, match="found nowhere"):
         SentenceEmbedder(revision="main").transform(["a"])
 
@@ -420,7 +420,7 @@ def test_the_hub_cache_comes_first_and_the_same_bytes_have_the_same_key(wheel_fo
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("a" * 40)
     code = """
-        from routerlab.embedding._models import find_model
+        from routerlab.embedding._sentence import find_model
         files = find_model("all-MiniLM-L6-v2")
         print(files.origin, files.fingerprint)
     """
@@ -538,3 +538,25 @@ def test_scikit_learns_output_container_is_kept(toy, container, how):
         cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=texts.index)
         router = KNNRouter(1, willingness_to_pay=0.1).fit(embedder.transform(texts), quality, cost=cost)
         assert make_pipeline(embedder, router).predict(texts).tolist() == ["small", "large"]
+
+
+@pytest.mark.parametrize("layer", [None, -2])
+def test_the_demo_is_embedded_without_a_model(layer, monkeypatch, tmp_path, wheel_folder):
+    """On the first run: with an empty cache, and with long prompts cut or not, torch is not needed."""
+    monkeypatch.setattr(_sentence, "default_folder", lambda: tmp_path)
+    monkeypatch.setattr(_sentence, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    texts = [*load_demo().prompts["prompt"], "How do I poach an egg without the white going everywhere?"]
+    whole = SentenceEmbedder(layer=layer, window="mean").transform(texts)
+    with pytest.warns(CutPromptsWarning):
+        first = SentenceEmbedder(layer=layer).transform(texts)
+    assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6) and not list(tmp_path.iterdir())
+    assert (whole != first).any(axis=1).sum() == whole.attrs["n_cut"]
+
+
+def test_known_vectors_are_the_models_own(wheel_folder, tmp_path):
+    texts = load_demo().prompts["prompt"].iloc[:8]
+    fresh = SentenceEmbedder(layer=-2, cache_dir=tmp_path).transform(texts)
+    known = SentenceEmbedder(layer=-2).transform(texts)
+    assert 0 < np.abs(fresh - known).max().max() < 5e-4  # float16
+    mixed = SentenceEmbedder(layer=-2).transform([*texts, "A prompt that nobody has embedded yet."])
+    assert np.array_equal(mixed.iloc[:8], known) and len(mixed) == 9

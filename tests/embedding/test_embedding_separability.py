@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from routerlab.embedding import domain_separability
-from routerlab.embedding._separability import _auc, _placements
+from routerlab.embedding._analysis import _auc, _placements
 from routerlab.schema import TableError
 
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
 import routerlab as rl
-from routerlab.evaluation._calls import _auc, _metrics, _r2
+from routerlab.evaluation._call_metrics import _auc, _metrics, _r2
 
 PAIR = {"strong": "large", "weak": "small"}
 

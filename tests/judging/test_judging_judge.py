@@ -281,7 +281,7 @@ def test_a_dry_run_sends_nothing_and_bounds_the_cost(tmp_path):
         assert not server.asked and not (tmp_path / "j.jsonl").exists()
         _, table = run(server, prompts, responses, tmp_path / "j.jsonl")
         assert cost.n_requests == len(server.asked) == 36
-        assert server.delivered_usd < cost.most_usd
+        assert server.delivered_usd < cost.max_cost_usd
         assert server.delivered_usd == pytest.approx(cost.expected_usd, rel=0.5)
 
 

@@ -54,8 +54,8 @@ def test_jsonl_comes_back(tmp_path_factory, votes):
     ("content", "message"),
     [
         ('{"prompt_id": 1}\n', "'model_a', 'model_b', 'winner' are missing"),
-        ('{"prompt_id": 1, "model_a": "x", "model_b": "y", "winner": "tie"}\nnot json\n', "line 2.*is no JSON"),
-        ("[1, 2]\n", "line 1.*no JSON object"),
+        ('{"prompt_id": 1, "model_a": "x", "model_b": "y", "winner": "tie"}\nnot json\n', "line 2.*is not JSON"),
+        ("[1, 2]\n", "line 1.*not a JSON object"),
         ('{"prompt_id": 1, "model_a": "x", "model_b": "y", "winner": "draw"}\n', "got 'draw'"),
     ],
 )

@@ -208,10 +208,10 @@ def test_a_line_appended_twice_counts_once(log):
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"prompt,winner\n1,a\n", LogFormatError, "is no vote log"),
-        (b'{"some": "json"}\n', LogFormatError, "is no vote log"),
-        (b"[1]\n", LogFormatError, "is no vote log"),
-        (b"\x89PNG\r\n\x1a\n", LogFormatError, "is no vote log"),
+        (b"prompt,winner\n1,a\n", LogFormatError, "is not a vote log"),
+        (b'{"some": "json"}\n', LogFormatError, "is not a vote log"),
+        (b"[1]\n", LogFormatError, "is not a vote log"),
+        (b"\x89PNG\r\n\x1a\n", LogFormatError, "is not a vote log"),
         (
             b'{"format": "routerlab-votes", "version": 2, "rater": "ana", "dataset_id": "demo"}\n',
             LogFormatError,

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 from routerlab.labeling import PairQueue, VoteLog, dataset_id
-from routerlab.labeling._design import difference_variance, information, ranking_gain
-from routerlab.labeling._scope import repeatable
+from routerlab.labeling._candidates import difference_variance, ranking_gain
+from routerlab.ratings import information
 from routerlab.schema import TableError
 
 
@@ -106,7 +106,7 @@ def test_bad_responses_are_refused(change, message):
         ({"random_share": 1.5}, ValueError, "'random_share' .* in \\[0, 1\\]"),
         ({"random_share": float("nan")}, ValueError, "'random_share'"),
         ({"repeat_share": 1}, ValueError, "'repeat_share' .* below 1"),
-        ({"by": "intent"}, TableError, "no column of the prompts table"),
+        ({"by": "intent"}, TableError, "not a column of the prompts table"),
         ({"by": pd.Series({"p0": "a"})}, TableError, "no group for prompt 'p1'"),
         ({"prompts": pd.DataFrame({"prompt_id": ["p0"], "prompt": ["?"]})}, TableError, "not in the prompts table"),
         (
@@ -225,7 +225,7 @@ def test_weights_by_propensity_are_unbiased_along_a_whole_session():
     for seed in range(100):
         queue = PairQueue(make_responses(4), random_share=0.4, repeat_share=0.25, overlap=False, random_state=seed)
         answer(queue, 9, lambda p: "left" if p.model_left < p.model_right else "right")
-        possible = len(queue) + len(repeatable(queue._decided, queue._issued, queue._chooser.remaining.allowed, 5))
+        possible = len(queue) + len(queue._repeatable())
         errors.append(1 / queue.next_pair().propensity - possible)
     assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(len(errors))
     assert np.std(errors) > 1
@@ -240,7 +240,7 @@ def test_the_gain_is_what_refitting_would_show():
     ratings = rng.normal(size=(1, m))
     votes = rng.integers(0, 9, (m, m)).astype(float)
     votes = np.triu(votes, 1) + np.triu(votes, 1).T
-    info = information(ratings, votes[None], 1.0)
+    info = information(votes[None] / 2, ratings) + np.eye(m)
     cov = np.linalg.inv(info)
     gain = ranking_gain(ratings, cov)[0]
     upper = np.triu_indices(m, 1)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.labeling import compare, label
+from routerlab.exceptions import ParameterError
 from routerlab.labeling import (
     LogError,
     LogOwnerError,
@@ -318,6 +319,29 @@ def test_votes_on_one_prompt_that_agree_are_worth_less():
     assert together.design_effect > 5
     width = np.sqrt(np.diag(together.covariance)) / np.sqrt(np.diag(standings(votes).covariance))
     assert np.all((0.9 < width) & (width < 1.25))
+
+
+def test_a_rater_who_always_says_the_same_counts_as_one_voice():
+    """Thirty votes of each of six raters who differ in taste: what thirty tell of one rater is no news on the next."""
+    rng = np.random.default_rng(0)
+    rows = [(f"p{r}-{k}", "x", "y", "model_a" if rng.random() < (0.9, 0.2)[r % 3 == 0] else "model_b", f"r{r}")
+            for r in range(6) for k in range(30)]  # fmt: skip
+    votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge"])
+    alone, by_rater = standings(votes), standings(votes, groups="judge")
+    assert by_rater.design_effect > 5 * alone.design_effect and alone.df == np.inf
+    assert by_rater.df == 5 and "only 6 groups" in by_rater.note and by_rater.note in repr(by_rater)
+    width = [np.ptp(s.table()[["ci_low", "ci_high"]].iloc[0]) for s in (alone, by_rater)]
+    assert width[1] > 2 * width[0]
+    same = standings(votes, groups=votes["judge"].to_numpy())
+    assert np.array_equal(same.covariance, by_rater.covariance)
+    assert standings(votes, groups=pd.Series(votes["judge"].to_numpy(), votes["prompt_id"])).df == 5
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95])
+def test_standings_refuse_a_confidence_that_is_not_a_probability(confidence):
+    with pytest.raises(ParameterError, match="must lie between 0 and 1"):
+        standings(pd.DataFrame([("p", "x", "y", "tie")], columns=["prompt_id", "model_a", "model_b", "winner"]),
+                  confidence=confidence)  # fmt: skip
 
 
 def test_votes_needed_is_what_it_takes():

@@ -29,7 +29,7 @@ from routerlab.plotting import (
     plot_ratings,
     plot_savings,
 )
-from routerlab.plotting._placement import Crowd, candidates, overlap, settle
+from routerlab.plotting._artists import Crowd, candidates, overlap, settle
 from routerlab.plotting._style import _ON_DARK, _ON_LIGHT, TEXT_CONTRAST, contrast, short_names, unique
 from routerlab.schema import TableError
 

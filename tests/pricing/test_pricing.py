@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import UnknownPriceWarning, add_cost, estimate_tokens, price, price_list_info
 from routerlab.schema import TableError
 
@@ -135,7 +136,7 @@ def test_bad_price_tables_are_named(prices: object) -> None:
 
 @pytest.mark.parametrize("tokens", [(-1, 0), (0, float("inf")), (float("nan"), 0)])
 def test_bad_token_counts(tokens: tuple[float, float]) -> None:
-    with pytest.raises(TableError, match="input_tokens"):
+    with pytest.raises(ParameterError, match="input_tokens"):
         price("gpt-4-0613", *tokens)
 
 

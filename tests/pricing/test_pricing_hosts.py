@@ -23,6 +23,7 @@ from routerlab.completions import (
     request_cost,
     resolve_models,
 )
+from routerlab.exceptions import ParameterError
 from routerlab.pricing import UnknownPriceWarning, price
 from routerlab.schema import TableError
 from tests.llm_server import LLMServer
@@ -96,7 +97,7 @@ def test_who_bills_behind_ones_own_proxy_can_be_said() -> None:
 
 @pytest.mark.parametrize("provider", ["", " ", 7, "no-such-company"])
 def test_a_provider_that_nobody_knows_is_refused(provider: Any) -> None:
-    with pytest.raises(TableError, match="Endpoint, 'provider': got"):
+    with pytest.raises(ParameterError, match="Endpoint, 'provider': got"):
         Endpoint("gpt-4o", provider=provider)
 
 
@@ -122,7 +123,7 @@ def test_the_price_is_that_of_the_moment() -> None:
     days = ["2025-06-01", date(2025, 6, 1), pd.Timestamp("2025-06-01"), "2025-06-01T10:00:00+02:00"]
     assert {price("o3", 10**6, 0, on=day) for day in days} == {10.0}
     assert price("o3", 10**6, 0, on="2025-07-01") == 2.0
-    with pytest.raises(TableError, match="'on': got 'last year', expected a date"):
+    with pytest.raises(ParameterError, match="'on': got 'last year', expected a date"):
         price("o3", 1, 1, on="last year")
 
 
@@ -147,7 +148,7 @@ def test_cached_tokens_of_a_table() -> None:
     for wrong in (-1, 2 * 10**6, "many"):
         with pytest.raises(TableError, match="cached_tokens"):
             rl.add_cost(table.assign(cached_tokens=wrong))
-    with pytest.raises(TableError, match="cached"):
+    with pytest.raises(ParameterError, match="cached"):
         price("gpt-4o", 10, 0, cached_tokens=11)
 
 
@@ -249,7 +250,7 @@ def test_reasoning_beside_the_completion_is_in_table_budget_and_report(tmp_path)
 def test_a_budget_asks_once_what_local_models_cost_and_then_works(tmp_path) -> None:
     with LLMServer() as server:
         client, path = server.client(), tmp_path / "r.jsonl"
-        with pytest.raises(TableError) as asked:
+        with pytest.raises(ParameterError) as asked:
             collect(client, path, models=["small", "large", "third"], budget_usd=1)
         text = str(asked.value)
         assert "Does that cost nothing? Then pass prices={'small': 0, 'large': 0, 'third': 0}" in text
@@ -264,7 +265,7 @@ def test_a_budget_asks_once_what_local_models_cost_and_then_works(tmp_path) -> N
 
 
 def test_behind_a_host_that_the_list_does_not_know_the_question_is_who_bills(tmp_path) -> None:
-    with pytest.raises(TableError, match=r"gpt-4o at llm.example.com.*Endpoint\(provider='openai'\)"):
+    with pytest.raises(ParameterError, match=r"gpt-4o at llm.example.com.*Endpoint\(provider='openai'\)"):
         collect(at("https://llm.example.com/v1"), tmp_path / "r.jsonl", models=["gpt-4o"], budget_usd=1)
 
 

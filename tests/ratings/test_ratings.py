@@ -323,7 +323,7 @@ def test_too_few_clusters() -> None:
         ({"alpha": -1}, "'alpha' parameter .* at least 0"),
         ({"alpha": np.nan}, "'alpha' parameter"),
         ({"n_resamples": 1}, "'n_resamples' parameter"),
-        ({"confidence": 95}, "'confidence' parameter .* such as 0.95. Got 95"),
+        ({"confidence": 95}, "'confidence' parameter .* 0.95. Got 95"),
         ({"scale": 0}, "'scale' parameter"),
         ({"base": 1}, "'base' parameter"),
         ({"center": np.inf}, "'center' parameter"),

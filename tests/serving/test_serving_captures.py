@@ -250,9 +250,9 @@ def test_files_that_are_no_captures_are_left_alone(make, tmp_path):
     ask(client, EASY[0])
     assert len(read_captured(make.path).calls) == 1
     for text, message in (
-        ("my notes\n", "is no capture file"),
-        ("my notes", "is no capture file"),
-        ('{"format": "routerlab-votes", "version": 1}\n', "is no capture file"),
+        ("my notes\n", "is not a capture file"),
+        ("my notes", "is not a capture file"),
+        ('{"format": "routerlab-votes", "version": 1}\n', "is not a capture file"),
         ('{"format": "routerlab-captures", "version": 2}\n', "reads up to 1"),
     ):
         other = tmp_path / "other.jsonl"
@@ -261,7 +261,7 @@ def test_files_that_are_no_captures_are_left_alone(make, tmp_path):
             with pytest.raises(TableError, match=message):
                 use()
         assert other.read_text() == text
-    with pytest.raises(TableError, match="is no file"):
+    with pytest.raises(TableError, match="is not a file"):
         read_captured(tmp_path / "absent.jsonl")
     (tmp_path / "empty.jsonl").write_text("")
     assert read_captured(tmp_path / "empty.jsonl").calls.empty
@@ -271,11 +271,11 @@ def test_feedback_says_what_is_wrong(make):
     client = make()
     completion = ask(client, EASY[0])
     for bad in (5, -0.1, float("nan"), "good", None):
-        with pytest.raises(TableError, match="'quality'.*from 0 to 1"):
+        with pytest.raises(rl.ParameterError, match="'quality'.*from 0 to 1"):
             client.feedback(completion, bad)
-    with pytest.raises(TableError, match="feedback.*got dict"):
+    with pytest.raises(rl.ParameterError, match="feedback.*got dict"):
         client.feedback({}, 1.0)
-    with pytest.raises(TableError, match="captures nothing"):
+    with pytest.raises(rl.ParameterError, match="captures nothing"):
         make(capture=None).feedback(completion, 1.0)
     assert make(capture=None).n_lost == 0
 
@@ -291,7 +291,7 @@ def test_async_feedback(make, server):
 
 WRITER = """
 import sys
-from routerlab.serving._capture import CaptureLog
+from routerlab.serving._captures import CaptureLog
 log = CaptureLog(sys.argv[1], redact=None, store_text=True, sync=False)
 k = 0
 while k < int(sys.argv[3]):
@@ -348,5 +348,5 @@ def test_feedback_comes_on_any_scale(make, given, scale, quality):
     client = make()
     client.feedback(ask(client, EASY[0]), given, scale=scale)
     assert read_captured(make.path).outcomes["quality"].tolist() == [quality]
-    with pytest.raises(rl.TableError, match="'quality'"):
+    with pytest.raises(ValueError, match="'quality'"):
         client.feedback("some-id", 700, scale=scale)

@@ -16,12 +16,10 @@ from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
-from routerlab.decision import decide
+from routerlab.decision import decide, ranked
 from routerlab.neighbors import nearest
 from routerlab.routers import _knn
-from routerlab.schema import TableError
-from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _resting as resting, read_captured
-from routerlab.serving._decide import ranked
+from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _calls as resting, read_captured
 from tests.llm_server import LLMServer, default_reply
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
@@ -369,9 +367,9 @@ def test_parts_tool_messages_and_the_sdks_own_messages(make, server):
     assert (decision.prompt, decision.chosen) == ("Fix this\nSQL query", "large")
     first = make(prompt_from=lambda messages: messages[0]["content"])
     assert first.route(messages).chosen == "small"
-    with pytest.raises(TableError, match="'messages': is empty"):
+    with pytest.raises(rl.ParameterError, match="'messages': is empty"):
         client.chat.completions.create(messages=[])
-    with pytest.raises(TableError, match="prompt_from"):
+    with pytest.raises(rl.ParameterError, match="prompt_from"):
         make(prompt_from=lambda messages: None).route(messages)
     assert server.asked == []
 
@@ -411,7 +409,7 @@ def test_what_is_wrong_is_said_before_anything_is_sent(make, router, embedder, s
     for call, message in bad:
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(AttributeError, match="create alone, not 'parse'"):
+    with pytest.raises(AttributeError, match="only chat.completions.create, not 'parse'"):
         _ = client.chat.completions.parse
     assert server.asked == []
 

@@ -19,9 +19,9 @@ import routerlab as rl
 from routerlab.completions import Deadline, Endpoint, Failure, account, read_error, read_reply, retry_after
 from routerlab.serving import AsyncRoutedClient, RoutedClient, RoutedStream, read_captured
 from routerlab.serving._calls import Call, Opened
-from routerlab.serving._capture import CaptureLog
+from routerlab.serving._captures import CaptureLog
+from routerlab.serving._client import begins
 from routerlab.serving._decide import Decision
-from routerlab.serving._streams import begins
 from tests.wire_fuzz import ERROR, REPLY, STREAM, body, mutated, retry_headers
 
 N = 100_000

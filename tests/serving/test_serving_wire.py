@@ -14,13 +14,15 @@ import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import openai
 import pandas as pd
 import pytest
+from openai._legacy_response import LegacyAPIResponse
 
 import routerlab as rl
-from routerlab.schema import TableError
+from routerlab.completions import account
 from routerlab.serving import AsyncRoutedClient, CaptureWarning, EndpointWarning, RoutedClient, read_captured
 from tests.raw_server import RawServer, completion, drip, events, http, piece
 from tests.serving.toy import EASY, HARD, ask, run_async
@@ -354,7 +356,7 @@ def test_a_message_without_text_goes_to_the_fallback(embedder, make, server, mes
     options = {} if fallback is None else {"min_similarity": 0.1, "fallback": fallback}
     fitted = rl.KNNRouter(3, **options).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
     client = make()
-    client._service.chooser.router = fitted
+    client._service.decider.router = fitted
     server.reply = lambda body: "A cat."
     client._service.log.n_lost = 0
     decision = client.route([message])
@@ -368,7 +370,7 @@ def test_a_picture_alone_is_answered_and_captured(routed):
         reply = routed(server).chat.completions.create(messages=[{"role": "user", "content": [image]}])
     captured = read_captured(routed.path)
     assert (text_of(reply), captured.calls["abstained"].tolist(), len(captured.prompts)) == ("A cat.", [True], 0)
-    with pytest.raises(TableError, match="'messages': is empty"):
+    with pytest.raises(rl.ParameterError, match="'messages': is empty"):
         routed(server).chat.completions.create(messages=[])
 
 
@@ -424,7 +426,7 @@ def test_a_forked_worker_asks_and_captures(make, server, used):
     client = make()
     if used:
         ask(client, EASY[0])
-    holders = [client._service.log._one_at_a_time, client._service.chooser._one_at_a_time]
+    holders = [client._service.log._one_at_a_time, client._service.decider._one_at_a_time]
     with holders[0], holders[1]:  # held by a thread that the child does not have
         read, write = os.pipe()
         child = os.fork()
@@ -465,6 +467,69 @@ def test_a_capture_that_fails_in_whatever_way_costs_no_reply(make, monkeypatch, 
     with pytest.warns(CaptureWarning, match=r"Disk.* 1 captures are lost"):
         assert text_of(ask(client, EASY[0], stream=stream)).startswith("small replies")
     assert client.n_lost == 1
+
+
+def warning_first(do):
+    """Warn, then do it: as code does that is about to change."""
+
+    def warned(*args, **kwargs):
+        warnings.warn("soon to change", DeprecationWarning, stacklevel=2)
+        return do(*args, **kwargs)
+
+    return warned
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("where", ["capture", "price", "parse", "hand over", "refusal"])
+def test_a_warning_that_is_an_error_costs_no_reply(make, server, monkeypatch, caplog, where, stream):
+    warnings.simplefilter("error")  # as python -W error sets it
+    client = make()
+    if where == "capture":
+        monkeypatch.setattr(client._service.log._log, "append", lambda *_, **__: 1 / 0)
+    elif where == "price":
+        monkeypatch.setattr("routerlab.serving._calls.account", warning_first(account))
+    elif where == "parse":
+        monkeypatch.setattr(LegacyAPIResponse, "parse", warning_first(LegacyAPIResponse.parse))
+    else:
+        server.script = lambda asked: {"hand over": "500", "refusal": "401"}[where] if asked.model == "small" else None
+    reply = text_of(ask(client, EASY[0], stream=stream))
+    fails_over = where in ("hand over", "refusal")
+    assert reply.startswith("large replies" if fails_over else "small replies")
+    assert [asked.model for asked in server.asked].count("large" if fails_over else "small") == 1
+    assert client.n_lost == (where == "capture")
+    told = {"capture": "captures are lost", "hand over": "is asked in its place", "refusal": "refuses every request"}
+    assert told.get(where, "") in caplog.text
+    if where != "capture":
+        assert read_captured(make.path).calls["cost_usd"].gt(0).all()
+
+
+def test_a_replys_json_is_read_once(make, server, monkeypatch):
+    read = []
+    plain = json.loads
+    monkeypatch.setattr(json, "loads", lambda text, **options: read.append(text) or plain(text, **options))
+    assert ask(make(), EASY[0]).choices[0].message.content.startswith("small replies")
+    assert len([text for text in read if "choices" in str(text)]) <= 2  # the server reads its request, too
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ReadTimeout", "APITimeoutError"), ("ReadError", "APIConnectionError")])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_error_of_the_http_client_in_a_stream_is_the_sdks(make, monkeypatch, name, kind, when):
+    """Older versions of the SDK let it through."""
+    client = make(["small", "large"], timeout_s=5)
+    plain = openai.Stream.__next__
+    seen = []
+
+    def breaks(stream):
+        if when == "before" or seen:
+            raise getattr(httpx, name)("broke off")  # noqa: EM101
+        seen.append(plain(stream))
+        return plain(stream)
+
+    monkeypatch.setattr(openai.Stream, "__next__", breaks)
+    with warnings.catch_warnings(), pytest.raises(getattr(openai, kind)) as caught:
+        warnings.simplefilter("ignore", EndpointWarning)
+        text_of(ask(client, EASY[0], stream=True))
+    assert type(caught.value.__cause__).__name__ == name
 
 
 def test_a_stream_collected_as_garbage_inside_a_write_is_captured(make, monkeypatch):
@@ -536,14 +601,14 @@ def test_one_odd_piece_ends_no_stream(routed):
 
 @pytest.mark.parametrize("wrong", ["hello", b"hello", {"role": "user", "content": "hello"}, None, 7], ids=repr)
 def test_messages_that_are_no_list_are_refused_before_anything_is_sent(make, server, wrong):
-    with pytest.raises(TableError, match="'messages': got"):
+    with pytest.raises(rl.ParameterError, match="'messages': got"):
         make().chat.completions.create(model="routerlab", messages=wrong)
     assert not server.asked
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), "5", True])
 def test_a_time_out_that_no_request_can_be_held_to_is_refused(make, wrong):
-    with pytest.raises(TableError, match="'timeout_s': got"):
+    with pytest.raises(rl.ParameterError, match="'timeout_s': got"):
         make(timeout_s=wrong)
 
 

@@ -11,9 +11,9 @@ import pytest
 
 import routerlab as rl
 from routerlab.decision import sweep_estimates
+from routerlab.evaluation import changes, changes_by_intent
 from routerlab.schema import TableError
 from routerlab.widgets import EvidencePlot, JudgmentBrowser, PairComparator
-from routerlab.widgets._region import by_intent, changes
 
 MODELS = ("quokka", "wombat", "numbat")
 INDEX = pd.Index([f"p{i}" for i in range(60)], name="prompt_id")
@@ -78,7 +78,7 @@ def test_a_part_holds_exactly_the_prompts_whose_choice_differs_at_its_ends(world
 def test_bars_average_over_all_prompts_of_an_intent(world):
     sweep, quality, cost = world
     part = changes(sweep, np.inf, 0.05, quality, cost)
-    table = by_intent(part, INTENTS, 0.95)
+    table = changes_by_intent(part, INTENTS, 0.95)
     assert (table["n"] * table["quality_change"]).sum() == pytest.approx(part["quality_change"].sum())
     assert table["n_changed"].sum() == len(part) and (table["ci_low"] < table["quality_change"]).all()
 

@@ -15,7 +15,7 @@ from routerlab.datasets import load_demo
 from routerlab.labeling import LogOwnerError, VoteLog
 from routerlab.schema import TableError
 from routerlab.widgets import IntentLabeler, JudgmentBrowser, PairComparator
-from routerlab.widgets._base import MAX_STEP, card_bytes, check_keys, style
+from routerlab.widgets._labeler import MAX_STEP, card_bytes, check_keys, style
 from routerlab.widgets._render import MAX_HTML, show_difference, show_markdown, show_plain, visible
 
 MODELS = ("quokka", "wombat", "numbat")
