@@ -7,7 +7,7 @@ axes, and follows the text colours and font size of ``matplotlib.rcParams``: a s
 
 from routerlab.plotting._plot_frontier import plot_frontier
 from routerlab.plotting._plot_map import plot_embedding_map
-from routerlab.plotting._prices import plot_prices
+from routerlab.plotting._plot_prices import plot_prices
 from routerlab.plotting._plot_ratings import plot_ratings
 from routerlab.plotting._plot_savings import plot_repeats, plot_savings
 from routerlab.plotting._plot_share import plot_model_share

@@ -14,8 +14,7 @@ import traitlets
 
 from routerlab.market import apply_filters, order_of, said_empty, sort_offers, value_offers
 from routerlab.schema import provenance_of, reject, shown
-from routerlab.widgets._base import source, style, with_summary
-from routerlab.widgets._report import _CELL, _boxed
+from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
 
 _MAX_ROWS = 100  # of the table that the page shows
 _SUMMARY_ROWS = 12
@@ -198,17 +197,17 @@ class OfferExplorer(anywidget.AnyWidget):
         found = self.found
         cells = [(r["name"], r["usd"], r["quality"], r["terms"]) for r in map(_row, found.to_dict("records"))]
         rows = "".join(
-            "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>"
+            "<tr>" + "".join(f'<td style="{CELL}">{escape(cell)}</td>' for cell in row) + "</tr>"
             for row in cells[:_SUMMARY_ROWS]
         )
         heads = ("Offer", "USD a month", "Quality", "Terms")
-        head = "".join(f'<th style="{_CELL}">{name}</th>' for name in heads)
+        head = "".join(f'<th style="{CELL}">{name}</th>' for name in heads)
         counts = (
             f"{len(found):,} of {len(self._table):,} offers pass, {len(self._chosen)} chosen; {self.setup['said']}."
         )
         funnel = "; ".join(f"{escape(_said(text))}: {left:,} left" for text, left, _ in self._funnel)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-        return _boxed("Offers", escape(counts), funnel, table, "Run this cell to filter them.")
+        return boxed("Offers", escape(counts), funnel, table, "Run this cell to filter them.")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add a static summary, which a saved notebook shows when no kernel runs."""

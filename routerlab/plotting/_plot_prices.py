@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from routerlab.exceptions import ParameterError
-from routerlab.plotting._style import LINES, axes_for, bare, colors, legible, name_x, note
+from routerlab.plotting._artists import note
+from routerlab.plotting._style import LINES, axes_for, bare, colors, legible, name_x
 from routerlab.schema import provenance_of, reject, shown
 
 if TYPE_CHECKING:
