@@ -98,6 +98,8 @@ class OfferExplorer(anywidget.AnyWidget):
         self._table = value_offers(
             offers, on=on, tokens=tokens, requests_per_month=requests_per_month, quality=quality, batch=batch
         )
+        # Searched with every key: plain text is several times quicker for that than Arrow's.
+        self._searched = self._table.astype({"offer_id": object, "base_model": object})
         self._provenance = provenance_of(quality, tokens)
         self._places = {name: k for k, name in enumerate(self._table["offer_id"])}
         self._sort, self._serial, self._error = sort_by, 0, ""
@@ -135,7 +137,7 @@ class OfferExplorer(anywidget.AnyWidget):
         OfferExplorer
             Itself.
         """
-        self._kept, self._funnel = apply_filters(self._table, filters)
+        self._kept, self._funnel = apply_filters(self._searched, filters)
         self.filters = {name: value for name, value in filters.items() if value not in (None, False, "")}
         self._error = ""
         self._show()
@@ -179,7 +181,7 @@ class OfferExplorer(anywidget.AnyWidget):
         if self._sort not in self._orders:  # the table never changes, and sorting it takes longer than all the rest
             self._orders[self._sort] = order_of(self._table, self._sort)
         order = self._orders[self._sort]
-        top = self._table.iloc[order[self._kept[order]][:_MAX_ROWS]]
+        top = self._searched.iloc[order[self._kept[order]][:_MAX_ROWS]]
         empty = "" if self._kept.any() else said_empty(self._table, self._funnel)
         self.view = {
             "serial": self._serial,
