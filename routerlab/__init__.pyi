@@ -12,6 +12,7 @@ from . import (
     market as market,
     model_selection as model_selection,
     neighbors as neighbors,
+    options as options,
     planning as planning,
     plotting as plotting,
     pricing as pricing,
@@ -117,6 +118,14 @@ from .model_selection import (
     set_operating_point as set_operating_point,
     split_prompts as split_prompts,
 )
+from .options import (
+    CascadeRouter as CascadeRouter,
+    LearnedCheck as LearnedCheck,
+    cascade_outcomes as cascade_outcomes,
+    cross_cascades as cross_cascades,
+    extract_answers as extract_answers,
+    option_table as option_table,
+)
 from .planning import (
     payback as payback,
     plan_study as plan_study,
@@ -143,6 +152,7 @@ from .ratings import (
 from .routers import (
     IntentRouter as IntentRouter,
     KNNRouter as KNNRouter,
+    MeanRouter as MeanRouter,
     Router as Router,
     SimilarityWeightedRouter as SimilarityWeightedRouter,
     load_router as load_router,
@@ -158,6 +168,7 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
+    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )

@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "evaluation": {"schema", "decision", "stats", "ratings"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"model_selection"},
+    "options": {"schema", "decision", "stats", "datasets", "routers", "model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
     "widgets": {
         "schema",
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     },
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
-    "serving": {"schema", "decision", "pricing", "jsonl", "completions"},
+    "serving": {"schema", "decision", "pricing", "jsonl", "completions", "options"},
     "market": {"schema", "stats", "decision", "pricing", "evaluation", "model_selection", "routers"},
 }
 

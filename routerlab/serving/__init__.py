@@ -7,6 +7,7 @@ reads what they wrote as the project's own tables.
 from routerlab.exceptions import CaptureError, CaptureWarning, EndpointWarning
 from routerlab.serving._calls import Routed
 from routerlab.serving._captures import Captured, read_captured
+from routerlab.serving._escalate import CascadeClient, Escalated
 from routerlab.serving._client import AsyncRoutedClient, AsyncRoutedStream, RoutedClient, RoutedStream
 from routerlab.serving._decide import Decision, last_user_text
 
@@ -16,8 +17,10 @@ __all__ = [
     "CaptureError",
     "CaptureWarning",
     "Captured",
+    "CascadeClient",
     "Decision",
     "EndpointWarning",
+    "Escalated",
     "Routed",
     "RoutedClient",
     "RoutedStream",
