@@ -41,10 +41,22 @@ MAY_IMPORT = {
     "holdout": {"model_selection"},
     "options": {"schema", "decision", "stats", "datasets", "routers", "model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
-    "widgets": {"schema", "jsonl", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
+    "widgets": {
+        "schema",
+        "jsonl",
+        "decision",
+        "labeling",
+        "evaluation",
+        "ratings",
+        "neighbors",
+        "embedding",
+        "stats",
+        "market",
+    },
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
     "serving": {"schema", "decision", "pricing", "jsonl", "completions", "options"},
+    "market": {"schema", "stats", "decision", "pricing", "evaluation", "model_selection", "routers"},
 }
 
 
