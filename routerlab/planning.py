@@ -198,8 +198,10 @@ def _from_pilot(pilot: Any) -> tuple[float, float]:
     if not len(values) or not (np.abs(values) <= 1).all():
         reject("'pilot'", "must hold finite differences of quality in [-1, 1].", "Pass chosen quality less baseline's.")
     # A pilot without a difference has not shown that there is none: one pseudo-prompt of either sign.
-    discordance = float(((values**2).sum() + 1) / (len(values) + 2))
-    return discordance, float(-values.mean())
+    discordance, loss = float(((values**2).sum() + 1) / (len(values) + 2)), float(-values.mean())
+    return max(
+        discordance, abs(loss)
+    ), loss  # of many small differences the squares are less than what -1, 0, 1 can have
 
 
 def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:

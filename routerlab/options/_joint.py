@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
-from routerlab.options._scores import features_of
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
+from routerlab.options._scores import features_of
 from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, by_prompt, provenance_of, reject, shown
 
