@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
 from routerlab.datasets import last_answer
+from routerlab.exceptions import ParameterError
 from routerlab.schema import check_responses, reject, shown
 
 Extract = str | Callable[[str], Any]
@@ -25,6 +26,11 @@ _FINAL = re.compile(
 )
 _SHORT = 60  # characters of a text that is an answer and not an essay
 _ESSAY = 200  # characters from which a text as a whole is no answer that others would give word for word
+
+
+def refuse(where: str, wrong: str, remedy: str) -> NoReturn:
+    """Refuse a parameter."""
+    reject(where, wrong, remedy, ParameterError)
 
 
 def plain_answer(text: str) -> str:
@@ -160,12 +166,12 @@ def read_answers(responses: pd.DataFrame, extract: Extract) -> list[Any]:
     if isinstance(extract, str) and extract not in EXTRACTORS:
         if extract not in responses:
             known = f"{shown(EXTRACTORS)}, a column of the responses ({shown(responses.columns, 8)}) or a function"
-            reject("'extract'", f"got {extract!r}, expected one of {known}.", "Pass e.g. extract='choice'.")
+            refuse("'extract'", f"got {extract!r}, expected one of {known}.", "Pass e.g. extract='choice'.")
         column = responses[extract]
         return [None if pd.isna(cell) else plain_answer(str(cell)) or None for cell in column]
     read = EXTRACTORS[extract] if isinstance(extract, str) else extract
     if not callable(read):
-        reject("'extract'", f"got {extract!r}, expected a name or a function.", "Pass e.g. extract='choice'.")
+        refuse("'extract'", f"got {extract!r}, expected a name or a function.", "Pass e.g. extract='choice'.")
     found = [read(text) if isinstance(text, str) and text.strip() else None for text in responses["response"]]
     return [None if answer is None or answer != answer else str(answer) for answer in found]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.model_selection import grouped_folds
-from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
+from routerlab.options._answers import Extract, check_samples, read_answers, refuse, wide, with_samples
 from routerlab.options._scores import Checked, LearnedCheck, agreement, features_of, given_scores
 from routerlab.schema import by_prompt, check_outcomes, id_remedy, reject, row_labels, shown
 from routerlab.stats import group_codes
@@ -154,7 +154,7 @@ def cascade_outcomes(
     for bar in bars:
         title = called if len(bars) == 1 else f"{called} @{'/'.join(f'{b:g}' for b in bar)}"
         if title in known or title in set(outcomes["model"]):
-            reject("'name'", f"{title!r} is in the outcomes already.", "Pass another name=.")
+            refuse("'name'", f"{title!r} is in the outcomes already.", "Pass another name=.")
         parts.append(_rows(title, table, stages, checked, bar))
         new[title] = {"stages": stages, "check": _said(check), "threshold": bar}
     result = pd.concat(parts, ignore_index=True)
@@ -318,7 +318,7 @@ def _stages(first: Names, then: Any) -> list[list[str]]:
         *([s] if isinstance(s, str) else list(s) for s in later),
     ]
     if not all(stages):
-        reject("'first' and 'then'", "name no model.", "Pass e.g. first=['small', 'tiny'], then='large'.")
+        refuse("'first' and 'then'", "name no model.", "Pass e.g. first=['small', 'tiny'], then='large'.")
     seen: dict[str, int] = {}
     for k, model in enumerate(stages[0]):
         seen[model] = seen.get(model, 0) + 1
@@ -329,14 +329,14 @@ def _stages(first: Names, then: Any) -> list[list[str]]:
 
 def _check_stages(stages: list[list[str]], name: str, table: _Table, known: Mapping[str, Any]) -> None:
     if len(stages) == 1 and len(stages[0]) < 2:
-        reject(
+        refuse(
             "'first'", f"names {shown(stages[0])} alone, and 'then' is missing.", "Pass then='large', or two models."
         )
     asked: list[str] = []
     for stage in stages:
         again = [model for model in stage if model in asked]
         if again:
-            reject(
+            refuse(
                 "'then'",
                 f"{shown(again)} is among those asked before: its answer is there already.",
                 "Name a model that has not been asked.",
@@ -346,7 +346,7 @@ def _check_stages(stages: list[list[str]], name: str, table: _Table, known: Mapp
     while behind:
         part = behind.pop()
         if part == name:
-            reject(
+            refuse(
                 "'then'", f"option {name!r} leads to itself.", "Name another model, or give the option another name."
             )
         if part in seen:
@@ -355,7 +355,7 @@ def _check_stages(stages: list[list[str]], name: str, table: _Table, known: Mapp
         behind += [model for stage in known.get(part, {}).get("stages", []) for model in stage]
     twice = [m for m in stages[0] for s in stages[1:] for o in s if m in sum(known.get(o, {}).get("stages", []), [])]
     if twice:
-        reject(
+        refuse(
             "'then'", f"asks {shown(twice)} again, which is asked first.", "Pass its stages: then=['claude', 'gpt-4']."
         )
 
@@ -370,10 +370,10 @@ def _thresholds(threshold: Any, n_checks: int) -> list[tuple[float, ...]]:
     for bar in list(threshold) if several else [threshold]:
         bars = tuple(map(float, bar)) if isinstance(bar, (tuple, list)) else (float(bar),) * n_checks
         if len(bars) != n_checks or not all(0 <= b <= 1 for b in bars):
-            reject("'threshold'", f"got {bar!r}, expected {n_checks} in [0, 1].", "Pass e.g. threshold=0.5.")
+            refuse("'threshold'", f"got {bar!r}, expected {n_checks} in [0, 1].", "Pass e.g. threshold=0.5.")
         found.append(bars)
     if not found:
-        reject("'threshold'", "is empty.", "Pass e.g. threshold=[0.3, 0.5, 0.7].")
+        refuse("'threshold'", "is empty.", "Pass e.g. threshold=[0.3, 0.5, 0.7].")
     return found
 
 
@@ -406,7 +406,7 @@ def _score(
     if isinstance(check, str) and check == "agreement":
         if len(so_far) < 2:
             remedy = "Ask two, sample it twice, or pass another check=, e.g. a LearnedCheck or a column of scores."
-            reject("'check'", f"{so_far[0]!r} alone can't agree with anyone.", remedy)
+            refuse("'check'", f"{so_far[0]!r} alone can't agree with anyone.", remedy)
         return agreement(given.frame("answers", so_far, table))
     if isinstance(check, LearnedCheck):
         return _learned(check, so_far, stages[-1], given, table, groups, cv, seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.options._answers import extract_answers, wide, with_samples
+from routerlab.options._answers import extract_answers, refuse, wide, with_samples
 from routerlab.schema import by_prompt, check_embeddings, check_responses, reject, row_labels, shown, unit_rows
 
 Floats = NDArray[np.float64]
@@ -239,7 +239,7 @@ def given_scores(check: Any, responses: Any, first: Sequence[str], index: pd.Ind
     if isinstance(check, str):
         if responses is None or check not in responses:
             known = () if responses is None else responses.columns
-            reject(
+            refuse(
                 "'check'",
                 f"got {check!r}: neither 'agreement' nor a column of the responses; they have {shown(known, 8)}.",
                 "Add that column of scores in [0, 1], or pass a Series prompt_id -> score.",
@@ -250,18 +250,18 @@ def given_scores(check: Any, responses: Any, first: Sequence[str], index: pd.Ind
     frame = check.to_frame(first[0]) if isinstance(check, pd.Series) else check
     if not isinstance(frame, pd.DataFrame):
         kind = type(check).__name__
-        reject("'check'", f"got {kind}.", "Pass 'agreement', a column's name, scores, a LearnedCheck or a function.")
+        refuse("'check'", f"got {kind}.", "Pass 'agreement', a column's name, scores, a LearnedCheck or a function.")
     absent = index.difference(row_labels(frame))
     lacking = [] if isinstance(check, pd.Series) else [m for m in first if m not in frame]
     if len(absent) or lacking:
         what = f"prompt_id {shown(absent)}" if len(absent) else f"model {shown(lacking)}"
-        reject("'check'", f"has no score of {what}.", "Score every prompt's first answers.")
+        refuse("'check'", f"has no score of {what}.", "Score every prompt's first answers.")
     frame = frame.loc[index] if isinstance(check, pd.Series) else frame.loc[index, list(first)]
     values = pd.DataFrame(frame, dtype=float)
     bad = ~((values >= 0) & (values <= 1)).to_numpy()
     if bad.any():
         rows = bad.any(axis=1)
-        reject(
+        refuse(
             "'check'",
             f"is {shown(values.to_numpy()[bad], 3)} at prompt_id {shown(index[rows])}, expected a score in [0, 1].",
             "Rescale it, e.g. routerlab.to_quality(score, (1, 5)), and leave out prompts without one.",

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
+from routerlab.exceptions import RouterlabError
 from routerlab.options import (
     Checked,
     LearnedCheck,
@@ -17,7 +18,6 @@ from routerlab.options import (
     option_table,
     similarity,
 )
-from routerlab.schema import TableError
 
 PRICE = {"small": 0.001, "tiny": 0.002, "mid": 0.004, "large": 0.01}
 SECONDS = {"small": 1.0, "tiny": 3.0, "mid": 2.0, "large": 5.0}
@@ -224,5 +224,5 @@ def broken(what: str) -> dict:
     ],
 )
 def test_bad_input_is_named_with_a_remedy(what, says):
-    with pytest.raises(TableError, match=says):
+    with pytest.raises(RouterlabError, match=says):
         cascade_outcomes(**broken(what))

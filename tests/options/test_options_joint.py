@@ -112,7 +112,7 @@ def test_out_of_fold_columns_cover_every_prompt_once_and_know_their_costs():
     assert (cascades >= PRICE["small"] + PRICE["tiny"] - 1e-12).all().all()
     assert set(joint.after) == {("small", "tiny")}
     promise = rl.promise(joint.sweep, joint.quality, joint.cost, baseline="large", max_quality_loss=0.2)
-    assert promise.n_testing == len(quality)
+    assert promise.n_testing + promise.n_ordering == len(quality)
 
 
 @pytest.mark.parametrize(
