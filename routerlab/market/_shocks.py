@@ -144,9 +144,7 @@ def _provenance(table: pd.DataFrame, *sources: Any) -> pd.DataFrame:
     return table
 
 
-def price_shocks(
-    history: pd.DataFrame, *, offers: pd.DataFrame | None = None, max_ratio: float = 10.0
-) -> pd.DataFrame:
+def price_shocks(history: pd.DataFrame, *, offers: pd.DataFrame | None = None, max_ratio: float = 10.0) -> pd.DataFrame:
     """Read the changes of prices out of a price history.
 
     Parameters
@@ -168,7 +166,8 @@ def price_shocks(
     Examples
     --------
     >>> history = pd.DataFrame({"provider": "openai", "model": "gpt-4o", "first_seen": ["2024-05-13", "2024-11-15"],
-    ...     "last_seen": ["2024-11-08", "2025-01-31"], "input_usd_per_mtok": [5.0, 2.5], "output_usd_per_mtok": [15.0, 10]})
+    ...     "last_seen": ["2024-11-08", "2025-01-31"], "input_usd_per_mtok": [5.0, 2.5],
+    ...     "output_usd_per_mtok": [15.0, 10.0]})
     >>> price_shocks(history)[["time", "field", "old", "new"]].to_dict("records")[0]
     {'time': Timestamp('2024-11-15 00:00:00+0000', tz='UTC'), 'field': 'input_usd_per_mtok', 'old': 5.0, 'new': 2.5}
     """
@@ -357,8 +356,8 @@ def resample_shocks(
 ) -> list[pd.DataFrame]:
     """Draw markets that could have been from the one that was: blocks of days, in another order, some twice.
 
-    All that happened in a block stays together, at all providers: outages that coincided still do, and a price war stays
-    one. Prices change by the same ratios. Each path draws weights of the blocks first (the Bayesian bootstrap: what one
+    All that happened in a block stays together, at all providers: outages that coincided still do, and a price war
+    stays one. Prices change by the same ratios. Each path draws weights of the blocks first (the Bayesian bootstrap: what one
     history leaves open about how often things happen), then blocks by these weights (what chance does).
 
     Parameters
@@ -387,7 +386,7 @@ def resample_shocks(
 
     Examples
     --------
-    >>> shocks = check_shocks(pd.DataFrame({"time": ["2024-02-10"], "kind": "price", "provider": "a", "old": 2, "new": 1}))
+    >>> shocks = pd.DataFrame({"time": ["2024-02-10"], "kind": "price", "provider": "a", "old": 2, "new": 1})
     >>> sorted({len(path) for path in resample_shocks(shocks, "2024-01-01", "2024-12-31", n_paths=50)})
     [0, 1, ...]
     """
@@ -476,23 +475,39 @@ def simulate_shocks(
     pairs = offers[["provider", "model"]].drop_duplicates().reset_index(drop=True)
     providers = pairs["provider"].unique()
     note = (
-        f"simulated: {price_changes_per_year:g} price changes a year and offer, {outages_per_year:g} outages a year and "
-        f"provider, {shared:.0%} of them shared"
+        f"simulated: {price_changes_per_year:g} price changes a year and offer, {outages_per_year:g} outages a year "
+        f"and provider, {shared:.0%} of them shared"
     )
-    paths = []
-    for _ in range(n_paths):
-        which = np.repeat(np.arange(len(pairs)), rng.poisson(price_changes_per_year * years, len(pairs)))
-        ratio = np.exp(rng.normal(*log_ratio, len(which)))
-        prices = pairs.iloc[which].assign(kind="price", old=1.0, new=ratio, time=first + rng.random(len(which)) * span)
-        own = np.repeat(providers, rng.poisson(outages_per_year * (1 - shared) * years, len(providers)))
-        common = rng.poisson(outages_per_year * shared * years)
-        begin = np.concatenate([rng.random(len(own)), np.repeat(rng.random(common), len(providers))])
-        hours = np.exp(np.log(outage_hours) + rng.normal(size=len(own) + common))
-        hours = np.concatenate([hours[: len(own)], np.repeat(hours[len(own) :], len(providers))])
-        outages = pd.DataFrame({"provider": np.concatenate([own, np.tile(providers, common)]), "kind": "outage"})
-        outages["time"] = first + begin * span
-        outages["end"] = outages["time"] + pd.to_timedelta(hours, unit="h")
-        table = check_shocks(*(part.assign(source="simulated") for part in (prices, outages)))
-        table.attrs["provenance"] = note
-        paths.append(table)
+    n_changes = rng.poisson(price_changes_per_year * years, (n_paths, len(pairs)))
+    n_own = rng.poisson(outages_per_year * (1 - shared) * years, (n_paths, len(providers)))
+    n_shared = rng.poisson(outages_per_year * shared * years, n_paths)
+    path, which = (np.repeat(places.ravel(), n_changes.ravel()) for places in np.indices(n_changes.shape))
+    prices = pairs.iloc[which].assign(path=path, kind="price", old=1.0, new=np.exp(rng.normal(*log_ratio, len(which))))
+    prices["time"] = first + rng.random(len(which)) * span
+    path, which = (np.repeat(places.ravel(), n_own.ravel()) for places in np.indices(n_own.shape))
+    n_common, n_all = int(n_shared.sum()), len(providers)
+    begin, hours = rng.random(len(path) + n_common), outage_hours * np.exp(rng.normal(size=len(path) + n_common))
+    row = np.concatenate([np.arange(len(path)), len(path) + np.repeat(np.arange(n_common), n_all)])  # all go at once
+    outages = pd.DataFrame({"provider": np.concatenate([providers[which], np.tile(providers, n_common)])})
+    outages["path"] = np.concatenate([path, np.repeat(np.repeat(np.arange(n_paths), n_shared), n_all)])
+    outages["time"] = first + begin[row] * span
+    outages = outages.assign(kind="outage", end=outages["time"] + pd.to_timedelta(hours[row], unit="h"))
+    table = check_shocks(prices, outages).assign(source="simulated")
+    return split_paths(table, n_paths, note)
+
+
+def split_paths(table: pd.DataFrame, n_paths: int, note: str | None) -> list[pd.DataFrame]:
+    """Return the rows of each path, numbered from 0 in the column ``path``.
+
+    Examples
+    --------
+    >>> [len(path) for path in split_paths(pd.DataFrame({"path": [0, 2, 2]}), 3, None)]
+    [1, 0, 2]
+    """
+    order = np.argsort(table["path"].to_numpy(), kind="stable")
+    ends = np.searchsorted(table["path"].to_numpy()[order], np.arange(n_paths + 1))
+    rows = table.drop(columns="path").iloc[order]
+    paths = [rows.iloc[a:b].reset_index(drop=True) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    for path in paths:
+        path.attrs = {"provenance": note} if note else {}
     return paths
