@@ -1,5 +1,6 @@
 """The marketplace: what happens to prices and providers, and what a policy that may choose makes of it."""
 
+from routerlab.market._antifragility import Antifragility, antifragility
 from routerlab.market._replay import Policy, Replay, hosts, locked, replay, routed
 from routerlab.market._shocks import (
     check_shocks,
@@ -13,8 +14,10 @@ from routerlab.market._shocks import (
 )
 
 __all__ = [
+    "Antifragility",
     "Policy",
     "Replay",
+    "antifragility",
     "check_shocks",
     "clear_share",
     "failure_shocks",

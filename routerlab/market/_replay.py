@@ -350,13 +350,13 @@ def replay(
     """
     check_confidence(confidence)
     first, last = window(start, end)
-    offers = _checked_offers(offers)
-    asked, notes, assumed = _traffic(offers, quality, tokens, cost, first, last, traffic, scenarios)
+    offers = checked_offers(offers)
+    asked, notes, assumed = lay_out(offers, quality, tokens, cost, first, last, traffic, scenarios)
     codes = group_codes(groups, asked.index)
     players = {name: _checked_policy(name, policy, offers, asked) for name, policy in policies.items()}
     if not players:
         reject("'policies'", "is empty.", "Pass at least one: {'locked': locked(offer_id)}.")
-    paths = _checked_paths(shocks, offers)
+    paths = checked_paths(shocks, offers)
     n_paths, n_days, n_prompts = len(paths), len(asked.requests), len(asked.index)
     daily = np.zeros((n_paths, len(players), n_days, 3))  # USD, quality, failed: means over prompts
     of_prompt = np.zeros((len(players), 2, n_prompts))
@@ -380,7 +380,7 @@ def replay(
     )  # fmt: skip
 
 
-def _checked_offers(offers: Any) -> pd.DataFrame:
+def checked_offers(offers: Any) -> pd.DataFrame:
     where = "offers table"
     if not isinstance(offers, pd.DataFrame) or not len(offers):
         reject(where, "holds no offer.", "Pass one row for each offer; if a filter removed the last, loosen it.")
@@ -405,10 +405,10 @@ def _checked_offers(offers: Any) -> pd.DataFrame:
     return frame
 
 
-def _traffic(
+def lay_out(
     offers: pd.DataFrame, quality: Any, tokens: Any, cost: Any, first: Any, last: Any, traffic: Any, scenarios: Any
 ) -> tuple[Traffic, tuple[str, ...], list[str]]:
-    """Lay quality and tokens out by offer."""
+    """Lay quality and tokens out by offer; return them, notes, and what is assumed rather than measured."""
     quality = check_matrix(quality, "quality", 0.0, 1.0)
     scenarios = dict(scenarios or {})
     if (tokens is None) == (cost is None):
@@ -509,7 +509,7 @@ def _checked_policy(name: str, policy: Any, offers: pd.DataFrame, asked: Traffic
     return replace(policy, offers=tuple(np.flatnonzero(usable))), estimates  # type: ignore[arg-type]
 
 
-def _checked_paths(shocks: Any, offers: pd.DataFrame) -> list[pd.DataFrame]:
+def checked_paths(shocks: Any, offers: pd.DataFrame) -> list[pd.DataFrame]:
     paths = [shocks] if isinstance(shocks, pd.DataFrame) else list(shocks)
     if not paths:
         reject("'shocks'", "holds no path.", "Pass a table, or several.")
@@ -542,7 +542,8 @@ def make_market(
 
     Examples
     --------
-    >>> offers = pd.DataFrame({"provider": ["a"], "model": ["m"], "input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0})
+    >>> offers = pd.DataFrame({"provider": ["a"], "model": ["m"], "input_usd_per_mtok": 1.0,
+    ...                        "output_usd_per_mtok": 2.0})
     >>> shocks = check_shocks(pd.DataFrame({"time": ["2024-01-02T06:00Z"], "end": ["2024-01-02T12:00Z"],
     ...                                     "kind": ["outage"], "provider": ["a"]}))
     >>> market = make_market(offers, shocks, pd.Timestamp("2024-01-01", tz="UTC"), 2)
@@ -652,9 +653,7 @@ def _assignments(
         return
     usable = np.zeros(estimates.shape[1], dtype=bool)
     usable[list(policy.offers or ())] = True
-    worth = estimates if np.isinf(policy.willingness_to_pay) else estimates * policy.willingness_to_pay
-    weight = 1e-12 if np.isinf(policy.willingness_to_pay) else 1.0  # infinite: cost decides between equals
-    mean_output = asked.output_tokens.mean(axis=0)
+    worth, weight = worth_of(estimates, policy.willingness_to_pay)
     known = np.zeros(len(market.there), dtype=int) if policy.refit == "never" else np.arange(len(market.there))
     belief = np.concatenate([market.prices[known].reshape(len(known), -1), market.there[known]], axis=1)
     _, belief_of = np.unique(belief, axis=0, return_inverse=True)
@@ -669,7 +668,7 @@ def _assignments(
             last = group[0]
             day = known[market.day[rows[0]]]
             price = market.prices[day]
-            value = worth - weight * (asked.input_tokens * price[:, 0] + mean_output * price[:, 1])
+            value = believed_value(worth, weight, asked, price)
             value[:, ~(usable & market.there[day])] = -np.inf
             first = value.argmax(axis=1)
         up = group[1:].astype(bool)
@@ -680,6 +679,32 @@ def _assignments(
             choice = first.copy()
             choice[down] = np.where(np.isfinite(rest.max(axis=1)), second, -1)
         yield choice, rows
+
+
+def worth_of(estimates: Floats, willingness_to_pay: float) -> tuple[Floats, float]:
+    """Return what quality is worth, and what a dollar counts: next to nothing if willingness to pay is infinite.
+
+    Examples
+    --------
+    >>> worth_of(np.array([[0.5]]), 0.02)
+    (array([[0.01]]), 1.0)
+    """
+    return (estimates, 1e-12) if np.isinf(willingness_to_pay) else (estimates * willingness_to_pay, 1.0)
+
+
+def believed_value(worth: Floats, weight: float, asked: Traffic, price: Floats) -> Floats:
+    """Return what a router believes each offer to be worth, less its cost; output tokens are the model's mean.
+
+    Examples
+    --------
+    >>> asked = Traffic(*np.array([[[0.5]], [[100.0]], [[10.0]]]), np.ones(1), pd.Index(["p"]), ["m"])
+    >>> believed_value(np.array([[0.01]]), 1.0, asked, np.array([[1e-6, 2e-6]])).round(5).tolist()
+    [[0.00988]]
+    """
+    value = asked.input_tokens * (-weight * price[:, 0])
+    value -= weight * asked.output_tokens.mean(axis=0) * price[:, 1]
+    value += worth
+    return value
 
 
 def _mean_costs(market: Market, asked: Traffic) -> Floats:

@@ -357,8 +357,8 @@ def resample_shocks(
     """Draw markets that could have been from the one that was: blocks of days, in another order, some twice.
 
     All that happened in a block stays together, at all providers: outages that coincided still do, and a price war
-    stays one. Prices change by the same ratios. Each path draws weights of the blocks first (the Bayesian bootstrap: what one
-    history leaves open about how often things happen), then blocks by these weights (what chance does).
+    stays one. Prices change by the same ratios. Each path draws weights of the blocks first (the Bayesian bootstrap:
+    what one history leaves open about how often things happen), then blocks by these weights (what chance does).
 
     Parameters
     ----------
