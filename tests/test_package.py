@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
     "serving": {"schema", "decision", "pricing", "jsonl", "completions"},
+    "market": {"schema", "stats", "decision", "neighbors", "pricing", "evaluation", "model_selection", "routers"},
 }
 
 

@@ -156,7 +156,7 @@ def antifragility(
     Examples
     --------
     >>> offers = pd.DataFrame({"offer_id": ["m@a", "m@b"], "provider": ["a", "b"], "model": "m",
-    ...                        "input_usd_per_mtok": 10.0, "output_usd_per_mtok": 10.0})
+    ...                        "input_usd_per_1m": 10.0, "output_usd_per_1m": 10.0})
     >>> good = pd.DataFrame({"m": [0.9, 0.8]}, index=pd.Index(["p", "q"], name="prompt_id"))
     >>> tokens = pd.DataFrame({"prompt_id": ["p", "q"], "model": "m", "input_tokens": 900, "output_tokens": 100})
     >>> swing = pd.DataFrame({"time": ["2024-01-03", "2024-01-05", "2024-01-05"], "kind": "price",

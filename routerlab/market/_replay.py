@@ -294,7 +294,7 @@ def replay(
         intervals over markets, apart from those over prompts.
     offers : DataFrame
         One row for each offer as on the first day: ``offer_id, provider, model``, optional ``base_model``,
-        ``input_usd_per_mtok, output_usd_per_mtok``. One that a shock of kind 'new' names is not there before.
+        ``input_usd_per_1m, output_usd_per_1m``. One that a shock of kind 'new' names is not there before.
     quality : DataFrame of shape (n_prompts, n_models)
         Measured quality in [0, 1], one column for each ``model`` or ``base_model`` of the offers.
     tokens : DataFrame
@@ -338,7 +338,7 @@ def replay(
     Examples
     --------
     >>> offers = pd.DataFrame({"offer_id": ["large@a", "small@b"], "provider": ["a", "b"], "model": ["large", "small"],
-    ...                        "input_usd_per_mtok": [10.0, 1.0], "output_usd_per_mtok": [30.0, 2.0]})
+    ...                        "input_usd_per_1m": [10.0, 1.0], "output_usd_per_1m": [30.0, 2.0]})
     >>> quality = pd.DataFrame({"large": [1.0, 1.0], "small": [1.0, 0.0]}, index=pd.Index(["p", "q"], name="prompt_id"))
     >>> tokens = pd.DataFrame({"prompt_id": ["p", "q"] * 2, "model": ["large"] * 2 + ["small"] * 2,
     ...                        "input_tokens": 1000, "output_tokens": 100})
@@ -542,8 +542,8 @@ def make_market(
 
     Examples
     --------
-    >>> offers = pd.DataFrame({"provider": ["a"], "model": ["m"], "input_usd_per_mtok": 1.0,
-    ...                        "output_usd_per_mtok": 2.0})
+    >>> offers = pd.DataFrame({"provider": ["a"], "model": ["m"], "input_usd_per_1m": 1.0,
+    ...                        "output_usd_per_1m": 2.0})
     >>> shocks = check_shocks(pd.DataFrame({"time": ["2024-01-02T06:00Z"], "end": ["2024-01-02T12:00Z"],
     ...                                     "kind": ["outage"], "provider": ["a"]}))
     >>> market = make_market(offers, shocks, pd.Timestamp("2024-01-01", tz="UTC"), 2)

@@ -12,7 +12,7 @@ from routerlab.schema import provenance_of, reject, shown
 
 KINDS = ("price", "outage", "retirement", "new", "degraded")
 COLUMNS = ("time", "end", "kind", "provider", "model", "field", "old", "new", "source")
-FIELDS = ("input_usd_per_mtok", "output_usd_per_mtok")
+FIELDS = ("input_usd_per_1m", "output_usd_per_1m")
 IMPLAUSIBLE = 1e4  # a price that changes by more was written in another unit
 
 
@@ -55,7 +55,7 @@ def check_shocks(*tables: pd.DataFrame) -> pd.DataFrame:
     *tables : DataFrame
         Columns: ``time``; ``kind``, one of 'price', 'outage', 'retirement', 'new', 'degraded'; ``provider``; and where
         they apply ``model`` (empty: all of the provider's), ``end`` (of an outage or degraded service; empty: still
-        open), ``field`` (of a price: 'input_usd_per_mtok' or 'output_usd_per_mtok'; empty: all prices), ``old``,
+        open), ``field`` (of a price: 'input_usd_per_1m' or 'output_usd_per_1m'; empty: all prices), ``old``,
         ``new`` and ``source``. Further columns are kept. For a price, ``old`` and ``new`` are USD per million tokens;
         for degraded service ``new`` is the share of requests that fail; for a retirement the successor, if any.
 
@@ -144,60 +144,101 @@ def _provenance(table: pd.DataFrame, *sources: Any) -> pd.DataFrame:
     return table
 
 
-def price_shocks(history: pd.DataFrame, *, offers: pd.DataFrame | None = None, max_ratio: float = 10.0) -> pd.DataFrame:
+def price_shocks(
+    history: pd.DataFrame, *, offers: pd.DataFrame | None = None, listings: bool = False, max_ratio: float = 10.0
+) -> pd.DataFrame:
     """Read the changes of prices out of a price history.
 
     Parameters
     ----------
     history : DataFrame
-        One row per stretch of equal prices: ``provider``, ``model`` (or ``model_key``), ``first_seen``, ``last_seen``,
-        ``input_usd_per_mtok``, ``output_usd_per_mtok``.
+        One row for each stretch of one price: ``provider, model, valid_from, input_usd_per_1m, output_usd_per_1m``, and
+        optional ``valid_to``, ``changed_after``, ``source``: see `routerlab.market.load_price_history`.
     offers : DataFrame, optional
         Keep only what concerns these offers (``provider``, ``model``).
+    listings : bool, default False
+        Add when each offer was first listed (kind 'new') and no longer listed ('retirement').
     max_ratio : float, default 10
         A price that changes by more was wrong in the catalogue before or after: left out.
 
     Returns
     -------
     DataFrame
-        Shocks of kind 'price', one per changed field, dated when the new price was first seen, with ``not_before``,
-        when the old one was last seen.
+        Shocks of kind 'price', one for each changed field, dated when the new price was first seen, with
+        ``changed_after``, when the old one was last seen.
 
     Examples
     --------
-    >>> history = pd.DataFrame({"provider": "openai", "model": "gpt-4o", "first_seen": ["2024-05-13", "2024-11-15"],
-    ...     "last_seen": ["2024-11-08", "2025-01-31"], "input_usd_per_mtok": [5.0, 2.5],
-    ...     "output_usd_per_mtok": [15.0, 10.0]})
+    >>> history = pd.DataFrame({"provider": "openai", "model": "gpt-4o", "valid_from": ["2024-05-13", "2024-11-15"],
+    ...                         "input_usd_per_1m": [5.0, 2.5], "output_usd_per_1m": [15.0, 10.0]})
     >>> price_shocks(history)[["time", "field", "old", "new"]].to_dict("records")[0]
-    {'time': Timestamp('2024-11-15 00:00:00+0000', tz='UTC'), 'field': 'input_usd_per_mtok', 'old': 5.0, 'new': 2.5}
+    {'time': Timestamp('2024-11-15 00:00:00+0000', tz='UTC'), 'field': 'input_usd_per_1m', 'old': 5.0, 'new': 2.5}
     """
-    frame = history.rename(columns={"model_key": "model"} if "model" not in history else {})
-    absent = [c for c in ("provider", "model", "first_seen", "last_seen", *FIELDS) if c not in frame]
+    frame = _history_of(history, offers)
+    groups = frame.groupby(["provider", "model"])
+    before = groups[list(FIELDS)].shift()
+    parts = []
+    for name in FIELDS:
+        low, high = np.minimum(before[name], frame[name]), np.maximum(before[name], frame[name])
+        changed = low.notna() & ~np.isclose(low, high) & (high <= max_ratio * low)
+        part = frame[changed].assign(kind="price", field=name, old=before[name], new=frame[name])
+        parts.append(part.rename(columns={"valid_from": "time"}))
+    if listings:
+        parts.append(
+            groups.head(1).dropna(subset="valid_from").assign(kind="new").rename(columns={"valid_from": "time"})
+        )
+        gone = groups.tail(1).dropna(subset="valid_to").assign(kind="retirement", source="no longer listed")
+        parts.append(gone.rename(columns={"valid_to": "time"}))
+    kept = [*COLUMNS, "changed_after"]
+    return _provenance(pd.concat([p.reindex(columns=kept).astype(object) for p in parts]), history)
+
+
+def _history_of(history: pd.DataFrame, offers: pd.DataFrame | None) -> pd.DataFrame:
+    absent = [c for c in ("provider", "model", "valid_from", *FIELDS) if c not in history]
     if absent:
-        reject("price history", f"lacks column {shown(absent)}.", "One row per stretch of equal prices.")
+        reject("price history", f"lacks column {shown(absent)}.", "One row for each stretch of one price.")
+    frame = history.reset_index(drop=True)
+    for name in ("valid_from", "valid_to"):
+        frame[name] = utc(frame[name] if name in frame else [None] * len(frame), f"price history, column '{name}'")
     if offers is not None:
         wanted = pd.MultiIndex.from_frame(offers[["provider", "model"]])
         frame = frame[pd.MultiIndex.from_frame(frame[["provider", "model"]]).isin(wanted)]
-    frame = frame.assign(
-        first_seen=utc(frame["first_seen"], "price history, column 'first_seen'").array,
-        last_seen=utc(frame["last_seen"], "price history, column 'last_seen'").array,
-    ).sort_values(["provider", "model", "first_seen"])
-    before = frame.groupby(["provider", "model"])[["last_seen", *FIELDS]].shift()
-    parts = []
-    for field in FIELDS:
-        low, high = np.minimum(before[field], frame[field]), np.maximum(before[field], frame[field])
-        changed = low.notna() & ~np.isclose(low, high) & (high <= max_ratio * low)
-        part = frame.loc[changed, ["provider", "model"]].assign(
-            time=frame["first_seen"],
-            not_before=before["last_seen"],
-            kind="price",
-            field=field,
-            old=before[field],
-            new=frame[field],
-            source=frame["source"] if "source" in frame else frame.get("snapshot"),
-        )
-        parts.append(part)
-    return _provenance(pd.concat(parts), history)
+    return frame.sort_values(["provider", "model", "valid_from"], na_position="first", kind="stable")
+
+
+def opening_offers(history: pd.DataFrame, on: Any) -> pd.DataFrame:
+    """Return each offer of a price history with its price on a day, or its first price if it came later.
+
+    Parameters
+    ----------
+    history : DataFrame
+        See `price_shocks`.
+    on : date
+        The first day of a replay; offers that were gone by then are left out.
+
+    Returns
+    -------
+    DataFrame
+        One row for each offer: what `routerlab.market.replay` begins with.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"provider": "openai", "model": "gpt-4o", "valid_from": ["2024-05-13", "2024-11-15"],
+    ...                         "input_usd_per_1m": [5.0, 2.5], "output_usd_per_1m": [15.0, 10.0]})
+    >>> opening_offers(history, "2024-12-01")[["model", "input_usd_per_1m"]].to_dict("records")
+    [{'model': 'gpt-4o', 'input_usd_per_1m': 2.5}]
+    """
+    frame = _history_of(history, None)
+    day = utc([on], "'on'")[0]
+    groups = frame.groupby(["provider", "model"], sort=False)
+    is_last = groups.cumcount(ascending=False) == 0
+    ended = is_last & (frame["valid_to"] <= day)
+    gone = ended.groupby([frame["provider"], frame["model"]], sort=False).transform("any")
+    old = (frame["valid_from"] <= day) & (groups["valid_from"].shift(-1) <= day)
+    kept = frame[~gone & ~old].groupby(["provider", "model"], sort=False).head(1).reset_index(drop=True)
+    if "offer_id" not in kept:
+        kept.insert(0, "offer_id", kept["model"] + "@" + kept["provider"])
+    return kept
 
 
 def retirement_shocks(retirements: pd.DataFrame) -> pd.DataFrame:

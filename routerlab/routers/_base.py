@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.routers._costs import warn_if_stale, with_costs
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
@@ -52,6 +53,7 @@ class BaseRouter(BaseEstimator):
 
     def _checked(self, X: Any) -> tuple[NDArray[np.float32], pd.Index]:
         check_is_fitted(self, "models_")
+        warn_if_stale(self)
         X = by_prompt(X)
         if not (isinstance(X, pd.DataFrame) and X.shape[1] != self.n_features_in_):  # the width says more than names
             X = check_columns(X, getattr(self, "feature_names_in_", None))
@@ -184,6 +186,29 @@ class BaseRouter(BaseEstimator):
             reject("'quality'", f"has shape {quality.shape}, expected {predicted.shape}.", "Pass the rows of X.")
         error = predicted.to_numpy() - quality[self.models_].to_numpy()
         return -float(np.nanmean(error**2))
+
+    def with_costs(self, cost: Any = None, *, exclude: Any = ()) -> Any:
+        """Return a copy at other costs, and without some of the models: quality is not learned again.
+
+        Parameters
+        ----------
+        cost : DataFrame, Series or mapping, optional
+            What `routerlab.reprice` returns; or USD per request, prompts x models, or one number for each model.
+            Where all training prompts are priced, their costs replace the old ones; else each model's costs are scaled
+            to the new mean. Default: the costs stay.
+        exclude : sequence of str, optional
+            Models not to route to: too slow, retired, dropped by their provider.
+
+        Returns
+        -------
+        router
+            A fitted copy. ``operating_point_`` is gone from it: that was chosen at the old costs, so choose it again
+            with `routerlab.set_operating_point`; willingness to pay stays, and means what it meant. The copy knows
+            the day of its prices (``priced_on_``) and when the first of them ends (``prices_end_``): from then on it
+            warns whenever it routes.
+        """
+        check_is_fitted(self, "models_")
+        return with_costs(self, cost, exclude)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted router to one ``.npz`` file, without pickle. See `load_router`."""
@@ -322,10 +347,12 @@ class Router(BaseRouter):
         return self
 
     def _estimate(self, X: NDArray[np.float32]) -> Estimates:
-        shape = (len(X), len(self.models_))
-        quality = np.clip(np.asarray(self.estimator_.predict(X), dtype=float).reshape(shape), 0, 1)
+        columns = getattr(self, "columns_", slice(None))  # after with_costs(exclude=...)
+        quality = np.clip(np.asarray(self.estimator_.predict(X), dtype=float).reshape(len(X), -1)[:, columns], 0, 1)
+        shape = quality.shape
         if self.cost_estimator is None:
             cost = np.broadcast_to(self.mean_cost_, shape)
         else:
-            cost = np.maximum(np.asarray(self.cost_estimator_.predict(X), dtype=float).reshape(shape), 0)
+            cost = np.asarray(self.cost_estimator_.predict(X), dtype=float).reshape(len(X), -1)[:, columns]
+            cost = np.maximum(cost, 0)
         return Estimates(quality, cost, np.zeros(len(X), dtype=bool))

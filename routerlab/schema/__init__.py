@@ -5,7 +5,17 @@ Tables are tidy pandas frames joined on ``prompt_id``. Each is checked once, at 
 column, the offending rows and the remedy. Nothing downstream checks again.
 """
 
-from routerlab.schema._doors import Odd, as_pandas, id_remedy, kind_of, plain, read_json, read_numbers, sound_text
+from routerlab.schema._doors import (
+    Odd,
+    as_pandas,
+    id_remedy,
+    kind_of,
+    plain,
+    plain_frame,
+    read_json,
+    read_numbers,
+    sound_text,
+)
 from routerlab.schema._errors import DroppedRowsWarning, MixedScalesWarning, TableError, provenance_of, reject, shown
 from routerlab.schema._matrices import (
     Outcomes,
@@ -62,6 +72,7 @@ __all__ = [
     "not_text",
     "pivot_outcomes",
     "plain",
+    "plain_frame",
     "provenance_of",
     "read_numbers",
     "reject",
