@@ -81,8 +81,8 @@ class Antifragility:
 
 
 def _usd(value: Any, bare: int = 0) -> str:
-    number = value if bare else value.estimate
-    return f"{number:,.2f} USD" if not bare else f"{number:,.2f}"
+    number = round(value if bare else value.estimate, 2) + 0.0  # not "-0.00"
+    return f"{number:,.2f}" if bare else f"{number:,.2f} USD"
 
 
 def antifragility(
@@ -210,7 +210,7 @@ def antifragility(
         option,
         monthly,
         option.estimate / monthly if monthly else float("inf"),
-        tuple(models[n_offers == 1]),
+        tuple(models[n_offers == 1].tolist()),
         tuple(offers["offer_id"][~stays]),
         note,
     )
