@@ -9,8 +9,10 @@ from routerlab.datasets._parse import csv_table, json_array
 
 INCIDENTS = "atlarge-research/FAILS/server/static/data/incident_stages_all.csv"
 LLMPERF = "ray-project/llmperf-leaderboard/raw_data/individual"
-COMPONENTS = ("API", "ChatGPT", "DALL-E", "Playground", "api.anthropic.com", "claude.ai", "console.anthropic.com")
-COMPONENTS += ("Character.AI", "REST API", "gRPC API", "Stable Assistant")
+COMPONENTS = (
+    *("API", "ChatGPT", "DALL-E", "Playground", "api.anthropic.com", "claude.ai", "console.anthropic.com"),
+    *("Character.AI", "REST API", "gRPC API", "Stable Assistant"),
+)
 
 
 def fetch_incidents() -> pd.DataFrame:

@@ -18,10 +18,12 @@ from routerlab.market._shocks import (
     retirement_shocks,
     simulate_shocks,
 )
+from routerlab.market._slm import Hosting, slm_candidates
 
 __all__ = [
     "COLUMNS",
     "Antifragility",
+    "Hosting",
     "Onboarding",
     "Policy",
     "Replay",
@@ -48,4 +50,5 @@ __all__ = [
     "retirement_shocks",
     "routed",
     "simulate_shocks",
+    "slm_candidates",
 ]

@@ -419,7 +419,7 @@ def lay_out(
         if model in measured:
             reject("'scenarios'", f"names {model!r}, which was measured.", "Leave it out, or drop its column.")
         quality = quality.assign(**{model: value})
-        said = f"{value:g}" if np.isscalar(value) else "as given"
+        said = f"{float(value):g}" if isinstance(value, (int, float)) else "as given"
         assumed.append(f"scenario: quality of {model} assumed to be {said}, not measured")
     quality = check_matrix(quality, "quality", 0.0, 1.0) if scenarios else quality
     base = offers["base_model"] if "base_model" in offers else offers["model"]
@@ -447,7 +447,9 @@ def lay_out(
         )
     n_days = int((last - first) / DAY)
     notes = () if cost is None else ("costs stand for tokens: prices of input and output move alike",)
-    asked = Traffic(quality[columns].to_numpy(), *counts, _requests(traffic, first, n_days), quality.index, columns)
+    asked = Traffic(
+        quality[columns].to_numpy(), counts[0], counts[1], _requests(traffic, first, n_days), quality.index, columns
+    )
     return asked, notes, assumed
 
 
@@ -576,8 +578,8 @@ def make_market(
             prices[scaled] = part
         elif kind == "retirement":
             there[day:, hit] = False
-            follows = np.flatnonzero((provider == at) & ((model == new) | (base == new))) if pd.notna(new) else []
-            if len(follows):
+            follows = np.flatnonzero((provider == at) & ((model == new) | (base == new)))
+            if pd.notna(new) and len(follows):
                 successor.update(dict.fromkeys(np.flatnonzero(hit).tolist(), int(follows[0])))
         elif kind == "new":
             there[:day, hit] = False
