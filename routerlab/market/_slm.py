@@ -162,7 +162,8 @@ def slm_candidates(
     min_share : float, default 0.02
         Of the traffic: a cluster with less is not frequent.
     min_tightness : float, default 0.3
-        Mean cosine of its prompts with their centre, less that of all prompts: a cluster below is not uniform.
+        1 less the spread of its prompts around their centre (1 - mean cosine), relative to that of all prompts around
+        theirs: a cluster below is not uniform.
     hosting : Hosting, optional
         What one's own model costs.
     groups : Series or array, optional
@@ -178,8 +179,8 @@ def slm_candidates(
         The most promising first: ``n``, ``share`` of the traffic, ``example`` (the prompt_id nearest to the centre),
         ``tightness``, ``quality_difference`` of small less baseline with ends, ``requests`` a month, ``api_usd`` a
         month with ends, ``own_usd`` a month, ``saving_usd``, ``break_even`` requests a month with ends,
-        ``break_even_use``, the share of a GPU's capacity from which its own model is cheaper than the API per token, ``frequent``,
-        ``uniform``, ``close`` and ``verdict`` in words.
+        ``break_even_use``, the share of a GPU's capacity from which a token there is cheaper than at the API,
+        ``frequent``, ``uniform``, ``close`` and ``verdict`` in words.
 
     Raises
     ------
@@ -215,8 +216,7 @@ def slm_candidates(
         raise ValueError(msg)
     for name, model in (("small", small), ("baseline", baseline)):
         check_model(model, outcomes["model"].unique(), name)
-    quality, cost = pivot_outcomes(outcomes[outcomes["model"].isin([small, baseline])])
-    quality, cost = check_aligned(quality, cost)
+    quality, cost = check_aligned(*pivot_outcomes(outcomes[outcomes["model"].isin([small, baseline])]))
     texts = prompts["prompt"] if isinstance(prompts, pd.DataFrame) else prompts
     vectors = pd.DataFrame(unit_rows(check_embeddings(X)), index=row_labels(by_prompt(X)))
     absent = quality.index.difference(vectors.index).union(quality.index.difference(texts.index))
@@ -236,7 +236,8 @@ def slm_candidates(
         usd = t_interval(cost[baseline].to_numpy()[inside], part, confidence=confidence)
         rows[name] = {
             "n": int(inside.sum()), "share": float(inside.mean()),
-            "example": quality.index[inside][int(centre.argmax())], "tightness": float(centre.mean()) - overall,
+            "example": quality.index[inside][int(centre.argmax())],
+            "tightness": 1 - (1 - float(centre.mean())) / max(1 - overall, 1e-12),
             "quality_difference": lost[0], "quality_low": lost[1], "quality_high": lost[2],
             **_money(requests_per_month * inside.mean(), usd, float(size[inside].mean()), hosting),
         }  # fmt: skip
@@ -245,8 +246,8 @@ def slm_candidates(
     table["uniform"] = table["tightness"] >= min_tightness
     table["close"] = table["quality_low"] >= -max_quality_loss
     table["verdict"] = [_verdict(row, max_quality_loss) for row in table.itertuples()]
-    good = table["verdict"].eq("worth a trial")
-    table = table.assign(_good=good).sort_values(["_good", "saving_usd"], ascending=False).drop(columns="_good")
+    order = table.assign(good=table["verdict"].eq("worth a trial")).sort_values(["good", "saving_usd"], ascending=False)
+    table = table.loc[order.index]
     if note := provenance_of(outcomes, prompts):
         table.attrs["provenance"] = note
     return table
