@@ -181,7 +181,7 @@ def price_shocks(
     for name in FIELDS:
         low, high = np.minimum(before[name], frame[name]), np.maximum(before[name], frame[name])
         changed = low.notna() & ~np.isclose(low, high) & (high <= max_ratio * low)
-        part = frame[changed].assign(kind="price", field=name, old=before[name], new=frame[name])
+        part = frame.assign(kind="price", field=name, old=before[name], new=frame[name])[changed]
         parts.append(part.rename(columns={"valid_from": "time"}))
     if listings:
         parts.append(
