@@ -31,6 +31,7 @@ OFFERS = pd.DataFrame(
 OFFERS.insert(0, "offer_id", OFFERS["model"] + "@" + OFFERS["provider"])
 HISTORY: dict[str, Any] = {"price_changes_per_year": 2.0, "log_ratio": (-0.05, 0.5), "outages_per_year": 40}
 END = pd.Timestamp(START) + pd.Timedelta(days=DAYS)
+EXPECTED = pd.Series(np.exp(5 + 0.7**2 / 2), index=MODELS)  # output tokens, as a router learnt them elsewhere
 
 
 def population(n: int = 20_000, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -63,7 +64,10 @@ def drawn(everyone: Any, rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame, 
 def replayed(sample: Any, shocks: Any) -> market.Replay:
     """Replay one that is locked in, and one that routes."""
     quality, estimates, tokens = sample
-    policies = {"locked": market.locked("large@b"), "routed": market.routed(estimates, willingness_to_pay=WTP)}
+    policies = {
+        "locked": market.locked("large@b"),
+        "routed": market.routed(estimates, willingness_to_pay=WTP, output_tokens=EXPECTED),
+    }
     return market.replay(policies, shocks, OFFERS, quality, tokens=tokens, start=START, end=END)
 
 
@@ -71,8 +75,8 @@ def swings(sample: Any, shocks: Any) -> market.Antifragility:
     """Measure what swings are worth."""
     _, estimates, tokens = sample
     return market.antifragility(
-        shocks, OFFERS, estimates, tokens=tokens, start=START, end=END, willingness_to_pay=WTP
-    )  # fmt: skip
+        shocks, OFFERS, estimates, tokens=tokens, start=START, end=END, willingness_to_pay=WTP, output_tokens=EXPECTED
+    )
 
 
 def simulate(n_paths: int, seed: Any) -> list[pd.DataFrame]:

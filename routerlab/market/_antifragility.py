@@ -16,6 +16,7 @@ from routerlab.market._replay import (
     believed_value,
     checked_offers,
     checked_paths,
+    expected_output,
     lay_out,
     make_market,
     worth_of,
@@ -98,6 +99,7 @@ def antifragility(
     end: Any,
     willingness_to_pay: float,
     quality: pd.DataFrame | None = None,
+    output_tokens: pd.Series | None = None,
     traffic: float | pd.Series = 1000.0,
     switching_usd: float = 0.0,
     groups: Any = None,
@@ -128,6 +130,8 @@ def antifragility(
         USD that one unit of quality is worth on one request; finite.
     quality : DataFrame of shape (n_prompts, n_models), optional
         Measured: what choices are really worth. By default what the router believes.
+    output_tokens : Series, optional
+        Output tokens that the router expects of each model; by default the mean over these prompts.
     traffic : float or Series, default 1000
         Requests a day.
     switching_usd : float, default 0
@@ -189,7 +193,7 @@ def antifragility(
     changes = np.zeros(len(paths))
     for k, market in enumerate(markets):
         prices = market.prices[:, stays]
-        found = _gain(prices, asked, measured, willingness_to_pay)
+        found = _gain(prices, asked, measured, willingness_to_pay, output_tokens)
         changes[k] = (prices[1:] != prices[:-1]).any(axis=(1, 2)).sum()
         found -= changes[k] * switching_usd / asked.requests.sum()
         by_path[k] = found.mean(axis=1)
@@ -223,8 +227,11 @@ def _measured(quality: pd.DataFrame, asked: Traffic) -> Floats:
     return given.reindex(index=asked.index, columns=asked.columns).to_numpy()
 
 
-def _gain(prices: Floats, asked: Traffic, measured: Floats | None, willingness_to_pay: float) -> Floats:
+def _gain(
+    prices: Floats, asked: Traffic, measured: Floats | None, willingness_to_pay: float, output_tokens: pd.Series | None
+) -> Floats:
     """Gain and option of each prompt, USD a request, of shape (2, n_prompts)."""
+    expected = expected_output(output_tokens, asked)
     worth, weight = worth_of(asked.quality, willingness_to_pay)
     share = asked.requests / asked.requests.sum()
     rows, of_day = np.unique(prices.reshape(len(prices), -1), axis=0, return_inverse=True)
@@ -242,10 +249,10 @@ def _gain(prices: Floats, asked: Traffic, measured: Floats | None, willingness_t
     chosen = np.zeros(len(prompt))
     for part, row in zip(of_row, rows, strict=True):
         price = row.reshape(-1, 2)
-        believed = believed_value(worth, weight, asked, price)
+        believed = believed_value(worth, weight, asked, price, expected)
         chosen += part * value_of(believed.argmax(axis=1), price, believed)
-    at_mean = believed_value(worth, weight, asked, mean)
-    start = believed_value(worth, weight, asked, prices[0]).argmax(axis=1)
+    at_mean = believed_value(worth, weight, asked, mean, expected)
+    start = believed_value(worth, weight, asked, prices[0], expected).argmax(axis=1)
     return np.stack([chosen - value_of(at_mean.argmax(axis=1), mean, at_mean), chosen - value_of(start, mean, at_mean)])
 
 

@@ -43,6 +43,8 @@ class Policy:
         Days from a rise in price or a retirement until a locked policy has moved.
     successor : bool
         Whether a locked policy follows the provider to the model that it names.
+    output_tokens : Series, optional
+        Output tokens that the router expects of each model.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class Policy:
     refit: str = "always"
     switch_after: int | None = None
     successor: bool = False
+    output_tokens: pd.Series | None = field(default=None, repr=False, compare=False)
 
 
 def locked(
@@ -122,6 +125,7 @@ def routed(
     willingness_to_pay: float = float("inf"),
     refit: str = "always",
     offers: Sequence[str] | None = None,
+    output_tokens: pd.Series | None = None,
 ) -> Policy:
     """Send each request to the offer with the largest estimated quality less cost / willingness to pay that is up.
 
@@ -136,6 +140,9 @@ def routed(
         'always': takes today's prices and models. 'never': those of the first day, though it pays today's.
     offers : sequence of str, optional
         Offers that may be used, by ``offer_id``; by default all.
+    output_tokens : Series, optional
+        Output tokens that the router expects of each model: of its training prompts. By default the mean over the
+        prompts of the replay.
 
     Returns
     -------
@@ -151,7 +158,10 @@ def routed(
         msg = f"'refit' must be 'always' or 'never'. Got {refit!r} instead."
         raise ValueError(msg)
     chosen = None if offers is None else tuple(offers)
-    return Policy("routed", None, chosen, estimates, willingness_to_pay, refit)
+    return Policy(
+        "routed", None, chosen, estimates, willingness_to_pay, refit,
+        output_tokens=None if output_tokens is None else pd.Series(output_tokens, dtype=float),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -656,6 +666,7 @@ def _assignments(
     usable = np.zeros(estimates.shape[1], dtype=bool)
     usable[list(policy.offers or ())] = True
     worth, weight = worth_of(estimates, policy.willingness_to_pay)
+    expected = expected_output(policy.output_tokens, asked)
     known = np.zeros(len(market.there), dtype=int) if policy.refit == "never" else np.arange(len(market.there))
     belief = np.concatenate([market.prices[known].reshape(len(known), -1), market.there[known]], axis=1)
     _, belief_of = np.unique(belief, axis=0, return_inverse=True)
@@ -670,7 +681,7 @@ def _assignments(
             last = group[0]
             day = known[market.day[rows[0]]]
             price = market.prices[day]
-            value = believed_value(worth, weight, asked, price)
+            value = believed_value(worth, weight, asked, price, expected)
             value[:, ~(usable & market.there[day])] = -np.inf
             first = value.argmax(axis=1)
         up = group[1:].astype(bool)
@@ -694,17 +705,36 @@ def worth_of(estimates: Floats, willingness_to_pay: float) -> tuple[Floats, floa
     return (estimates, 1e-12) if np.isinf(willingness_to_pay) else (estimates * willingness_to_pay, 1.0)
 
 
-def believed_value(worth: Floats, weight: float, asked: Traffic, price: Floats) -> Floats:
-    """Return what a router believes each offer to be worth, less its cost; output tokens are the model's mean.
+def expected_output(output_tokens: pd.Series | None, asked: Traffic) -> Floats:
+    """Return the output tokens that a router expects of each offer.
 
     Examples
     --------
     >>> asked = Traffic(*np.array([[[0.5]], [[100.0]], [[10.0]]]), np.ones(1), pd.Index(["p"]), ["m"])
-    >>> believed_value(np.array([[0.01]]), 1.0, asked, np.array([[1e-6, 2e-6]])).round(5).tolist()
+    >>> expected_output(None, asked).tolist(), expected_output(pd.Series({"m": 12.0}), asked).tolist()
+    ([10.0], [12.0])
+    """
+    if output_tokens is None:
+        return asked.output_tokens.mean(axis=0)
+    found = output_tokens.reindex(asked.columns).to_numpy(dtype=float)
+    if np.isnan(found).any():
+        lacking = sorted({c for c, bad in zip(asked.columns, np.isnan(found), strict=True) if bad})
+        reject("'output_tokens'", f"lacks model {shown(lacking)}.", "Give the mean of each model's answers.")
+    return found
+
+
+def believed_value(worth: Floats, weight: float, asked: Traffic, price: Floats, output: Floats) -> Floats:
+    """Return what a router believes each offer to be worth, less its cost; it expects the same output of all prompts.
+
+    Examples
+    --------
+    >>> asked = Traffic(*np.array([[[0.5]], [[100.0]], [[10.0]]]), np.ones(1), pd.Index(["p"]), ["m"])
+    >>> price = np.array([[1e-6, 2e-6]])
+    >>> believed_value(np.array([[0.01]]), 1.0, asked, price, np.array([10.0])).round(5).tolist()
     [[0.00988]]
     """
     value = asked.input_tokens * (-weight * price[:, 0])
-    value -= weight * asked.output_tokens.mean(axis=0) * price[:, 1]
+    value -= weight * output * price[:, 1]
     value += worth
     return value
 
