@@ -199,8 +199,8 @@ class Replay:
         95% of the markets lie, these prompts; NaN for a single path); ``quality`` of all requests, 0 where they failed,
         with ends; ``failed``, the share of requests, with ``failed_market_low`` and ``failed_market_high``.
     days : DataFrame
-        ``policy, date, usd, quality, failed``: means over the paths, and ``total_usd`` so far with ``total_low``,
-        ``total_high``, where 95% of the paths lie.
+        ``policy, date, usd, quality, failed``: means over the paths, and ``total_usd`` so far; ``usd_low``,
+        ``usd_high``, ``total_low``, ``total_high``: where 95% of the paths lie on that day.
     n, n_days, n_paths : int
         Prompts, days, and paths of the market.
     confidence : float
@@ -829,14 +829,18 @@ def _result(
             "quality": good, "quality_low": good_low, "quality_high": good_high,
             "failed": paths[:, place, 2].mean(), "failed_market_low": ends[1][0], "failed_market_high": ends[1][1],
         }  # fmt: skip
-        total = daily[:, place, :, 0].cumsum(axis=1)
         tail = (1 - confidence) / 2
-        band = np.quantile(total, [tail, 1 - tail], axis=0) if n_paths > 1 else np.full((2, n_days), np.nan)
+        each, total = daily[:, place, :, 0], daily[:, place, :, 0].cumsum(axis=1)
+        bands = [
+            np.quantile(usd, [tail, 1 - tail], axis=0) if n_paths > 1 else np.full((2, n_days), np.nan)
+            for usd in (each, total)
+        ]
         means = daily[:, place].mean(axis=0)
         days.append(
             pd.DataFrame(
-                {"policy": name, "date": dates, "usd": means[:, 0], "quality": means[:, 1], "failed": means[:, 2],
-                 "total_usd": total.mean(axis=0), "total_low": band[0], "total_high": band[1]}
+                {"policy": name, "date": dates, "usd": means[:, 0], "usd_low": bands[0][0], "usd_high": bands[0][1],
+                 "quality": means[:, 1], "failed": means[:, 2],
+                 "total_usd": total.mean(axis=0), "total_low": bands[1][0], "total_high": bands[1][1]}
             )
         )  # fmt: skip
     few = few_groups_note(codes)

@@ -248,8 +248,7 @@ def slm_candidates(
     table["verdict"] = [_verdict(row, max_quality_loss) for row in table.itertuples()]
     order = table.assign(good=table["verdict"].eq("worth a trial")).sort_values(["good", "saving_usd"], ascending=False)
     table = table.loc[order.index]
-    if note := provenance_of(outcomes, prompts):
-        table.attrs["provenance"] = note
+    table.attrs["provenance"] = provenance_of(outcomes, prompts)
     return table
 
 
