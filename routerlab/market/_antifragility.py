@@ -253,7 +253,9 @@ def _gain(
         chosen += part * value_of(believed.argmax(axis=1), price, believed)
     at_mean = believed_value(worth, weight, asked, mean, expected)
     start = believed_value(worth, weight, asked, prices[0], expected).argmax(axis=1)
-    return np.stack([chosen - value_of(at_mean.argmax(axis=1), mean, at_mean), chosen - value_of(start, mean, at_mean)])
+    kept = np.stack([value_of(choice, mean, at_mean) for choice in (at_mean.argmax(axis=1), start)])
+    found = chosen - kept
+    return np.where(np.abs(found) > 1e-12 * np.abs(kept), found, 0.0)  # what is left of rounding is no gain
 
 
 def _carried_by(of_prompt: Floats, codes: Any) -> str | None:
