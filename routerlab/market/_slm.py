@@ -130,7 +130,7 @@ def slm_candidates(
     clusters: Any = 20,
     max_quality_loss: float = 0.02,
     min_share: float = 0.02,
-    min_tightness: float = 0.3,
+    min_tightness: float = 0.1,
     hosting: Hosting | None = None,
     groups: Any = None,
     confidence: float = 0.95,
@@ -161,7 +161,7 @@ def slm_candidates(
         A small model is close where it is not shown to lose more than this.
     min_share : float, default 0.02
         Of the traffic: a cluster with less is not frequent.
-    min_tightness : float, default 0.3
+    min_tightness : float, default 0.1
         1 less the spread of its prompts around their centre (1 - mean cosine), relative to that of all prompts around
         theirs: a cluster below is not uniform.
     hosting : Hosting, optional
