@@ -8,6 +8,7 @@ from . import (
     holdout as holdout,
     judging as judging,
     labeling as labeling,
+    market as market,
     model_selection as model_selection,
     neighbors as neighbors,
     planning as planning,
@@ -27,6 +28,8 @@ from .completions import (
 from .datasets import (
     fetch_alpaca_eval as fetch_alpaca_eval,
     fetch_auto_j as fetch_auto_j,
+    fetch_incidents as fetch_incidents,
+    fetch_llmperf as fetch_llmperf,
     fetch_pulze_example as fetch_pulze_example,
     fetch_routellm as fetch_routellm,
     fetch_routerbench as fetch_routerbench,
