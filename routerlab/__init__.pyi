@@ -81,6 +81,22 @@ from .labeling import (
     PairQueue as PairQueue,
     VoteLog as VoteLog,
 )
+from .market import (
+    add_carbon as add_carbon,
+    add_model as add_model,
+    antifragility as antifragility,
+    check_offers as check_offers,
+    choose_offers as choose_offers,
+    full_cost as full_cost,
+    load_offers as load_offers,
+    load_price_history as load_price_history,
+    load_retirements as load_retirements,
+    point_within as point_within,
+    probe_prompts as probe_prompts,
+    replay as replay,
+    reprice as reprice,
+    slm_candidates as slm_candidates,
+)
 from .model_selection import (
     NoOperatingPointError as NoOperatingPointError,
     choose_operating_point as choose_operating_point,
@@ -100,6 +116,7 @@ from .plotting import (
     plot_embedding_map as plot_embedding_map,
     plot_frontier as plot_frontier,
     plot_model_share as plot_model_share,
+    plot_prices as plot_prices,
     plot_ratings as plot_ratings,
     plot_repeats as plot_repeats,
     plot_savings as plot_savings,
@@ -139,6 +156,7 @@ from .widgets import (
     EvidencePlot as EvidencePlot,
     IntentLabeler as IntentLabeler,
     JudgmentBrowser as JudgmentBrowser,
+    OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
 )
 

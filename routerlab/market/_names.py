@@ -13,8 +13,8 @@ _BEFORE = re.compile(
     r"(?:nvidia-(?=nemotron))?(?:meta-(?=llama))?"
 )
 _PRECISION = r"fp4|fp6|fp8|fp16|bf16|nvfp4|mxfp4|int4|int8|awq|gptq|gguf|w4a16|w8a8|[3-8]-?bit"
-# What stands after it: the hardware, the price plan, the number format.
-_AFTER = re.compile(rf"(?:-(?:{_PRECISION}|tee|free|maas|hf|default|dynamic))+$")
+# What stands after it: the hardware, the price plan, the number format, how it was asked (AlpacaEval).
+_AFTER = re.compile(rf"(?:-(?:{_PRECISION}|tee|free|maas|hf|default|dynamic|concise|verbose|togetherai))+$")
 _QUANTIZATION = re.compile(rf"(?<![a-z0-9])({_PRECISION})(?![a-z0-9])")
 _GLUED = re.compile(r"\b(gpt-|qwen-|glm-|gemini-|minimax-m|mimo-v)([1-9])([1-9])(?=-|$)")  # gpt-35-turbo
 _SIZE = re.compile(r"\d(?:b|x\d+b)(?:-|$)")

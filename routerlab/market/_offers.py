@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ COLUMNS = (
     *("open_weights", "license", "params", "region", "trains_on_data", "retains_prompts", "co2e_g_low", "co2e_g_high"),
     *("source", "observed_at", "caveats"),
 )
+RETIREMENTS = Path(__file__).parent / "data" / "retirements.csv"
 _LEAST_USD, _MOST_USD = 5e-4, 1e4  # per 1M tokens: what lies outside was meant per token, or per 1e12
 _ZOMBIE = 3.0  # times the median of at least three other offers of the same model
 
@@ -140,8 +142,9 @@ def load_offers(on: date | str | None = None) -> pd.DataFrame:
     Notes
     -----
     Prices of 1M tokens at the standard rate, at noon UTC; ``caveats`` tells where the list says more: 'dearer when
-    long' (a higher rate for long prompts), 'by time of day'. The list gives batch prices from the day on which they
-    were verified. Offers that are not sold by the token (images, minutes, embeddings) are left out.
+    long' (a higher rate for long prompts), 'by time of day', 'deprecated'; and what `load_retirements` says, as
+    'retires 2026-10-23'. The list gives batch prices from the day on which they were verified. Offers that are not sold
+    by the token (images, minutes, embeddings) are left out.
 
     References
     ----------
@@ -220,7 +223,11 @@ def _load(_: int) -> pd.DataFrame:
             for row in _validities(model):
                 known = {"provider": provider.id, "model": model.id, "context_window": model.context_window}
                 rows.append({**known, **row, "source": f"{info.package} {info.version}", "observed_at": info.checked})
-    return check_offers(pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    gone = pd.read_csv(RETIREMENTS).set_index(["provider", "model"])["retired_on"]
+    ends = pd.Series(gone.reindex(pd.MultiIndex.from_frame(table[["provider", "model"]])).to_numpy(), table.index)
+    said = table["caveats"].fillna("").where(ends.isna(), table["caveats"].fillna("") + "; retires " + ends.astype(str))
+    return check_offers(table.assign(caveats=said.str.removeprefix("; ")))
 
 
 def _validities(model: Any) -> Iterator[dict[str, Any]]:
@@ -309,7 +316,7 @@ def _check_number(frame: pd.DataFrame, column: str) -> None:
     wanted = "a share between 0 and 1" if column == "uptime" else "a finite number of at least 0"
     remedy = "Divide percentages by 100." if column == "uptime" else "Correct it, or empty it if it is not known."
     if column in PRICES:
-        remedy = "Correct it; 0 marks a free tier, and a credit or rebate is no price."
+        remedy = "Correct it; 0 marks a free tier, and a credit or rebate is not a price."
     _refuse(frame, bad, column, f"is not {wanted}", remedy)
 
 
@@ -345,7 +352,7 @@ def _dates(frame: pd.DataFrame, column: str) -> pd.Series:
             when = pd.NaT if pd.isna(cell) else pd.Timestamp(cell)
         except (TypeError, ValueError):
             bad = pd.Series(cells.index == row, index=frame.index)
-            _refuse(frame, bad, column, "is no date", "Write it as 2026-10-20, or leave it empty.")
+            _refuse(frame, bad, column, "is not a date", "Write it as 2026-10-20, or leave it empty.")
         if pd.notna(when):
             zones.setdefault(None if when.tzinfo is None else when.utcoffset(), row)
         read.append(when if pd.isna(when) or when.tzinfo is None else when.tz_convert("UTC").tz_localize(None))

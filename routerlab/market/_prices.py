@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from routerlab.market._names import base_model
-from routerlab.market._offers import check_offers
+from routerlab.market._offers import RETIREMENTS, check_offers
 
 FOLDER = Path(__file__).parent / "data"
 _DAYS = ("changed_after", "last_seen")
@@ -41,6 +41,9 @@ def load_price_history(*, corrections: bool = False) -> pd.DataFrame:
     Catalogues of list prices, edited by hand, at 35 days: a change may be older than ``valid_from``, prices that came
     and went between two days are missed, and some offers stay listed long after they are gone. Of the edits, those
     that look like corrections are not counted as changes of price; ``data/build_prices.py`` states the rule.
+
+    Of the models of the demo, RouterBench, RouteLLM's MMLU and AlpacaEval, no catalogue ever listed WizardLM-13B,
+    Vicuna-13B and Phi-2.
 
     References
     ----------
@@ -77,7 +80,7 @@ def load_retirements() -> pd.DataFrame:
     >>> gone.loc[("openai", "gpt-4"), ["retired_on", "successor"]].astype(str).tolist()
     ['2026-10-23 00:00:00+00:00', 'gpt-5.6-sol']
     """
-    frame = pd.read_csv(FOLDER / "retirements.csv")
+    frame = pd.read_csv(RETIREMENTS)
     for column in ("retired_on", "observed_at"):
         frame[column] = pd.to_datetime(frame[column], utc=True).astype("datetime64[ns, UTC]")
     frame.insert(2, "base_model", frame["model"].map(base_model))
@@ -87,10 +90,11 @@ def load_retirements() -> pd.DataFrame:
 @lru_cache(maxsize=1)
 def _history() -> pd.DataFrame:
     table = pd.read_csv(FOLDER / "price_history.csv").assign(observed_at=lambda rows: rows["last_seen"])
+    # A price that was taken back stands in the time of another: by itself, its validity does not overlap.
+    ids = table["model"] + "@" + table["provider"]
     wrong = table["change"] == "correction"
-    # Each part by itself: a price that was taken back stands in the time of another, or of one taken back before it.
-    parts = [check_offers(table[~wrong]), *(check_offers(rows) for _, rows in table[wrong].groupby(level=0))]
-    frame = pd.concat(parts, ignore_index=True)
+    table["offer_id"] = ids.where(~wrong, ids + "#" + table.index.astype(str))
+    frame = check_offers(table).assign(offer_id=ids)
     for column in _DAYS:
         frame[column] = pd.to_datetime(frame[column], utc=True).astype("datetime64[ns, UTC]")
     return frame.sort_values(["provider", "model", "valid_from"], na_position="first", kind="stable")

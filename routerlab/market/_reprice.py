@@ -16,6 +16,7 @@ from routerlab.schema import Odd, plain_frame, provenance_of, read_numbers, reje
 
 _COUNTS = ("input_tokens", "output_tokens")
 _CACHE = ("cached_tokens", "cache_write_tokens")
+COUNTS = (*_COUNTS, *_CACHE)
 
 
 def reprice(
@@ -33,7 +34,7 @@ def reprice(
     table : DataFrame
         Outcomes, responses, or tokens alone: ``prompt_id``, ``model``, ``input_tokens``, ``output_tokens``; optional
         ``cached_tokens`` and ``cache_write_tokens``, parts of the input that were read from, or written to, a cache.
-        A model is matched with offers by ``offer_id``, else by ``model``, else by ``base_model``.
+        A model is the offer of that ``offer_id``, else all offers of its ``base_model``, at all hosts.
     offers : DataFrame
         `load_offers`, `load_price_history`, a choice of these, or your own (see `check_offers`).
     on : date, datetime or str, optional
@@ -130,7 +131,7 @@ def check_tokens(table: Any) -> pd.DataFrame:
     if missing:
         remedy = "Rename or add; routerlab.pricing.estimate_tokens gives a rough count from texts."
         reject("tokens table", f"column {shown(missing)} is missing; it has {shown(frame.columns, 12)}.", remedy)
-    for column in (*_COUNTS, *_CACHE):
+    for column in COUNTS:
         if column not in frame:
             continue
         read = read_numbers(frame[column])
@@ -156,7 +157,7 @@ def check_tokens(table: Any) -> pd.DataFrame:
 
 
 def offers_of(model: str, offers: pd.DataFrame) -> pd.DataFrame:
-    """Return the offers of a model: those of that id, or of that name, or of that base model.
+    """Return the offers of a model: the one of that id, else those of that base model, at all hosts.
 
     Examples
     --------
@@ -165,13 +166,10 @@ def offers_of(model: str, offers: pd.DataFrame) -> pd.DataFrame:
     >>> len(found) > 10, found["base_model"].unique().tolist()
     (True, ['llama-3.3-70b'])
     """
-    name = base_model(model.partition("@")[0])
-    ways = (("offer_id", model), ("model", model), ("base_model", name))
-    for column, wanted in ways:
-        found = offers[offers[column] == wanted]
-        if len(found):
-            return found
-    return offers.iloc[:0]
+    one = offers[offers["offer_id"] == model]
+    if len(one):
+        return one
+    return offers[(offers["base_model"] == base_model(model)) | (offers["model"] == model)]
 
 
 def token_cost(tokens: pd.DataFrame, offers: pd.DataFrame, *, batch: bool = False) -> NDArray[np.float64]:
@@ -199,6 +197,50 @@ def token_cost(tokens: pd.DataFrame, offers: pd.DataFrame, *, batch: bool = Fals
             extra = np.where(np.isnan(rate), 0.0, rate - rates["input"])
             cost = cost + np.outer(tokens[column], extra)
     return cost / 1e6
+
+
+def stale_costs(router: Any, offers: pd.DataFrame, *, on: date | str | None = None) -> pd.DataFrame:
+    """Return the prices of a router's models that changed after the day of its costs.
+
+    Parameters
+    ----------
+    router : fitted router
+        With the day of its prices: from ``router.with_costs(reprice(...))``.
+    offers : DataFrame
+        The newest price list: `load_offers`, `load_price_history`, or yours.
+    on : date, datetime or str, optional
+        Changes until this moment. Default: now.
+
+    Returns
+    -------
+    DataFrame
+        ``model, offer_id, valid_from, input_usd_per_1m, output_usd_per_1m`` of the new prices; empty if the costs are
+        as fresh as the list.
+
+    Raises
+    ------
+    TableError
+        The router does not know the day of its costs.
+
+    Examples
+    --------
+    >>> import routerlab as rl
+    >>> from routerlab.market import load_price_history
+    >>> row = {"prompt_id": "p1", "model": "gpt-4o", "quality": 1.0, "input_tokens": 900, "output_tokens": 90}
+    >>> history = load_price_history().query("offer_id == 'gpt-4o@openai'")
+    >>> quality, cost = rl.pivot_outcomes(reprice(pd.DataFrame([row]), history, on="2024-06-01"))
+    >>> router = rl.KNNRouter(1).fit(np.ones((1, 2)), quality, cost=cost).with_costs(cost)
+    >>> stale_costs(router, history, on="2024-12-01")["input_usd_per_1m"].tolist()
+    [2.5]
+    """
+    day = getattr(router, "priced_on_", None)
+    if day is None:
+        reject("'router'", "does not know the day of its costs.", "Give it some: router.with_costs(reprice(...)).")
+    table = as_offers(offers)
+    new = table[(table["valid_from"] > moment(day)) & (table["valid_from"] <= moment(on))]
+    parts = [offers_of(str(model), new).assign(model=model) for model in router.models_]
+    columns = ["model", "offer_id", "valid_from", "input_usd_per_1m", "output_usd_per_1m"]
+    return pd.concat(parts)[columns].sort_values("valid_from").reset_index(drop=True)
 
 
 def _provenance(used: pd.DataFrame, on: date | str | None, batch: bool) -> dict[str, Any]:

@@ -7,9 +7,18 @@ axes, and follows the text colours and font size of ``matplotlib.rcParams``, so 
 
 from routerlab.plotting._frontier import plot_frontier
 from routerlab.plotting._map import plot_embedding_map
+from routerlab.plotting._prices import plot_prices
 from routerlab.plotting._ratings import plot_ratings
 from routerlab.plotting._repeats import plot_repeats
 from routerlab.plotting._savings import plot_savings
 from routerlab.plotting._share import plot_model_share
 
-__all__ = ["plot_embedding_map", "plot_frontier", "plot_model_share", "plot_ratings", "plot_repeats", "plot_savings"]
+__all__ = [
+    "plot_embedding_map",
+    "plot_frontier",
+    "plot_model_share",
+    "plot_prices",
+    "plot_ratings",
+    "plot_repeats",
+    "plot_savings",
+]

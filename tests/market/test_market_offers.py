@@ -56,7 +56,7 @@ REFUSED = {
         table({"valid_from": "2026-03-01"}, {"model": "n", "valid_from": "2026-03-01T00:00:00+00:00"}),
         r"several time zones",
     ),
-    "no date": (table({"valid_from": "soon"}), r"'valid_from'.*is no date.*row 0.*'soon'"),
+    "no date": (table({"valid_from": "soon"}), r"'valid_from'.*is not a date.*row 0.*'soon'"),
     "uptime in percent": (table({"uptime": 99.9}), r"'uptime'.*row 0.*Divide percentages by 100"),
     "terms that are no yes or no": (table({"trains_on_data": "maybe"}), r"'trains_on_data'.*row 0.*not known"),
     "carbon range the wrong way": (table({"co2e_g_low": 2.0, "co2e_g_high": 1.0}), r"row 0.*Exchange the two"),
@@ -171,8 +171,12 @@ def test_two_models_have_two_names(names):
 
 
 @pytest.mark.realdata
+@pytest.mark.usefixtures("published_data")
 def test_names_join_the_offers_of_one_model_and_no_others():
-    truth = pd.read_csv(Path(os.environ["ROUTERLAB_DATA"]) / "market" / "base_models.csv")
+    file = Path(os.environ["ROUTERLAB_DATA"]) / "market" / "base_models.csv"
+    if not file.exists():
+        pytest.skip("no market/base_models.csv here: names of offers as models.dev joins them")
+    truth = pd.read_csv(file)
     # Names that the truth itself gives to two models: no function of the name can be right about both.
     owners = truth.groupby(truth["model_id"].str.lower().str.rpartition("/")[2])["base_model"].transform("nunique")
     truth = truth[owners == 1].assign(name=lambda rows: rows["model_id"].map(base_model))

@@ -86,6 +86,13 @@ def test_the_models_of_the_demo_and_of_the_published_data_are_there():
     names |= {"gpt-4-1106-preview", "gpt-3.5-turbo-1106", "claude-v1", "claude-v2", "claude-instant-v1"}
     names |= {"meta/llama-2-70b-chat", "mistralai/mixtral-8x7b-chat", "mistralai/mistral-7b-chat"}
     names |= {"zero-one-ai/Yi-34B-Chat", "meta/code-llama-instruct-34b-chat", "mistralai/Mixtral-8x7B-Instruct-v0.1"}
+    names |= {
+        "gpt4_1106_preview",
+        "gpt4_0613_concise",
+        "claude-instant-1.2",
+        "gemma-7b-it",
+        "OpenHermes-2.5-Mistral-7B",
+    }
     assert {name for name in names if base_model(name) not in known} == set()
 
 
@@ -100,8 +107,11 @@ def test_retirements_have_a_day_and_mostly_a_successor():
 
 
 @pytest.mark.realdata
+@pytest.mark.usefixtures("published_data")
 def test_another_reading_of_the_same_catalogues_agrees():
     folder = Path(os.environ["ROUTERLAB_DATA"]) / "market"
+    if not (folder / "price_history.csv").exists():
+        pytest.skip("no market/price_history.csv here: another reading of the catalogues")
     other = pd.read_csv(folder / "price_history.csv", parse_dates=["first_seen", "last_seen"])
     mine = load_price_history()
     both = mine.merge(other[other["provider"] == "openai"], left_on="model", right_on="model_key")

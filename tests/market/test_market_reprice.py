@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.market import check_offers, load_offers, load_price_history, reprice
+from routerlab.market import check_offers, load_offers, load_price_history, reprice, stale_costs
 from routerlab.schema import TableError
 
 OFFERS = check_offers(
@@ -170,7 +170,7 @@ def test_a_model_that_is_excluded_is_never_chosen(kind):
     assert set(without.sweep(X).at(np.inf)) == {"small"}
     with pytest.raises(TableError, match="leaves none"):
         without.with_costs(exclude=["small"])
-    with pytest.raises(TableError, match="'exclude' must be one of the models"):
+    with pytest.raises(ValueError, match="'exclude' must be one of the models"):
         without.with_costs(exclude=["large"])
 
 
@@ -186,6 +186,17 @@ def test_a_router_says_when_its_costs_are_older_than_the_prices(tmp_path):
     current.predict(X)
     assert current.provenance_.count("costs:") == 1
     assert "2026-10-01" in current.provenance_
+
+
+def test_stale_costs_names_the_prices_that_changed_since():
+    router, _ = fitted("knn")
+    with pytest.raises(TableError, match="does not know the day"):
+        stale_costs(router, OFFERS)
+    priced = router.with_costs(reprice(outcomes(), OFFERS, on="2026-07-01"))
+    changed = stale_costs(priced, OFFERS, on="2026-10-01")
+    assert changed["offer_id"].tolist() == ["large@a"]
+    assert changed["input_usd_per_1m"].tolist() == [8.0]
+    assert stale_costs(priced, OFFERS, on="2026-08-01").empty
 
 
 def test_an_operating_point_does_not_outlive_its_costs():
