@@ -136,7 +136,7 @@ def outages() -> None:
     print("\n| provider | minutes without an incident, 2023-07-11 to 2025-01-10, impact 2 or 3 |\n| --- | --- |")
     for name, share in clear.items():
         print(f"| {name} | {100 * share:.2f}% |")
-        keep(f"clear minutes, {name}", share, protocol="2023-07-11 to 2025-01-10, impact 2 or 3, by the minute")
+        keep(f"clear minutes, {name}", share, 549 * 1440, "2023-07-11 to 2025-01-10, impact 2 or 3, by the minute")
     print(f"\nthe product of both would say {100 * (1 - (1 - clear.iloc[0]) * (1 - clear.iloc[1])):.3f}%")
 
 
@@ -311,7 +311,9 @@ def onboarding() -> None:
             cells = [f"{100 * g:.2f}; {100 * x:.2f}" for g, x in zip(gain, lost, strict=True)]
             share = lost.sum() / gain.sum()
             print(f"| {name} | {n_probes} | {n} | {' | '.join(cells)} | {share:.0%} |", flush=True)
-            keep(f"onboarding {name}, {n_probes} probes: lost of the gain", share, protocol=f"{n} splits, every model")
+            keep(
+                f"onboarding {name}, {n_probes} probes: lost of the gain", share, len(runs), f"{n} splits, every model"
+            )
 
 
 def speed() -> None:

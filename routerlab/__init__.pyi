@@ -119,6 +119,7 @@ from .plotting import (
     plot_prices as plot_prices,
     plot_ratings as plot_ratings,
     plot_repeats as plot_repeats,
+    plot_replay as plot_replay,
     plot_savings as plot_savings,
 )
 from .pricing import (

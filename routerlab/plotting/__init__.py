@@ -10,6 +10,7 @@ from routerlab.plotting._map import plot_embedding_map
 from routerlab.plotting._prices import plot_prices
 from routerlab.plotting._ratings import plot_ratings
 from routerlab.plotting._repeats import plot_repeats
+from routerlab.plotting._replay import plot_replay
 from routerlab.plotting._savings import plot_savings
 from routerlab.plotting._share import plot_model_share
 
@@ -20,5 +21,6 @@ __all__ = [
     "plot_prices",
     "plot_ratings",
     "plot_repeats",
+    "plot_replay",
     "plot_savings",
 ]
