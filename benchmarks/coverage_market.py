@@ -182,7 +182,7 @@ def rows(n_simulations: int = 400, thin: bool = False, seed: int = 0) -> Iterato
         yield from over_prompts(n_simulations, (150,) if thin else (60, 150, 400), which)
     if not thin:
         yield from over_markets(n_simulations // 2, seed)
-    yield from over_both(n_simulations // 2, ((150, 40),) if thin else ((150, 40), (400, 100)), seed)
+        yield from over_both(n_simulations // 2, ((150, 40), (400, 100)), seed)
 
 
 def main() -> None:
