@@ -30,6 +30,8 @@ from .completions import (
 from .datasets import (
     fetch_alpaca_eval as fetch_alpaca_eval,
     fetch_auto_j as fetch_auto_j,
+    fetch_incidents as fetch_incidents,
+    fetch_llmperf as fetch_llmperf,
     fetch_pulze_example as fetch_pulze_example,
     fetch_routellm as fetch_routellm,
     fetch_routerbench as fetch_routerbench,
@@ -99,6 +101,8 @@ from .labeling import (
 )
 from .market import (
     add_carbon as add_carbon,
+    add_model as add_model,
+    antifragility as antifragility,
     check_offers as check_offers,
     choose_offers as choose_offers,
     full_cost as full_cost,
@@ -106,7 +110,10 @@ from .market import (
     load_price_history as load_price_history,
     load_retirements as load_retirements,
     point_within as point_within,
+    probe_prompts as probe_prompts,
+    replay as replay,
     reprice as reprice,
+    slm_candidates as slm_candidates,
 )
 from .model_selection import (
     choose_operating_point as choose_operating_point,
@@ -137,6 +144,7 @@ from .plotting import (
     plot_prices as plot_prices,
     plot_ratings as plot_ratings,
     plot_repeats as plot_repeats,
+    plot_replay as plot_replay,
     plot_savings as plot_savings,
 )
 from .pricing import (

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
     "serving": {"schema", "decision", "pricing", "jsonl", "completions", "options"},
-    "market": {"schema", "stats", "decision", "pricing", "evaluation", "model_selection", "routers"},
+    "market": {"schema", "stats", "decision", "neighbors", "pricing", "evaluation", "model_selection", "routers"},
 }
 
 

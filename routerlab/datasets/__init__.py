@@ -11,6 +11,7 @@ from routerlab.datasets._auto_j import fetch_auto_j
 from routerlab.datasets._dataset import Dataset
 from routerlab.datasets._demo import Demo, load_demo
 from routerlab.datasets._files import StopNotebook, fetch_or_stop
+from routerlab.datasets._incidents import fetch_incidents, fetch_llmperf
 from routerlab.datasets._pulze import fetch_pulze_example
 from routerlab.datasets._results import read_inspect, read_lm_eval, read_promptfoo
 from routerlab.datasets._routellm import fetch_routellm
@@ -29,6 +30,8 @@ __all__ = [
     "StopNotebook",
     "fetch_alpaca_eval",
     "fetch_auto_j",
+    "fetch_incidents",
+    "fetch_llmperf",
     "fetch_or_stop",
     "fetch_pulze_example",
     "fetch_routellm",

@@ -9,6 +9,7 @@ from routerlab.plotting._plot_frontier import plot_frontier
 from routerlab.plotting._plot_map import plot_embedding_map
 from routerlab.plotting._plot_prices import plot_prices
 from routerlab.plotting._plot_ratings import plot_ratings
+from routerlab.plotting._plot_replay import plot_replay
 from routerlab.plotting._plot_savings import plot_repeats, plot_savings
 from routerlab.plotting._plot_share import plot_model_share
 
@@ -19,5 +20,6 @@ __all__ = [
     "plot_prices",
     "plot_ratings",
     "plot_repeats",
+    "plot_replay",
     "plot_savings",
 ]

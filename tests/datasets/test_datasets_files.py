@@ -195,7 +195,7 @@ def test_nothing_but_the_published_bytes_passes(content: bytes) -> None:
 
 def test_every_registered_file_is_pinned() -> None:
     files = registry().values()
-    assert len(files) == 96
+    assert len(files) == 116
     for file in files:
         assert len(file.commit) == 40
         assert file.url == f"https://raw.githubusercontent.com/{file.repository}/{file.commit}/{file.path}"
