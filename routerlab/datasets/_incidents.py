@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from routerlab.datasets._files import in_folder, read_published, registry
-from routerlab.datasets._parse import csv_table, json_array
+from routerlab.datasets._files import csv_table, in_folder, json_array, read_published, registry
 
 INCIDENTS = "atlarge-research/FAILS/server/static/data/incident_stages_all.csv"
 LLMPERF = "ray-project/llmperf-leaderboard/raw_data/individual"
