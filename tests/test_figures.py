@@ -61,7 +61,7 @@ def test_every_interval_that_is_quoted_stands_in_the_file_of_figures(page, start
         ("README.md", "{:.1%}: plain MiniLM", ["embedding: intent accuracy, MiniLM"]),
         ("README.md", "{:.2f} s, {:.0f}x quicker", ["ratings: seconds", "ratings: times quicker than evalica"]),
         ("README.md", "{:.2f} s, {:.2f} GB", ["speed: exact frontier, seconds", "speed: exact frontier, GB"]),
-        ("README.md", "saves {:.1%}: GPT-4 Turbo is kept", ["alpaca eval, promise of 1 point: saving"]),
+        ("README.md", "saves {:.1%}: GPT-4 Turbo keeps 99% of prompts", ["alpaca eval, promise of 1 point: saving"]),
         ("README.md", "at 5 points {:.1%}", ["alpaca eval, promise of 5 points: saving"]),
         ("README.md", "{:.0%}: with every verdict foreseen", ["alpaca eval, every verdict foreseen: saving"]),
         ("README.md", "on 20 others the same recipe saved {:.0%}", ["quickstart, 20 splits: saving"]),
