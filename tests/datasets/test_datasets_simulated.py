@@ -144,8 +144,7 @@ def test_a_hundred_thousand_prompts_are_quick() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes",
-    [{"n_prompts": 0}, {"n_models": 1}, {"n_features": 1}, {"n_intents": 0}, {"votes": -1}, {"noise": -0.1}],
+    "sizes", [{"n_prompts": 0}, {"n_models": 1}, {"n_features": 1}, {"n_intents": 0}, {"votes": -1}, {"noise": -0.1}]
 )
 def test_sizes_that_make_no_problem(sizes: dict) -> None:
     with pytest.raises(TableError, match=next(iter(sizes))):

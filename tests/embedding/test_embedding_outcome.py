@@ -10,9 +10,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
-from routerlab.embedding import OutcomeEmbedder
-from routerlab.routers import KNNRouter
-from routerlab.schema import TableError
+import routerlab as rl
 
 
 def problem(n=600, seed=0):
@@ -32,7 +30,7 @@ COST = pd.DataFrame({"strong": 0.01, "weak": 0.001}, index=X.index)
 def test_neighbours_estimate_quality_better_than_in_the_plain_embedding():
     train, test = X.index[:400], X.index[400:]
     errors = []
-    for embedder in (None, OutcomeEmbedder()):
+    for embedder in (None, rl.OutcomeEmbedder()):
         known, new = X.loc[train], X.loc[test]
         if embedder is not None:
             known, new = embedder.fit_transform(known, QUALITY.loc[train]), embedder.transform(new)
@@ -43,7 +41,7 @@ def test_neighbours_estimate_quality_better_than_in_the_plain_embedding():
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
 def test_similarity_is_a_mean_of_the_embeddings_and_the_angles(weight):
-    embedder = OutcomeEmbedder(weight=weight).fit(X, QUALITY)
+    embedder = rl.OutcomeEmbedder(weight=weight).fit(X, QUALITY)
     Z = embedder.transform(X)
     np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1, atol=1e-6)
     assert Z.index.equals(X.index) and (Z.dtypes == np.float32).all() and Z.shape == (600, 24)
@@ -55,7 +53,7 @@ def test_similarity_is_a_mean_of_the_embeddings_and_the_angles(weight):
 
 
 def test_a_row_depends_on_itself_and_the_training_prompts_only():
-    embedder = OutcomeEmbedder().fit(X.iloc[:400], QUALITY.iloc[:400])
+    embedder = rl.OutcomeEmbedder().fit(X.iloc[:400], QUALITY.iloc[:400])
     pd.testing.assert_frame_equal(embedder.transform(X).iloc[[500]], embedder.transform(X.iloc[[500]]), atol=1e-6)
     pd.testing.assert_frame_equal(embedder.transform(1000 * X), embedder.transform(X), atol=1e-5)
 
@@ -63,19 +61,19 @@ def test_a_row_depends_on_itself_and_the_training_prompts_only():
 def test_quality_is_joined_on_the_index_and_arrays_by_position():
     shuffled = QUALITY.sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(
-        OutcomeEmbedder().fit_transform(X, shuffled), OutcomeEmbedder().fit_transform(X, QUALITY)
+        rl.OutcomeEmbedder().fit_transform(X, shuffled), rl.OutcomeEmbedder().fit_transform(X, QUALITY)
     )
-    array = OutcomeEmbedder().fit_transform(X.to_numpy(), QUALITY)
-    np.testing.assert_allclose(array, OutcomeEmbedder().fit_transform(X, QUALITY), atol=1e-6)
+    array = rl.OutcomeEmbedder().fit_transform(X.to_numpy(), QUALITY)
+    np.testing.assert_allclose(array, rl.OutcomeEmbedder().fit_transform(X, QUALITY), atol=1e-6)
 
 
 def test_a_model_that_is_always_right_adds_no_column():
-    Z = OutcomeEmbedder().fit_transform(X, QUALITY.assign(strong=1.0))
+    Z = rl.OutcomeEmbedder().fit_transform(X, QUALITY.assign(strong=1.0))
     assert [c for c in Z.columns if "expected" in c] == ["expected_cos_weak", "expected_sin_weak"]
 
 
 def test_it_works_before_a_router_in_a_pipeline_and_clones():
-    model = make_pipeline(clone(OutcomeEmbedder(weight=0.5)), KNNRouter(20))
+    model = make_pipeline(clone(rl.OutcomeEmbedder(weight=0.5)), rl.KNNRouter(20))
     model.fit(X, QUALITY, knnrouter__cost=COST)
     assert model.predict(X).index.equals(X.index)
     assert model[0].weight == 0.5
@@ -94,12 +92,12 @@ def test_it_works_before_a_router_in_a_pipeline_and_clones():
     ],
 )
 def test_what_cannot_be_learned_from(features, quality, message):
-    with pytest.raises(TableError, match=message):
-        OutcomeEmbedder().fit(features, quality)
+    with pytest.raises(rl.TableError, match=message):
+        rl.OutcomeEmbedder().fit(features, quality)
 
 
 def test_another_width_and_bad_weight():
-    with pytest.raises(TableError, match="fit saw 20"):
-        OutcomeEmbedder().fit(X, QUALITY).transform(X.iloc[:, 1:])
+    with pytest.raises(rl.TableError, match="fit saw 20"):
+        rl.OutcomeEmbedder().fit(X, QUALITY).transform(X.iloc[:, 1:])
     with pytest.raises(ValueError, match="'weight' parameter of OutcomeEmbedder"):
-        OutcomeEmbedder(weight=0).fit(X, QUALITY)
+        rl.OutcomeEmbedder(weight=0).fit(X, QUALITY)

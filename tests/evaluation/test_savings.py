@@ -74,8 +74,7 @@ def test_what_is_printed_has_the_quality_difference_both_intervals_and_n():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(-0.005, 0.01, "non-inferior"), (-0.05, 0.01, "not shown"), (-0.05, -0.02, "inferior")],
+    ("low", "high", "verdict"), [(-0.005, 0.01, "non-inferior"), (-0.05, 0.01, "not shown"), (-0.05, -0.02, "inferior")]
 )
 def test_verdict_follows_from_the_interval(low, high, verdict):
     quality, cost = outcomes()

@@ -163,11 +163,7 @@ def test_cached_tokens_have_the_cached_price(case: str) -> None:
         # Realtime: $5 in, $2.5 cached, audio $40 in, $2.5 cached.
         (chat(100, 0, **inside(cached_tokens=40, audio_tokens=30)), "gpt-4o-realtime-preview", 0.00145),
         (
-            chat(
-                100,
-                0,
-                **inside(cached_tokens=40, audio_tokens=30, cached_tokens_details={"audio_tokens": 20}),
-            ),
+            chat(100, 0, **inside(cached_tokens=40, audio_tokens=30, cached_tokens_details={"audio_tokens": 20})),
             "gpt-4o-realtime-preview",
             (50 * 5 + 20 * 2.5 + 10 * 40 + 20 * 2.5) / 1e6,
         ),

@@ -36,13 +36,7 @@ def truth(m: int) -> pd.Series:
 @pytest.mark.parametrize("ties", [0.0, 1.0])
 @pytest.mark.parametrize(
     ("m", "n", "interval"),
-    [
-        (3, 60, "sandwich"),
-        (8, 600, "sandwich"),
-        (20, 1000, "sandwich"),
-        (3, 60, "bootstrap"),
-        (8, 600, "bootstrap"),
-    ],
+    [(3, 60, "sandwich"), (8, 600, "sandwich"), (20, 1000, "sandwich"), (3, 60, "bootstrap"), (8, 600, "bootstrap")],
 )
 def test_overall_ratings(m: int, n: int, interval: str, ties: float) -> None:
     held, held_rate = [], []
