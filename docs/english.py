@@ -20,7 +20,7 @@ TELLS = {
     r"\bfor want of\b": '"because there is no", "for lack of"',
     r", too\b": '"also", before the verb',
     r"\b[Bb]eside\b(?! itself)": '"next to", "with", "against"',
-    r"\b[Rr]each: ": '"Target: ", or what was measured',
+    r"\bReach: ": '"Target: ", or what was measured',
     r"\bgo for \d": "what was measured; goals belong elsewhere",
     r"\bso much as\b": '"as much as"',
     r"\bup to now\b": '"so far"',

@@ -29,7 +29,7 @@ Record = dict[str, Any]
 _MODE = 0o600  # of a new log: what people ask and answer is for its owner alone
 _BLOCK = 1 << 20  # bytes read at once
 _SHOWN = 64  # bytes of a header that tell one file from another
-_LONGEST_HEADER = 1 << 16  # bytes; a file without line ends need not be read whole to see that it is no log
+_LONGEST_HEADER = 1 << 16  # bytes; a file without line ends need not be read whole to see that it is not a log
 _DIGITS = bytes(48 if 48 <= c < 58 else 32 if c in b":,[ " else c for c in range(256))
 _BIG = (b" " + b"0" * 20, b"-" + b"0" * 19)  # integers of more than 64 bits, which orjson reads as floats
 _REMEDIES = {
@@ -156,7 +156,7 @@ class Log:
         """
         from filelock import FileLock, Timeout
 
-        if not self._is_known():  # before the lock: a file that is refused gets no lock file beside it
+        if not self._is_known():  # before the lock: a file that is refused gets no lock file
             self.check()
             if create:
                 self._make_folder()
@@ -274,7 +274,7 @@ class Log:
 
     def refuse(self) -> NoReturn:
         """Raise the error that says that this is not such a log."""
-        msg = f"{self.kind.name} {self.path}: is no {self.kind.what} (its first line is no header). "
+        msg = f"{self.kind.name} {self.path}: is not a {self.kind.what} (its first line is not a header). "
         raise self.kind.format_error(msg + "Choose another path; the file is unchanged.")
 
     def _check_size(self, size: int) -> None:

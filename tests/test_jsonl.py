@@ -229,7 +229,7 @@ def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content):
     path = tmp_path / "log"
     path.write_bytes(content)
     for use in (lambda: Log(path, KIND).check(), lambda: written(path, {"k": 1})):
-        with pytest.raises(LogFormatError, match=r"is no test log|has format version"):
+        with pytest.raises(LogFormatError, match=r"is not a test log|has format version"):
             use()
     assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
 
@@ -240,7 +240,7 @@ def test_a_foreign_file_that_comes_while_a_client_runs_costs_a_capture_and_is_no
     log.path.unlink()
     for content in (b"my notes", b"my notes\n", b'{"format": "routerlab-votes", "version": 1}\n'):
         log.path.write_bytes(content)
-        with pytest.warns(rl.CaptureWarning, match="is no capture file .* The reply is not affected"):
+        with pytest.warns(rl.CaptureWarning, match="is not a capture file .* The reply is not affected"):
             assert not log.write(call)
         assert log.path.read_bytes() == content
 

@@ -362,7 +362,7 @@ def saving_at_parity(
     Returns
     -------
     ParitySaving
-        Share of the baseline's cost; 0 where only the baseline itself reaches its quality. Beside it, what blind mixing
+        Share of the baseline's cost; 0 where only the baseline itself reaches its quality. Next to it, what blind mixing
         of models saves, and what the point does when it is read off other prompts.
 
     Notes
@@ -403,7 +403,7 @@ def saving_at_parity(
 
 
 class _Level:
-    """A curve beside the baseline: which of its points keep the baseline's quality, less a margin."""
+    """A curve and the baseline: which of its points keep the baseline's quality, less a margin."""
 
     def __init__(self, replayed: _Replayed, quality: Floats, cost: Floats, margin: float, codes: Codes | None) -> None:
         self.replayed, self.quality, self.cost, self.margin, self.codes = replayed, quality, cost, margin, codes

@@ -53,7 +53,7 @@ def choose_operating_point(
         *estimate* must reach the bar, and of many points one does by luck: on RouterBench the true loss exceeded the
         bar in more than half of the splits.
     groups : Series or array of shape (n_prompts,), optional
-        Prompts that are no separate evidence (one conversation, customer or text); for the guarantee.
+        Prompts that are not separate evidence (one conversation, customer or text); for the guarantee.
     by : Series or array of shape (n_prompts,), optional
         Slices, of which the worst one's bound is given; for the guarantee.
     assurance : float, optional
@@ -72,7 +72,7 @@ def choose_operating_point(
     NoOperatingPointError
         A ValueError: without a guarantee, and no operating point reaches the bar.
     ValueError
-        `max_quality_loss` is no finite number; `guarantee` is out of range.
+        `max_quality_loss` is not a finite number; `guarantee` is out of range.
 
     Examples
     --------

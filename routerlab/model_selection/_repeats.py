@@ -31,7 +31,7 @@ class RepeatedClaims:
         One row for each split: ``saving, saving_low, saving_high, quality_difference, quality_low, quality_high``,
         whose intervals hold that split's router fixed; ``n_train, n_test, kept_baseline``.
     saving, quality_difference : Interval
-        Of the procedure: mean over the splits, with an interval for fitting, choosing and testing anew.
+        Of the procedure: mean over the splits, with an interval for fitting, choosing and testing again.
     """
 
     claims: pd.DataFrame = field(repr=False, compare=False)
@@ -60,7 +60,7 @@ class RepeatedClaims:
         ]
 
     def __repr__(self) -> str:
-        """Put the procedure's interval first, one router's beside it, each named."""
+        """Put the procedure's interval first, then one router's, each named."""
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:

@@ -141,7 +141,7 @@ def _codes(table: pd.DataFrame, labels: Any, name: str) -> NDArray[np.intp]:
         if labels not in table:
             reject(
                 f"'{name}'",
-                f"{labels!r} is no column of the prompts; they have {shown(table.columns, 12)}.",
+                f"{labels!r} is not a column of the prompts; they have {shown(table.columns, 12)}.",
                 "Name one.",
             )
         labels = table[labels]

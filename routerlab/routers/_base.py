@@ -175,7 +175,7 @@ class BaseRouter(BaseEstimator):
         X : DataFrame or array of shape (1, n_features)
             The prompt's embedding.
         prompts : DataFrame, optional
-            Prompts table; its ``prompt`` and ``intent`` are shown beside each neighbour.
+            Prompts table; its ``prompt`` and ``intent`` are shown with each neighbour.
 
         Returns
         -------

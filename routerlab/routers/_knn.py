@@ -229,7 +229,7 @@ class KNNRouter(NeighborRouter):
         fold = (np.random.default_rng(0).permutation(n_texts) % N_FOLDS)[copy]
         most = min(500, n_prompts - int(np.bincount(fold).max()))
         tried = np.unique(np.geomspace(min(5, most), most, 10).round().astype(int))
-        # Choices depend on differences between models: what all models find hard is no matter.
+        # Choices depend on differences between models: what all models find hard does not matter.
         n_known = np.isfinite(self.quality_).sum(axis=1, keepdims=True)
         mean = np.nansum(self.quality_, axis=1, keepdims=True) / np.maximum(n_known, 1)
         lead = self.quality_ - np.where(n_known > 1, mean, 0.0)

@@ -22,7 +22,7 @@ _BATCH_BYTES = 64 * 2**20
 
 
 class SimilarityWeightedRouter(BaseRouter):
-    """Rate the models anew for each query, counting votes on similar prompts more.
+    """Rate the models for each query, counting votes on similar prompts more.
 
     A vote on a prompt of cosine similarity s weighs ``10 * 10**(s / max(s))``. Each query's weights
     are first summed by pair and outcome, so that its ratings come from a small table of counts, and

@@ -267,7 +267,7 @@ def _number(cell: Any, booleans: bool) -> float | str:
 def check_keys(frame: pd.DataFrame, where: str, columns: list[str]) -> None:
     """Insist on ids and model names that can be joined on: present, hashable, no blanks that nobody sees.
 
-    Whole floats (integers that once stood beside an empty cell) become integers again, in `frame`.
+    Whole floats (integers that once shared a column with an empty cell) become integers again, in `frame`.
 
     Examples
     --------

@@ -135,7 +135,7 @@ def not_text(column: pd.Series) -> NDArray[np.bool_]:
 
 
 def text_remedy(cells: pd.Series) -> str:
-    """Say what to do about cells that are no text, by what they are.
+    """Say what to do about cells that are not text, by what they are.
 
     Examples
     --------

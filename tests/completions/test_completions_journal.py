@@ -248,9 +248,9 @@ def test_a_journal_that_was_torn_at_birth_starts_anew(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"format": "routerlab-votes", "version": 1}\n', "is no journal of completions .* Choose another path"),
-        (b"prompt,response\na,b\n", "is no journal of completions"),
-        (b"no line at all", "is no journal of completions"),
+        (b'{"format": "routerlab-votes", "version": 1}\n', "is not a journal of completions .* Choose another path"),
+        (b"prompt,response\na,b\n", "is not a journal of completions"),
+        (b"no line at all", "is not a journal of completions"),
         (
             b'{"format": "routerlab-completions", "version": 99}\n',
             "has format version 99, and this routerlab reads up to 1",

@@ -34,14 +34,7 @@ def vote(k, *, nonce=None, winner="model_a", **more):
 
 
 def skip(k, nonce):
-    return {
-        "type": "skip",
-        "nonce": nonce,
-        "pair_id": f"x{k}",
-        "prompt_id": f"p{k}",
-        "model_a": "big",
-        "model_b": "small",
-    }
+    return {**vote(k, nonce=nonce), "type": "skip"}
 
 
 @pytest.fixture
@@ -205,28 +198,17 @@ def test_a_line_appended_twice_counts_once(log):
     assert "repeats an earlier decision" in str(resumed.report)
 
 
+HEADER = '{{"format": "routerlab-votes", "version": {}, "rater": "{}", "dataset_id": "{}"}}\n'
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"prompt,winner\n1,a\n", LogFormatError, "is no vote log"),
-        (b'{"some": "json"}\n', LogFormatError, "is no vote log"),
-        (b"[1]\n", LogFormatError, "is no vote log"),
-        (b"\x89PNG\r\n\x1a\n", LogFormatError, "is no vote log"),
-        (
-            b'{"format": "routerlab-votes", "version": 2, "rater": "ana", "dataset_id": "demo"}\n',
-            LogFormatError,
-            "Update",
-        ),
-        (
-            b'{"format": "routerlab-votes", "version": 1, "rater": "bob", "dataset_id": "demo"}\n',
-            LogOwnerError,
-            "rater 'bob'",
-        ),
-        (
-            b'{"format": "routerlab-votes", "version": 1, "rater": "ana", "dataset_id": "x"}\n',
-            LogOwnerError,
-            "dataset_id 'x'",
-        ),
+        *((content, LogFormatError, "is not a vote log") for content in (b"prompt,winner\n1,a\n", b"[1]\n")),
+        *((content, LogFormatError, "is not a vote log") for content in (b'{"some": "json"}\n', b"\x89PNG\r\n\x1a\n")),
+        (HEADER.format(2, "ana", "demo").encode(), LogFormatError, "Update"),
+        (HEADER.format(1, "bob", "demo").encode(), LogOwnerError, "rater 'bob'"),
+        (HEADER.format(1, "ana", "x").encode(), LogOwnerError, "dataset_id 'x'"),
     ],
 )
 def test_a_file_that_is_not_ours_is_left_as_it_is(tmp_path, content, error, message):

@@ -241,9 +241,9 @@ def test_files_that_are_no_captures_are_left_alone(make, tmp_path):
     ask(client, EASY[0])
     assert len(rl.read_captured(make.path).calls) == 1
     for text, message in (
-        ("my notes\n", "is no capture file"),
-        ("my notes", "is no capture file"),
-        ('{"format": "routerlab-votes", "version": 1}\n', "is no capture file"),
+        ("my notes\n", "is not a capture file"),
+        ("my notes", "is not a capture file"),
+        ('{"format": "routerlab-votes", "version": 1}\n', "is not a capture file"),
         ('{"format": "routerlab-captures", "version": 2}\n', "reads up to 1"),
     ):
         other = tmp_path / "other.jsonl"
