@@ -32,6 +32,7 @@ OLD = Path(__file__).parent / "fixtures" / "0.1.0"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
 KIND = Kind("routerlab-test", 1, "Test log", "test log", busy="another process writes.", safe="All is safe.")
 HEADER = b'{"format": "routerlab-test", "version": 1}\n'
+VOTE = {"type": "vote", "winner": "tie", "pair_id": "x1", "prompt_id": "p1", "model_a": "big", "model_b": "small"}
 
 
 @pytest.fixture
@@ -86,8 +87,7 @@ def test_a_vote_log_of_0_1_0_opens_and_goes_on(old):
     assert (log.n_votes, str(log.report), len(log.records())) == (5, expected["report"], expected["n_records"])
     assert log.votes()[["nonce", "winner", "note"]].fillna("").to_dict("records") == expected["votes"]
     assert log.labels().to_dict() == expected["labels"]
-    pair = {"pair_id": "x10", "prompt_id": "p10", "model_a": "big", "model_b": "small"}
-    assert log.append({"type": "vote", "nonce": "n10", "winner": "tie", **pair}).number == 9
+    assert log.append({**VOTE, "nonce": "n10", "pair_id": "x10", "prompt_id": "p10"}).number == 9
     log.undo(nonce="u")
     assert rl.VoteLog(log.path, rater="ana", dataset_id="made up").n_votes == 5
     with pytest.warns(rl.LogWarning, match="Line 9"):
@@ -213,7 +213,7 @@ FOREIGN = {
     "a line": b"my notes\n",
     "json": b'{"some": "json"}\n',
     "a list": b"[1, 2]\n",
-    "another log": b'{"format": "routerlab-votes", "version": 1}\n',
+    "another log": b'{"format": "routerlab-other", "version": 1}\n',
     "without version": b'{"format": "routerlab-test"}\n',
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(300),
     "deep": b"[" * 50_000,
@@ -224,13 +224,23 @@ FOREIGN = {
 }
 
 
+# Two ways to use each kind of log.
+USES = {
+    "test": (lambda path: Log(path, KIND).check(), lambda path: written(path, {"k": 1})),
+    "completions": (lambda path: Journal(path).read(), lambda path: Journal(path).locked().__enter__()),
+    "votes": (lambda path: rl.VoteLog(path, rater="ana", dataset_id="d"), merge_logs),
+    "captures": (captures, rl.read_captured),
+}
+
+
+@pytest.mark.parametrize("kind", USES)
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
-def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content):
-    path = tmp_path / "log"
+def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content, kind):
+    path, content = tmp_path / "log", content.replace(b"-test", f"-{kind}".encode())
     path.write_bytes(content)
-    for use in (lambda: Log(path, KIND).check(), lambda: written(path, {"k": 1})):
-        with pytest.raises(LogFormatError, match=r"is not a test log|has format version"):
-            use()
+    for use in USES[kind][: 1 if (kind, content) == ("captures", b"\n\n") else 2]:  # whose reader skips blank lines
+        with pytest.raises(LogError, match=r"is not a (test log|journal|vote log|capture file)|has format version"):
+            use(path)
     assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
 
 
@@ -338,13 +348,15 @@ def test_new_logs_are_for_their_owner_alone_and_old_ones_keep_their_mode(tmp_pat
     rl.VoteLog(tmp_path / "votes", rater="ana", dataset_id="d")
     with Journal(tmp_path / "journal").locked():
         pass
-    captures(tmp_path / "captures").write({"type": "call", "request_id": "r"})
-    for name in ("votes", "journal", "captures"):
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
-        (tmp_path / name).chmod(0o640)
-    with Journal(tmp_path / "journal").locked() as journal:
-        journal.begin(0.0)
-    assert stat.S_IMODE((tmp_path / "journal").stat().st_mode) == 0o640
+    for mode in (0o600, 0o640):
+        captures(tmp_path / "captures").write({"type": "call", "request_id": f"{mode}"})
+        for path in (tmp_path / name for name in ("votes", "journal", "captures")):
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+            path.chmod(0o640)
+        with Journal(tmp_path / "journal").locked() as journal:
+            journal.begin(0.0)
+        votes = rl.VoteLog(tmp_path / "votes", rater="ana", dataset_id="d")
+        votes.append({**VOTE, "nonce": f"{mode}", "pair_id": f"x{mode}", "prompt_id": f"p{mode}"})
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
@@ -483,16 +495,14 @@ def test_a_call_that_comes_again_counts_as_it_came_last_in_its_first_place(tmp_p
 
 def test_votes_with_odd_fields_are_said_and_the_others_count(tmp_path):
     log = rl.VoteLog(tmp_path / "ana", rater="ana", dataset_id="d")
-    pair = {"pair_id": "x1", "prompt_id": "p1", "model_a": "big", "model_b": "small"}
-    vote = {"type": "vote", "winner": "tie", **pair}
     odd = [{"prompt_id": ["p"]}, {"prompt_id": {}}, {"model_a": []}, {"winner": ["tie"]}, {"n": 10**12}, {"nonce": []}]
     with log.path.open("a") as file:
         for k, fields in enumerate(odd):
-            line = {**vote, "pair_id": f"y{k}", "prompt_id": f"q{k}", "nonce": f"o{k}", "n": 1, **fields}
+            line = {**VOTE, "pair_id": f"y{k}", "prompt_id": f"q{k}", "nonce": f"o{k}", "n": 1, **fields}
             file.write(json.dumps(line) + "\n")
         file.write("[" * 20_000 + "\n")
     again = rl.VoteLog(log.path, rater="ana", dataset_id="d")
-    assert again.append({**vote, "nonce": "n1"}).n_votes in (1, 2)
+    assert again.append({**VOTE, "nonce": "n1"}).n_votes in (1, 2)
     assert len(again.report.bad_lines) == len(odd) + 1
 
 

@@ -130,19 +130,17 @@ class TestRouterBench:
         with pytest.raises(DataFileError, match=r"mbpp_train.csv: column 'prompt', row 1: expected a list"):
             rl.fetch_routerbench()
 
-    def test_scores_that_are_no_numbers(self, publish: Callable) -> None:
-        publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s.0", ["a"], ["good", *ONES[1:]]))})
-        with pytest.raises(DataFileError, match=r"should hold numbers, got 'good' in row 0"):
-            rl.fetch_routerbench()
-
-    def test_scores_out_of_range(self, publish: Callable) -> None:
-        publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s.0", ["a"], [7.0, *ONES[1:]]))})
-        with pytest.raises(rl.TableError, match=r"quality.*got 7.0 at 's.0'"):
-            rl.fetch_routerbench()
-
-    def test_missing_columns_are_named(self, publish: Callable) -> None:
-        publish({f"{ROUTERBENCH}/mbpp_train.csv": as_csv(["sample_id", "prompt"], ["s.0", "['a']"])})
-        with pytest.raises(DataFileError, match="the header lacks 'eval_name'"):
+    @pytest.mark.parametrize(
+        ("text", "error", "message"),
+        [
+            (routerbench(("s", ["a"], ["good", *ONES[1:]])), DataFileError, "hold numbers, got 'good' in row 0"),
+            (routerbench(("s", ["a"], [7.0, *ONES[1:]])), rl.TableError, "quality.*got 7.0 at 's'"),
+            (as_csv(["sample_id", "prompt"], ["s", "['a']"]), DataFileError, "the header lacks 'eval_name'"),
+        ],
+    )
+    def test_files_that_are_not_as_expected(self, publish: Callable, text: str, error: type, message: str) -> None:
+        publish({f"{ROUTERBENCH}/mbpp_train.csv": text})
+        with pytest.raises(error, match=message):
             rl.fetch_routerbench()
 
     def test_too_few_rows(self, publish: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,14 +353,12 @@ class TestAutoJ:
         responses = data.responses.set_index(["prompt_id", "model"])["response"]
         assert responses["auto_j/pair/2", "response_2"] == "two"
 
-    def test_unknown_labels_are_not_ties(self, publish: Callable) -> None:
-        publish(self.pairs(0, 3))
-        with pytest.raises(DataFileError, match="should be 0, 1 or 2, got 3"):
-            rl.fetch_auto_j("pairs")
-
-    def test_a_line_that_is_not_json_is_named(self, publish: Callable) -> None:
-        publish({key: text[:-5] for key, text in self.pairs(0, 1).items()})
-        with pytest.raises(DataFileError, match="line 2 is not JSON"):
+    @pytest.mark.parametrize(
+        ("label", "end", "message"), [(3, None, "should be 0, 1 or 2, got 3"), (1, -5, "line 2 is not JSON")]
+    )
+    def test_files_that_are_not_as_expected(self, publish: Callable, label: int, end: int, message: str) -> None:
+        publish({key: text[:end] for key, text in self.pairs(0, label).items()})
+        with pytest.raises(DataFileError, match=message):
             rl.fetch_auto_j("pairs")
 
 
@@ -383,14 +379,12 @@ class TestPulze:
         assert scores["t"].isna().tolist() == [True, False]
         assert list(scores.index) == list(embeddings.index) == ["a", "b"]
 
-    def test_points_of_unequal_width(self, publish: Callable) -> None:
-        publish(self.files({"point_uid": "a", "target": "t", "score": 1}, width=1))
-        with pytest.raises(DataFileError, match="as many numbers in each row"):
-            rl.fetch_pulze_example()
-
-    def test_targets_of_unknown_points(self, publish: Callable) -> None:
-        publish(self.files({"point_uid": "z", "target": "t", "score": 1}))
-        with pytest.raises(DataFileError, match="not among the points"):
+    @pytest.mark.parametrize(
+        ("point", "width", "message"), [("a", 1, "as many numbers in each row"), ("z", 2, "not among the points")]
+    )
+    def test_files_that_are_not_as_expected(self, publish: Callable, point: str, width: int, message: str) -> None:
+        publish(self.files({"point_uid": point, "target": "t", "score": 1}, width=width))
+        with pytest.raises(DataFileError, match=message):
             rl.fetch_pulze_example()
 
 

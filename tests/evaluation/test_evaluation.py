@@ -219,19 +219,6 @@ def test_arena_score_at_its_anchors():
         ev.arena_score(0.6, 0.0)
 
 
-@pytest.mark.realdata
-def test_mmlu_known_values(published_data):
-    from routerlab.datasets import fetch_routellm
-    from routerlab.schema import pivot_outcomes
-
-    quality, cost = pivot_outcomes(fetch_routellm("mmlu").outcomes)
-    assert len(quality) == 14_042
-    strong, weak = quality["gpt-4-1106-preview"], quality.drop(columns="gpt-4-1106-preview").iloc[:, 0]
-    assert round(strong.mean(), 4) == 0.8058 and round(weak.mean(), 4) == 0.6808
-    best = ev.score_choices(ev.oracle(quality, cost), quality, cost)["quality"]
-    assert round(best.mean(), 4) == 0.8586
-
-
 def test_a_model_that_is_never_chosen_does_not_widen_the_cost_of_another():
     quality, cost, _ = problem(n=200)
     alone = ev.baselines(quality[["m0"]], cost[["m0"]]).query("kind == 'model'").iloc[0]

@@ -322,8 +322,8 @@ def test_a_reply_that_came_to_its_end_is_read(reason):
     assert parse_verdict("Verdict: A", finish_reason=reason).label == "A"
 
 
-CUT_OFF = """length MAX_TOKENS max_output_tokens incomplete model_context_window_exceeded content_filter abort time_limit
-PROHIBITED_CONTENT MALFORMED_FUNCTION_CALL OTHER insufficient_system_resource ["length"]""".split()
+CUT_OFF = """length MAX_TOKENS max_output_tokens incomplete model_context_window_exceeded content_filter abort
+time_limit PROHIBITED_CONTENT MALFORMED_FUNCTION_CALL OTHER insufficient_system_resource ["length"]""".split()
 
 
 @pytest.mark.parametrize("reason", CUT_OFF)

@@ -193,18 +193,6 @@ def test_the_most_that_a_request_costs_holds_for_what_is_dearer() -> None:
     assert most_cost(rl.Endpoint("gpt-4o"), fast) >= account(usage, rl.Endpoint("gpt-4o")).cost_usd
 
 
-class Priced(LLMServer):
-    """A server whose replies say more of what they took."""
-
-    says: dict[str, Any] = {}  # noqa: RUF012
-    tier: str | None = None
-
-    def _completion(self, ask: Any) -> dict[str, Any]:
-        completion = super()._completion(ask)
-        completion["usage"] = {**completion["usage"], **self.says}
-        return {**completion, "service_tier": self.tier} if self.tier else completion
-
-
 def collect(client: Any, path: Any, **options: Any) -> Any:
     options = {"models": ["small"], "max_tokens": 500, "progress": False, **options}
     return rl.collect_responses({"p1": "Hi", "p2": "Ho"}, client=client, path=path, **options)
@@ -212,7 +200,7 @@ def collect(client: Any, path: Any, **options: Any) -> Any:
 
 def test_estimate_and_bill_follow_the_same_rules(tmp_path) -> None:
     models = {"m": rl.Endpoint("gpt-4o", provider="openai")}
-    with Priced() as server:
+    with LLMServer() as server:
         server.tier = "priority"
         for tier, factor in ((None, 1.0), ("priority", 1.7)):
             params = {"service_tier": tier} if tier else {}
@@ -228,7 +216,7 @@ def test_estimate_and_bill_follow_the_same_rules(tmp_path) -> None:
 
 def test_reasoning_beside_the_completion_is_in_table_budget_and_report(tmp_path) -> None:
     options = {"prices": {"small": (3, 15)}, "concurrency": 1, "max_tokens": 50}
-    with Priced(reply=lambda _: "103 tokens") as server:
+    with LLMServer(reply=lambda _: "103 tokens") as server:
         server.says = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 135}
         with pytest.warns(rl.CollectionWarning, match="the budget was passed by that"):  # more than max_tokens
             table = collect(server.client(), tmp_path / "r.jsonl", budget_usd=0.0032, **options)
