@@ -297,9 +297,8 @@ def test_a_second_writer_waits_in_vain_however_it_comes(second):
     with pytest.raises(LogWriteError, match="another process writes"), Log(second, KIND, timeout=0.05).locked():
         raise AssertionError
     child = "import sys; from tests.test_jsonl import *; written(sys.argv[1], {'k': 2})"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", child, str(second)]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "LogWriteError" in run.stderr and "another process writes" in run.stderr
     assert b'"k": 2' not in second.read_bytes()
 

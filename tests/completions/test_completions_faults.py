@@ -584,16 +584,8 @@ def test_odd_replies_end_no_run_and_are_recorded(tmp_path, n_tokens, error):
     odd = http(f'{{{said}, "usage": {usage}, "id": [1]}}'.encode())
     with RawServer(lambda connection, number: connection.sendall(odd)) as server, warnings.catch_warnings():
         warnings.simplefilter("ignore", rl.CollectionWarning)
-        client = openai.OpenAI(base_url=server.url, api_key="k")
-        table = rl.collect_responses(
-            ["a", "b"],
-            {"m": rl.Endpoint("m", client, price=PRICE)},
-            path=tmp_path / "r",
-            progress=False,
-            max_attempts=2,
-            backoff_s=0.01,
-        )
-        client.close()
+        options = {"path": tmp_path / "r", "progress": False, "max_attempts": 2, "backoff_s": 0.01}
+        table = rl.collect_responses(["a", "b"], {"m": rl.Endpoint("m", server.client(), price=PRICE)}, **options)
     assert table["response"].tolist() == (["", ""] if error else ["Yes.", "Yes."])
     assert table["error"].notna().tolist() == [error, error]
     assert not (table["cost_usd"] < 0).any()
@@ -604,24 +596,20 @@ def test_no_wait_is_longer_than_ours(tmp_path, wait):
     busy = http({"error": {"message": "slow down", "code": ["busy"]}}, 429, retry_after=wait)
     answers = [busy, http(completion("Yes."))]
     with RawServer(lambda connection, number: connection.sendall(answers[min(number, 2) - 1])) as server:
-        client = openai.OpenAI(base_url=server.url, api_key="k")
         started = time.perf_counter()
-        (record,) = run(None, requests(1), tmp_path, client=client, max_wait_s=0.3).records
-        client.close()
+        (record,) = run(server, requests(1), tmp_path, max_wait_s=0.3).records
     assert time.perf_counter() - started < 5 and (record["text"], record["attempts"]) == ("Yes.", 2)
 
 
 def test_tool_calls_and_refusals_reach_the_journal_and_the_table(tmp_path):
     answers = [completion(None, "tool_calls", tool_calls=[CALL]), completion(None, refusal="I may not.")]
     with RawServer(lambda connection, number: connection.sendall(http(answers[number - 1]))) as server:
-        client = openai.OpenAI(base_url=server.url, api_key="k")
-        options = {"path": tmp_path / "r", "client": client, "prices": {"m": PRICE}, "progress": False}
+        options = {"path": tmp_path / "r", "client": server.client(), "prices": {"m": PRICE}, "progress": False}
         with pytest.warns(rl.CollectionWarning, match=r"^1 response is tool calls alone: see 'tool_calls'\.$"):
             table = rl.collect_responses(["a", "b"], ["m"], concurrency=1, **options)
         with pytest.warns(rl.CollectionWarning, match="tool calls alone"):
             again = rl.collect_responses(["a", "b"], ["m"], **options)  # from the journal
         assert len(server.asked) == 2
-        client.close()
     for each in (table, again):
         assert each["response"].tolist() == ["", "I may not."]
         assert each["tool_calls"].iloc[0] == [CALL] and each["refusal"].iloc[1] == "I may not."
@@ -633,20 +621,16 @@ def test_tool_calls_and_refusals_reach_the_journal_and_the_table(tmp_path):
 def test_a_bomb_is_not_unpacked_and_a_redirect_not_followed(tmp_path):
     bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
     with RawServer(lambda connection, number: connection.sendall(http(bomb, content_encoding="gzip"))) as server:
-        client = openai.OpenAI(base_url=server.url, api_key="k")
         tracemalloc.start()
-        record = quiet(None, requests(1), tmp_path / "a", client=client, max_attempts=1).records[0]
+        record = quiet(server, requests(1), tmp_path / "a", max_attempts=1).records[0]
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        client.close()
     assert "larger than 32 MiB" in record["error"] and peak < 120e6
     with RawServer(lambda connection, number: connection.sendall(http(completion("mine")))) as elsewhere:
         moved = http(b"", 307, location=f"{elsewhere.url}/chat/completions")
         with RawServer(lambda connection, number: connection.sendall(moved)) as server:
-            client = openai.OpenAI(base_url=server.url, api_key="k")
             with pytest.raises(EndpointRefused, match=r"HTTP 307: the endpoint redirects to http.*base_url"):
-                run(None, requests(2), tmp_path / "b", client=client)
-            client.close()
+                run(server, requests(2), tmp_path / "b")
         assert elsewhere.asked == []
 
 

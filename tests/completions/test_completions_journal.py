@@ -46,11 +46,8 @@ def collect(server, path, **options):
 
 
 def start_child(server, path):
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, server.base_url, str(path)], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", CHILD, server.base_url, str(path)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_records(path, n, child):
@@ -365,8 +362,7 @@ def test_a_real_limit_on_the_file_leaves_whole_lines(tmp_path):
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     with LLMServer(prices=PRICES) as server:
         command = [sys.executable, "-c", limit + CHILD, server.base_url, str(path)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "JournalError" in child.stderr and "largest size allowed: raise the limit" in child.stderr
         data = path.read_bytes()
         assert 10_000 < len(data) <= 20_000 and data.endswith(b"\n")

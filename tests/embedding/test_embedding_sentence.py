@@ -123,8 +123,7 @@ def test_an_interrupted_run_keeps_its_finished_batches(toy):
 
 WORKER = """
     import sys, time
-    sys.path.insert(0, {tests!r})
-    from test_embedding_sentence import ToyEmbedder
+    from tests.embedding.test_embedding_sentence import ToyEmbedder
     start, stop, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     class Slow(ToyEmbedder):
         def _encode(self, texts, files):
@@ -136,7 +135,7 @@ WORKER = """
 
 
 def worker(folder: Path, start: int, stop: int, pause: float) -> subprocess.Popen:
-    code = textwrap.dedent(WORKER).format(tests=str(Path(__file__).parent), folder=str(folder))
+    code = textwrap.dedent(WORKER).format(folder=str(folder))
     command = [sys.executable, "-c", code, str(start), str(stop), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

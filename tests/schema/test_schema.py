@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,14 +25,7 @@ def outcomes():
     return pd.DataFrame(rows, columns=["prompt_id", "model", "quality", "cost_usd"])
 
 
-def refused(check, table, *names, **options):
-    """The check refuses, its message holds all of `names`, and the table is as it was."""
-    before = table.copy()
-    with pytest.raises(rl.TableError) as caught:
-        check(table, **options)
-    for name in names:
-        assert name in str(caught.value), str(caught.value)
-    pd.testing.assert_frame_equal(table, before)
+JUDGED, SCORED = partial(rl.check_judgments, prompts=PROMPTS), partial(rl.check_outcomes, prompts=PROMPTS)
 
 
 def test_good_tables_pass_with_index_or_column():
@@ -41,59 +36,40 @@ def test_good_tables_pass_with_index_or_column():
     assert rl.check_outcomes(outcomes().assign(quality=[1, 0, 1, 0, 1, 0]))["quality"].dtype == float
 
 
-BAD_PROMPTS = {
-    "twice": (
-        PROMPTS.assign(prompt_id=["p1", "p1", "p3"]),
-        ["prompts table", "more than once", "p1", "drop_duplicates"],
-    ),
-    "empty": (PROMPTS.assign(prompt=["Hi", "  ", "x"]), ["column 'prompt'", "p2", "Drop those rows"]),
-    "number": (PROMPTS.assign(prompt=["Hi", 3, None]), ["column 'prompt'", "p2", "p3"]),
-    "no id": (PROMPTS.drop(columns="prompt_id"), ["'prompt_id'", "missing", "Rename or add"]),
-    "null id": (PROMPTS.assign(prompt_id=["p1", None, "p3"]), ["column 'prompt_id'", "empty in row 1"]),
+RESPONSE = pd.DataFrame({"prompt_id": ["p1"], "model": ["m"], "response": ["x"], "output_tokens": [-1]})
+BAD = {
+    "ids twice": (rl.check_prompts, PROMPTS.assign(prompt_id=["p1", "p1", "p3"]), "prompts table|more than once|p1"),
+    "empty": (rl.check_prompts, PROMPTS.assign(prompt=["Hi", "  ", "x"]), "column 'prompt'|p2|Drop those rows"),
+    "number": (rl.check_prompts, PROMPTS.assign(prompt=["Hi", 3, None]), "column 'prompt'|p2|p3"),
+    "no id": (rl.check_prompts, PROMPTS.drop(columns="prompt_id"), "'prompt_id'|missing|Rename or add"),
+    "null id": (rl.check_prompts, PROMPTS.assign(prompt_id=["p1", None, "p3"]), "column 'prompt_id'|empty in row 1"),
+    "winner": (JUDGED, judgments().assign(winner="A"), f"column 'winner'|'A'|6 rows|{', '.join(WINNERS)}"),
+    "null winner": (JUDGED, judgments().assign(winner=None), "column 'winner'"),
+    "itself": (JUDGED, judgments().assign(model_b="small"), "'model_a' and 'model_b'|'small'|against itself"),
+    "unknown prompt": (JUDGED, judgments().assign(prompt_id="p9"), "column 'prompt_id'|'p9'|isin"),
+    "no winner": (JUDGED, judgments().drop(columns="winner"), "'winner'|missing"),
+    "scale": (SCORED, outcomes().assign(quality=7.0), "column 'quality'|7.0|[0, 1]|scale=(1, 5)"),
+    "negative": (SCORED, outcomes().assign(cost_usd=-1.0), "column 'cost_usd'|-1.0|at least 0"),
+    "infinite": (SCORED, outcomes().assign(cost_usd=np.inf), "column 'cost_usd'|inf|finite"),
+    "text": (SCORED, outcomes().assign(quality="good"), "column 'quality'|text"),
+    "cells twice": (SCORED, pd.concat([outcomes()] * 2, ignore_index=True), "(prompt_id, model)|('p1', 'small')"),
+    "latency": (SCORED, outcomes().assign(latency_s=-2.0), "column 'latency_s'"),
+    "no model": (SCORED, outcomes().drop(columns="model"), "column 'model' is missing|Rename or add it"),
+    "columns": (SCORED, outcomes().iloc[:, :2], "columns 'quality', 'cost_usd' are missing|Rename or add them"),
+    "judgments": (SCORED, judgments(), "'model', 'quality', 'cost_usd' are missing|judgments table|routerlab.rate"),
+    "responses": (rl.check_responses, RESPONSE, "responses table|'output_tokens'"),
 }
 
 
-@pytest.mark.parametrize("case", BAD_PROMPTS)
-def test_bad_prompts(case):
-    table, names = BAD_PROMPTS[case]
-    refused(rl.check_prompts, table, *names)
-
-
-BAD_JUDGMENTS = {
-    "winner": (judgments().assign(winner="A"), ["column 'winner'", "'A'", "6 rows", "model_a, model_b, tie, both_bad"]),
-    "null winner": (judgments().assign(winner=None), ["column 'winner'"]),
-    "itself": (judgments().assign(model_b="small"), ["'model_a' and 'model_b'", "'small'", "against itself"]),
-    "unknown prompt": (judgments().assign(prompt_id="p9"), ["column 'prompt_id'", "'p9'", "isin"]),
-    "column": (judgments().drop(columns="winner"), ["'winner'", "missing"]),
-}
-
-
-@pytest.mark.parametrize("case", BAD_JUDGMENTS)
-def test_bad_judgments(case):
-    table, names = BAD_JUDGMENTS[case]
-    refused(rl.check_judgments, table, *names, prompts=PROMPTS)
-
-
-BAD_OUTCOMES = {
-    "scale": (outcomes().assign(quality=7.0), ["column 'quality'", "7.0", "[0, 1]", "scale=(1, 5)"]),
-    "negative": (outcomes().assign(cost_usd=-1.0), ["column 'cost_usd'", "-1.0", "at least 0"]),
-    "infinite": (outcomes().assign(cost_usd=np.inf), ["column 'cost_usd'", "inf", "finite"]),
-    "text": (outcomes().assign(quality="good"), ["column 'quality'", "text"]),
-    "twice": (pd.concat([outcomes(), outcomes()], ignore_index=True), ["(prompt_id, model)", "('p1', 'small')"]),
-    "latency": (outcomes().assign(latency_s=-2.0), ["column 'latency_s'"]),
-    "column": (outcomes().drop(columns="model"), ["column 'model' is missing", "Rename or add it"]),
-    "columns": (
-        outcomes()[["prompt_id", "model"]],
-        ["columns 'quality', 'cost_usd' are missing", "Rename or add them"],
-    ),
-    "judgments": (judgments(), ["'model', 'quality', 'cost_usd' are missing", "judgments table", "routerlab.rate"]),
-}
-
-
-@pytest.mark.parametrize("case", BAD_OUTCOMES)
-def test_bad_outcomes(case):
-    table, names = BAD_OUTCOMES[case]
-    refused(rl.check_outcomes, table, *names, prompts=PROMPTS)
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_table_is_refused_by_place_and_stays_as_it_was(case):
+    check, table, names = BAD[case]
+    before = table.copy()
+    with pytest.raises(rl.TableError) as caught:
+        check(table)
+    for name in names.split("|"):
+        assert name in str(caught.value), str(caught.value)
+    pd.testing.assert_frame_equal(table, before)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +81,9 @@ def test_a_quality_out_of_range_gets_the_remedy_that_fits(cell, remedy):
         check_matrix(frame, "quality", 0, 1)
 
 
-def test_not_a_frame_and_bad_responses():
+def test_a_list_is_not_a_table():
     with pytest.raises(rl.TableError, match="expected a pandas DataFrame, got list"):
         rl.check_prompts([{"prompt_id": 1}])
-    row = {"prompt_id": ["p1"], "model": ["m"], "response": ["x"], "output_tokens": [-1]}
-    refused(rl.check_responses, pd.DataFrame(row), "responses table", "'output_tokens'")
 
 
 @settings(max_examples=80, deadline=None)
