@@ -1,7 +1,5 @@
 """The append-only log under the journal, the vote log and the captures; files that are replaced as a whole."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import json

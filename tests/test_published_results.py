@@ -1,7 +1,5 @@
 """What the routers reach on published data, out of fold: the claims of benchmarks/README.md."""
 
-from __future__ import annotations
-
 import pytest
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline

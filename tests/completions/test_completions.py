@@ -1,7 +1,5 @@
 """collect_responses as its user meets it: the table, resuming, clients, fallbacks, the dry run, bad input."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math

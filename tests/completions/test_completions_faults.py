@@ -1,7 +1,5 @@
 """Against a server that misbehaves: every prompt ends, nothing is paid for twice, no key shows, budgets hold."""
 
-from __future__ import annotations
-
 import collections
 import gzip
 import json

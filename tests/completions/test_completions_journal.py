@@ -1,7 +1,5 @@
 """The journal: a run that is killed, interrupted or refused by the disk loses nothing that came, and goes on later."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import json

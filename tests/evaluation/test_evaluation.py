@@ -1,7 +1,5 @@
 """Frontier, hull, baselines and metrics: against brute force, the peers' definitions, and published figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Savings, comparisons and operating points: identities, coverage, bad input."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 import numpy as np

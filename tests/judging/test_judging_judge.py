@@ -1,7 +1,5 @@
 """A judge over a real HTTP server: both orders, fallbacks, money, crashes, and what it must not see."""
 
-from __future__ import annotations
-
 import datetime
 import decimal
 import json

@@ -1,7 +1,5 @@
 """A judge's reply is read strictly, or not at all."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The vote log: durable, readable after any crash, and safe with two processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Which pair comes next: what is shown, on which side, with which probability, and why."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

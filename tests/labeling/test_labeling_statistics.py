@@ -1,7 +1,5 @@
 """What the votes say: agreement, position bias, self-consistency, ratings under active choice, votes needed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

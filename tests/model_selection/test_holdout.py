@@ -1,7 +1,5 @@
 """Held-out choices: nothing that a prompt's own outcome could leak through."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

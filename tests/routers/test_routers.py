@@ -1,7 +1,5 @@
 """Routers: peers' formulas, invariances, scikit-learn's contracts, saving, bad input."""
 
-from __future__ import annotations
-
 import errno
 import json
 import math

@@ -1,7 +1,5 @@
 """The tables at the door: every kind of bad input is named, and the caller's frame is left alone."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a RoutedClient writes down: redaction, damage, a full disk, several writers, and how it reads back."""
 
-from __future__ import annotations
-
 import errno
 import html
 import json

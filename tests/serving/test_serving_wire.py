@@ -1,7 +1,5 @@
 """What comes over the wire: any JSON, slow drips, bombs, redirects, 429s; forks, cancellation, garbage."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import gzip

@@ -1,7 +1,5 @@
 """From a plot to its evidence, without a browser: what a selection means, opens, says and logs."""
 
-from __future__ import annotations
-
 import json
 import re
 
