@@ -156,6 +156,28 @@ def savings() -> None:
     row("savings, 2,000 resamples, 14,000 prompts", f"{took:.2f} s", "1 s")
 
 
+def promise() -> None:
+    """Guarantee over all operating points of a sweep, and over a table of 300 named options."""
+    import routerlab as rl
+    from routerlab.decision import sweep_estimates
+
+    rng = np.random.default_rng(0)
+    n, names = 10_000, [*(f"m{k}" for k in range(10)), "large"]
+    quality = pd.DataFrame((rng.random((n, 11)) < np.linspace(0.75, 0.9, 11)).astype(float), columns=names)
+    cost = pd.DataFrame(np.tile(np.geomspace(1e-4, 1e-2, 11), (n, 1)), columns=names)
+    estimate = (np.linspace(0.75, 0.9, 11) + rng.normal(0, 0.05, (n, 11))).clip(0, 1)
+    sweep = sweep_estimates(pd.DataFrame(estimate, columns=names), cost)
+    bar = {"baseline": "large", "max_quality_loss": 0.02}
+    took = seconds(lambda: rl.promise(sweep, quality, cost, **bar))
+    row(f"promise over {len(sweep.wtp) + 1:,} operating points, {n:,} prompts x 11 models", f"{took:.2f} s", "1 s")
+    n, names = 2000, [*(f"m{k}" for k in range(300)), "large"]
+    quality = pd.DataFrame((rng.random((n, 301)) < 0.88).astype(float), columns=names)
+    cost = pd.DataFrame(0.001, quality.index, names).assign(large=0.01)
+    options = {name: pd.Series(name, index=quality.index) for name in names[:-1]}
+    took = seconds(lambda: rl.promise(options, quality, cost, **bar))
+    row(f"promise over 300 named options, {n:,} prompts", f"{took:.2f} s", "1 s")
+
+
 def similarity() -> None:
     """RouteLLM's similarity-weighted ranking: 55,000 votes, 64 models in 10 tiers, 384 dimensions."""
     from sklearn.linear_model import LogisticRegression
@@ -216,7 +238,7 @@ def imports() -> None:
     row(what, f"{whole:.2f} s, {whole / stack:.2f}x of pandas, scipy.stats and scikit-learn alone", "0.5 s")
 
 
-ALL = {f.__name__: f for f in (frontier, sweep, route, hull, savings, similarity, imports)}
+ALL = {f.__name__: f for f in (frontier, sweep, route, hull, savings, promise, similarity, imports)}
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:

@@ -9,8 +9,10 @@ from . import (
     holdout as holdout,
     judging as judging,
     labeling as labeling,
+    market as market,
     model_selection as model_selection,
     neighbors as neighbors,
+    options as options,
     planning as planning,
     plotting as plotting,
     pricing as pricing,
@@ -95,6 +97,17 @@ from .labeling import (
     PairQueue as PairQueue,
     VoteLog as VoteLog,
 )
+from .market import (
+    add_carbon as add_carbon,
+    check_offers as check_offers,
+    choose_offers as choose_offers,
+    full_cost as full_cost,
+    load_offers as load_offers,
+    load_price_history as load_price_history,
+    load_retirements as load_retirements,
+    point_within as point_within,
+    reprice as reprice,
+)
 from .model_selection import (
     choose_operating_point as choose_operating_point,
     cross_estimates as cross_estimates,
@@ -105,6 +118,14 @@ from .model_selection import (
     set_operating_point as set_operating_point,
     split_prompts as split_prompts,
 )
+from .options import (
+    CascadeRouter as CascadeRouter,
+    LearnedCheck as LearnedCheck,
+    cascade_outcomes as cascade_outcomes,
+    cross_cascades as cross_cascades,
+    extract_answers as extract_answers,
+    option_table as option_table,
+)
 from .planning import (
     payback as payback,
     plan_study as plan_study,
@@ -113,6 +134,7 @@ from .plotting import (
     plot_embedding_map as plot_embedding_map,
     plot_frontier as plot_frontier,
     plot_model_share as plot_model_share,
+    plot_prices as plot_prices,
     plot_ratings as plot_ratings,
     plot_repeats as plot_repeats,
     plot_savings as plot_savings,
@@ -130,6 +152,7 @@ from .ratings import (
 from .routers import (
     IntentRouter as IntentRouter,
     KNNRouter as KNNRouter,
+    MeanRouter as MeanRouter,
     Router as Router,
     SimilarityWeightedRouter as SimilarityWeightedRouter,
     load_router as load_router,
@@ -145,6 +168,7 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
+    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )
@@ -152,6 +176,7 @@ from .widgets import (
     EvidencePlot as EvidencePlot,
     IntentLabeler as IntentLabeler,
     JudgmentBrowser as JudgmentBrowser,
+    OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
 )
 

@@ -140,7 +140,10 @@ class OperatingPoint:
     Attributes
     ----------
     willingness_to_pay : float
-        USD per unit of quality and request; NaN if the baseline is kept.
+        USD per unit of quality and request; NaN if no point was granted for all prompts.
+    share, share_willingness_to_pay : float, float or None
+        Where none was: the share of the prompts that a guarantee lets the router choose for, and at which point; the
+        others go to the baseline. 0 and None otherwise.
     n : int
         Tuning prompts; with a guarantee, those that tested it.
     cost_usd, baseline_cost_usd : float
@@ -178,11 +181,13 @@ class OperatingPoint:
     worst_slice: str | None = None
     worst_slice_low: float | None = None
     test_again: str | None = None
+    share: float = 0.0
+    share_willingness_to_pay: float | None = None
 
     @property
     def keeps_baseline(self) -> bool:
         """Whether every prompt goes to the baseline, since nothing cheaper could be promised."""
-        return bool(np.isnan(self.willingness_to_pay))
+        return bool(np.isnan(self.willingness_to_pay)) and not self.share
 
     def __repr__(self) -> str:
         """Say what was chosen, on how many prompts, and what the figures are worth."""
@@ -195,8 +200,12 @@ class OperatingPoint:
             lines = [f"keeps {self.baseline}: {asked} can't be promised of anything cheaper", *self._guarantee()]
             return f"{lines[0]}\non {self.n:,} tuning prompts{groups}; {'; '.join(lines[1:])}{note}"
         worth = "; ".join(self._guarantee()) or "an estimate, not a promise: selected, so optimistic"
+        wtp, part = self.willingness_to_pay, ""
+        if self.share_willingness_to_pay is not None:
+            wtp = self.share_willingness_to_pay
+            part = f", for {100 * self.share:.0f}% of the prompts (the others keep {self.baseline})"
         return (
-            f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality: the cheapest point for {asked} "
+            f"willingness to pay {wtp:.4g} USD per unit of quality{part}: the cheapest point for {asked} "
             f"against {self.baseline}\non {self.n:,} tuning prompts{groups}: {1000 * self.cost_usd:.3g} instead of "
             f"{1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests, quality {100 * self.quality_difference:+.1f} "
             f"points ({worth}; make claims on other prompts){note}"
@@ -221,6 +230,30 @@ class OperatingPoint:
         if self.worst_slice is not None and self.worst_slice_low is not None:
             said.append(f"worst slice {self.worst_slice}, at least {100 * self.worst_slice_low:+.1f} points")
         return [*said, f"test again by {self.test_again}"]
+
+
+def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
+    """Draw a number in [0, 1) for each prompt: the same one each time, whatever the prompt is worth.
+
+    Parameters
+    ----------
+    index : Index of shape (n_prompts,)
+        Prompt ids.
+    X : array of shape (n_prompts, n_features), optional
+        Embeddings, which tell prompts apart where the ids don't: those of a live service are numbers from 0 on.
+
+    Examples
+    --------
+    >>> draws(pd.Index(["p1", "p2", "p3"])).round(2)
+    array([0.62, 0.93, 0.01])
+    """
+    key = pd.util.hash_array(
+        index.to_numpy() if index.nlevels == 1 else np.array([str(i) for i in index], dtype=object)
+    )
+    if X is not None:
+        mark = np.asarray(X, dtype=float) @ np.cos(np.arange(np.shape(X)[1]))
+        key = key ^ pd.util.hash_array(mark.round(4) + 0.0)
+    return np.asarray(key / 2.0**64)
 
 
 def check_wtp(willingness_to_pay: float) -> float:

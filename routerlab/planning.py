@@ -198,8 +198,8 @@ def _from_pilot(pilot: Any) -> tuple[float, float]:
     if not len(values) or not (np.abs(values) <= 1).all():
         reject("'pilot'", "must hold finite differences of quality in [-1, 1].", "Pass chosen quality less baseline's.")
     # A pilot without a difference has not shown that there is none: one pseudo-prompt of either sign.
-    discordance = float(((values**2).sum() + 1) / (len(values) + 2))
-    return discordance, float(-values.mean())
+    discordance, loss = float(((values**2).sum() + 1) / (len(values) + 2)), float(-values.mean())
+    return max(discordance, abs(loss)), loss  # graded outcomes may vary less than any of -1, 0 and 1
 
 
 def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:

@@ -39,11 +39,24 @@ MAY_IMPORT = {
     "evaluation": {"schema", "decision", "stats", "ratings"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"model_selection"},
+    "options": {"schema", "decision", "stats", "datasets", "routers", "model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
-    "widgets": {"schema", "jsonl", "decision", "labeling", "evaluation", "ratings", "neighbors", "embedding", "stats"},
+    "widgets": {
+        "schema",
+        "jsonl",
+        "decision",
+        "labeling",
+        "evaluation",
+        "ratings",
+        "neighbors",
+        "embedding",
+        "stats",
+        "market",
+    },
     "completions": {"schema", "pricing", "jsonl"},
     "judging": {"schema", "completions", "ratings", "labeling", "evaluation", "jsonl", "stats"},
-    "serving": {"schema", "decision", "pricing", "jsonl", "completions"},
+    "serving": {"schema", "decision", "pricing", "jsonl", "completions", "options"},
+    "market": {"schema", "stats", "decision", "pricing", "evaluation", "model_selection", "routers"},
 }
 
 

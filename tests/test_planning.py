@@ -114,3 +114,8 @@ def test_what_is_never_paid_back_is_said_so_and_a_pilot_of_another_kind_is_refus
     assert "never paid back" in repr(rl.payback(claim, requests_per_month=1000, labels=1))
     with pytest.raises(ValueError, match="'pilot'"):
         rl.plan_study(claim)
+
+
+def test_a_pilot_of_many_small_losses_can_be_planned_for():
+    plan = rl.plan_study(np.full(200, -0.02), max_quality_loss=0.05)
+    assert "true loss 2 points" in plan.assumptions and plan.n_needed > 0

@@ -77,19 +77,51 @@ def test_degrees_of_freedom_are_satterthwaites_by_brute_force(sizes):
     assert stats.cluster_df(sizes) == pytest.approx(min(found))
 
 
-@pytest.mark.parametrize("n", [20, 100, 400])
-@pytest.mark.parametrize("loss", [0.02, 0.05])
-def test_bets_keep_their_word_at_the_edge_of_the_null(n, loss):
-    rng = np.random.default_rng(n)
-    draws = -(rng.random((n, 4000)) < loss).astype(float)
-    broken = (stats.betting_p_value(draws, null=-loss) <= 0.05).mean()
-    assert broken <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+@pytest.mark.parametrize("n", [20, 100, 300])
+@pytest.mark.parametrize("null", [-0.02, -0.1])
+def test_of_failures_alone_the_p_value_of_a_mean_is_the_binomial_test(n, null):
+    for failures in range(0, int(-null * n) + 1, 3):
+        values = -(np.arange(n) < failures).astype(float)
+        exact = peers.binom.cdf(failures, n, -null)
+        assert stats.mean_p_value(values, null) == pytest.approx(exact, rel=0.05) or exact > 0.4
 
 
-def test_bets_win_where_the_loss_is_smaller_than_the_bar():
+@pytest.mark.parametrize(("n", "bar"), [(20, 0.15), (50, 0.05), (80, 0.02)])
+def test_no_distribution_of_losses_wins_and_ties_is_passed_more_often_than_the_level_says(n, bar):
+    tables = [(a, b, n - a - b) for a in range(n + 1) for b in range(n + 1 - a) if b - a + bar * n > 0]
+    passed = [t for t in tables if stats.mean_p_value(np.repeat([-1.0, 1.0, 0.0], t), -bar) <= 0.05]
+    for rate in np.linspace(bar, 0.9, 40):
+        chances = [(rate + bar) / 2, (rate - bar) / 2, 1 - rate]
+        assert peers.multinomial.pmf(passed, n, chances).sum() <= 0.05
+
+
+@pytest.mark.parametrize("kind", ["two-point", "beta", "skewed", "groups"])
+@pytest.mark.parametrize("n", [5, 30, 200])
+def test_the_p_value_of_a_mean_holds_for_graded_values(kind, n):
+    rng, n_simulations = np.random.default_rng(n), 1500
+    false = 0
+    for _ in range(n_simulations):
+        size = None
+        if kind == "two-point":
+            values, mean = np.where(rng.random(n) < 0.1, -1.0, 0.05), -0.055
+        elif kind == "beta":
+            values, mean = 2 * rng.beta(0.3, 0.5, n) - 1, -0.25
+        elif kind == "skewed":
+            values, mean = -rng.beta(0.05, 2.0, n), -0.05 / 2.05
+        else:
+            size, mean = rng.integers(1, 20, n).astype(float), -0.4 * 135 / 190
+            values = -(rng.random(n) < np.where(size > 10, 0.4, 0.0)).astype(float)  # the large ones lose, as a whole
+        false += stats.mean_p_value(values, mean, size=size) <= 0.05
+    assert peers.binom.sf(false - 1, n_simulations, 0.05) > 0.001, false
+
+
+def test_the_p_value_of_a_mean_is_as_sharp_as_a_t_test_and_decides_the_edges():
     rng = np.random.default_rng(0)
-    draws = -(rng.random((1000, 200)) < 0.005).astype(float)
-    assert (stats.betting_p_value(draws, null=-0.03) <= 0.05).mean() > 0.95
+    values = rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], p=[0.02, 0.05, 0.84, 0.05, 0.04], size=2000)
+    by_t = peers.ttest_1samp(values, 0.0, alternative="greater").pvalue
+    assert stats.mean_p_value(values, 0.0) == pytest.approx(by_t, rel=0.3)
+    assert stats.mean_p_value(np.zeros(0), -0.1) == 1 and stats.mean_p_value(-np.ones(5), -1.0) == 0
+    assert stats.mean_p_value(np.zeros(299), -0.01) < 0.05 < stats.mean_p_value(np.zeros(297), -0.01)
 
 
 def test_a_studentised_flip_of_a_symmetric_mean_keeps_its_level_and_finds_a_difference():

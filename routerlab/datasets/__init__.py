@@ -16,7 +16,7 @@ from routerlab.datasets._results import read_inspect, read_lm_eval, read_promptf
 from routerlab.datasets._routellm import fetch_routellm
 from routerlab.datasets._routerbench import fetch_routerbench
 from routerlab.datasets._simulated import Population, RoutingProblem, make_routing_problem
-from routerlab.datasets._zeroeval import fetch_zeroeval
+from routerlab.datasets._zeroeval import fetch_zeroeval, last_answer
 from routerlab.exceptions import AbsentFileError, DataFileError
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "fetch_routellm",
     "fetch_routerbench",
     "fetch_zeroeval",
+    "last_answer",
     "load_demo",
     "make_routing_problem",
     "read_arena_votes",

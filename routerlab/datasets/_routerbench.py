@@ -27,7 +27,7 @@ MODELS = (
 )
 
 
-def fetch_routerbench(split: str = "train") -> Dataset:
+def fetch_routerbench(split: str = "train", *, responses: bool = True) -> Dataset:
     """Fetch RouterBench, zero-shot: per-prompt score and cost of 11 models on ARC-Challenge, MBPP and WinoGrande.
 
     The files are those that RouterDC publishes, about 7 MB for 'train' and 3 MB for 'test'. They are read from the
@@ -39,12 +39,15 @@ def fetch_routerbench(split: str = "train") -> Dataset:
     split : {'train', 'test'}, default 'train'
         RouterDC's own split. The bytes of the 'train' files are pinned by sha256. We have not seen the 'test' files
         whole: their commit is pinned, and their number of characters, columns and least number of rows are checked.
+    responses : bool, default True
+        Whether to keep each model's own answer, with its cost: what cascades are made of.
 
     Returns
     -------
     Dataset
         ``prompts`` (2,225 of 'train') with ``question``, ``dataset``, ``eval_name``, ``n_turns`` and ``sample_id``;
-        ``responses``; ``outcomes`` with ``quality`` in [0, 1] and ``cost_usd`` in USD per request, as published.
+        ``responses``, each a letter or code in free text; ``outcomes`` with ``quality`` in [0, 1] and ``cost_usd`` in
+        USD per request, as published.
         Baseline: 'gpt-4-1106-preview'.
 
     Raises
@@ -87,15 +90,15 @@ def fetch_routerbench(split: str = "train") -> Dataset:
     quality, cost, response = (
         frame[[f"{model}|{what}" for model in MODELS]] for what in ("quality", "total_cost", "model_response")
     )
-    responses = long_table(frame.index, MODELS, response=response, cost_usd=cost)
+    said = long_table(frame.index, MODELS, response=response, cost_usd=cost)
     outcomes = long_table(frame.index, MODELS, quality=quality, cost_usd=cost)
     prompts = frame[["prompt", "question", "dataset", "eval_name", "n_turns", "sample_id"]]
-    stamp(f"published: RouterBench, {split} (shuhao02/RouterDC@{files[0].commit[:7]})", prompts, responses, outcomes)
+    stamp(f"published: RouterBench, {split} (shuhao02/RouterDC@{files[0].commit[:7]})", prompts, said, outcomes)
     n_partial = int(quality.isna().any(axis=1).sum())
     return Dataset(
         f"RouterBench ({split})",
         prompts,
-        responses,
+        said if responses else None,
         outcomes=outcomes,
         baseline="gpt-4-1106-preview",
         description="Zero-shot score and USD cost of 11 models on ARC-Challenge, MBPP and WinoGrande",

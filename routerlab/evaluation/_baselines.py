@@ -103,6 +103,9 @@ def baselines(
 ) -> pd.DataFrame:
     """Score the single models, the oracle, the zero router, and a random mix.
 
+    Cascades among the columns (`routerlab.cascade_outcomes`) are scored as well; oracle, zero router and random mix are
+    those of the models.
+
     Parameters
     ----------
     quality, cost : DataFrame of shape (n_prompts, n_models)
@@ -118,7 +121,7 @@ def baselines(
     Returns
     -------
     DataFrame
-        ``name``, ``kind`` ('model', 'oracle', 'zero_router', 'random_mix'), ``cost_usd``,
+        ``name``, ``kind`` ('model', 'cascade', 'oracle', 'zero_router', 'random_mix'), ``cost_usd``,
         ``quality``, and ``cost_low``, ``cost_high``, ``quality_low``, ``quality_high``.
 
     Examples
@@ -133,17 +136,19 @@ def baselines(
     quality, cost = outcomes
     baseline = cost.mean().idxmax() if baseline is None else check_model(baseline, models_of(quality), "baseline")
     rows: list[dict[str, Any]] = []
-    named = [(m, "model", always(m, quality.index)) for m in quality.columns]
-    for name, kind, choices in [*named, ("oracle", "oracle", oracle(outcomes))]:
+    cascades = [m for m in quality.columns if m in quality.attrs.get("options", {})]
+    named = [(m, "cascade" if m in cascades else "model", always(m, quality.index)) for m in quality.columns]
+    alone = check_aligned(quality.drop(columns=cascades), cost.drop(columns=cascades)) if cascades else outcomes
+    for name, kind, choices in [*named, ("oracle", "oracle", oracle(alone))]:
         point = frontier(choices, outcomes, ci=True, confidence=confidence, groups=groups)
         rows.append({"name": name, "kind": kind} | point.iloc[0].drop("willingness_to_pay").to_dict())
     rows += [
         {"name": m, "kind": "zero_router", "cost_usd": c, "quality": q}
-        for m, c, q in zero_router(outcomes).itertuples(index=False, name=None)
+        for m, c, q in zero_router(alone).itertuples(index=False, name=None)
     ]
     rows += [
         {"name": m, "kind": "random_mix", "cost_usd": cost[m].mean(), "quality": quality[m].mean()}
-        for m in dict.fromkeys([cost.mean().idxmin(), baseline])
+        for m in dict.fromkeys([alone.cost.mean().idxmin(), baseline])
     ]
     columns = ["name", "kind", "cost_usd", "quality", "cost_low", "cost_high", "quality_low", "quality_high"]
     table = pd.DataFrame(rows, columns=columns)

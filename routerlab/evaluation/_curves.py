@@ -362,7 +362,7 @@ def saving_at_parity(
     Returns
     -------
     ParitySaving
-        Share of the baseline's cost; 0 where only the baseline itself reaches its quality. Next to it, what blind mixing
+        Share of the baseline's cost; 0 where only the baseline reaches its quality. Next to it, what blind mixing
         of models saves, and what the point does when it is read off other prompts.
 
     Notes

@@ -20,6 +20,7 @@ from routerlab.stats import group_codes
 
 Folds = Iterable[tuple[Any, Any]]
 Codes = NDArray[np.intp]
+_LEARN = 0.5  # share of the prompts that a promised router is fitted on
 
 NEAR = 0.99  # cosine similarity above which two prompts nearly are one
 _EMBEDDING = 16  # features from which equal rows mean equal texts, rather than equal categories
@@ -115,6 +116,45 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
         return list(KFold(int(n_folds), shuffle=True, random_state=random_state).split(np.empty(n)))
     folds = GroupKFold(int(n_folds), shuffle=True, random_state=random_state)
     return list(folds.split(np.empty(n), groups=codes))
+
+
+def promise_folds(
+    codes: Codes, n_folds: int = 5, random_state: Any = 0
+) -> tuple[list[tuple[Any, Any]], NDArray[np.bool_]]:
+    """Folds for a promise of one router: it is fitted on half of the prompts, and the others test it.
+
+    Were every fold tested with a router fitted on all others, the promise would be of no router in particular: folds
+    that like the same model by luck confirm each other, and the router fitted on all prompts may do what none of theirs
+    did.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n_prompts,)
+        Group of each prompt, from 0 on: copies of a text, one conversation. ``np.arange(n_prompts)`` if there are none.
+    n_folds : int, default 5
+        Among the prompts that the router is fitted on, out of which their own estimates come.
+    random_state : int or Generator, default 0
+        Shuffles.
+
+    Returns
+    -------
+    folds : list of (train, test) positions
+        For ``cross_sweep(cv=)``.
+    learn : ndarray of bool of shape (n_prompts,)
+        Prompts to fit the router on, and to lay the path with: ``promise(ordering=)``.
+
+    Examples
+    --------
+    >>> folds, learn = promise_folds(np.arange(20))
+    >>> [(len(train), len(test)) for train, test in folds], int(learn.sum())
+    ([(8, 2), (8, 2), (8, 2), (8, 2), (8, 2), (10, 10)], 10)
+    """
+    learn = np.zeros(len(codes), dtype=bool)
+    ((first, rest),) = grouped_splits(codes, 1, 1 - _LEARN, random_state)
+    learn[first] = True
+    known = np.unique(codes[first], return_inverse=True)[1]
+    inside = grouped_folds(known, min(n_folds, int(known.max()) + 1), random_state)
+    return [*((first[train], first[test]) for train, test in inside), (first, rest)], learn
 
 
 def grouped_splits(codes: Codes, n_splits: int, test_size: float, random_state: Any) -> list[tuple[Any, Any]]:

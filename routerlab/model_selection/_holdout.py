@@ -14,6 +14,7 @@ from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
     grouped_folds,
+    promise_folds,
     refuse_learned,
     warn_of_near_copies,
 )
@@ -43,9 +44,10 @@ def held_out_choices(
     """Choose a model for every prompt with a router and an operating point that have not seen it.
 
     For each fold, the operating point is found inside the other folds, out of fold there as well, and the router is
-    fitted on them; then it chooses for the fold. So every prompt counts as a test prompt once, and `savings` of the
-    choices is a claim on all of them. Where no operating point is good enough, the fold keeps the baseline: that is the
-    advice.
+    fitted on them; then it chooses for the fold. With a guarantee it is fitted on half of them and tested by the other
+    half: the promise is of this one router (see `promise_folds`). So every prompt counts as a test prompt once, and
+    `savings` of the choices is a claim on all of them. Where no operating point is good enough, the fold keeps the
+    baseline: that is the advice.
 
     Parameters
     ----------
@@ -164,15 +166,23 @@ def choices_of(
     known = None if intents is None else intents.iloc[seen]
     groups = codes[seen]
     seed = int(np.random.default_rng(random_state).integers(2**31))
-    sweep = cross_sweep(router, rows_of(X, seen), inside, intents=known, cv=grouped_folds(groups, n_folds, seed))
+    folds, learn = grouped_folds(groups, n_folds, seed), None
+    if options["guarantee"] is not None:
+        folds, learn = promise_folds(groups, n_folds, seed)
+    sweep = cross_sweep(router, rows_of(X, seen), inside, intents=known, cv=folds)
     try:
-        point = choose_operating_point(sweep, inside, groups=groups, random_state=random_state, **options)
+        point = choose_operating_point(
+            sweep, inside, groups=groups, random_state=random_state, ordering=learn, **options
+        )
     except NoOperatingPointError:
         point = None
     if point is None or point.keeps_baseline:
         kept = always(options["baseline"], outcomes.index[test])
         kept.attrs["kept_baseline"] = True
         return kept
+    if learn is not None:  # the promise is of this router
+        seen = seen[learn]
+        inside, known = inside.iloc[np.flatnonzero(learn)], None if known is None else known[learn]
     fitted = apply_point(fit_copy(router, rows_of(X, seen), inside, intents=known), point)
     chosen = fitted.predict(rows_of(X, test))
     chosen.index = outcomes.index[test]  # a step of a pipeline may have dropped the labels

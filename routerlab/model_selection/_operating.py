@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def choose_operating_point(
     groups: Any = None,
     by: Any = None,
     assurance: float | None = None,
+    ordering: Any = None,
     random_state: Any = 0,
 ) -> OperatingPoint:
     """Find the cheapest point of a sweep whose quality is close enough to the baseline's.
@@ -58,14 +59,17 @@ def choose_operating_point(
         Slices, of which the worst one's bound is given; for the guarantee.
     assurance : float, optional
         Deprecated: a one-sided Student-t bound of each point, of which the cheapest was taken. It did not assure.
+    ordering : float or array of bool, optional
+        For the guarantee: the prompts that lay the path, see `promise`.
     random_state : int or Generator, default 0
-        For the guarantee: shuffles the rows.
+        For the guarantee: draws them.
 
     Returns
     -------
     OperatingPoint
         Its willingness to pay lies midway (geometrically) between two switches, so that rounding
-        does not move it. It is NaN where the baseline is kept.
+        does not move it. It is NaN where the baseline is kept, and where the guarantee grants a point for a `share` of
+        the prompts.
 
     Raises
     ------
@@ -94,7 +98,7 @@ def choose_operating_point(
             raise ParameterError(msg)
         granted = promise(
             sweep, outcomes, baseline=baseline, max_quality_loss=max_quality_loss, guarantee=guarantee,
-            groups=groups, by=by, random_state=random_state,
+            groups=groups, by=by, ordering=ordering, random_state=random_state,
         )  # fmt: skip
         return _point_of(granted)
     quality, cost = outcomes
@@ -140,7 +144,7 @@ def _warn_of_missing(quality: pd.DataFrame) -> None:
 
 
 def _point_of(granted: Promise) -> OperatingPoint:
-    worst = None if granted.slices is None or not granted.granted else granted.slices["quality_low"]
+    worst = None if granted.slices is None or granted.keeps_baseline else granted.slices["quality_low"]
     shared = {f.name: getattr(granted, f.name) for f in fields(OperatingPoint) if hasattr(granted, f.name)}
     shared |= {"assurance": None, "n": granted.n_testing, "test_again": str(granted.test_again)}
     if worst is not None:
@@ -193,7 +197,8 @@ def set_operating_point(
     router
         A copy (of a pipeline, with a copy of its last step) with ``willingness_to_pay`` set, and the choice recorded
         in ``operating_point_``. Where the guarantee leaves nothing but the baseline, the copy sends every prompt
-        there: it has ``fallback=baseline`` and ``min_similarity=inf``, which no prompt reaches.
+        there: it has ``fallback=baseline`` and ``min_similarity=inf``, which no prompt reaches. Where it lets the
+        router choose for a share of the prompts, the copy abstains on the others, in favour of the baseline.
 
     Examples
     --------
@@ -226,7 +231,16 @@ def last_step(router: Any) -> Any:
 def apply_point(router: Any, point: OperatingPoint) -> Any:
     """Set a fitted router, or a pipeline that ends in one, to an operating point, and return it."""
     last = last_step(router)
-    if point.keeps_baseline:
+    if point.share and getattr(last, "fallback", None) not in (None, point.baseline):
+        # Prompts that are far from all others go to another model already, and a router has one fallback.
+        point = replace(
+            point, share=0.0, share_willingness_to_pay=None, cost_usd=point.baseline_cost_usd, quality_difference=0.0
+        )
+    if point.share:
+        if last.min_similarity is None:
+            last.min_similarity = -float("inf")
+        last.fallback, last.willingness_to_pay = point.baseline, point.share_willingness_to_pay
+    elif point.keeps_baseline:
         # As attributes: `Router` has no neighbours, and no parameters for abstaining, but honours both.
         last.min_similarity, last.fallback = float("inf"), point.baseline
         last.willingness_to_pay = float("inf")

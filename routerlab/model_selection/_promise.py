@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,15 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from routerlab.decision import Sweep
+from routerlab.decision import Sweep, draws
 from routerlab.evaluation import always, frontier
 from routerlab.exceptions import ParameterError
-from routerlab.model_selection._loss_tests import loss_p_value
 from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject, shown
-from routerlab.stats import check_confidence, few_groups_note, group_codes, group_sums, mean_interval
+from routerlab.stats import check_confidence, few_groups_note, group_codes, mean_interval, mean_p_value
 
-_N_POINTS = 25  # tested at most: more of them are nearly the same point
-_ORDERING = 1 / 3  # share of the prompts that orders a table of options
+_N_POINTS = 40  # of a sweep, or tested options, at most: more of them are nearly the same
+_ORDERING = 0.2  # share of the prompts that lays the path
+_CAUTION = 1.5  # standard errors by which the path takes a loss to be larger than it looks
+_STEPS = [step / 20 for step in range(1, 21)]  # shares of the prompts that go on to the next option
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,26 @@ class Promise:
     Attributes
     ----------
     option : str or None
-        The option that was granted; None if the baseline is kept.
+        The option that was granted for all prompts; None if none was.
     willingness_to_pay : float
-        Of the granted operating point of a sweep; NaN for named options, and if the baseline is kept.
+        Of the operating point of a sweep that was granted for all prompts; NaN for named options, and if none was.
+    share, share_option, share_willingness_to_pay : float, str or None, float or None
+        The next option, granted for this share of the prompts on top: `choose` draws them by their ids. 0 if none was.
     max_quality_loss, guarantee : float
         With probability `guarantee` over the tuning sample, the true mean loss is at most `max_quality_loss`.
     cost_usd, baseline_cost_usd, quality_difference : float
-        Means over the testing prompts.
+        Means over the testing prompts, the share's in expectation.
     unguarded_cost_usd : float
         Of the cheapest option whose estimate alone reaches the bar.
     n_ordering, n_testing : int
-        Prompts that put the options in order, and that tested them.
+        Prompts that laid the path through the options, and that tested along it.
     n_needed : int
         Testing prompts (groups, if there are some) that the promise needs without a single loss.
     n_needed_as_seen : float
         The same at the mean and spread of the best option seen; infinite if that one loses more than the bar.
     tested : DataFrame
-        One row for each test that was made: ``option, cost_usd, quality_difference, p_value, granted``.
+        One row for each option on the path, at the largest share tested: ``option, share, cost_usd,
+        quality_difference, p_value, granted``.
     slices : DataFrame or None
         ``n, share, quality_difference, quality_low`` of each slice, at the option that was granted. Bounds allow for
         the number of slices (Bonferroni), not for the option's having been picked on the same prompts.
@@ -71,8 +76,10 @@ class Promise:
     n_groups: int | None
     n_needed: int
     n_needed_as_seen: float
-    method: str
     random_state: Any
+    share: float
+    share_option: str | None
+    share_willingness_to_pay: float | None
     tested: pd.DataFrame = field(repr=False, compare=False)
     slices: pd.DataFrame | None = field(repr=False, compare=False)
     made_on: date
@@ -82,8 +89,13 @@ class Promise:
 
     @property
     def granted(self) -> bool:
-        """Whether anything but the baseline was granted."""
+        """Whether an option was granted for all prompts; if not, there may still be a `share`."""
         return self.option is not None
+
+    @property
+    def keeps_baseline(self) -> bool:
+        """Whether every prompt stays with the baseline."""
+        return not (self.granted or self.share)
 
     @property
     def saving(self) -> float:
@@ -106,13 +118,19 @@ class Promise:
         Returns
         -------
         Series of shape (n_prompts,)
-            Model names; the baseline for all if nothing was granted.
+            Model names; the baseline for all if nothing was granted. Where a share was, `draws` of the prompt ids say
+            which prompts it is: the same ones each time.
         """
+        kept = self._choices(options, self.option, self.willingness_to_pay)
+        if not self.share:
+            return kept
+        onward = self._choices(options, self.share_option, self.share_willingness_to_pay)
+        return onward.where(draws(kept.index) < self.share, kept)
+
+    def _choices(self, options: Sweep | Mapping[str, pd.Series], option: str | None, wtp: Any) -> pd.Series:
         if isinstance(options, Sweep):
-            return options.at(self.willingness_to_pay) if self.granted else always(self.baseline, options.index)
-        if self.option is not None:
-            return options[self.option]
-        return always(self.baseline, next(iter(options.values())).index)
+            return options.at(wtp) if option is not None else always(self.baseline, options.index)
+        return always(self.baseline, next(iter(options.values())).index) if option is None else options[option]
 
     def under_mix(self, by: Any) -> tuple[float, float]:
         """Weigh the slices by another mix of traffic.
@@ -155,13 +173,17 @@ class Promise:
             if np.isfinite(self.n_needed_as_seen)
             else "no number would do at the losses seen here"
         )
-        if self.granted:
+        if not self.keeps_baseline:
+            rest = self.option or self.baseline
+            where = f"{100 * self.share:.0f}% of prompts at {self.share_option}, the others at {rest}"
             lines = [
                 f"saves {100 * self.saving:.0f}% of cost against {self.baseline} ({1000 * self.cost_usd:.3g} instead "
-                f"of {usd:.3g} USD per 1,000 requests) at {self.option}",
+                f"of {usd:.3g} USD per 1,000 requests) at {where if self.share else self.option}",
                 f"promise: with {100 * self.guarantee:.5g}% probability over the tuning sample, quality falls by at "
                 f"most {bar} on average; seen: {100 * self.quality_difference:+.1f} points",
             ]
+            if self.option is None:
+                lines.append(f"all prompts would take more testing {unit}: {as_seen}")
         else:
             lines = [
                 f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} "
@@ -176,9 +198,9 @@ class Promise:
         groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
         lines.append(
             f"{len(self.tested)} of {self.n_options:,} options tested on {self.n_testing:,} prompts{groups}, "
-            f"{self.n_ordering:,} others put them in order; {self.method}"
+            f"{self.n_ordering:,} others put them in order"
         )
-        if self.slices is not None and self.granted:
+        if self.slices is not None and not self.keeps_baseline:
             worst = self.slices.loc[self.slices["quality_low"].idxmin()]
             lines.append(
                 f"worst of {len(self.slices)} slices: {worst.name}, {100 * worst['quality_difference']:+.1f} points "
@@ -201,16 +223,37 @@ class Promise:
         return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
 
 
-class _Options(NamedTuple):
-    """Options on the same prompts: what each costs there, and its quality less the baseline's."""
+class Options(NamedTuple):
+    """Options on the same prompts: cost and quality, both less the baseline's."""
 
     names: list[str]
     wtp: NDArray[np.float64]
-    cost: NDArray[np.float64]  # (n_options, n_prompts)
+    cost: NDArray[np.float64]  # of shape (n_options, n_prompts)
     difference: NDArray[np.float64]
+    swept: bool  # points of one sweep, from the highest willingness to pay down
 
-    def at(self, which: Any) -> _Options:
-        return _Options([self.names[k] for k in which], self.wtp[which], self.cost[which], self.difference[which])
+
+class Place(NamedTuple):
+    """On the path: a share of the prompts has gone on to the next option, the others are at the one before."""
+
+    kept: int | None  # None: the baseline
+    next: int
+    share: float
+    p_value: float
+
+    def of(self, values: Any) -> NDArray[np.float64]:
+        """Mix rows of values (costs or differences), one for each option."""
+        kept = 0.0 if self.kept is None else values[self.kept]
+        return kept + self.share * (values[self.next] - kept)
+
+
+class Found(NamedTuple):
+    """What was tested, where; what passed; and the cheapest of that, unless the baseline is."""
+
+    testing: NDArray[np.bool_]
+    tested: list[Place]
+    granted: list[Place]
+    best: Place | None
 
 
 def promise(
@@ -223,16 +266,17 @@ def promise(
     guarantee: float = 0.95,
     groups: Any = None,
     by: Any = None,
-    ordering: float | None = None,
+    ordering: float | Any = None,
     valid_days: int = 90,
     random_state: Any = 0,
 ) -> Promise:
     """Grant the cheapest option that can be promised to lose little, or keep the baseline.
 
-    Learn then test: the options are put in order, from the safest on, without looking at the testing prompts; each is
-    tested at level 1 - `guarantee`, until the first failure. However many options there are, the probability that one
-    is granted whose true mean loss exceeds the bar is at most 1 - `guarantee`. Where every quality is 0 or 1 the test
-    is exact; for graded quality and for groups it bets.
+    Learn then test: a fifth of the prompts lays a path from the baseline through the options that save most for what
+    they lose. Along it, share by share of the prompts goes on to the next option, and each step is tested on the other
+    prompts at level 1 - `guarantee`, until the first failure. However many options there are, the probability that a
+    step is granted whose true mean loss exceeds the bar is at most 1 - `guarantee`, as far as `routerlab.stats.
+    mean_p_value` holds. With fewer prompts than `n_needed`, the baseline is kept.
 
     Parameters
     ----------
@@ -249,17 +293,16 @@ def promise(
     guarantee : float, default 0.95
         Probability, over the tuning sample, that the promise holds.
     groups : Series or array of shape (n_prompts,), optional
-        Prompts that are no separate evidence: of one conversation, customer, or text.
+        Prompts that are not separate evidence: of one conversation, customer, or text.
     by : Series or array of shape (n_prompts,), optional
         Slices (intents, customers) whose differences are bounded as well, so that a mean can't hide the worst one.
-    ordering : float, optional
-        Share of the prompts (groups) that puts the options in order. 0: the order given is kept, and all prompts test.
-        By default 0 for a sweep, whose order from the highest willingness to pay down is known beforehand, and 1/3 for
-        a mapping.
+    ordering : float or array of bool, optional
+        Share of the prompts (groups) that lays the path, or which ones do; by default 0.2, or 0 if there is one option.
+        0: the path goes through the options in the order given, and all prompts test.
     valid_days : int, default 90
         After these, the result asks to be tested again.
     random_state : int or Generator, default 0
-        Draws the ordering part, and shuffles the bets.
+        Draws the prompts that lay the path.
 
     Returns
     -------
@@ -268,9 +311,10 @@ def promise(
 
     Notes
     -----
-    An out-of-fold sweep (`cross_sweep`) is of as many routers as there are folds, each of which has seen the others'
-    prompts. That its promises hold for the router fitted on all prompts is not proven; in the one world simulated
-    (``benchmarks/coverage_promise.py``, kNN, 400 and 1,000 prompts) they were broken no more often than promised.
+    The promise is of the router that made the sweep. An out-of-fold sweep (`cross_sweep`) is of as many routers as
+    there are folds: what two folds like by luck they confirm to each other, and the router that is fitted on all
+    prompts may do what none of them did.
+    `held_out_choices` takes folds (`routerlab.model_selection.promise_folds`) that test one router.
 
     References
     ----------
@@ -287,49 +331,47 @@ def promise(
     >>> options = {name: pd.Series(name, index=index) for name in ("small", "tiny")}
     >>> result = promise(options, quality, cost, baseline="large")
     >>> result.option, round(result.saving, 3), result.n_testing
-    ('small', 0.8, 400)
+    ('small', 0.8, 480)
     """
     check_confidence(guarantee, "guarantee")
     check_bar(max_quality_loss)
-    index, wanted = _prompts(options)
+    index = _prompts(options)
     outcomes = _outcomes_of(index, quality, cost)
     quality, cost = outcomes
     check_model(baseline, models_of(quality), "baseline")
-    table = _table(options, wanted, quality, cost, baseline)
+    table = options_table(options, quality, cost, baseline)
     codes = group_codes(groups, index)
     if codes is not None and codes.max(initial=-1) + 1 == len(codes):
         codes = None  # every prompt is its own group
-    share = (0.0 if isinstance(options, Sweep) or len(wanted) == 1 else _ORDERING) if ordering is None else ordering
-    ordered = _in_order_part(share, len(index), codes, random_state)
-    binary = bool(np.isin(quality.to_numpy(), (0.0, 1.0)).all())
-
-    exact = binary and codes is None
-    base_cost = cost[baseline].to_numpy(dtype=float)
-    settings = {"bar": max_quality_loss, "binary": binary, "level": 1 - guarantee, "random_state": random_state}
-    tested, testing = _test(table, base_cost, ordered, codes, settings), ~ordered
-    passed = [k for k, p in tested if p <= 1 - guarantee]
-    means = table.cost[:, testing].mean(axis=1), table.difference[:, testing].mean(axis=1)
-    spent = float(base_cost[testing].mean())
-    best = min((k for k in passed if means[0][k] < spent), key=lambda k: means[0][k], default=None)
+    found = learn_then_test(
+        table, codes, max_quality_loss, guarantee=guarantee, ordering=ordering, random_state=random_state
+    )
+    testing, best = found.testing, found.best
+    kept, onward = (None, None) if best is None else (best.kept, best.next) if best.share < 1 else (best.next, None)
+    spent = float(cost[baseline].to_numpy(dtype=float)[testing].mean())
+    lead = np.zeros(len(index)) if best is None else best.of(table.difference)
     return Promise(
-        option=None if best is None else table.names[best],
-        willingness_to_pay=np.nan if best is None else float(table.wtp[best]),
+        option=None if kept is None else table.names[kept],
+        willingness_to_pay=np.nan if kept is None else float(table.wtp[kept]),
+        share=0.0 if best is None or onward is None else float(best.share),
+        share_option=None if onward is None else table.names[onward],
+        share_willingness_to_pay=float(table.wtp[onward]) if onward is not None and table.swept else None,
         baseline=baseline,
         max_quality_loss=max_quality_loss,
         guarantee=guarantee,
-        cost_usd=spent if best is None else float(means[0][best]),
+        cost_usd=spent if best is None else spent + float(best.of(table.cost)[testing].mean()),
         baseline_cost_usd=spent,
-        quality_difference=0.0 if best is None else float(means[1][best]),
+        quality_difference=float(lead[testing].mean()),
         unguarded_cost_usd=_unguarded(options, table, outcomes, baseline, max_quality_loss),
         n_options=len(options.wtp) + 1 if isinstance(options, Sweep) else len(table.names),
-        n_ordering=int(ordered.sum()),
+        n_ordering=int((~testing).sum()),
         n_testing=int(testing.sum()),
         n_groups=None if codes is None else len(np.unique(codes[testing])),
-        **_needed(table, testing, codes, max_quality_loss, guarantee, exact=exact),
-        method="exact score test" if exact else "betting",
+        n_needed=_least(max_quality_loss, guarantee),
+        n_needed_as_seen=_needed(table, testing, codes, max_quality_loss, guarantee, onward),
         random_state=random_state,
-        tested=_tests(table, tested, means, passed),
-        slices=None if by is None else _slices(best, table, testing, codes, by, index, guarantee),
+        tested=_tests(table, found, spent),
+        slices=None if by is None else _slices(lead, best is None, testing, codes, by, index, guarantee),
         made_on=date.today(),
         test_again=date.today() + timedelta(days=valid_days),
         note=None if codes is None else few_groups_note(codes[testing]),
@@ -344,10 +386,10 @@ def check_bar(max_quality_loss: float) -> None:
         raise ParameterError(msg)
 
 
-def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
-    """Return the prompts, and the names of the options (or some points of a sweep)."""
+def _prompts(options: Any) -> pd.Index:
+    """Return the prompts of the options, which must be the same ones."""
     if isinstance(options, Sweep):
-        return options.index, _points(options)
+        return options.index
     if not isinstance(options, Mapping) or not options:
         what = type(options).__name__ if not isinstance(options, Mapping) else "an empty mapping"
         reject(
@@ -357,14 +399,16 @@ def _prompts(options: Any) -> tuple[pd.Index, list[Any]]:
     for name, choices in options.items():
         if not isinstance(choices, pd.Series):
             reject(f"option {name!r}", f"expected choices (prompt_id -> model), got {type(choices).__name__}.", "")
-        odd = first.index.symmetric_difference(choices.index)
-        if len(odd) or not choices.index.is_unique:
+        if not choices.index.equals(first.index) or not choices.index.is_unique:
+            odd = first.index.symmetric_difference(choices.index)
+            if not len(odd) and choices.index.is_unique:
+                continue
             reject(
                 f"option {name!r}",
                 f"its prompts differ from the first option's, or appear twice: {shown(odd)}.",
                 "Choose once for each of the same prompts.",
             )
-    return first.index, list(options)
+    return first.index
 
 
 def _points(sweep: Sweep) -> list[float]:
@@ -399,27 +443,34 @@ def _outcomes_of(index: pd.Index, quality: Any, cost: Any) -> Outcomes:
     return outcomes.loc[index]
 
 
-def _table(options: Any, wanted: list[Any], quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> _Options:
+def options_table(options: Any, quality: pd.DataFrame, cost: pd.DataFrame, baseline: str) -> Options:
     """Score each option on each prompt."""
-    q, c, rows = quality.to_numpy(dtype=float), cost.to_numpy(dtype=float), np.arange(len(quality))
-    base = q[:, quality.columns.get_loc(baseline)]
-    spent, difference = np.empty((len(wanted), len(q))), np.empty((len(wanted), len(q)))
-    for k, name in enumerate(wanted):
-        choices = options.at(name) if isinstance(options, Sweep) else options[name].reindex(quality.index)
-        column = quality.columns.get_indexer(choices)
-        if (column < 0).any():
-            absent = pd.Index(choices[column < 0].unique())
-            reject(
-                "options", f"model {shown(absent)} has no outcomes; there are {shown(quality.columns, 20)}.", "Add it."
-            )
-        spent[k], difference[k] = c[rows, column], q[rows, column] - base
+    wanted = _points(options) if isinstance(options, Sweep) else list(options)
+    parts = [options.at(name) if isinstance(options, Sweep) else options[name] for name in wanted]
+    same = [part if part.index.equals(quality.index) else part.reindex(quality.index) for part in parts]
+    code, chosen = pd.factorize(pd.concat(same, ignore_index=True), use_na_sentinel=False)
+    column = quality.columns.get_indexer(chosen)
+    if (column < 0).any():
+        absent, known = shown(pd.Index(chosen)[column < 0]), shown(quality.columns, 20)
+        reject("options", f"model {absent} has no outcomes; there are {known}.", "Add it.")
+    column = column[code].reshape(len(wanted), len(quality))
+    own, rows = quality.columns.get_loc(baseline), np.arange(len(quality))
+    paid, difference = (
+        (values - values[:, [own]])[rows, column]
+        for values in (cost.to_numpy(dtype=float), quality.to_numpy(dtype=float))
+    )
     swept = isinstance(options, Sweep)
     names = [f"willingness to pay {name:.4g}" if swept else str(name) for name in wanted]
-    return _Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), spent, difference)
+    return Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), paid, difference, swept)
 
 
 def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArray[np.bool_]:
-    """Draw the prompts, in whole groups, that put the options in order."""
+    """Draw the prompts, in whole groups, that lay the path."""
+    if np.ndim(share):
+        given = np.asarray(share)
+        if given.shape != (n,) or given.dtype != bool or given.all():
+            reject("'ordering'", f"has shape {given.shape} of {given.dtype}.", f"Give {n} bools, not all of them true.")
+        return given
     if not 0 <= share < 1:
         msg = f"'ordering' is a share of the prompts, at least 0 and below 1. Got {share!r} instead."
         raise ParameterError(msg)
@@ -430,79 +481,144 @@ def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArr
     return drawn[units]
 
 
-def _test(
-    table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], codes: Any, settings: dict[str, Any]
-) -> list[tuple[int, float]]:
-    """Test the options in order until the first failure; return the position and the p-value of each."""
+def learn_then_test(
+    table: Options,
+    codes: Any,
+    bar: float,
+    *,
+    guarantee: float = 0.95,
+    ordering: float | Any = None,
+    random_state: Any = 0,
+) -> Found:
+    """Lay a path on some prompts, and walk it on the others."""
+    n_options, n = table.cost.shape
+    share = (0.0 if n_options == 1 else _ORDERING) if ordering is None else ordering
+    testing = ~_in_order_part(share, n, codes, random_state)
+    path = list(range(n_options)) if testing.all() else _path(table, ~testing, codes)
+    tested, granted = _walk(table, path, testing, codes, bar, guarantee)
+    change = [float(at.of(table.cost)[testing].mean()) for at in granted]
+    return Found(testing, tested, granted, granted[int(np.argmin(change))] if min(change, default=0.0) < 0 else None)
 
-    def p_value(k: int, rows: Any) -> float:
-        difference, size = table.difference[k][rows], None
-        if codes is not None:
-            total, size = group_sums(difference, pd.factorize(codes[rows])[0])
-            difference = total / size
-        return loss_p_value(difference, size=size, **settings)
 
-    tested: list[tuple[int, float]] = []
-    for k in _sequence(table, base_cost, ordered, settings["bar"]) if ordered.any() else range(len(table.names)):
-        tested.append((k, p_value(k, ~ordered)))
-        if tested[-1][1] > settings["level"]:
+def _part(codes: Any, rows: NDArray[np.bool_]) -> Any:
+    return None if codes is None else pd.factorize(codes[rows])[0]
+
+
+def _sums(values: NDArray[np.float64], codes: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum rows of values over groups of columns, and count the columns of each group."""
+    if codes is None:
+        return values, np.ones(values.shape[1])
+    order, size = np.argsort(codes, kind="stable"), np.bincount(codes)
+    return np.add.reduceat(values[:, order], np.append(0, size.cumsum()[:-1]), axis=1), size.astype(float)
+
+
+def _path(table: Options, rows: NDArray[np.bool_], codes: Any) -> list[int]:
+    """Lead from the baseline through the options that save most for what they may lose, ever more dearly.
+
+    These are the corners of the hull of savings over losses, each loss taken for larger than it looks. As there is
+    always more to see, its variance is not taken for less than one whole loss. Of a sweep, whose points lie close, the
+    first corner and all points after it.
+    """
+    total, size = _sums(table.difference[:, rows], _part(codes, rows))
+    loss, n = -total.sum(axis=1) / size.sum(), len(size)
+    score = (total + loss[:, None] * size) / size.mean()
+    loss = loss + _CAUTION * np.sqrt((score.var(axis=1) + 1 / n) / n)
+    saved = -table.cost[:, rows].mean(axis=1)
+    path: list[int] = []
+    at = (0.0, 0.0)
+    while (further := saved > at[1]).any() and len(path) < _N_POINTS:
+        rate = np.where(further, (loss - at[0]) / np.where(further, saved - at[1], 1.0), np.inf)
+        path.append(int(rate.argmin()))
+        at = loss[path[-1]], saved[path[-1]]
+        if table.swept:
+            return list(range(path[0], len(saved)))
+    return path
+
+
+def _walk(
+    table: Options, path: list[int], testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float
+) -> tuple[list[Place], list[Place]]:
+    """Test step by step until the first failure; return the last step of each option, and all that was granted."""
+    total, size = _sums(table.difference[path][:, testing], _part(codes, testing))
+    means = dict(zip(path, total / size, strict=True))
+    tested: list[Place] = []
+    granted: list[Place] = []
+
+    def tried(place: Place) -> Place:
+        low = -place.share if place.kept is None else -1.0
+        return place._replace(p_value=mean_p_value(place.of(means), -bar, low=low, size=size))
+
+    kept = None
+    for k in path:
+        # Points of a sweep lie close: only from the baseline to the first of them is it worth going share by share.
+        by_share = len(size) >= _least(bar, guarantee) and (kept is None or not table.swept)
+        places = [Place(kept, k, share, np.nan) for share in (_STEPS if by_share else [1.0])]
+        if kept is None:  # to test a share is to test a wider bar: p-values rise, and not each has to be tried
+            n_passed = bisect_right(places, 1 - guarantee, key=lambda place: tried(place).p_value)
+        else:
+            n_passed = next((i for i, at in enumerate(places) if tried(at).p_value > 1 - guarantee), len(places))
+        granted += map(tried, places[:n_passed][-1:])
+        tested += map(tried, places[: n_passed + 1][-1:])
+        if n_passed < len(places):
             break
-    return tested
+        kept = k
+    return tested, granted
 
 
-def _sequence(table: _Options, base_cost: NDArray[np.float64], ordered: NDArray[np.bool_], bar: float) -> list[int]:
-    """From the safest to the least safe, without those that another beats in both safety and cost."""
-    spent, difference = table.cost[:, ordered].mean(axis=1), table.difference[:, ordered]
-    n = difference.shape[1]
-    # Any order is valid. As there is always more to see, the variance is not taken for less than one whole loss.
-    safety = (difference.mean(axis=1) + bar) / np.sqrt((difference.var(axis=1) + 1 / n) / n)
-    kept, cheapest = [], float(base_cost[ordered].mean())
-    for k in np.lexsort((spent, -safety)):
-        if spent[k] < cheapest:
-            kept.append(int(k))
-            cheapest = spent[k]
-    if len(kept) <= _N_POINTS:
-        return kept
-    return [kept[k] for k in np.unique(np.linspace(0, len(kept) - 1, _N_POINTS).round().astype(int))]
-
-
-def _unguarded(options: Any, table: _Options, outcomes: Outcomes, baseline: str, bar: float) -> float:
+def _unguarded(options: Any, table: Options, outcomes: Outcomes, baseline: str, bar: float) -> float:
     """Cost of the cheapest option whose estimate reaches the bar."""
     quality, cost = outcomes
     if isinstance(options, Sweep):
         curve = frontier(options, outcomes)
         spent, lead = curve["cost_usd"].to_numpy(), curve["quality"].to_numpy() - quality[baseline].mean()
     else:
-        spent, lead = table.cost.mean(axis=1), table.difference.mean(axis=1)
+        spent, lead = table.cost.mean(axis=1) + cost[baseline].mean(), table.difference.mean(axis=1)
     own = float(cost[baseline].mean())
     return float(min(own, np.where(lead >= -bar - 1e-12, spent, np.inf).min()))
 
 
-def _needed(
-    table: _Options, testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float, *, exact: bool
-) -> dict[str, Any]:
-    """Prompts (or groups) that a promise takes: without any loss; and as seen, to be granted in 8 of 10 samples."""
+def _least(bar: float, guarantee: float) -> int:
+    """Prompts (or groups) that a promise takes if nothing is ever lost."""
     if bar <= 0:
-        return {"n_needed": 0, "n_needed_as_seen": np.nan}
-    least = ceil(log(1 - guarantee) / log(1 - bar)) if bar < 1 else 1
-    best = table.difference[:, testing]
-    row = best[int(best.mean(axis=1).argmax())]
-    total, size = group_sums(row, None if codes is None else pd.factorize(codes[testing])[0])
+        return 0
+    return ceil(log(1 - guarantee) / log(1 - bar)) if bar < 1 else 1
+
+
+def _needed(
+    table: Options, testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float, which: int | None
+) -> float:
+    """Prompts (or groups) that an option takes (the best one by default), to be granted in 8 of 10 samples."""
+    difference = table.difference[:, testing]
+    if bar <= 0 or not difference.size:
+        return np.nan
+    row = difference[int(difference.mean(axis=1).argmax()) if which is None else which]
+    total, size = _sums(row[None], _part(codes, testing))
     lead = float(row.mean()) + bar
-    score = (total - row.mean() * size) / size.mean()
-    quantile = stats.norm.ppf(guarantee) if exact else np.sqrt(2 * log(1 / (1 - guarantee)))
-    seen = ((quantile + stats.norm.ppf(0.8)) * score.std() / lead) ** 2 if lead > 0 else np.inf
-    return {"n_needed": least, "n_needed_as_seen": float(np.ceil(max(seen, least)))}
+    score = (total[0] - row.mean() * size) / size.mean()
+    quantile = stats.norm.ppf(guarantee) + stats.norm.ppf(0.8)
+    seen = (quantile * score.std() / lead) ** 2 if lead > 0 else np.inf
+    return float(np.ceil(max(seen, _least(bar, guarantee))))
 
 
-def _tests(table: _Options, tested: list[tuple[int, float]], means: Any, passed: list[int]) -> pd.DataFrame:
-    rows = [(table.names[k], means[0][k], means[1][k], p, k in passed) for k, p in tested]
-    return pd.DataFrame(rows, columns=["option", "cost_usd", "quality_difference", "p_value", "granted"])
+def _tests(table: Options, found: Found, spent: float) -> pd.DataFrame:
+    rows = [
+        (
+            table.names[at.next],
+            at.share,
+            spent + at.of(table.cost)[found.testing].mean(),
+            at.of(table.difference)[found.testing].mean(),
+            at.p_value,
+            at in found.granted,
+        )
+        for at in found.tested
+    ]
+    columns = ["option", "share", "cost_usd", "quality_difference", "p_value", "granted"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _slices(
-    best: int | None,
-    table: _Options,
+    lead: NDArray[np.float64],
+    kept: bool,
     testing: NDArray[np.bool_],
     codes: Any,
     by: Any,
@@ -514,13 +630,13 @@ def _slices(
     if labels.isna().any():
         reject("'by'", f"says nothing of prompt_id {shown(index[labels.isna()])}.", "Give every prompt a slice.")
     labels = labels.to_numpy()[testing]
-    difference = np.zeros(testing.sum()) if best is None else table.difference[best][testing]
+    difference = lead[testing]
     rows = []
     names = pd.unique(labels)
     for name in names:
         inside = labels == name
         part = None if codes is None else pd.factorize(codes[testing][inside])[0]
         mean, low, _ = mean_interval(difference[inside], part, confidence=1 - 2 * (1 - guarantee) / len(names))
-        rows.append((int(inside.sum()), inside.mean(), mean, 0.0 if best is None else low))
+        rows.append((int(inside.sum()), inside.mean(), mean, 0.0 if kept else low))
     columns = ["n", "share", "quality_difference", "quality_low"]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(names, name="slice")).sort_values("quality_low")

@@ -12,7 +12,7 @@ from routerlab.schema import reject, shown
 
 CURVE = ("cost_usd", "quality")
 INTERVALS = ("cost_low", "cost_high", "quality_low", "quality_high")
-KINDS = ("model", "oracle", "zero_router", "random_mix")
+KINDS = ("model", "cascade", "oracle", "zero_router", "random_mix")
 
 
 def check_curves(curve: Any) -> dict[str, pd.DataFrame]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from routerlab.plotting._artists import DirectLabels
 
 Floats = NDArray[np.float64]
+MARKERS = {"model": ("o", 5.5), "cascade": ("D", 4.5), "oracle": ("*", 11)}
 _FEW, _MANY = 40, 5000  # a curve of fewer points shows each of them; one of more is thinned
 
 
@@ -59,8 +60,8 @@ def plot_frontier(
         (mean, in [0, 1]) and, for the band, ``cost_low, cost_high, quality_low, quality_high``. Several
         routers: a dict of name -> curve.
     baselines : DataFrame, optional
-        As `baselines` returns them: single models and the oracle with their intervals, the zero router
-        (dashed) and the random mix of the cheapest model and the baseline (dotted).
+        As `baselines` returns them: single models, cascades (diamonds) and the oracle with their intervals, the zero
+        router (dashed) and the random mix of the cheapest model and the baseline (dotted).
     ax : Axes, optional
         Where to draw; by default a new figure of 7 x 4.5 inches.
     log_cost : bool, default True
@@ -218,13 +219,13 @@ def _draw_chosen(ax: Axes, labels: DirectLabels, mark: pd.DataFrame, color: Any)
 def _draw_baselines(ax: Axes, labels: DirectLabels, points: pd.DataFrame, max_labels: int) -> None:
     _draw_mixtures(ax, labels, points)
     baseline, grey = points.attrs.get("baseline"), muted(ax, 0.45)
-    solo = points[points["kind"].isin(["model", "oracle"])]
+    solo = points[points["kind"].isin(["model", "cascade", "oracle"])]
     if _has_intervals(solo):
         _bars(ax, labels, solo, grey)
     worthy, names = _worth_a_label(points, baseline, max_labels), short_names(solo["name"])
     for kind, name, *here in solo[["kind", "name", "cost_usd", "quality"]].itertuples(index=False, name=None):
         reference = kind == "model" and name == baseline
-        marker, size = ("*", 11) if kind == "oracle" else ("s", 7) if reference else ("o", 5.5)
+        marker, size = ("s", 7) if reference else MARKERS[kind]
         color = ink(ax) if kind == "oracle" or reference else grey
         if reference:
             _draw_parity(ax, labels, here, points["cost_usd"].min())

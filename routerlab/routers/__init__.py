@@ -7,6 +7,7 @@ from routerlab.routers._explain import Explanation
 from routerlab.routers._intent import IntentRouter
 from routerlab.routers._io import KINDS, load_router
 from routerlab.routers._knn import KNNRouter
+from routerlab.routers._mean import MeanRouter
 from routerlab.routers._similarity import SimilarityWeightedRouter
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Explanation",
     "IntentRouter",
     "KNNRouter",
+    "MeanRouter",
     "Router",
     "SimilarityWeightedRouter",
     "cross_estimates",

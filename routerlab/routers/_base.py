@@ -12,8 +12,9 @@ from pandas.api.types import is_integer_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, draws, sweep_arrays
 from routerlab.exceptions import ParameterError
+from routerlab.routers._costs import warn_if_stale, with_costs
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
     Outcomes,
@@ -45,6 +46,7 @@ class BaseRouter(BaseEstimator):
 
     def _checked(self, X: Any) -> tuple[NDArray[np.float32], pd.Index]:
         check_is_fitted(self, "models_")
+        warn_if_stale(self)
         X = by_prompt(X)
         if not (isinstance(X, pd.DataFrame) and X.shape[1] != self.n_features_in_):  # the width says more than names
             X = check_columns(X, getattr(self, "feature_names_in_", None))
@@ -57,6 +59,9 @@ class BaseRouter(BaseEstimator):
     def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
             return estimates._replace(abstained=np.ones(len(index), dtype=bool))
+        share = getattr(getattr(self, "operating_point_", None), "share", 0.0)
+        if share:  # a promise for a part of the prompts: the router has nothing to say on the others
+            return estimates._replace(abstained=estimates.abstained | (draws(index, values) >= share))
         return estimates
 
     def estimate(self, X: Any) -> Estimates:
@@ -198,6 +203,29 @@ class BaseRouter(BaseEstimator):
         error = predicted.to_numpy() - quality[self.models_].to_numpy()
         return -float(np.nanmean(error**2))
 
+    def with_costs(self, cost: Any = None, *, exclude: Any = ()) -> Any:
+        """Return a copy at other costs, and without some of the models: quality is not learned again.
+
+        Parameters
+        ----------
+        cost : DataFrame, Series or mapping, optional
+            What `routerlab.reprice` returns; or USD per request, prompts x models, or one number for each model.
+            Where all training prompts are priced, their costs replace the old ones; else each model's costs are scaled
+            to the new mean. Default: the costs stay.
+        exclude : sequence of str, optional
+            Models not to route to: too slow, retired, dropped by their provider.
+
+        Returns
+        -------
+        router
+            A fitted copy. ``operating_point_`` is gone from it: that was chosen at the old costs, so choose it again
+            with `routerlab.set_operating_point`; willingness to pay stays, and means what it meant. The copy knows
+            the day of its prices (``priced_on_``) and when the first of them ends (``prices_end_``): from then on it
+            warns whenever it routes.
+        """
+        check_is_fitted(self, "models_")
+        return with_costs(self, cost, exclude)
+
     def save(self, path: str | Path) -> Path:
         """Write the fitted router to one ``.npz`` file, without pickle. See `load_router`."""
         from routerlab.routers._io import save_router
@@ -335,10 +363,12 @@ class Router(BaseRouter):
         return self
 
     def _estimate(self, X: NDArray[np.float32]) -> Estimates:
-        shape = (len(X), len(self.models_))
-        quality = np.clip(np.asarray(self.estimator_.predict(X), dtype=float).reshape(shape), 0, 1)
+        columns = getattr(self, "columns_", slice(None))  # after with_costs(exclude=...)
+        quality = np.clip(np.asarray(self.estimator_.predict(X), dtype=float).reshape(len(X), -1)[:, columns], 0, 1)
+        shape = quality.shape
         if self.cost_estimator is None:
             cost = np.broadcast_to(self.mean_cost_, shape)
         else:
-            cost = np.maximum(np.asarray(self.cost_estimator_.predict(X), dtype=float).reshape(shape), 0)
+            cost = np.asarray(self.cost_estimator_.predict(X), dtype=float).reshape(len(X), -1)[:, columns]
+            cost = np.maximum(cost, 0)
         return Estimates(quality, cost, np.zeros(len(X), dtype=bool))

@@ -50,6 +50,8 @@ class Explanation:
         nearest = self.neighbors["similarity"].iloc[0]
         if self.abstained and self.min_similarity == np.inf:
             return f"{self.chosen}, whatever the prompt: nothing cheaper could be promised when the router was tuned."
+        if self.abstained and nearest >= (self.min_similarity or -np.inf):
+            return f"{self.chosen}: the promise lets the router choose for a share of the prompts; this is another."
         if self.abstained:
             return (
                 f"{self.chosen}, the fallback: the nearest training prompt has similarity {nearest:.2f}, "

@@ -283,7 +283,7 @@ def row_labels(X: Any) -> pd.Index:
 def check_columns(X: Any, names: Any) -> Any:
     """Bring the columns of a frame into the order of `names`, those seen at fit, or name those that differ.
 
-    An array, and a frame with names where the fit had none, are taken as they come; numbers 0, 1, ... are names as well.
+    An array, and a frame with names where the fit had none, are taken as they come; so are numbers 0, 1, ...
 
     Examples
     --------

@@ -9,6 +9,7 @@ from routerlab.serving._calls import Routed
 from routerlab.serving._captures import Captured, read_captured
 from routerlab.serving._client import AsyncRoutedClient, AsyncRoutedStream, RoutedClient, RoutedStream
 from routerlab.serving._decide import Decision, last_user_text
+from routerlab.serving._escalate import CascadeClient, Escalated
 
 __all__ = [
     "AsyncRoutedClient",
@@ -16,8 +17,10 @@ __all__ = [
     "CaptureError",
     "CaptureWarning",
     "Captured",
+    "CascadeClient",
     "Decision",
     "EndpointWarning",
+    "Escalated",
     "Routed",
     "RoutedClient",
     "RoutedStream",
