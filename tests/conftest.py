@@ -22,6 +22,8 @@ class WithoutPyarrow(PathFinder):
 if os.environ.get("ROUTERLAB_WITHOUT_PYARROW"):  # before pandas looks for it
     sys.meta_path[:] = [WithoutPyarrow if finder is PathFinder else finder for finder in sys.meta_path]
 
+# Child processes run this package, whatever is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "agg")

@@ -122,6 +122,8 @@ class LLMServer:
         self.asked: list[Ask] = []
         self.in_flight = self.most_in_flight = 0
         self.port = 0
+        self.says: dict[str, Any] = {}  # more of each usage
+        self.tier: str | None = None
         self._times_asked: dict[str, int] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self._shifted: set[asyncio.StreamWriter] = set()
@@ -297,7 +299,8 @@ class LLMServer:
             "created": 1_750_000_000,
             "model": ask.model,
             "choices": [] if ask.fault == "empty" else [choice],
-            "usage": usage,
+            "usage": {**usage, **self.says},
+            **({"service_tier": self.tier} if self.tier else {}),
         }
 
     def _bill(self, ask: Ask, usage: Mapping[str, Any]) -> float:
@@ -374,7 +377,8 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 def _chunks(completion: Mapping[str, Any], with_usage: bool) -> list[dict[str, Any]]:
     """A reply as the pieces of a stream: a role, words, a finish reason, and the usage in a piece without choices."""
-    base = {k: completion[k] for k in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    base = {k: completion[k] for k in ("id", "created", "model", "service_tier") if k in completion}
+    base["object"] = "chat.completion.chunk"
     chunks = []
     for choice in completion["choices"]:
         words = choice["message"]["content"].split(" ")

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import openai
+
 
 class RawServer:
     """Call ``answer(connection, number)`` for each request, from 1; keep what was sent.
 
     with RawServer(lambda connection, number: connection.sendall(whole("Yes."))) as server:
-        openai.OpenAI(base_url=server.url, ...)
+        server.client()
     """
 
     def __init__(self, answer: Callable[[socket.socket, int], None]) -> None:
         self.answer, self.asked = answer, []
+        self._clients: list[openai.OpenAI] = []
         self._stopped = threading.Event()
 
     def __enter__(self) -> RawServer:
@@ -29,8 +32,15 @@ class RawServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
         self._stopped.set()
         self._socket.close()
+
+    def client(self, **options: Any) -> openai.OpenAI:
+        """A client that is closed with the server."""
+        self._clients.append(openai.OpenAI(base_url=self.url, api_key="k", **options))
+        return self._clients[-1]
 
     @property
     def bodies(self) -> list[dict[str, Any]]:

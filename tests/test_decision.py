@@ -1,7 +1,5 @@
 """The rule and its exact sweep, against brute force and invariances."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

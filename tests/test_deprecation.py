@@ -1,7 +1,5 @@
 """Old names of arguments work for one more release, and say what they are called now."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """One tree of errors: all derive from one root, and a wrong parameter is not a wrong table."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

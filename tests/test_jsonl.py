@@ -1,7 +1,5 @@
 """The append-only log under the journal, the vote log and the captures; files that are replaced as a whole."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import json
@@ -20,20 +18,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import routerlab as rl
 from routerlab import jsonl
 from routerlab.completions import JournalError
 from routerlab.completions._journal import Journal
 from routerlab.jsonl import Kind, Log, LogError, LogFormatError, LogWriteError, line_of, parse, replace_file
-from routerlab.labeling import LogWarning, VoteLog, merge_logs, read_jsonl, write_jsonl
-from routerlab.routers import load_router
-from routerlab.schema import TableError
-from routerlab.serving import CaptureWarning, read_captured
+from routerlab.labeling import merge_logs, read_jsonl, write_jsonl
 from routerlab.serving._captures import CaptureLog
 
 OLD = Path(__file__).parent / "fixtures" / "0.1.0"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
 KIND = Kind("routerlab-test", 1, "Test log", "test log", busy="another process writes.", safe="All is safe.")
 HEADER = b'{"format": "routerlab-test", "version": 1}\n'
+VOTE = {"type": "vote", "winner": "tie", "pair_id": "x1", "prompt_id": "p1", "model_a": "big", "model_b": "small"}
 
 
 @pytest.fixture
@@ -83,36 +80,35 @@ def test_a_journal_of_0_1_0_opens_and_goes_on(old):
 
 
 def test_a_vote_log_of_0_1_0_opens_and_goes_on(old):
-    log = VoteLog(old / "ana.jsonl", rater="ana", dataset_id="made up")
+    log = rl.VoteLog(old / "ana.jsonl", rater="ana", dataset_id="made up")
     expected = EXPECTED["votes"]
     assert (log.n_votes, str(log.report), len(log.records())) == (5, expected["report"], expected["n_records"])
     assert log.votes()[["nonce", "winner", "note"]].fillna("").to_dict("records") == expected["votes"]
     assert log.labels().to_dict() == expected["labels"]
-    pair = {"pair_id": "x10", "prompt_id": "p10", "model_a": "big", "model_b": "small"}
-    assert log.append({"type": "vote", "nonce": "n10", "winner": "tie", **pair}).number == 9
+    assert log.append({**VOTE, "nonce": "n10", "pair_id": "x10", "prompt_id": "p10"}).number == 9
     log.undo(nonce="u")
-    assert VoteLog(log.path, rater="ana", dataset_id="made up").n_votes == 5
-    with pytest.warns(LogWarning, match="Line 9"):
+    assert rl.VoteLog(log.path, rater="ana", dataset_id="made up").n_votes == 5
+    with pytest.warns(rl.LogWarning, match="Line 9"):
         assert len(merge_logs(old / "ana.jsonl")) == 4
 
 
 def test_captures_of_0_1_0_are_read_and_gone_on_with(old):
     path, expected = old / "captured.jsonl", EXPECTED["captures"]
-    with pytest.warns(CaptureWarning, match="line 11 cannot be read"):
-        captured = read_captured(path)
+    with pytest.warns(rl.CaptureWarning, match="line 11 cannot be read"):
+        captured = rl.read_captured(path)
     assert repr(captured) == expected["repr"]
     assert captured.outcomes["quality"].tolist() == expected["quality"]
     assert captured.prompts["prompt"].tolist() == expected["prompts"]
     assert captured.responses["response"].tolist() == expected["responses"]
     assert captured.quality.attrs["provenance"] == expected["provenance"]
     assert captures(path).write({"type": "call", "request_id": "new", "model": None})
-    with pytest.warns(CaptureWarning):
-        assert "new" in read_captured(path).calls.index
+    with pytest.warns(rl.CaptureWarning):
+        assert "new" in rl.read_captured(path).calls.index
 
 
 @pytest.mark.parametrize("name", ["knn", "intent"])
 def test_routers_of_0_1_0_predict_the_same(old, name):
-    router, expected = load_router(old / f"{name}.npz"), EXPECTED[name]
+    router, expected = rl.load_router(old / f"{name}.npz"), EXPECTED[name]
     np.testing.assert_array_equal(router.predict_quality(np.array(expected["X"])), expected["quality"])
 
 
@@ -215,7 +211,7 @@ FOREIGN = {
     "a line": b"my notes\n",
     "json": b'{"some": "json"}\n',
     "a list": b"[1, 2]\n",
-    "another log": b'{"format": "routerlab-votes", "version": 1}\n',
+    "another log": b'{"format": "routerlab-other", "version": 1}\n',
     "without version": b'{"format": "routerlab-test"}\n',
     "a picture": b"\x89PNG\r\n\x1a\n" + bytes(300),
     "deep": b"[" * 50_000,
@@ -226,13 +222,23 @@ FOREIGN = {
 }
 
 
+# Two ways to use each kind of log.
+USES = {
+    "test": (lambda path: Log(path, KIND).check(), lambda path: written(path, {"k": 1})),
+    "completions": (lambda path: Journal(path).read(), lambda path: Journal(path).locked().__enter__()),
+    "votes": (lambda path: rl.VoteLog(path, rater="ana", dataset_id="d"), merge_logs),
+    "captures": (captures, rl.read_captured),
+}
+
+
+@pytest.mark.parametrize("kind", USES)
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
-def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content):
-    path = tmp_path / "log"
+def test_a_foreign_file_is_refused_and_never_changed(tmp_path, content, kind):
+    path, content = tmp_path / "log", content.replace(b"-test", f"-{kind}".encode())
     path.write_bytes(content)
-    for use in (lambda: Log(path, KIND).check(), lambda: written(path, {"k": 1})):
-        with pytest.raises(LogFormatError, match=r"is not a test log|has format version"):
-            use()
+    for use in USES[kind][: 1 if (kind, content) == ("captures", b"\n\n") else 2]:  # whose reader skips blank lines
+        with pytest.raises(LogError, match=r"is not a (test log|journal|vote log|capture file)|has format version"):
+            use(path)
     assert path.read_bytes() == content and list(tmp_path.iterdir()) == [path]
 
 
@@ -242,7 +248,7 @@ def test_a_foreign_file_that_comes_while_a_client_runs_costs_a_capture_and_is_no
     log.path.unlink()
     for content in (b"my notes", b"my notes\n", b'{"format": "routerlab-votes", "version": 1}\n'):
         log.path.write_bytes(content)
-        with pytest.warns(CaptureWarning, match="is not a capture file .* The reply is not affected"):
+        with pytest.warns(rl.CaptureWarning, match="is not a capture file .* The reply is not affected"):
             assert not log.write(call)
         assert log.path.read_bytes() == content
 
@@ -252,12 +258,12 @@ def test_all_errors_are_one_family_and_keep_what_they_were(tmp_path):
     with pytest.raises(LogError) as journal:
         Journal(tmp_path / "log").read()
     with pytest.raises(LogError) as votes:
-        VoteLog(tmp_path / "log", rater="ana", dataset_id="d")
+        rl.VoteLog(tmp_path / "log", rater="ana", dataset_id="d")
     with pytest.raises(LogError) as captured:
-        read_captured(tmp_path / "log")
+        rl.read_captured(tmp_path / "log")
     kinds = [type(caught.value) for caught in (journal, votes, captured)]
     assert issubclass(kinds[0], JournalError) and issubclass(kinds[1], LogFormatError)
-    assert issubclass(kinds[2], TableError) and issubclass(kinds[2], LogFormatError)
+    assert issubclass(kinds[2], rl.TableError) and issubclass(kinds[2], LogFormatError)
 
 
 # Locks.
@@ -289,9 +295,8 @@ def test_a_second_writer_waits_in_vain_however_it_comes(second):
     with pytest.raises(LogWriteError, match="another process writes"), Log(second, KIND, timeout=0.05).locked():
         raise AssertionError
     child = "import sys; from tests.test_jsonl import *; written(sys.argv[1], {'k': 2})"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", child, str(second)]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "LogWriteError" in run.stderr and "another process writes" in run.stderr
     assert b'"k": 2' not in second.read_bytes()
 
@@ -337,16 +342,18 @@ def test_a_file_that_is_taken_away_under_its_writer_gets_no_record(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 def test_new_logs_are_for_their_owner_alone_and_old_ones_keep_their_mode(tmp_path):
-    VoteLog(tmp_path / "votes", rater="ana", dataset_id="d")
+    rl.VoteLog(tmp_path / "votes", rater="ana", dataset_id="d")
     with Journal(tmp_path / "journal").locked():
         pass
-    captures(tmp_path / "captures").write({"type": "call", "request_id": "r"})
-    for name in ("votes", "journal", "captures"):
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
-        (tmp_path / name).chmod(0o640)
-    with Journal(tmp_path / "journal").locked() as journal:
-        journal.begin(0.0)
-    assert stat.S_IMODE((tmp_path / "journal").stat().st_mode) == 0o640
+    for mode in (0o600, 0o640):
+        captures(tmp_path / "captures").write({"type": "call", "request_id": f"{mode}"})
+        for path in (tmp_path / name for name in ("votes", "journal", "captures")):
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+            path.chmod(0o640)
+        with Journal(tmp_path / "journal").locked() as journal:
+            journal.begin(0.0)
+        votes = rl.VoteLog(tmp_path / "votes", rater="ana", dataset_id="d")
+        votes.append({**VOTE, "nonce": f"{mode}", "pair_id": f"x{mode}", "prompt_id": f"p{mode}"})
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
@@ -398,7 +405,7 @@ def test_a_write_within_a_write_neither_hangs_nor_is_lost(tmp_path, monkeypatch)
     done.start()
     done.join(20)
     assert not done.is_alive() and log.n_lost == 0
-    assert read_captured(log.path).calls.index.tolist() == ["first", "late 1", "late 0"]
+    assert rl.read_captured(log.path).calls.index.tolist() == ["first", "late 1", "late 0"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
@@ -417,7 +424,7 @@ def test_a_forked_worker_writes_though_a_thread_of_its_parent_was_writing(tmp_pa
             finally:
                 os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    assert read_captured(log.path).calls.index.tolist() == ["w"]
+    assert rl.read_captured(log.path).calls.index.tolist() == ["w"]
 
 
 ODD = [
@@ -450,8 +457,8 @@ def test_an_odd_call_is_left_out_and_said_and_the_others_are_read(tmp_path, odd)
     lines = [{"format": "routerlab-captures", "version": 1}, {**sound, "request_id": "one"}]
     lines += [{**sound, "request_id": "odd", **odd}, {**sound, "request_id": "two"}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.warns(CaptureWarning, match=f"line 3 cannot be read .{next(iter(odd))}"):
-        captured = read_captured(path)
+    with pytest.warns(rl.CaptureWarning, match=f"line 3 cannot be read .{next(iter(odd))}"):
+        captured = rl.read_captured(path)
     assert captured.calls.index.tolist() == ["one", "two"] == captured.responses["prompt_id"].tolist()
     assert captured.quality.to_numpy().tolist() == [[0.5, 0.9]] * 2 and len(captured.bad_lines) == 1
 
@@ -467,7 +474,7 @@ def test_calls_that_are_merely_unusual_are_kept(tmp_path):
     ]
     header = {"format": "routerlab-captures", "version": 1}
     path.write_text("".join(json.dumps(line) + "\n" for line in (header, *({"type": "call", **c} for c in calls))))
-    captured = read_captured(path)
+    captured = rl.read_captured(path)
     assert captured.calls.index.tolist() == [call["request_id"] for call in calls]
     assert captured.prompts.index.tolist() == ["surrogate"]
     assert captured.calls.loc["inf", "willingness_to_pay"] == np.inf
@@ -478,23 +485,21 @@ def test_a_call_that_comes_again_counts_as_it_came_last_in_its_first_place(tmp_p
     log = captures(tmp_path / "c.jsonl")
     for k, name in enumerate("abacb" * 60):
         log.write({"type": "call", "request_id": name, "model": f"m{k}", "total_s": float(k), "prompt": f"p{k}"})
-    calls = read_captured(log.path).calls
+    calls = rl.read_captured(log.path).calls
     assert calls.index.tolist() == ["a", "b", "c"]
     assert calls["model"].tolist() == ["m297", "m299", "m298"] and calls["total_s"].tolist() == [297, 299, 298]
 
 
 def test_votes_with_odd_fields_are_said_and_the_others_count(tmp_path):
-    log = VoteLog(tmp_path / "ana", rater="ana", dataset_id="d")
-    pair = {"pair_id": "x1", "prompt_id": "p1", "model_a": "big", "model_b": "small"}
-    vote = {"type": "vote", "winner": "tie", **pair}
+    log = rl.VoteLog(tmp_path / "ana", rater="ana", dataset_id="d")
     odd = [{"prompt_id": ["p"]}, {"prompt_id": {}}, {"model_a": []}, {"winner": ["tie"]}, {"n": 10**12}, {"nonce": []}]
     with log.path.open("a") as file:
         for k, fields in enumerate(odd):
-            line = {**vote, "pair_id": f"y{k}", "prompt_id": f"q{k}", "nonce": f"o{k}", "n": 1, **fields}
+            line = {**VOTE, "pair_id": f"y{k}", "prompt_id": f"q{k}", "nonce": f"o{k}", "n": 1, **fields}
             file.write(json.dumps(line) + "\n")
         file.write("[" * 20_000 + "\n")
-    again = VoteLog(log.path, rater="ana", dataset_id="d")
-    assert again.append({**vote, "nonce": "n1"}).n_votes in (1, 2)
+    again = rl.VoteLog(log.path, rater="ana", dataset_id="d")
+    assert again.append({**VOTE, "nonce": "n1"}).n_votes in (1, 2)
     assert len(again.report.bad_lines) == len(odd) + 1
 
 
@@ -506,7 +511,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "votes.jsonl"
     write_jsonl(votes, path)
     before = path.read_bytes()
-    with pytest.raises(TableError, match="row 'p1'.*JSON cannot"):
+    with pytest.raises(rl.TableError, match="row 'p1'.*JSON cannot"):
         write_jsonl(votes.assign(odd=[uuid4(), None]), path)
     assert path.read_bytes() == before
     write_jsonl(votes.assign(day=date(2026, 1, 2)), path)

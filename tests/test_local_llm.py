@@ -18,9 +18,6 @@ import pandas as pd
 import pytest
 
 import routerlab as rl
-from routerlab.completions import CollectionWarning, Endpoint, collect_responses
-from routerlab.judging import PairwiseJudge
-from routerlab.serving import RoutedClient, read_captured
 
 pytestmark = [pytest.mark.llm, pytest.mark.slow]
 
@@ -108,13 +105,13 @@ def router(demo, prompts):
 
 @pytest.fixture(scope="module")
 def endpoints(served):
-    return {model: Endpoint(model, client, PRICES[model]) for model, client in served.clients.items()}
+    return {model: rl.Endpoint(model, client, PRICES[model]) for model, client in served.clients.items()}
 
 
 @pytest.fixture
 def client(router, endpoints, tmp_path):
     path = tmp_path / "captured.jsonl"
-    made = RoutedClient(*router, endpoints, capture=path, timeout_s=300)
+    made = rl.RoutedClient(*router, endpoints, capture=path, timeout_s=300)
     made.path = path
     return made
 
@@ -135,8 +132,8 @@ def test_the_script_leaves_no_process_behind():
 def test_collects_the_responses_of_both_models_to_40_prompts(prompts, endpoints, tmp_path):
     path, began = tmp_path / "responses.jsonl", time.monotonic()
     collect = {"path": path, "max_tokens": 8, "params": GREEDY, "progress": False, "timeout_s": 300}
-    with pytest.warns(CollectionWarning, match="max_tokens"):
-        responses = collect_responses(prompts, endpoints, budget_usd=0.01, **collect)
+    with pytest.warns(rl.CollectionWarning, match="max_tokens"):
+        responses = rl.collect_responses(prompts, endpoints, budget_usd=0.01, **collect)
     took = time.monotonic() - began
     assert len(responses) == 80 and responses["error"].isna().all() and responses["response"].str.strip().all()
     rates = pd.DataFrame(PRICES, index=["input_tokens", "output_tokens"]).T.loc[responses["model"]].to_numpy()
@@ -146,8 +143,8 @@ def test_collects_the_responses_of_both_models_to_40_prompts(prompts, endpoints,
     assert by_model["cost_usd"].sum()[LARGE] > 5 * by_model["cost_usd"].sum()[SMALL]
     assert by_model["latency_s"].median()[LARGE] > by_model["latency_s"].median()[SMALL]
     began = time.monotonic()
-    with pytest.warns(CollectionWarning):
-        again = collect_responses(prompts, endpoints, budget_usd=0.01, **collect)
+    with pytest.warns(rl.CollectionWarning):
+        again = rl.collect_responses(prompts, endpoints, budget_usd=0.01, **collect)
     assert time.monotonic() - began < took / 4
     pd.testing.assert_frame_equal(again, responses)
 
@@ -157,10 +154,10 @@ def test_a_local_model_judges_pairs_in_both_orders(demo, endpoints, tmp_path):
     responses = demo.responses[demo.responses["model"].isin(MODELS)]
     shortest = responses.groupby("prompt_id")["response"].apply(lambda texts: texts.str.len().sum()).nsmallest(3).index
     pairs = responses[responses["prompt_id"].isin(shortest)]
-    judge = PairwiseJudge(None, endpoints[SMALL], max_tokens=60)
+    judge = rl.PairwiseJudge(None, endpoints[SMALL], max_tokens=60)
     options = {"path": tmp_path / "judge.jsonl", "progress": False, "timeout_s": 300}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollectionWarning)  # cut off, not readable: looked at below
+        warnings.simplefilter("ignore", rl.CollectionWarning)  # cut off, not readable: looked at below
         judgments = judge.judge(demo.prompts, pairs, **options)
         verdicts = judge.verdicts(demo.prompts, pairs, **options)
     assert len(verdicts) == 6 and verdicts["error"].isna().all() and (verdicts["cost_usd"] > 0).all()
@@ -181,7 +178,7 @@ def test_streams_what_it_also_says_at_once_and_accounts_for_it(client):
     whole = ask(client, question, model=LARGE, max_tokens=16)
     assert "Paris" in text and whole.choices[0].message.content == text
     assert all(chunk.choices for chunk in chunks) and at[-1] > at[0]
-    streamed, at_once = (call for _, call in read_captured(client.path).calls.iterrows())
+    streamed, at_once = (call for _, call in rl.read_captured(client.path).calls.iterrows())
     assert streamed["output_tokens"] == at_once["output_tokens"] == whole.usage.completion_tokens
     assert streamed["cost_usd"] == pytest.approx(at_once["cost_usd"])
     assert 0 < streamed["first_token_s"] < streamed["latency_s"] and np.isnan(at_once["first_token_s"])
@@ -196,7 +193,7 @@ def test_routes_between_them_and_learns_from_what_it_captured(client, router, pr
             assert completion.model == decision.chosen == (SMALL if wtp == 0 else decision.chosen)
             assert decision.quality[decision.chosen] == max(decision.quality.values()) or wtp == 0
             client.feedback(completion, float(completion.model == LARGE))
-    captured = read_captured(client.path)
+    captured = rl.read_captured(client.path)
     rates = pd.DataFrame(PRICES, index=["i", "o"]).T.loc[captured.calls["model"]].to_numpy()
     tokens = captured.calls[["input_tokens", "output_tokens"]].to_numpy()
     np.testing.assert_allclose(captured.calls["cost_usd"], (tokens * rates).sum(axis=1) / 1e6)
@@ -221,7 +218,7 @@ def test_one_is_killed_and_the_other_answers(client, served, prompts):
             "".join(c.choices[0].delta.content or "" for c in reply) if streamed else reply.choices[0].message.content
         )
         assert said.strip() and reply._routerlab.model == SMALL
-    calls = read_captured(client.path).calls
+    calls = rl.read_captured(client.path).calls
     assert begun and calls["error"].fillna("").tolist() == ["broke off: APIConnectionError", "", ""]
     assert calls["model"].tolist() == [LARGE, SMALL, SMALL] and set(calls["chosen"]) == {LARGE}
     assert [len(rested) for rested in calls["rested"]] == [0, 1, 1], "it broke off, so that it rests: not asked again"

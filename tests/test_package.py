@@ -148,6 +148,16 @@ assert not loaded, loaded
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("part", "heavy"),
+    [("datasets", "pooch requests tqdm genai_prices"), ("plotting", "matplotlib"), ("pricing", "genai_prices")],
+)
+def test_a_part_loads_what_is_heavy_only_when_it_is_used(part, heavy):
+    code = f"import sys, routerlab.{part}; sys.exit(', '.join({{*{heavy.split()}}} & {{*sys.modules}}) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_public_names_are_sorted_and_there():
     assert routerlab.__all__ == sorted(set(routerlab.__all__))
     assert set(routerlab.__all__) <= set(dir(routerlab))

@@ -1,7 +1,5 @@
 """Plans hold in simulation, and the advice follows from the intervals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

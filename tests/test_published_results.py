@@ -1,14 +1,10 @@
 """What the routers reach on published data, out of fold: the claims of benchmarks/README.md."""
 
-from __future__ import annotations
-
 import pytest
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
 import routerlab as rl
-from routerlab.embedding import join_embeddings
-from routerlab.schema import DroppedRowsWarning
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,10 +30,10 @@ def test_mmlu_apgr_and_cpt(published_data):
 
 def test_routerbench_intent_routing_beats_the_zero_router_and_plain_knn(published_data):
     data = rl.fetch_routerbench()
-    with pytest.warns(DroppedRowsWarning, match="left out 20 of 2225"):
+    with pytest.warns(rl.DroppedRowsWarning, match="left out 20 of 2225"):
         quality, cost = rl.pivot_outcomes(data.outcomes)
     prompts = data.prompts.loc[quality.index]
-    X = join_embeddings(
+    X = rl.join_embeddings(
         rl.SentenceEmbedder().fit_transform(prompts["question"]),
         rl.SurfaceFeatures().fit_transform(prompts["question"]),
     )

@@ -1,7 +1,5 @@
 """Intervals and tests of routerlab.stats: identities, peers' formulas, coverage on hard samples."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

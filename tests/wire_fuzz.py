@@ -7,36 +7,12 @@ import json
 import random
 from typing import Any
 
+from tests.raw_server import completion
+
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
-REPLY = {
-    "id": "chatcmpl-0123456789abcdef",
-    "object": "chat.completion",
-    "created": 1_750_000_000,
-    "model": "m",
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "stop",
-            "message": {
-                "role": "assistant",
-                "content": "Simmer it.",
-                "refusal": None,
-                "tool_calls": [CALL],
-                "function_call": None,
-            },
-        }
-    ],
-    "usage": {
-        "prompt_tokens": 100,
-        "completion_tokens": 10,
-        "total_tokens": 110,
-        "prompt_tokens_details": {"cached_tokens": 50},
-        "completion_tokens_details": {"reasoning_tokens": 4},
-        "cost": 0.01,
-        "is_byok": True,
-        "cost_details": {"upstream_inference_cost": 0.2},
-    },
-}
+REPLY = completion("Simmer it.", name="chatcmpl-0123456789abcdef", refusal=None, tool_calls=[CALL], function_call=None)
+REPLY["usage"] |= {"prompt_tokens_details": {"cached_tokens": 50}, "completion_tokens_details": {"reasoning_tokens": 4}}
+REPLY["usage"] |= {"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}
 ERROR = {"error": {"message": "slow down", "code": 429, "type": "rate_limit", "param": None, "metadata": {"raw": "x"}}}
 PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Simmer it."}]
 

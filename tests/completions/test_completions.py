@@ -1,7 +1,5 @@
 """collect_responses as its user meets it: the table, resuming, clients, fallbacks, the dry run, bad input."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math
@@ -105,18 +103,9 @@ def test_parameters_arrive_as_they_were_given(server, tmp_path):
     models = {"small": Endpoint("small", params={"max_tokens": None, "max_completion_tokens": 7})}
     with pytest.warns(CollectionWarning, match="3 responses are cut off at max_tokens=9: their finish_reason"):
         table = collect(server, tmp_path / "r.jsonl", models=models, **options)
-    body = server.asked[0].body
-    assert body["messages"] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": server.asked[0].prompt},
-    ]
-    assert {k: v for k, v in body.items() if k != "messages"} == {
-        "model": "small",
-        "temperature": 0.5,
-        "seed": 3,
-        "top_k": 4,
-        "max_completion_tokens": 7,
-    }
+    prompt = {"role": "user", "content": server.asked[0].prompt}
+    sent = {"model": "small", "temperature": 0.5, "seed": 3, "top_k": 4, "max_completion_tokens": 7}
+    assert server.asked[0].body == {"messages": [{"role": "system", "content": "Be brief."}, prompt], **sent}
     assert (table["output_tokens"] == 7).all() and (table["finish_reason"] == "length").all()
 
 
@@ -326,16 +315,8 @@ def test_a_dry_run_says_what_it_does_not_know(tmp_path):
     ("budget", "verdict"), [(1.0, ": enough."), (0.0005, "worst case"), (1e-6, "would stop before its end")]
 )
 def test_a_dry_run_says_whether_the_budget_is_enough(tmp_path, budget, verdict):
-    estimate = rl.collect_responses(
-        PROMPTS,
-        ["m"],
-        path=tmp_path / "r.jsonl",
-        prices={"m": (1, 1)},
-        max_tokens=400,
-        dry_run=True,
-        budget_usd=budget,
-        expected_output_tokens=10,
-    )
+    options = {"prices": {"m": (1, 1)}, "max_tokens": 400, "budget_usd": budget, "expected_output_tokens": 10}
+    estimate = rl.collect_responses(PROMPTS, ["m"], path=tmp_path / "r.jsonl", dry_run=True, **options)
     assert verdict in str(estimate)
 
 

@@ -1,7 +1,5 @@
 """Against a server that misbehaves: every prompt ends, nothing is paid for twice, no key shows, budgets hold."""
 
-from __future__ import annotations
-
 import collections
 import gzip
 import json
@@ -23,8 +21,6 @@ from hypothesis import given, settings, strategies as st
 
 import routerlab as rl
 from routerlab.completions import (
-    CollectionWarning,
-    Endpoint,
     EndpointRefused,
     Failure,
     JournalError,
@@ -55,12 +51,12 @@ def requests(n, **params):
 
 def run(server, asked, path, **options):
     base = {"client": server and server.client(), "progress": False, "backoff_s": 0.01, "random_state": 0}
-    return run_requests(asked, {"m": Endpoint("m", price=PRICE)}, path=path / "run.jsonl", **{**base, **options})
+    return run_requests(asked, {"m": rl.Endpoint("m", price=PRICE)}, path=path / "run.jsonl", **{**base, **options})
 
 
 def quiet(*args, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollectionWarning)
+        warnings.simplefilter("ignore", rl.CollectionWarning)
         return run(*args, **options)
 
 
@@ -151,7 +147,7 @@ def test_what_may_pass_is_tried_again(tmp_path, fault):
 @pytest.mark.parametrize("fault", ["400", "403"])
 def test_a_refused_request_is_not_repeated_and_stops_nothing(tmp_path, fault):
     with LLMServer(script=lambda ask: fault if ask.prompt == "prompt 1" else None, prices=PRICE) as server:
-        with pytest.warns(CollectionWarning, match="1 of 4 requests failed"):
+        with pytest.warns(rl.CollectionWarning, match="1 of 4 requests failed"):
             result = run(server, requests(4), tmp_path)
     assert len(server.asked) == 4
     assert f"HTTP {fault}" in result.records[1]["error"]
@@ -178,8 +174,8 @@ def test_a_refused_account_stops_the_run_early(tmp_path, fault, advice):
 def test_a_wrong_key_at_one_provider_is_no_matter_if_another_serves_the_model(tmp_path):
     with LLMServer(api_key="sk-right-0123456789", prices=PRICE) as server:
         wrong = server.client(api_key="sk-wrong-0123456789")
-        models = {"m": [Endpoint("m", wrong, price=PRICE), Endpoint("m", server.client(), price=PRICE)]}
-        with pytest.warns(CollectionWarning, match=r"Nothing more was sent to m at .*HTTP 401 .*Check the key"):
+        models = {"m": [rl.Endpoint("m", wrong, price=PRICE), rl.Endpoint("m", server.client(), price=PRICE)]}
+        with pytest.warns(rl.CollectionWarning, match=r"Nothing more was sent to m at .*HTTP 401 .*Check the key"):
             result = run_requests(requests(30), models, path=tmp_path / "r", progress=False, concurrency=2)
     assert all(map(right_text, result.records))
     assert len(server.asks(fault="401")) <= 2
@@ -197,8 +193,8 @@ def test_a_failure_says_what_happened_at_each_endpoint(tmp_path):
     with LLMServer(script=lambda ask: "500", prices=PRICE) as server, LLMServer() as gone:
         away = gone.client()
         gone.stop()
-        models = {"m": [Endpoint("m", server.client(), price=PRICE), Endpoint("m2", away, price=PRICE)]}
-        with pytest.warns(CollectionWarning, match="1 of 1 requests failed"):
+        models = {"m": [rl.Endpoint("m", server.client(), price=PRICE), rl.Endpoint("m2", away, price=PRICE)]}
+        with pytest.warns(rl.CollectionWarning, match="1 of 1 requests failed"):
             (record,) = run_requests(
                 requests(1), models, path=tmp_path / "r", progress=False, max_attempts=2, backoff_s=0.01
             ).records
@@ -220,7 +216,7 @@ def test_retry_after_is_honoured_by_every_slot(tmp_path):
 
 def test_a_wait_longer_than_ours_goes_to_the_next_provider_at_once(tmp_path):
     with LLMServer(script=lambda ask: "429" if ask.model == "m" else None, retry_after="900", prices=PRICE) as server:
-        models = {"m": [Endpoint("m", price=PRICE), Endpoint("m2", price=PRICE)]}
+        models = {"m": [rl.Endpoint("m", price=PRICE), rl.Endpoint("m2", price=PRICE)]}
         started = time.perf_counter()
         (record,) = run_requests(
             requests(1), models, path=tmp_path / "r", client=server.client(), progress=False, max_wait_s=30
@@ -271,7 +267,7 @@ def test_retry_after_in_all_its_forms(headers, seconds):
 def test_the_budget_is_never_passed_whatever_happens(tmp_path, budget_usd):
     faults = {"cut": 0.1, "malformed": 0.1, "empty": 0.1, "500": 0.1}
     with LLMServer(faults=faults, prices=PRICE) as server:
-        with pytest.warns(CollectionWarning, match=r"not asked: the budget of .* USD is used up: raise budget_usd"):
+        with pytest.warns(rl.CollectionWarning, match=r"not asked: the budget of .* USD is used up: raise budget_usd"):
             result = run(server, requests(400), tmp_path, budget_usd=budget_usd, concurrency=8)
     assert server.billed_usd <= budget_usd
     report = result.report
@@ -308,7 +304,7 @@ def test_a_reply_without_usage_counts_with_the_most_it_can_have_cost(tmp_path):
 
 def test_a_provider_that_ignores_max_tokens_is_reported(tmp_path):
     with LLMServer(prices=(1.0, 900.0), carries_cost=True) as server:
-        with pytest.warns(CollectionWarning, match="the budget was passed by that"):
+        with pytest.warns(rl.CollectionWarning, match="the budget was passed by that"):
             run(server, requests(30), tmp_path, budget_usd=0.004, concurrency=1)
 
 
@@ -318,7 +314,7 @@ def test_a_budget_below_what_the_journal_cost_before_blames_no_reply(tmp_path):
         n_asked, small = len(server.asked), before / 2
         again = run(server, requests(4), tmp_path, budget_usd=small)  # nothing is missing: no warning
         with pytest.warns(
-            CollectionWarning, match=r"2 were not asked.* already cost 0\.\d+ USD in earlier runs, more"
+            rl.CollectionWarning, match=r"2 were not asked.* already cost 0\.\d+ USD in earlier runs, more"
         ) as w:
             more = run(server, requests(6), tmp_path, budget_usd=small)
         assert len(server.asked) == n_asked
@@ -337,7 +333,7 @@ def test_a_budget_below_what_the_journal_cost_before_blames_no_reply(tmp_path):
     )
 )
 def test_an_account_is_a_number_or_empty_whatever_the_usage(usage):
-    result = account(usage, Endpoint("m", price=PRICE))
+    result = account(usage, rl.Endpoint("m", price=PRICE))
     for value in result[:3]:
         assert math.isnan(value) or (math.isfinite(value) and value >= 0)
     assert (result.cost_source is None) == math.isnan(result.cost_usd)
@@ -345,7 +341,7 @@ def test_an_account_is_a_number_or_empty_whatever_the_usage(usage):
 
 def test_a_request_on_ones_own_provider_key_costs_the_fee_and_what_the_provider_charges():
     usage = {"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.2}}
-    assert account(usage, Endpoint("m")).cost_usd == pytest.approx(0.21)
+    assert account(usage, rl.Endpoint("m")).cost_usd == pytest.approx(0.21)
 
 
 # Replies.
@@ -377,7 +373,7 @@ def test_refusals_and_filters_are_recorded(tmp_path):
     assert read_reply(json.dumps(body).encode()).text == "I cannot."
     with LLMServer(script=lambda ask: "filter", prices=PRICE) as server:
         with pytest.warns(
-            CollectionWarning, match="1 was stopped by the provider's content filter. 1 response is empty"
+            rl.CollectionWarning, match="1 was stopped by the provider's content filter. 1 response is empty"
         ):
             table = rl.collect_responses(
                 ["a"], ["m"], path=tmp_path / "r", client=server.client(), prices={"m": PRICE}, progress=False
@@ -398,7 +394,7 @@ def test_a_key_that_the_server_repeats_shows_nowhere(tmp_path, capsys, caplog, k
     with LLMServer(script=lambda ask: fault, prices=PRICE) as server, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         client = server.client(api_key=key)
-        endpoint = Endpoint("m", client, price=PRICE)
+        endpoint = rl.Endpoint("m", client, price=PRICE)
         shown.append(repr(endpoint))
         try:
             result = run_requests(requests(2), {"m": endpoint}, path=tmp_path / "r", max_attempts=2, backoff_s=0.01)
@@ -439,12 +435,12 @@ def test_placeholder_keys_mangle_no_words(tmp_path):
     assert scrub("no access for twelve-chars", ["twelve-chars"]) == "no access for [key]"
     for key in ("k", "model", "none"):
         with LLMServer(script=lambda ask: "404") as server:
-            with pytest.warns(CollectionWarning, match=r"Check the model's name at this provider"):
+            with pytest.warns(rl.CollectionWarning, match=r"Check the model's name at this provider"):
                 run(server, requests(1), tmp_path / key, client=server.client(api_key=key))
     client = openai.OpenAI(
         base_url="https://user:hunter2@example.org/v1", api_key="k", default_headers={"api-key": "s3"}
     )
-    endpoint = Endpoint("m", client)
+    endpoint = rl.Endpoint("m", client)
     assert endpoint.name == "m at example.org" and repr(endpoint) == "Endpoint('m', at example.org)"
 
 
@@ -457,14 +453,14 @@ def test_placeholder_keys_mangle_no_words(tmp_path):
     ],
 )
 def test_the_warning_says_why_and_to_run_again_only_where_that_helps(tmp_path, fault, said):
-    with LLMServer(script=lambda ask: fault) as server, pytest.warns(CollectionWarning, match=said):
+    with LLMServer(script=lambda ask: fault) as server, pytest.warns(rl.CollectionWarning, match=said):
         run(server, requests(1), tmp_path, max_attempts=2)
 
 
 def test_replies_without_a_price_are_counted_by_model(tmp_path):
     with (
         LLMServer() as server,
-        pytest.warns(CollectionWarning, match="2 replies is not known .* give prices= for 'm-9b'"),
+        pytest.warns(rl.CollectionWarning, match="2 replies is not known .* give prices= for 'm-9b'"),
     ):
         run_requests(requests(2), {"m": "m-9b"}, path=tmp_path / "run.jsonl", client=server.client(), progress=False)
 
@@ -497,8 +493,8 @@ def test_prices_for_no_model_are_said_before_anything_is_sent(tmp_path, dry_run)
         with pytest.raises(rl.ParameterError, match=r"'smal' is not a model of this call, .*'small'\..* not known"):
             rl.collect_responses(["Hi"], ["small"], client=server.client(), **options)
         assert len(server.asked) == 0
-        with pytest.warns(CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
-            models = {"gpt-4.1-mini": Endpoint("gpt-4.1-mini", provider="openai")}
+        with pytest.warns(rl.CollectionWarning, match="price list's price is used for 'gpt-4.1-mini'") as warned:
+            models = {"gpt-4.1-mini": rl.Endpoint("gpt-4.1-mini", provider="openai")}
             rl.collect_responses(["Hi"], models, client=server.client(), **options)
         assert warned[0].filename == __file__
         more = {**options, "prices": {"small": PRICE, "another": PRICE}}
@@ -540,10 +536,7 @@ def test_content_in_parts_is_its_text(content, text):
     [
         ({"tool_calls": [CALL, 5, {"function": None}]}, [CALL]),
         ({"function_call": CALL["function"]}, [{**CALL, "id": None}]),
-        (
-            {"tool_calls": [{**CALL, "function": {"name": "add", "arguments": {"a": 2}}}]},
-            [CALL],
-        ),
+        ({"tool_calls": [{**CALL, "function": {"name": "add", "arguments": {"a": 2}}}]}, [CALL]),
         (
             {"tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}]},
             [{"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}],
@@ -588,17 +581,9 @@ def test_odd_replies_end_no_run_and_are_recorded(tmp_path, n_tokens, error):
     said = '"error": {"code": [500]}' if error else '"choices": [{"message": {"content": "Yes."}}]'
     odd = http(f'{{{said}, "usage": {usage}, "id": [1]}}'.encode())
     with RawServer(lambda connection, number: connection.sendall(odd)) as server, warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollectionWarning)
-        client = openai.OpenAI(base_url=server.url, api_key="k")
-        table = rl.collect_responses(
-            ["a", "b"],
-            {"m": Endpoint("m", client, price=PRICE)},
-            path=tmp_path / "r",
-            progress=False,
-            max_attempts=2,
-            backoff_s=0.01,
-        )
-        client.close()
+        warnings.simplefilter("ignore", rl.CollectionWarning)
+        options = {"path": tmp_path / "r", "progress": False, "max_attempts": 2, "backoff_s": 0.01}
+        table = rl.collect_responses(["a", "b"], {"m": rl.Endpoint("m", server.client(), price=PRICE)}, **options)
     assert table["response"].tolist() == (["", ""] if error else ["Yes.", "Yes."])
     assert table["error"].notna().tolist() == [error, error]
     assert not (table["cost_usd"] < 0).any()
@@ -609,24 +594,20 @@ def test_no_wait_is_longer_than_ours(tmp_path, wait):
     busy = http({"error": {"message": "slow down", "code": ["busy"]}}, 429, retry_after=wait)
     answers = [busy, http(completion("Yes."))]
     with RawServer(lambda connection, number: connection.sendall(answers[min(number, 2) - 1])) as server:
-        client = openai.OpenAI(base_url=server.url, api_key="k")
         started = time.perf_counter()
-        (record,) = run(None, requests(1), tmp_path, client=client, max_wait_s=0.3).records
-        client.close()
+        (record,) = run(server, requests(1), tmp_path, max_wait_s=0.3).records
     assert time.perf_counter() - started < 5 and (record["text"], record["attempts"]) == ("Yes.", 2)
 
 
 def test_tool_calls_and_refusals_reach_the_journal_and_the_table(tmp_path):
     answers = [completion(None, "tool_calls", tool_calls=[CALL]), completion(None, refusal="I may not.")]
     with RawServer(lambda connection, number: connection.sendall(http(answers[number - 1]))) as server:
-        client = openai.OpenAI(base_url=server.url, api_key="k")
-        options = {"path": tmp_path / "r", "client": client, "prices": {"m": PRICE}, "progress": False}
-        with pytest.warns(CollectionWarning, match=r"^1 response is tool calls alone: see 'tool_calls'\.$"):
+        options = {"path": tmp_path / "r", "client": server.client(), "prices": {"m": PRICE}, "progress": False}
+        with pytest.warns(rl.CollectionWarning, match=r"^1 response is tool calls alone: see 'tool_calls'\.$"):
             table = rl.collect_responses(["a", "b"], ["m"], concurrency=1, **options)
-        with pytest.warns(CollectionWarning, match="tool calls alone"):
+        with pytest.warns(rl.CollectionWarning, match="tool calls alone"):
             again = rl.collect_responses(["a", "b"], ["m"], **options)  # from the journal
         assert len(server.asked) == 2
-        client.close()
     for each in (table, again):
         assert each["response"].tolist() == ["", "I may not."]
         assert each["tool_calls"].iloc[0] == [CALL] and each["refusal"].iloc[1] == "I may not."
@@ -638,20 +619,16 @@ def test_tool_calls_and_refusals_reach_the_journal_and_the_table(tmp_path):
 def test_a_bomb_is_not_unpacked_and_a_redirect_not_followed(tmp_path):
     bomb = gzip.compress(b" " * 200_000_000, compresslevel=1)
     with RawServer(lambda connection, number: connection.sendall(http(bomb, content_encoding="gzip"))) as server:
-        client = openai.OpenAI(base_url=server.url, api_key="k")
         tracemalloc.start()
-        record = quiet(None, requests(1), tmp_path / "a", client=client, max_attempts=1).records[0]
+        record = quiet(server, requests(1), tmp_path / "a", max_attempts=1).records[0]
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        client.close()
     assert "larger than 32 MiB" in record["error"] and peak < 120e6
     with RawServer(lambda connection, number: connection.sendall(http(completion("mine")))) as elsewhere:
         moved = http(b"", 307, location=f"{elsewhere.url}/chat/completions")
         with RawServer(lambda connection, number: connection.sendall(moved)) as server:
-            client = openai.OpenAI(base_url=server.url, api_key="k")
             with pytest.raises(EndpointRefused, match=r"HTTP 307: the endpoint redirects to http.*base_url"):
-                run(None, requests(2), tmp_path / "b", client=client)
-            client.close()
+                run(server, requests(2), tmp_path / "b")
         assert elsewhere.asked == []
 
 

@@ -13,23 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from routerlab.datasets import (
-    DataFileError,
-    Dataset,
-    _files,
-    fetch_alpaca_eval,
-    fetch_auto_j,
-    fetch_pulze_example,
-    fetch_routellm,
-    fetch_routerbench,
-    fetch_zeroeval,
-)
+import routerlab as rl
+from routerlab.datasets import DataFileError, Dataset, _files
 from routerlab.datasets._files import in_folder
 from routerlab.datasets._routellm import PRICES, STRONG, WEAK
 from routerlab.datasets._routerbench import MODELS
-from routerlab.exceptions import ParameterError
-from routerlab.pricing import UnknownPriceWarning
-from routerlab.schema import DroppedRowsWarning, TableError, pivot_outcomes
 
 ROUTERBENCH = "shuhao02/RouterDC/datasets/routerbench_zs"
 ROUTELLM = "lm-sys/RouteLLM/routellm/evals"
@@ -101,17 +89,17 @@ class TestRouterBench:
         partial = ["", 0.25, *ONES[2:]]
         rows = [("s.0", [NASTY[0]], ONES), ("s.1", [NASTY[1], NASTY[2]], partial), ("s.2", [NASTY[4]], ONES)]
         publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(*rows)})
-        data = fetch_routerbench()
+        data = rl.fetch_routerbench()
         assert data.prompts["prompt"].tolist() == [NASTY[0], f"{NASTY[1]}\n\n{NASTY[2]}", NASTY[4]]
         assert data.prompts["n_turns"].tolist() == [1, 2, 1]
         assert set(data.prompts["dataset"]) == {"mbpp"}
         assert data.baseline == "gpt-4-1106-preview"
-        with pytest.warns(DroppedRowsWarning, match="1 of 3"):
-            quality, cost = pivot_outcomes(data.outcomes)
+        with pytest.warns(rl.DroppedRowsWarning, match="1 of 3"):
+            quality, cost = rl.pivot_outcomes(data.outcomes)
         assert list(quality.columns) == list(MODELS)
         assert list(quality.index) == ["s.0", "s.2"]
         np.testing.assert_allclose(cost.loc["s.0"], 0.001 * np.arange(1, 12))
-        missing = pivot_outcomes(data.outcomes, missing="keep").quality.loc["s.1"]
+        missing = rl.pivot_outcomes(data.outcomes, missing="keep").quality.loc["s.1"]
         assert np.isnan(missing[MODELS[0]])
         assert missing[MODELS[1]] == 0.25
         responses = data.responses.set_index(["prompt_id", "model"])["response"]
@@ -119,7 +107,7 @@ class TestRouterBench:
 
     def test_repeated_sample_ids_get_ids_of_their_own(self, publish: Callable) -> None:
         publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s", ["a"], ONES), ("s", ["a", "a"], ONES))})
-        data = fetch_routerbench()
+        data = rl.fetch_routerbench()
         assert list(data.prompts.index) == ["s", "s#2"]
         assert data.prompts["prompt"].tolist() == ["a", "a"]  # a copy in the same cell is no second turn
         assert data.prompts["sample_id"].tolist() == ["s", "s"]
@@ -133,29 +121,27 @@ class TestRouterBench:
                 f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("t.0", ["One\n\nprompt alone"], ONES)),
             }
         )
-        questions = fetch_routerbench().prompts["question"]
+        questions = rl.fetch_routerbench().prompts["question"]
         assert questions.tolist() == ["Which is it?", "Which was it?\n\nReally", "One\n\nprompt alone"]
 
     @pytest.mark.parametrize("cell", ["__import__('os').getcwd()", "['open", "[1, 2]", "'text'", "[" * 300, "NA"])
     def test_prompts_are_never_evaluated(self, publish: Callable, cell: str) -> None:
         publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s.0", ["fine"], ONES), ("s.1", cell, ONES))})
         with pytest.raises(DataFileError, match=r"mbpp_train.csv: column 'prompt', row 1: expected a list"):
-            fetch_routerbench()
+            rl.fetch_routerbench()
 
-    def test_scores_that_are_no_numbers(self, publish: Callable) -> None:
-        publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s.0", ["a"], ["good", *ONES[1:]]))})
-        with pytest.raises(DataFileError, match=r"should hold numbers, got 'good' in row 0"):
-            fetch_routerbench()
-
-    def test_scores_out_of_range(self, publish: Callable) -> None:
-        publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s.0", ["a"], [7.0, *ONES[1:]]))})
-        with pytest.raises(TableError, match=r"quality.*got 7.0 at 's.0'"):
-            fetch_routerbench()
-
-    def test_missing_columns_are_named(self, publish: Callable) -> None:
-        publish({f"{ROUTERBENCH}/mbpp_train.csv": as_csv(["sample_id", "prompt"], ["s.0", "['a']"])})
-        with pytest.raises(DataFileError, match="the header lacks 'eval_name'"):
-            fetch_routerbench()
+    @pytest.mark.parametrize(
+        ("text", "error", "message"),
+        [
+            (routerbench(("s", ["a"], ["good", *ONES[1:]])), DataFileError, "hold numbers, got 'good' in row 0"),
+            (routerbench(("s", ["a"], [7.0, *ONES[1:]])), rl.TableError, "quality.*got 7.0 at 's'"),
+            (as_csv(["sample_id", "prompt"], ["s", "['a']"]), DataFileError, "the header lacks 'eval_name'"),
+        ],
+    )
+    def test_files_that_are_not_as_expected(self, publish: Callable, text: str, error: type, message: str) -> None:
+        publish({f"{ROUTERBENCH}/mbpp_train.csv": text})
+        with pytest.raises(error, match=message):
+            rl.fetch_routerbench()
 
     def test_too_few_rows(self, publish: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
         key = f"{ROUTERBENCH}/mbpp_test.csv"
@@ -163,7 +149,7 @@ class TestRouterBench:
         file = _files.PublishedFile("shuhao02/RouterDC", "0" * 40, key.split("/", 2)[2], min_rows=127)
         monkeypatch.setitem(_files.registry(), key, file)
         with pytest.raises(DataFileError, match="expected at least 127 rows, got 1"):
-            fetch_routerbench("test")
+            rl.fetch_routerbench("test")
 
 
 class TestRouteLLM:
@@ -177,10 +163,10 @@ class TestRouteLLM:
                 f"{ROUTELLM}/mmlu/responses/mmlu_world_religions.csv": as_csv(header, [NASTY[3], "True", "True"]),
             }
         )
-        data = fetch_routellm("mmlu")
+        data = rl.fetch_routellm("mmlu")
         assert data.prompts["intent"].tolist() == ["anatomy", "anatomy", "world_religions"]
         assert data.prompts.loc["mmlu/world_religions/0", "prompt"] == "NA"
-        quality, cost = pivot_outcomes(data.outcomes, missing="keep")
+        quality, cost = rl.pivot_outcomes(data.outcomes, missing="keep")
         np.testing.assert_array_equal(quality.to_numpy(), [[0, 1], [np.nan, 0], [1, 1]])
         # 399 characters are 100 tokens, and the answer is one: 100 x $10 + 1 x $30, and 101 x $0.24, per 1M.
         assert cost.loc["mmlu/anatomy/1", STRONG] == pytest.approx(1030e-6)
@@ -198,7 +184,7 @@ class TestRouteLLM:
         text = as_csv(["prompt", WEAK, STRONG], ["p", cell, "True"])
         publish({f"{ROUTELLM}/mmlu/responses/mmlu_anatomy.csv": text})
         with pytest.raises(DataFileError, match=f"should hold True or False, got '{cell}'"):
-            fetch_routellm("mmlu")
+            rl.fetch_routellm("mmlu")
 
     @pytest.mark.parametrize("prefix", ["", "mistralai/", "mistralai/mistralai/"])
     def test_gsm8k_under_each_name_that_its_commits_give_mixtral(self, publish: Callable, prefix: str) -> None:
@@ -207,8 +193,8 @@ class TestRouteLLM:
         publish(
             {f"{ROUTELLM}/gsm8k/gsm8k_responses.csv": as_csv(header, ["x" * 40, "True", "False", "y" * 8, NASTY[1]])}
         )
-        data = fetch_routellm("gsm8k")
-        quality, cost = pivot_outcomes(data.outcomes)
+        data = rl.fetch_routellm("gsm8k")
+        quality, cost = rl.pivot_outcomes(data.outcomes)
         assert quality.loc["gsm8k/0"].to_dict() == {WEAK: 1.0, STRONG: 0.0}
         assert cost.loc["gsm8k/0", WEAK] == pytest.approx(12 * 0.24e-6)
         assert data.responses["response"].tolist() == ["y" * 8, NASTY[1]]
@@ -237,7 +223,7 @@ class TestRouteLLM:
 
     def test_mt_bench(self, publish: Callable) -> None:
         self.mt_bench(publish)
-        data = fetch_routellm("mt_bench")
+        data = rl.fetch_routellm("mt_bench")
         quality = data.outcomes.set_index("model")["quality"]
         assert quality[STRONG] == pytest.approx(0.95)
         assert np.isnan(quality[WEAK])  # one turn could not be scored
@@ -262,7 +248,7 @@ class TestRouteLLM:
     def test_mt_bench_that_is_not_as_expected(self, publish: Callable, changes: dict, message: str) -> None:
         self.mt_bench(publish, **changes)
         with pytest.raises(DataFileError, match=message):
-            fetch_routellm("mt_bench")
+            rl.fetch_routellm("mt_bench")
 
 
 def alpaca(model: str, preferences: Sequence[object], **changes: object) -> str:
@@ -278,12 +264,12 @@ class TestAlpacaEval:
 
     def test_tables(self, publish: Callable) -> None:
         publish({self.key("claude-2.1"): alpaca("claude-2.1", [1.0, 1.75, 1.5, None])})
-        data = fetch_alpaca_eval()
+        data = rl.fetch_alpaca_eval()
         assert data.judgments["winner"].tolist() == ["model_a", "model_b", "tie"]
         assert data.judgments["preference"].tolist() == [0.0, 0.75, 0.5]
         assert set(data.judgments["model_a"]) == {"gpt4_1106_preview"}
         assert any("1 preferences are missing" in note for note in data.notes)
-        quality, cost = pivot_outcomes(data.outcomes, missing="keep")
+        quality, cost = rl.pivot_outcomes(data.outcomes, missing="keep")
         assert quality["gpt4_1106_preview"].tolist() == [0.5] * 4
         np.testing.assert_array_equal(quality["claude-2.1"], [0.0, 0.75, 0.5, np.nan])
         # 'prompt 0' is 2 tokens; the outputs are 10 and 2: $10/$30 and $8/$24 per 1M.
@@ -291,25 +277,25 @@ class TestAlpacaEval:
 
     def test_unpriced_models_keep_an_empty_cost(self, publish: Callable) -> None:
         publish({self.key("phi-2-sft"): alpaca("phi-2-sft", [1.0])})
-        with pytest.warns(UnknownPriceWarning, match="phi-2-sft"):
-            data = fetch_alpaca_eval()
+        with pytest.warns(rl.UnknownPriceWarning, match="phi-2-sft"):
+            data = rl.fetch_alpaca_eval()
         assert data.outcomes.set_index("model")["cost_usd"].isna().to_dict() == {
             "gpt4_1106_preview": False,
             "phi-2-sft": True,
         }
-        priced = fetch_alpaca_eval(prices={"phi-2-sft": (0.1, 0.1)})
+        priced = rl.fetch_alpaca_eval(prices={"phi-2-sft": (0.1, 0.1)})
         assert priced.outcomes["cost_usd"].tolist() == pytest.approx([320e-6, 0.4e-6])
 
     def test_choice_of_models(self, publish: Callable) -> None:
         publish({self.key(m): alpaca(m, [1.2]) for m in ("claude-2.1", "gpt-3.5-turbo-1106")})
-        assert fetch_alpaca_eval("claude-2.1").models == ["gpt4_1106_preview", "claude-2.1"]
-        assert len(fetch_alpaca_eval().models) == 3
+        assert rl.fetch_alpaca_eval("claude-2.1").models == ["gpt4_1106_preview", "claude-2.1"]
+        assert len(rl.fetch_alpaca_eval().models) == 3
         with pytest.raises(
-            ParameterError, match="'models' must be one of the models 'claude-2.1', 'gpt-3.5-turbo-1106'"
+            rl.ParameterError, match="'models' must be one of the models 'claude-2.1', 'gpt-3.5-turbo-1106'"
         ):
-            fetch_alpaca_eval(["gpt-5"])
+            rl.fetch_alpaca_eval(["gpt-5"])
         with pytest.raises(ValueError, match="empty"):
-            fetch_alpaca_eval([])
+            rl.fetch_alpaca_eval([])
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -327,7 +313,7 @@ class TestAlpacaEval:
     def test_files_that_are_not_as_expected(self, publish: Callable, text: str, message: str) -> None:
         publish({self.key("claude-2.1"): text})
         with pytest.raises(DataFileError, match=message):
-            fetch_alpaca_eval()
+            rl.fetch_alpaca_eval()
 
     def test_files_on_other_prompts(self, publish: Callable) -> None:
         publish(
@@ -337,7 +323,7 @@ class TestAlpacaEval:
             }
         )
         with pytest.raises(DataFileError, match="not those of the other files"):
-            fetch_alpaca_eval()
+            rl.fetch_alpaca_eval()
 
 
 class TestAutoJ:
@@ -345,7 +331,7 @@ class TestAutoJ:
         records = [{"category": "chitchat", "instruction": text, "input": ""} for text in NASTY]
         records.append({"category": "text_correction", "instruction": "Correct this:", "input": "teh"})
         publish({f"{AUTO_J}/other_resources/scenario_classifier_data/traindata.jsonl": as_jsonl(*records)})
-        prompts = fetch_auto_j("intents").prompts
+        prompts = rl.fetch_auto_j("intents").prompts
         assert prompts["prompt"].tolist() == [*NASTY, "Correct this:\nteh"]
         assert prompts["intent"].iloc[-1] == "text_correction"
 
@@ -358,7 +344,7 @@ class TestAutoJ:
         intents = as_jsonl({"category": "ranking", "instruction": "x", "input": ""})
         key = f"{AUTO_J}/other_resources/scenario_classifier_data/traindata.jsonl"
         publish({**self.pairs(0, 1, 2), key: intents})
-        data = fetch_auto_j("pairs")
+        data = rl.fetch_auto_j("pairs")
         assert data.judgments["winner"].tolist() == ["model_a", "model_b", "tie"]
         assert set(data.judgments["judge"]) == {"human"}
         # The third pair has the first one's prompt, and says so.
@@ -367,15 +353,13 @@ class TestAutoJ:
         responses = data.responses.set_index(["prompt_id", "model"])["response"]
         assert responses["auto_j/pair/2", "response_2"] == "two"
 
-    def test_unknown_labels_are_not_ties(self, publish: Callable) -> None:
-        publish(self.pairs(0, 3))
-        with pytest.raises(DataFileError, match="should be 0, 1 or 2, got 3"):
-            fetch_auto_j("pairs")
-
-    def test_a_line_that_is_not_json_is_named(self, publish: Callable) -> None:
-        publish({key: text[:-5] for key, text in self.pairs(0, 1).items()})
-        with pytest.raises(DataFileError, match="line 2 is not JSON"):
-            fetch_auto_j("pairs")
+    @pytest.mark.parametrize(
+        ("label", "end", "message"), [(3, None, "should be 0, 1 or 2, got 3"), (1, -5, "line 2 is not JSON")]
+    )
+    def test_files_that_are_not_as_expected(self, publish: Callable, label: int, end: int, message: str) -> None:
+        publish({key: text[:end] for key, text in self.pairs(0, label).items()})
+        with pytest.raises(DataFileError, match=message):
+            rl.fetch_auto_j("pairs")
 
 
 class TestPulze:
@@ -388,31 +372,29 @@ class TestPulze:
 
     def test_tables(self, publish: Callable) -> None:
         publish(self.files({"point_uid": "b", "target": "t", "score": 0.5}))
-        data = fetch_pulze_example()
+        data = rl.fetch_pulze_example()
         assert data.prompts["prompt"].tolist() == [NASTY[2], "hi"]
         embeddings, scores = data.extra["embeddings"], data.extra["scores"]
         assert (embeddings.shape, embeddings.to_numpy().dtype) == ((2, 2), np.float32)
         assert scores["t"].isna().tolist() == [True, False]
         assert list(scores.index) == list(embeddings.index) == ["a", "b"]
 
-    def test_points_of_unequal_width(self, publish: Callable) -> None:
-        publish(self.files({"point_uid": "a", "target": "t", "score": 1}, width=1))
-        with pytest.raises(DataFileError, match="as many numbers in each row"):
-            fetch_pulze_example()
-
-    def test_targets_of_unknown_points(self, publish: Callable) -> None:
-        publish(self.files({"point_uid": "z", "target": "t", "score": 1}))
-        with pytest.raises(DataFileError, match="not among the points"):
-            fetch_pulze_example()
+    @pytest.mark.parametrize(
+        ("point", "width", "message"), [("a", 1, "as many numbers in each row"), ("z", 2, "not among the points")]
+    )
+    def test_files_that_are_not_as_expected(self, publish: Callable, point: str, width: int, message: str) -> None:
+        publish(self.files({"point_uid": point, "target": "t", "score": 1}, width=width))
+        with pytest.raises(DataFileError, match=message):
+            rl.fetch_pulze_example()
 
 
 @pytest.mark.parametrize(
     ("fetch", "message"),
     [
-        (lambda: fetch_routerbench("dev"), "'split'.*'train' or 'test'. Got 'dev'"),
-        (lambda: fetch_routellm("arena"), "'benchmark'.*mmlu, mt_bench, gsm8k. Got 'arena'"),
-        (lambda: fetch_zeroeval("gsm"), "'benchmark'.*crux, math-l5. Got 'gsm'"),
-        (lambda: fetch_auto_j("pair"), "'kind'.*'intents' or 'pairs'. Got 'pair'"),
+        (lambda: rl.fetch_routerbench("dev"), "'split'.*'train' or 'test'. Got 'dev'"),
+        (lambda: rl.fetch_routellm("arena"), "'benchmark'.*mmlu, mt_bench, gsm8k. Got 'arena'"),
+        (lambda: rl.fetch_zeroeval("gsm"), "'benchmark'.*crux, math-l5. Got 'gsm'"),
+        (lambda: rl.fetch_auto_j("pair"), "'kind'.*'intents' or 'pairs'. Got 'pair'"),
     ],
 )
 def test_unknown_choices_name_the_known_ones(fetch: Callable, message: str) -> None:
@@ -445,7 +427,7 @@ class TestZeroEval:
             "[1, 2]",
         ]
         publish(self.files(outputs, "[1, 2]"))
-        data = fetch_zeroeval("crux")
+        data = rl.fetch_zeroeval("crux")
         assert data.outcomes["quality"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
         assert data.responses["answer"].isna().tolist() == [False] * 7 + [True]
         assert data.prompts.loc["crux/0"].tolist() == [NASTY[0], "[1, 2]"]
@@ -458,21 +440,21 @@ class TestZeroEval:
     def test_a_string_may_lack_its_quotes_and_an_empty_one_is_an_answer(self, publish: Callable) -> None:
         texts = ["ab", "'ab'", "AB", "", "a b", "'ab", "ab ", "None"]
         publish(self.files([json.dumps({"answer": text}) for text in texts], "'ab'"))
-        assert fetch_zeroeval("crux").outcomes["quality"].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+        assert rl.fetch_zeroeval("crux").outcomes["quality"].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
         publish(self.files([*([json.dumps({"answer": ""})] * 7), "nothing"], "''"))
-        assert fetch_zeroeval("crux").outcomes["quality"].tolist() == [1] * 7 + [0]
+        assert rl.fetch_zeroeval("crux").outcomes["quality"].tolist() == [1] * 7 + [0]
 
     def test_answers_of_problems(self, publish: Callable) -> None:
         texts = ["1024", "1,024", "$1024$", r"\boxed{1024}", "1024.0", r"\frac{2048}{2}", "1025", "2^{10}"]
         publish(self.files([json.dumps({"answer": text}) for text in texts], "1024", "math-l5"))
-        assert fetch_zeroeval("math-l5").outcomes["quality"].tolist() == [1] * 6 + [0, 0]
+        assert rl.fetch_zeroeval("math-l5").outcomes["quality"].tolist() == [1] * 6 + [0, 0]
 
     def test_files_of_other_prompts_are_an_error(self, publish: Callable) -> None:
         files = self.files(["{}"] * 8, "1")
         files |= {list(files)[3]: list(self.files(["{}"] * 8, "2").values())[3]}
         publish(files)
         with pytest.raises(DataFileError, match="not those of the other files"):
-            fetch_zeroeval("crux")
+            rl.fetch_zeroeval("crux")
 
 
 class TestDataset:
@@ -480,9 +462,9 @@ class TestDataset:
 
     def test_every_table_is_checked(self) -> None:
         outcomes = pd.DataFrame({"prompt_id": ["q"], "model": ["m"], "quality": [1.0], "cost_usd": [0.1]})
-        with pytest.raises(TableError, match="not in the prompts table: 'q'"):
+        with pytest.raises(rl.TableError, match="not in the prompts table: 'q'"):
             Dataset("d", self.prompts, outcomes=outcomes)
-        with pytest.raises(ParameterError, match="baseline"):
+        with pytest.raises(rl.ParameterError, match="baseline"):
             Dataset("d", self.prompts, outcomes=outcomes.assign(prompt_id="p"), baseline="gpt-4")
 
     def test_repr_tells_sizes_gaps_and_provenance(self) -> None:

@@ -9,16 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from routerlab.datasets import (
-    fetch_alpaca_eval,
-    fetch_auto_j,
-    fetch_pulze_example,
-    fetch_routellm,
-    fetch_routerbench,
-    fetch_zeroeval,
-)
-from routerlab.pricing import UnknownPriceWarning
-from routerlab.schema import DroppedRowsWarning, pivot_outcomes
+import routerlab as rl
 
 pytestmark = [pytest.mark.realdata, pytest.mark.usefixtures("published_data")]
 STRONG, WEAK = "gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1"
@@ -38,12 +29,12 @@ LEADERBOARD = {
 
 
 def test_routerbench() -> None:
-    data = fetch_routerbench()
+    data = rl.fetch_routerbench()
     assert data.prompts["dataset"].value_counts().to_dict() == {"arc_challenge": 1039, "winograde": 887, "mbpp": 299}
     assert len(data.models) == 11
     assert len(data.outcomes) == len(data.responses) == 2225 * 11
-    with pytest.warns(DroppedRowsWarning, match="left out 20 of 2225"):
-        quality, cost = pivot_outcomes(data.outcomes)
+    with pytest.warns(rl.DroppedRowsWarning, match="left out 20 of 2225"):
+        quality, cost = rl.pivot_outcomes(data.outcomes)
     assert quality.mean().idxmax() == data.baseline == STRONG
     assert cost.mean().idxmax() == STRONG
     assert (cost > 0).all(axis=None)
@@ -55,8 +46,8 @@ def test_routerbench() -> None:
 
 
 def test_mmlu(published_data: Path) -> None:
-    data = fetch_routellm("mmlu")
-    quality, cost = pivot_outcomes(data.outcomes)
+    data = rl.fetch_routellm("mmlu")
+    quality, cost = rl.pivot_outcomes(data.outcomes)
     assert (len(data.prompts), data.prompts["intent"].nunique()) == (14042, 57)
     assert quality[STRONG].mean() == pytest.approx(0.8058, abs=5e-5)
     assert quality[WEAK].mean() == pytest.approx(0.6808, abs=5e-5)
@@ -74,8 +65,8 @@ def _csv(path: Path) -> list[dict[str, str]]:
 
 
 def test_mt_bench() -> None:
-    data = fetch_routellm("mt_bench")
-    quality = pivot_outcomes(data.outcomes).quality.mean()
+    data = rl.fetch_routellm("mt_bench")
+    quality = rl.pivot_outcomes(data.outcomes).quality.mean()
     assert (len(data.prompts), data.prompts["intent"].nunique(), len(data.extra["turns"])) == (80, 8, 320)
     # The means of 160 scores of each model, out of 10.
     assert quality[STRONG] == pytest.approx(0.9228125)
@@ -85,8 +76,8 @@ def test_mt_bench() -> None:
 
 
 def test_alpaca_eval(published_data: Path) -> None:
-    with pytest.warns(UnknownPriceWarning) as caught:
-        data = fetch_alpaca_eval()
+    with pytest.warns(rl.UnknownPriceWarning) as caught:
+        data = rl.fetch_alpaca_eval()
     assert len(caught) == 1
     assert (len(data.prompts), len(data.judgments), len(data.outcomes)) == (805, 8050, 8855)
     quality = data.outcomes.groupby("model")["quality"].mean()
@@ -96,12 +87,12 @@ def test_alpaca_eval(published_data: Path) -> None:
     raw = json.loads(file.read_text("utf-8"))
     responses = data.responses[data.responses["model"] == "phi-2-sft"].set_index("prompt_id")["response"]
     assert responses.reindex(data.prompts.index).tolist() == [r["output_2"] for r in raw]
-    priced = fetch_alpaca_eval(["claude-2.1", "gpt-3.5-turbo-1106", "gpt4_0613_concise"])
-    assert len(pivot_outcomes(priced.outcomes).quality) == 805
+    priced = rl.fetch_alpaca_eval(["claude-2.1", "gpt-3.5-turbo-1106", "gpt4_0613_concise"])
+    assert len(rl.pivot_outcomes(priced.outcomes).quality) == 805
 
 
 def test_auto_j_intents(published_data: Path) -> None:
-    prompts = fetch_auto_j("intents").prompts
+    prompts = rl.fetch_auto_j("intents").prompts
     assert (len(prompts), prompts["intent"].nunique()) == (2383, 59)
     file = published_data / "GAIR-NLP/auto-j/other_resources/scenario_classifier_data/traindata.jsonl"
     raw = [json.loads(line) for line in file.read_bytes().decode().split("\n") if line]
@@ -112,14 +103,14 @@ def test_auto_j_intents(published_data: Path) -> None:
 
 
 def test_auto_j_pairs() -> None:
-    data = fetch_auto_j("pairs")
+    data = rl.fetch_auto_j("pairs")
     assert data.judgments["winner"].value_counts().to_dict() == {"model_a": 520, "model_b": 499, "tie": 373}
     assert (len(data.prompts), data.prompts["intent"].nunique()) == (1392, 58)
     assert data.prompts["same_prompt_as"].nunique() == data.prompts["prompt"].nunique() == 1182
 
 
 def test_pulze_example() -> None:
-    data = fetch_pulze_example()
+    data = rl.fetch_pulze_example()
     embeddings, scores = data.extra["embeddings"], data.extra["scores"]
     assert (embeddings.shape, scores.shape, len(data.prompts)) == ((10, 384), (10, 2), 10)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
@@ -137,8 +128,8 @@ ZEROEVAL = {
 
 @pytest.mark.parametrize(("benchmark", "n"), [("crux", 800), ("math-l5", 721)])
 def test_zeroeval(benchmark: str, n: int) -> None:
-    data = fetch_zeroeval(benchmark)
-    quality, cost = pivot_outcomes(data.outcomes)
+    data = rl.fetch_zeroeval(benchmark)
+    quality, cost = rl.pivot_outcomes(data.outcomes)
     assert quality.shape == (n, 8)
     assert (cost > 0).all(axis=None)
     right = quality.sum().astype(int)

@@ -2,8 +2,6 @@
 
 # ruff: noqa: E501
 
-from __future__ import annotations
-
 import json
 import zipfile
 
@@ -13,8 +11,6 @@ import pytest
 
 import routerlab as rl
 from routerlab.datasets import read_arena_votes, read_inspect, read_lm_eval, read_promptfoo
-from routerlab.exceptions import ParameterError
-from routerlab.schema import DroppedRowsWarning, TableError
 
 # promptfoo ----------------------------------------------------------------------------------------------------------
 
@@ -57,7 +53,7 @@ def test_promptfoo_results_become_outcomes_by_provider(tmp_path):
         assert data.notes == ("1 results without quality: failed", "1 results without quality: nothing asserted")
         assert data.provenance == f"promptfoo: {name}"
     assert read_promptfoo(tmp_path / "results.json", metric="pass").outcomes["quality"].tolist()[:2] == [1.0, 0.0]
-    with pytest.raises(TableError, match=r"scores: got 4.0 at '.*results.json, result 0'.*scale=\(1, 5\)"):
+    with pytest.raises(rl.TableError, match=r"scores: got 4.0 at '.*results.json, result 0'.*scale=\(1, 5\)"):
         read_promptfoo(tmp_path / "results.json", metric="tone")
     tone = read_promptfoo(tmp_path / "results.json", metric="tone", scale=(1, 5)).outcomes["quality"]
     assert tone.dropna().tolist() == [0.75] * 3
@@ -119,9 +115,9 @@ def test_inspect_logs_become_one_table_and_epochs_are_averaged(tmp_path, kind):
 
 def test_inspect_scores_come_on_any_scale_and_from_any_scorer(tmp_path):
     path = inspected(tmp_path, "m", [0] * 2, scores={"rubric": {"value": {"tone": 80, "fact": "pass"}}})
-    with pytest.raises(TableError, match="'scores': has several: 'rubric.tone', 'rubric.fact'.*metric="):
+    with pytest.raises(rl.TableError, match="'scores': has several: 'rubric.tone', 'rubric.fact'.*metric="):
         read_inspect(path)
-    with pytest.raises(TableError, match="has no 'match'; it has 'rubric.tone'"):
+    with pytest.raises(rl.TableError, match="has no 'match'; it has 'rubric.tone'"):
         read_inspect(path, metric="match")
     assert read_inspect(path, metric="rubric.tone", scale=(0, 100)).outcomes["quality"].tolist() == [0.8]
     passed = read_inspect(path, metric="rubric.fact", scale={"pass": 1, "fail": 0})
@@ -169,14 +165,14 @@ def test_harness_samples_of_several_models_become_one_table(tmp_path):
 
 def test_harness_chats_filters_metrics_and_choices(tmp_path):
     path = harness(tmp_path, "m", [1.0, 0.0], filters=("strict-match", "flexible-extract"), chat=True)
-    with pytest.raises(TableError, match="several filters: 'strict-match', 'flexible-extract'.*filter_name"):
+    with pytest.raises(rl.TableError, match="several filters: 'strict-match', 'flexible-extract'.*filter_name"):
         read_lm_eval(path)
     data = read_lm_eval(path, filter_name="flexible-extract")
     assert data.prompts["prompt"].tolist() == ["Question 0", "Question 1"]
     old = {"arguments": [["Question 0", " yes"], ["Question 0", " no"]], "metrics": ["acc", "acc_norm"], "acc": 1.0}
     old |= {"resps": [[[-1.0, False]], [[-2.0, False]]], "filtered_resps": [[-1.0, False], [-2.0, False]]}
     path = harness(tmp_path, "n", [0.0], task="boolq", acc_norm=0.0, **old)
-    with pytest.raises(TableError, match="line 1, metrics: there are 2: 'acc', 'acc_norm'.*metric="):
+    with pytest.raises(rl.TableError, match="line 1, metrics: there are 2: 'acc', 'acc_norm'.*metric="):
         read_lm_eval(path)
     data = read_lm_eval(path, metric="acc")
     assert data.outcomes["quality"].tolist() == [1.0] and data.responses["response"].isna().all()
@@ -185,10 +181,10 @@ def test_harness_chats_filters_metrics_and_choices(tmp_path):
 def test_runs_that_do_not_compare_are_refused(tmp_path):
     one, other = harness(tmp_path, "a", [1.0]), harness(tmp_path, "b", [1.0], doc_hash="else")
     with pytest.raises(
-        TableError, match=r"b.samples_gsm8k.*line 1: is another document than .*a.samples_gsm8k.*line 1"
+        rl.TableError, match=r"b.samples_gsm8k.*line 1: is another document than .*a.samples_gsm8k.*line 1"
     ):
         read_lm_eval([one, other])
-    with pytest.raises(TableError, match="is a second run of 'm' on 'gsm8k'"):
+    with pytest.raises(rl.TableError, match="is a second run of 'm' on 'gsm8k'"):
         read_lm_eval([one, other], model="m")
 
 
@@ -253,10 +249,10 @@ def test_arena_votes_reach_quality_against_a_baseline():
         rows.append(wide(id=k, model_a=a, model_b=b, prompt=f"Question {k}", **marks))
     prices = {"gpt-4": (10.0, 30.0), "mid": (1.0, 2.0), "small": (0.1, 0.2)}
     data = read_arena_votes(pd.DataFrame(rows), prices=prices)
-    with pytest.warns(DroppedRowsWarning, match="without a vote on 'gpt-4'"):
+    with pytest.warns(rl.DroppedRowsWarning, match="without a vote on 'gpt-4'"):
         outcomes = rl.judged_outcomes(data.judgments, data.responses, baseline="gpt-4")
     quality, cost = rl.pivot_outcomes(outcomes, missing="keep")
-    with pytest.warns(DroppedRowsWarning, match="have a known outcome"):
+    with pytest.warns(rl.DroppedRowsWarning, match="have a known outcome"):
         claim = rl.savings(pd.Series("small", index=quality.index), quality, cost, baseline="gpt-4")
     assert len(quality) > 240 and claim.n > 100 and claim.quality_low < 0 < claim.quality_high
 
@@ -313,9 +309,9 @@ WRONG = {
 def test_what_cannot_be_read_is_named_by_file_record_and_field(tmp_path, case):
     reader, name, content, message = WRONG[case]
     (tmp_path / name).write_text(content)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(rl.TableError, match=message):
         reader(tmp_path / name)
-    with pytest.raises(TableError, match="is not a file"):
+    with pytest.raises(rl.TableError, match="is not a file"):
         reader(tmp_path / "absent.json")
 
 
@@ -353,7 +349,7 @@ def test_scores_of_any_scale_become_quality(scores, scale, quality):
 
 @pytest.mark.parametrize(("scores", "scale", "message"), OFF, ids=range(len(OFF)))
 def test_scores_off_their_scale_are_named(scores, scale, message):
-    with pytest.raises((TableError, ParameterError), match=message):
+    with pytest.raises((rl.TableError, rl.ParameterError), match=message):
         rl.to_quality(scores, scale)
 
 
@@ -407,7 +403,7 @@ def test_any_json_at_any_place_is_read_or_refused_by_name(tmp_path, tool):
         path.write_text(json.dumps(other))
         try:
             read(path)
-        except TableError as error:
+        except rl.TableError as error:
             n_refused += 1
             assert str(error)
     assert 20 < n_refused < 300

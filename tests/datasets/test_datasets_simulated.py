@@ -144,17 +144,14 @@ def test_a_hundred_thousand_prompts_are_quick() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes",
-    [{"n_prompts": 0}, {"n_models": 1}, {"n_features": 1}, {"n_intents": 0}, {"votes": -1}, {"noise": -0.1}],
+    "given",
+    [{"n_prompts": 0}, {"n_models": 1}, {"n_features": 1}, {"n_intents": 0}, {"votes": -1}, {"noise": -0.1}]
+    + [{"quality": "normal"}],
 )
-def test_sizes_that_make_no_problem(sizes: dict) -> None:
-    with pytest.raises(TableError, match=next(iter(sizes))):
-        make_routing_problem(**sizes)
-
-
-def test_unknown_kind_of_quality() -> None:
-    with pytest.raises(TableError, match=r"'quality': got 'normal'.*'bernoulli' or 'beta'"):
-        make_routing_problem(quality="normal")
+def test_what_makes_no_problem_is_named(given: dict) -> None:
+    kind = "': got 'normal'.*'bernoulli' or 'beta'" if "quality" in given else ""
+    with pytest.raises(TableError, match=next(iter(given)) + kind):
+        make_routing_problem(**given)
 
 
 @pytest.mark.parametrize("rule", ["gpt-4", lambda sample: ["model-0"], lambda sample: pd.Series({"p0": "model-0"})])

@@ -14,14 +14,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 import routerlab as rl
 from routerlab.embedding import IntentEmbedder, LsaEmbedder, OutcomeEmbedder, SentenceEmbedder, SurfaceFeatures
 
-PROMPTS = pd.DataFrame(
-    {
-        "prompt": [
-            f"{verb} {thing}" for verb in ("Poach", "Fix", "Write") for thing in ("an egg", "my SQL", "ünïcode 卵")
-        ]
-    },
-    index=[f"p{i}" for i in range(9)],
-)
+TEXTS = [f"{verb} {thing}" for verb in ("Poach", "Fix", "Write") for thing in ("an egg", "my SQL", "ünïcode 卵")]
+PROMPTS = pd.DataFrame({"prompt": TEXTS}, index=[f"p{i}" for i in range(9)])
 INTENTS = pd.Series(["cook", "code", "text"] * 3, index=PROMPTS.index)
 X = LsaEmbedder(4).fit_transform(PROMPTS)
 QUALITY = pd.DataFrame({"small": np.linspace(0, 1, 9), "large": np.linspace(1, 0.2, 9)}, index=X.index)

@@ -1,7 +1,5 @@
 """SurfaceFeatures, LsaEmbedder and join_embeddings."""
 
-from __future__ import annotations
-
 import pickle
 import time
 

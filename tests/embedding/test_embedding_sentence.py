@@ -24,17 +24,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from routerlab.datasets import load_demo
-from routerlab.embedding import CutPromptsWarning, ModelNotFoundError, SentenceEmbedder, _sentence
+import routerlab as rl
+from routerlab.embedding import ModelNotFoundError, _sentence
 from routerlab.embedding._cache import VectorCache, text_key
 from routerlab.embedding._sentence import find_model, load_encoder, mean_of_layer, windows_of
-from routerlab.routers import KNNRouter
-from routerlab.schema import TableError
 
 WIDTH = 8
 
 
-class ToyEmbedder(SentenceEmbedder):
+class ToyEmbedder(rl.SentenceEmbedder):
     """A SentenceEmbedder whose model is a hash of the text; it counts what it encodes."""
 
     encoded: list[str] = []
@@ -125,8 +123,7 @@ def test_an_interrupted_run_keeps_its_finished_batches(toy):
 
 WORKER = """
     import sys, time
-    sys.path.insert(0, {tests!r})
-    from test_embedding_sentence import ToyEmbedder
+    from tests.embedding.test_embedding_sentence import ToyEmbedder
     start, stop, pause = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     class Slow(ToyEmbedder):
         def _encode(self, texts, files):
@@ -138,7 +135,7 @@ WORKER = """
 
 
 def worker(folder: Path, start: int, stop: int, pause: float) -> subprocess.Popen:
-    code = textwrap.dedent(WORKER).format(tests=str(Path(__file__).parent), folder=str(folder))
+    code = textwrap.dedent(WORKER).format(folder=str(folder))
     command = [sys.executable, "-c", code, str(start), str(stop), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -260,14 +257,14 @@ def test_any_text_comes_back_with_its_own_vector(tmp_path_factory, texts):
 
 @pytest.mark.parametrize("bad", ["", "  \n", None, float("nan"), 3, ["a"], "\ud83d"])
 def test_bad_prompts_are_named_and_nothing_is_written(toy, tmp_path, bad):
-    with pytest.raises(TableError, match="'p2'"):
+    with pytest.raises(rl.TableError, match="'p2'"):
         toy.transform(pd.Series(["fine", bad], index=["p1", "p2"], dtype=object))
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("bad", ["one prompt", [], 7, pd.DataFrame({"a": ["x"], "b": ["y"]})])
 def test_what_is_no_column_of_prompts_is_refused(toy, bad):
-    with pytest.raises(TableError, match="^prompts: "):
+    with pytest.raises(rl.TableError, match="^prompts: "):
         toy.fit(bad)
 
 
@@ -317,7 +314,7 @@ def wheel_folder():
 
 
 def test_minilm_knows_what_is_alike_in_any_language(wheel_folder):
-    embedder = SentenceEmbedder(cache=False)
+    embedder = rl.SentenceEmbedder(cache=False)
     X = embedder.transform(
         [
             "How do I poach an egg?",
@@ -341,16 +338,16 @@ def test_minilm_agrees_with_sentence_transformers(wheel_folder, tmp_path):
 
     texts = ["short", "a longer text about eggs " * 20, "middle " * 9]
     theirs = SentenceTransformer(str(wheel_folder), device="cpu").encode(texts, normalize_embeddings=True)
-    ours = SentenceEmbedder(batch_size=1, cache_dir=tmp_path)
+    ours = rl.SentenceEmbedder(batch_size=1, cache_dir=tmp_path)
     for _ in range(2):
         np.testing.assert_allclose(ours.transform(texts), theirs, atol=1e-6)
 
 
 def test_a_layer_is_the_mean_of_its_token_vectors(wheel_folder, tmp_path):
     texts = ["short", "a longer text about eggs " * 30]
-    own = SentenceEmbedder(cache=False).transform(texts)  # MiniLM: the mean of the last layer
+    own = rl.SentenceEmbedder(cache=False).transform(texts)  # MiniLM: the mean of the last layer
     for last in (-1, 6):
-        np.testing.assert_allclose(SentenceEmbedder(layer=last, cache=False).transform(texts), own, atol=1e-6)
+        np.testing.assert_allclose(rl.SentenceEmbedder(layer=last, cache=False).transform(texts), own, atol=1e-6)
     import torch
 
     encoder = load_encoder(find_model(str(wheel_folder)), "cpu")
@@ -361,12 +358,12 @@ def test_a_layer_is_the_mean_of_its_token_vectors(wheel_folder, tmp_path):
     for layer, state in enumerate(states):  # though layers above it are not computed
         mean = (state * real).sum(dim=1) / real.sum(dim=1)
         np.testing.assert_allclose(mean_of_layer(encoder, texts, layer), mean.numpy(), atol=1e-6)
-    third = SentenceEmbedder(layer=3, cache_dir=tmp_path)
+    third = rl.SentenceEmbedder(layer=3, cache_dir=tmp_path)
     assert np.abs(third.transform(texts) - own).max(axis=None) > 0.05
     np.testing.assert_array_equal(third.transform(texts), third.transform(texts))
     assert third.cache_path != clone(third).set_params(layer=None).cache_path
     with pytest.raises(ValueError, match=r"'layer' parameter must lie in \[-7, 6\]"):
-        SentenceEmbedder(layer=7, cache=False).transform(texts)
+        rl.SentenceEmbedder(layer=7, cache=False).transform(texts)
 
 
 def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
@@ -378,10 +375,10 @@ def test_other_weights_in_the_wheel_are_refused(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, package.name, raising=False)
     monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "not there"))
     with pytest.raises(ModelNotFoundError, match=f"expected sha256 {_sentence.OFFICIAL_SHA256}, got [0-9a-f]{{64}}"):
-        SentenceEmbedder(cache=False).transform(["a"])
+        rl.SentenceEmbedder(cache=False).transform(["a"])
     (package / "model" / "model.safetensors").unlink()
     with pytest.raises(ModelNotFoundError, match="no such file"):
-        SentenceEmbedder(cache=False).transform(["a"])
+        rl.SentenceEmbedder(cache=False).transform(["a"])
     monkeypatch.delitem(sys.modules, package.name)
 
 
@@ -389,16 +386,16 @@ def test_found_nowhere_says_what_was_tried(monkeypatch):
     monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
     monkeypatch.setattr(_sentence.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelNotFoundError, match=r"hub's cache .*wheel .*hub .*routerlab\[offline\].*LsaEmbedder"):
-        SentenceEmbedder().transform(["a"])
+        rl.SentenceEmbedder().transform(["a"])
     with pytest.raises(ModelNotFoundError, match="no connection") as error:
-        SentenceEmbedder("owner/other").transform(["a"])
+        rl.SentenceEmbedder("owner/other").transform(["a"])
     assert "wheel" not in str(error.value)
 
 
 def test_a_revision_is_never_taken_from_the_wheel(monkeypatch):
     monkeypatch.setattr(_sentence, "_from_hub", lambda *args, **kwargs: (None, "no connection"))
     with pytest.raises(ModelNotFoundError, match="found nowhere"):
-        SentenceEmbedder(revision="main").transform(["a"])
+        rl.SentenceEmbedder(revision="main").transform(["a"])
 
 
 def run(code: str, **environment: str) -> str:
@@ -469,10 +466,10 @@ def behind_a_template():
 
 
 def test_what_the_window_cuts_is_said_once_and_counted(wheel_folder, behind_a_template, tmp_path):
-    embedder = SentenceEmbedder(cache_dir=tmp_path)
+    embedder = rl.SentenceEmbedder(cache_dir=tmp_path)
     for _ in range(2):  # from the cache as well
         with pytest.warns(
-            CutPromptsWarning, match=r"cut 2 of 3 prompts .* window of 256 tokens.*window='mean'"
+            rl.CutPromptsWarning, match=r"cut 2 of 3 prompts .* window of 256 tokens.*window='mean'"
         ) as seen:
             X = embedder.fit_transform(behind_a_template)
         assert len(seen) == 1
@@ -483,8 +480,8 @@ def test_what_the_window_cuts_is_said_once_and_counted(wheel_folder, behind_a_te
 
 @pytest.mark.parametrize("window", ["mean", "last"])
 def test_other_windows_tell_prompts_behind_one_template_apart(wheel_folder, behind_a_template, tmp_path, window):
-    first = SentenceEmbedder(cache_dir=tmp_path)
-    with pytest.warns(CutPromptsWarning):
+    first = rl.SentenceEmbedder(cache_dir=tmp_path)
+    with pytest.warns(rl.CutPromptsWarning):
         cut = first.transform(behind_a_template)
     embedder = clone(first).set_params(window=window)
     X = embedder.transform(behind_a_template)
@@ -493,7 +490,7 @@ def test_other_windows_tell_prompts_behind_one_template_apart(wheel_folder, behi
     np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(X.loc["p3"], cut.loc["p3"])
     pd.testing.assert_frame_equal(embedder.transform(behind_a_template), X)
-    with pytest.warns(CutPromptsWarning):
+    with pytest.warns(rl.CutPromptsWarning):
         pd.testing.assert_frame_equal(first.transform(behind_a_template), cut)  # each window has keys of its own
 
 
@@ -512,8 +509,8 @@ def test_the_mean_is_that_of_windows_that_cover_the_text(wheel_folder):
     ends = windows_of(texts, files, "cpu", "last")[0]
     assert texts[0].endswith(ends[0][0]) and ends[0][0].split() == words[-len(ends[0][0].split()) :]
     assert 200 <= len(encoder.tokenizer(ends[0][0])["input_ids"]) <= 256
-    X = SentenceEmbedder(window="mean", cache=False).transform(texts[:1]).to_numpy()[0]
-    parts = SentenceEmbedder(cache=False).transform(windows[0]).to_numpy().mean(axis=0)
+    X = rl.SentenceEmbedder(window="mean", cache=False).transform(texts[:1]).to_numpy()[0]
+    parts = rl.SentenceEmbedder(cache=False).transform(windows[0]).to_numpy().mean(axis=0)
     np.testing.assert_allclose(X, parts / np.linalg.norm(parts), atol=1e-6)
 
 
@@ -536,7 +533,7 @@ def test_scikit_learns_output_container_is_kept(toy, container, how):
             np.testing.assert_array_equal(X.to_numpy(), expected.to_numpy())
         quality = pd.DataFrame({"small": [1.0, 0.0], "large": 1.0}, index=texts.index)
         cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=texts.index)
-        router = KNNRouter(1, willingness_to_pay=0.1).fit(embedder.transform(texts), quality, cost=cost)
+        router = rl.KNNRouter(1, willingness_to_pay=0.1).fit(embedder.transform(texts), quality, cost=cost)
         assert make_pipeline(embedder, router).predict(texts).tolist() == ["small", "large"]
 
 
@@ -545,18 +542,18 @@ def test_the_demo_is_embedded_without_a_model(layer, monkeypatch, tmp_path, whee
     """On the first run: with an empty cache, and with long prompts cut or not, torch is not needed."""
     monkeypatch.setattr(_sentence, "default_folder", lambda: tmp_path)
     monkeypatch.setattr(_sentence, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
-    texts = [*load_demo().prompts["prompt"], "How do I poach an egg without the white going everywhere?"]
-    whole = SentenceEmbedder(layer=layer, window="mean").transform(texts)
-    with pytest.warns(CutPromptsWarning):
-        first = SentenceEmbedder(layer=layer).transform(texts)
+    texts = [*rl.load_demo().prompts["prompt"], "How do I poach an egg without the white going everywhere?"]
+    whole = rl.SentenceEmbedder(layer=layer, window="mean").transform(texts)
+    with pytest.warns(rl.CutPromptsWarning):
+        first = rl.SentenceEmbedder(layer=layer).transform(texts)
     assert np.allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6) and not list(tmp_path.iterdir())
     assert (whole != first).any(axis=1).sum() == whole.attrs["n_cut"]
 
 
 def test_known_vectors_are_the_models_own(wheel_folder, tmp_path):
-    texts = load_demo().prompts["prompt"].iloc[:8]
-    fresh = SentenceEmbedder(layer=-2, cache_dir=tmp_path).transform(texts)
-    known = SentenceEmbedder(layer=-2).transform(texts)
+    texts = rl.load_demo().prompts["prompt"].iloc[:8]
+    fresh = rl.SentenceEmbedder(layer=-2, cache_dir=tmp_path).transform(texts)
+    known = rl.SentenceEmbedder(layer=-2).transform(texts)
     assert 0 < np.abs(fresh - known).max().max() < 5e-4  # float16
-    mixed = SentenceEmbedder(layer=-2).transform([*texts, "A prompt that nobody has embedded yet."])
+    mixed = rl.SentenceEmbedder(layer=-2).transform([*texts, "A prompt that nobody has embedded yet."])
     assert np.array_equal(mixed.iloc[:8], known) and len(mixed) == 9

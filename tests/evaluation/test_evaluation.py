@@ -1,7 +1,5 @@
 """Frontier, hull, baselines and metrics: against brute force, the peers' definitions, and published figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -217,19 +215,6 @@ def test_arena_score_at_its_anchors():
     assert ev.arena_score(0.6, 0.2) == pytest.approx(0.0, abs=1e-12)
     with pytest.raises(ParameterError, match="above 0"):
         ev.arena_score(0.6, 0.0)
-
-
-@pytest.mark.realdata
-def test_mmlu_known_values(published_data):
-    from routerlab.datasets import fetch_routellm
-    from routerlab.schema import pivot_outcomes
-
-    quality, cost = pivot_outcomes(fetch_routellm("mmlu").outcomes)
-    assert len(quality) == 14_042
-    strong, weak = quality["gpt-4-1106-preview"], quality.drop(columns="gpt-4-1106-preview").iloc[:, 0]
-    assert round(strong.mean(), 4) == 0.8058 and round(weak.mean(), 4) == 0.6808
-    best = ev.score_choices(ev.oracle(quality, cost), quality, cost)["quality"]
-    assert round(best.mean(), 4) == 0.8586
 
 
 def test_a_model_that_is_never_chosen_does_not_widen_the_cost_of_another():

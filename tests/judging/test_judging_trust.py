@@ -1,7 +1,5 @@
 """How far to trust a judge: the measures are what they are called, and find what was built in."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Judgments leave for other tools, and come back the same."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The vote log: durable, readable after any crash, and safe with two processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -9,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
@@ -34,14 +31,7 @@ def vote(k, *, nonce=None, winner="model_a", **more):
 
 
 def skip(k, nonce):
-    return {
-        "type": "skip",
-        "nonce": nonce,
-        "pair_id": f"x{k}",
-        "prompt_id": f"p{k}",
-        "model_a": "big",
-        "model_b": "small",
-    }
+    return {**vote(k, nonce=nonce), "type": "skip"}
 
 
 @pytest.fixture
@@ -205,28 +195,17 @@ def test_a_line_appended_twice_counts_once(log):
     assert "repeats an earlier decision" in str(resumed.report)
 
 
+HEADER = '{{"format": "routerlab-votes", "version": {}, "rater": "{}", "dataset_id": "{}"}}\n'
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"prompt,winner\n1,a\n", LogFormatError, "is not a vote log"),
-        (b'{"some": "json"}\n', LogFormatError, "is not a vote log"),
-        (b"[1]\n", LogFormatError, "is not a vote log"),
-        (b"\x89PNG\r\n\x1a\n", LogFormatError, "is not a vote log"),
-        (
-            b'{"format": "routerlab-votes", "version": 2, "rater": "ana", "dataset_id": "demo"}\n',
-            LogFormatError,
-            "Update",
-        ),
-        (
-            b'{"format": "routerlab-votes", "version": 1, "rater": "bob", "dataset_id": "demo"}\n',
-            LogOwnerError,
-            "rater 'bob'",
-        ),
-        (
-            b'{"format": "routerlab-votes", "version": 1, "rater": "ana", "dataset_id": "x"}\n',
-            LogOwnerError,
-            "dataset_id 'x'",
-        ),
+        *((content, LogFormatError, "is not a vote log") for content in (b"prompt,winner\n1,a\n", b"[1]\n")),
+        *((content, LogFormatError, "is not a vote log") for content in (b'{"some": "json"}\n', b"\x89PNG\r\n\x1a\n")),
+        (HEADER.format(2, "ana", "demo").encode(), LogFormatError, "Update"),
+        (HEADER.format(1, "bob", "demo").encode(), LogOwnerError, "rater 'bob'"),
+        (HEADER.format(1, "ana", "x").encode(), LogOwnerError, "dataset_id 'x'"),
     ],
 )
 def test_a_file_that_is_not_ours_is_left_as_it_is(tmp_path, content, error, message):
@@ -369,10 +348,8 @@ VOTER = """
 
 
 def start(script, *args):
-    root = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", textwrap.dedent(script), *map(str, args)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
 

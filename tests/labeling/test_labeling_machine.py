@@ -1,7 +1,5 @@
 """Everything that can happen to the votes of two raters, in any order: none is lost, and none counts twice."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

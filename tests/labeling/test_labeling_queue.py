@@ -1,7 +1,5 @@
 """Which pair comes next: what is shown, on which side, with which probability, and why."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np
@@ -43,10 +41,8 @@ def test_every_pair_comes_once(strategy):
     assert len({key(pair) for pair in pairs}) == len(pairs) == 18
     texts = responses.set_index(["prompt_id", "model"])["response"]
     for pair in pairs:
-        assert (pair.left, pair.right) == (
-            texts[pair.prompt_id, pair.model_left],
-            texts[pair.prompt_id, pair.model_right],
-        )
+        assert pair.left == texts[pair.prompt_id, pair.model_left]
+        assert pair.right == texts[pair.prompt_id, pair.model_right]
     assert len(queue) == 18  # handed out, not decided
     assert queue.next_pair() is None
 

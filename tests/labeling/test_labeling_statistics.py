@@ -1,19 +1,14 @@
 """What the votes say: agreement, position bias, self-consistency, ratings under active choice, votes needed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
 
+import routerlab as rl
 from benchmarks.labeling import compare, label
-from routerlab.exceptions import ParameterError
 from routerlab.labeling import (
     LogError,
     LogOwnerError,
-    LogWarning,
-    PairQueue,
-    VoteLog,
     agreement,
     disagreements,
     merge_logs,
@@ -23,8 +18,6 @@ from routerlab.labeling import (
     to_judgments,
     votes_needed,
 )
-from routerlab.ratings import rate
-from routerlab.schema import TableError
 from routerlab.stats import anytime_half_width
 
 
@@ -116,7 +109,7 @@ def test_ordinal_agreement_forgives_ties_more_than_opposites():
     ],
 )
 def test_agreement_refuses_what_has_none(change, message):
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(rl.TableError, match=message):
         agreement(change(panel()))
 
 
@@ -143,7 +136,7 @@ def test_disagreements_lead_to_a_queue_and_back():
     assert (sums == table["n_judges"]).all()
     rows = [(f"p{k}", model, f"{model}{k}") for k in range(30) for model in ("x0", "y")]
     responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
-    queue = PairQueue(responses, pairs=table, random_state=0, repeat_share=0)
+    queue = rl.PairQueue(responses, pairs=table, random_state=0, repeat_share=0)
     settled = [pair.vote("left", nonce=pair.pair_id) | {"judge": "eva"} for pair in queue]
     assert len(settled) == len(table)
     everything = pd.concat([votes, pd.DataFrame(settled)])
@@ -152,7 +145,7 @@ def test_disagreements_lead_to_a_queue_and_back():
     assert final.groupby("prompt_id")["winner"].nunique().max() == 1 or len(final) < len(everything)
     assert set(final.loc[final["judge"] == "eva", "prompt_id"]) == set(table["prompt_id"])
     assert not set(final.loc[final["judge"] != "eva", "prompt_id"]) & set(table["prompt_id"])
-    with pytest.raises(TableError, match="'nobody' has cast no vote"):
+    with pytest.raises(rl.TableError, match="'nobody' has cast no vote"):
         to_judgments(votes, adjudicator="nobody")
 
 
@@ -161,7 +154,7 @@ def simulate_rater(bias=0.0, consistency=1.0, n=300, seed=0, repeat_share=0.3):
     rng = np.random.default_rng(seed)
     rows = [(f"p{k}", model, f"{model}{k}") for k in range(n) for model in ("x", "y")]
     responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
-    queue = PairQueue(responses, strategy="random", repeat_share=repeat_share, random_state=seed)
+    queue = rl.PairQueue(responses, strategy="random", repeat_share=repeat_share, random_state=seed)
     taste = {f"p{k}": rng.choice(["x", "y"]) for k in range(n)}
     votes = []
     for k, pair in enumerate(queue):
@@ -179,7 +172,7 @@ def test_position_bias_is_found_where_there_is_one():
     assert biased.left.ci_low < 0.65 < biased.left.ci_high  # 0.3 + 0.7 / 2
     assert biased.left.ci_low > 0.5
     assert biased.left.n + biased.n_undecided == len(simulate_rater(bias=0.3))
-    with pytest.raises(TableError, match="no vote for a side"):
+    with pytest.raises(rl.TableError, match="no vote for a side"):
         position_bias(simulate_rater().assign(winner="tie"))
 
 
@@ -194,9 +187,9 @@ def test_self_consistency_is_that_of_the_rater():
     always_left = self_consistency(simulate_rater(bias=1.0))
     assert always_left.same.share == 0
     assert always_left.n_same_side == always_left.same.n
-    with pytest.raises(TableError, match="no swapped repeat"):
+    with pytest.raises(rl.TableError, match="no swapped repeat"):
         self_consistency(votes[votes["repeat_of"].isna()])
-    with pytest.raises(TableError, match="lacks the columns"):
+    with pytest.raises(rl.TableError, match="lacks the columns"):
         self_consistency(votes.drop(columns="judge"))
 
 
@@ -209,8 +202,8 @@ def test_logs_of_several_raters_merge_and_rate(tmp_path):
     rows = [(f"p{k}", model, f"{model}{k}") for k in range(20) for model in ("x", "y", "z")]
     responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
     for rater in ("ana", "bob"):
-        queue = PairQueue(responses, rater=rater, random_state=0)
-        log = VoteLog(tmp_path, rater=rater, dataset_id=queue.dataset_id)
+        queue = rl.PairQueue(responses, rater=rater, random_state=0)
+        log = rl.VoteLog(tmp_path, rater=rater, dataset_id=queue.dataset_id)
         for k in range(30):
             pair = queue.next_pair()
             log.append(pair.vote("left" if pair.model_left < pair.model_right else "tie", nonce=f"{k}"))
@@ -218,7 +211,7 @@ def test_logs_of_several_raters_merge_and_rate(tmp_path):
     merged = merge_logs(tmp_path)
     assert merged["judge"].value_counts().to_dict() == {"ana": 30, "bob": 30}
     assert merged["judged_at"].is_monotonic_increasing
-    ratings = rate(to_judgments(tmp_path))
+    ratings = rl.rate(to_judgments(tmp_path))
     assert ratings["model"].tolist() == ["x", "y", "z"]
     once = to_judgments([log], repeats="drop")
     assert once.attrs["n_repeats_dropped"] == 30 - len(once) > 0
@@ -227,11 +220,11 @@ def test_logs_of_several_raters_merge_and_rate(tmp_path):
         to_judgments(log, repeats="maybe")
     with pytest.raises(TypeError, match="Got int"):
         to_judgments(3)
-    VoteLog(tmp_path, rater="eve", dataset_id="other")
+    rl.VoteLog(tmp_path, rater="eve", dataset_id="other")
     with pytest.raises(LogOwnerError, match="different data sets"):
         merge_logs(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TableError, match="no vote log"):
+    with pytest.raises(rl.TableError, match="no vote log"):
         merge_logs(tmp_path / "empty")
     with pytest.raises(LogError, match="cannot be read"):
         merge_logs(tmp_path / "nothing.jsonl")
@@ -240,9 +233,9 @@ def test_logs_of_several_raters_merge_and_rate(tmp_path):
 def test_one_rater_in_two_files_counts_once_for_each_pair(tmp_path):
     vote = {"type": "vote", "pair_id": "x", "prompt_id": "p", "model_a": "a", "model_b": "b"}
     for k, (name, winner) in enumerate((("one", "tie"), ("two", "model_a"))):
-        log = VoteLog(tmp_path / f"{name}.jsonl", rater="ana", dataset_id="d")
+        log = rl.VoteLog(tmp_path / f"{name}.jsonl", rater="ana", dataset_id="d")
         log.append(vote | {"winner": winner, "nonce": name, "judged_at": f"2026-01-0{2 - k}T00:00:00+00:00"})
-    with pytest.warns(LogWarning, match="1 votes are on pairs that the same rater had decided"):
+    with pytest.warns(rl.LogWarning, match="1 votes are on pairs that the same rater had decided"):
         merged = merge_logs(tmp_path)
     assert merged["winner"].tolist() == ["model_a"]
 
@@ -262,7 +255,7 @@ def random_votes(n, m=5, seed=0, spread=1.0, n_prompts=None):
 def test_standings_agree_with_maximum_likelihood_when_votes_are_many():
     votes, _ = random_votes(30_000)
     result = standings(votes)
-    table, plain = result.table().set_index("model"), rate(votes).set_index("model")
+    table, plain = result.table().set_index("model"), rl.rate(votes).set_index("model")
     assert np.allclose(table["rating"], plain["rating"].loc[table.index], atol=1)
     assert np.allclose(table["ci_low"], plain["ci_low"].loc[table.index], atol=2)
     many, strengths = random_votes(30_000, m=30)
@@ -308,7 +301,7 @@ def test_standings_do_not_depend_on_sides_order_or_names():
         assert standings(same).models == result.models
         assert np.allclose(standings(same).ratings, result.ratings)
         assert np.allclose(standings(same).covariance, result.covariance)
-    with pytest.raises(TableError, match="has no rows"):
+    with pytest.raises(rl.TableError, match="has no rows"):
         standings(votes[:0])
 
 
@@ -339,7 +332,7 @@ def test_a_rater_who_always_says_the_same_counts_as_one_voice():
 
 @pytest.mark.parametrize("confidence", [0, 1, 95])
 def test_standings_refuse_a_confidence_that_is_not_a_probability(confidence):
-    with pytest.raises(ParameterError, match="must lie between 0 and 1"):
+    with pytest.raises(rl.ParameterError, match="must lie between 0 and 1"):
         standings(pd.DataFrame([("p", "x", "y", "tie")], columns=["prompt_id", "model_a", "model_b", "winner"]),
                   confidence=confidence)  # fmt: skip
 
@@ -404,7 +397,7 @@ def test_maximum_likelihood_exaggerates_where_standings_do_not():
         result, votes = results[400]
         true = np.std(list(strength.values()))
         posterior.append(np.std(result.ratings) / true)
-        plain.append(np.std(rate(votes, alpha=0.01)["rating"]) * np.log(10) / 400 / true)
+        plain.append(np.std(rl.rate(votes, alpha=0.01)["rating"]) * np.log(10) / 400 / true)
     assert 0.8 < np.mean(posterior) < 1.15
     assert np.mean(plain) > 1.3
 

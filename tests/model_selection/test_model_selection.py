@@ -1,7 +1,5 @@
 """Promises, copies, and claims of a procedure."""
 
-from __future__ import annotations
-
 import warnings
 from datetime import date, timedelta
 

@@ -1,7 +1,5 @@
 """Splits: parts share no text and no group, every intent is in each, and the ids are plain."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

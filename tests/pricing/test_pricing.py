@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from datetime import date
 
@@ -82,15 +80,10 @@ def test_unknown_models_stay_empty_with_one_warning_that_names_them() -> None:
     assert cost[3] == 0.0  # no tokens cost nothing: this zero is known
 
 
-@pytest.mark.parametrize("model", ["no-such-model", "openrouter/none", "mistral-ocr-4-0"])
+@pytest.mark.parametrize("model", ["no-such-model", "openrouter/none", "mistral-ocr-4-0", "google/gemma-4-31b-it:free"])
 def test_no_price_by_token_is_not_zero(model: str) -> None:
     with pytest.warns(UnknownPriceWarning, match=model):
-        assert np.isnan(price(model, 1000, 1000))
-
-
-def test_models_listed_without_any_price_are_not_free() -> None:
-    with pytest.warns(UnknownPriceWarning):
-        assert np.isnan(price("google/gemma-4-31b-it:free", 1000, 1000, provider="openrouter"))
+        assert np.isnan(price(model, 1000, 1000, provider="openrouter" if model.endswith(":free") else None))
 
 
 def test_filled_cells_are_kept_and_uncounted_ones_stay_empty() -> None:
@@ -159,8 +152,3 @@ def test_estimated_tokens_keep_missing_missing() -> None:
     assert estimated.tolist()[0::2] == [1.0, 2.0]
     assert np.isnan(estimated["b"])
     assert estimated["d"] == 0.0
-
-
-def test_importing_reads_no_price_list() -> None:
-    code = "import sys, routerlab.pricing; sys.exit('genai_prices' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

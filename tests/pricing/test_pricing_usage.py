@@ -163,11 +163,7 @@ def test_cached_tokens_have_the_cached_price(case: str) -> None:
         # Realtime: $5 in, $2.5 cached, audio $40 in, $2.5 cached.
         (chat(100, 0, **inside(cached_tokens=40, audio_tokens=30)), "gpt-4o-realtime-preview", 0.00145),
         (
-            chat(
-                100,
-                0,
-                **inside(cached_tokens=40, audio_tokens=30, cached_tokens_details={"audio_tokens": 20}),
-            ),
+            chat(100, 0, **inside(cached_tokens=40, audio_tokens=30, cached_tokens_details={"audio_tokens": 20})),
             "gpt-4o-realtime-preview",
             (50 * 5 + 20 * 2.5 + 10 * 40 + 20 * 2.5) / 1e6,
         ),
@@ -178,41 +174,25 @@ def test_every_kind_of_token_has_its_own_price(usage: Any, model: str, usd: floa
     assert account(usage, Endpoint(model)).cost_usd == pytest.approx(usd, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("said", "usd"),
-    [
-        ({"cost": 0.25}, 0.25),
-        ({"cost": "0.25"}, 0.25),
-        ({"cost": 0}, 0.0),
-        ({"cost": {"input_tokens_cost": 0.1, "request_cost": 0.1, "total_cost": 0.25}}, 0.25),
-        ({"cost_in_usd_ticks": 2_500_000_000}, 0.25),
-        ({"estimated_cost": 0.25}, 0.25),
-        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.24}}, 0.25),
-    ],
-)
-def test_what_the_provider_says_it_billed_comes_first(said: dict[str, Any], usd: float) -> None:
-    billed = account(chat(1000, 100, **said), Endpoint("m", price=(3, 15)))
-    assert billed.cost_usd == pytest.approx(usd, rel=1e-12) and billed.cost_source == "reply"
+BILLED: list[dict[str, Any]] = [
+    *({"cost": 0.25}, {"cost": "0.25"}, {"cost_in_usd_ticks": 2_500_000_000}, {"estimated_cost": 0.25}),
+    {"cost": {"input_tokens_cost": 0.1, "request_cost": 0.1, "total_cost": 0.25}},
+    {"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.24}},
+]
+NOT_BILLED: list[dict[str, Any]] = [
+    *({"cost": cost} for cost in (-1, math.inf, 10**400, 1e9, "free", True, [0.25], {})),
+    {"cost_in_usd_ticks": -5},
+    {"cost": 0.01, "is_byok": True, "cost_details": None},
+]
 
 
 @pytest.mark.parametrize(
-    "said",
-    [
-        {"cost": -1},
-        {"cost": math.inf},
-        {"cost": 10**400},
-        {"cost": 1e9},
-        {"cost": "free"},
-        {"cost": True},
-        {"cost": [0.25]},
-        {"cost": {}},
-        {"cost_in_usd_ticks": -5},
-        {"cost": 0.01, "is_byok": True, "cost_details": None},
-    ],
+    ("said", "usd"), [({"cost": 0}, 0.0), *((said, 0.25) for said in BILLED), *((said, None) for said in NOT_BILLED)]
 )
-def test_a_billed_cost_that_cannot_be_one_leaves_it_to_the_price(said: dict[str, Any]) -> None:
+def test_a_billed_cost_comes_first_and_one_that_cannot_be_leaves_it_to_the_price(said: Any, usd: float | None) -> None:
     billed = account(chat(1000, 100, **said), Endpoint("m", price=(3, 15)))
-    assert billed.cost_usd == pytest.approx(0.0045) and billed.cost_source == "own price"
+    assert billed.cost_usd == pytest.approx(0.0045 if usd is None else usd, rel=1e-12)
+    assert billed.cost_source == ("own price" if usd is None else "reply")
 
 
 @pytest.mark.parametrize(

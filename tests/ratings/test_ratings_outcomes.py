@@ -1,7 +1,5 @@
 """judged_outcomes: from verdicts to quality by prompt, so that a judge's verdicts reach a savings claim."""
 
-from __future__ import annotations
-
 import itertools
 import warnings
 

@@ -1,7 +1,5 @@
 """Prediction-powered win rates and ratings: the authors' own figures, invariances, coverage."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -99,10 +99,7 @@ def test_no_wins_leave_the_prior() -> None:
     np.testing.assert_allclose(solve_bradley_terry(np.zeros((2, 3, 3)), alpha=1.0, prior=prior), [prior, prior])
 
 
-@given(
-    wins=hnp.arrays(float, (2, 4, 4), elements=st.floats(0, 1e4, width=32)),
-    alpha=st.floats(1e-3, 100),
-)
+@given(wins=hnp.arrays(float, (2, 4, 4), elements=st.floats(0, 1e4, width=32)), alpha=st.floats(1e-3, 100))
 @settings(max_examples=200, deadline=None)
 def test_gradient_is_zero_whatever_the_wins(wins: np.ndarray, alpha: float) -> None:
     ratings = solve_bradley_terry(wins, alpha=alpha)

@@ -1,7 +1,5 @@
 """What people really pass: each kind of table gives the right result, or an error that names place and remedy."""
 
-from __future__ import annotations
-
 import datetime
 import decimal
 import io

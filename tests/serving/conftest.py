@@ -1,7 +1,5 @@
 """A toy router over two models on a loopback server: the small one is good at cooking, and no good at code."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

@@ -1,16 +1,12 @@
 """What a RoutedClient writes down: redaction, damage, a full disk, several writers, and how it reads back."""
 
-from __future__ import annotations
-
 import errno
 import html
 import json
 import os
-import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import openai
@@ -19,15 +15,6 @@ import pytest
 from filelock import FileLock
 
 import routerlab as rl
-from routerlab.schema import (
-    DroppedRowsWarning,
-    MixedScalesWarning,
-    TableError,
-    check_outcomes,
-    check_prompts,
-    check_responses,
-)
-from routerlab.serving import CaptureWarning, RoutedClient, read_captured
 from tests.serving.toy import EASY, HARD, MODELS, ask, run_async
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is asked in its place:routerlab.serving.EndpointWarning")
@@ -40,12 +27,12 @@ def test_tables_pass_the_projects_checks_and_join(make, server):
     client.feedback(replies[0]._routerlab.request_id, 0.8, note="on second thoughts")
     client.feedback(replies[4], True)
     client.feedback("never-made", 0.5)
-    captured = read_captured(make.path)
-    assert check_prompts(captured.prompts)["prompt"].tolist() == EASY + HARD
-    responses = check_responses(captured.responses, captured.prompts)
+    captured = rl.read_captured(make.path)
+    assert rl.check_prompts(captured.prompts)["prompt"].tolist() == EASY + HARD
+    responses = rl.check_responses(captured.responses, captured.prompts)
     assert responses["model"].tolist() == ["small"] * 4 + ["large"] * 4
     assert responses["response"].tolist() == [r.choices[0].message.content for r in replies]
-    outcomes = check_outcomes(captured.outcomes, captured.prompts)
+    outcomes = rl.check_outcomes(captured.outcomes, captured.prompts)
     assert outcomes[["model", "quality"]].to_numpy().tolist() == [["small", 0.8], ["large", 1.0]]
     assert outcomes["cost_usd"].notna().all() and (outcomes["latency_s"] > 0).all()
     assert captured.calls["at"].is_monotonic_increasing and str(captured.calls["at"].dtype).startswith("datetime64")
@@ -54,16 +41,6 @@ def test_tables_pass_the_projects_checks_and_join(make, server):
     text = repr(captured)
     for part in ("8 calls, 8 answered, 2 with feedback", "small 4, large 4", "1 feedbacks without their call"):
         assert part in text
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
-def test_a_new_file_is_its_owners_and_an_old_one_keeps_its_mode(make, tmp_path):
-    ask(make(), EASY[0])
-    assert stat.S_IMODE(make.path.stat().st_mode) == 0o600
-    make.path.chmod(0o640)
-    ask(make(), EASY[1])
-    assert stat.S_IMODE(make.path.stat().st_mode) == 0o640
-    assert len(read_captured(make.path).calls) == 2
 
 
 def test_the_summary_counts_streams_left_early_as_of_unknown_cost(make, server):
@@ -75,7 +52,7 @@ def test_the_summary_counts_streams_left_early_as_of_unknown_cost(make, server):
     server.script = lambda asked: "400"
     with pytest.raises(openai.BadRequestError):
         ask(client, EASY[2])
-    captured = read_captured(make.path)
+    captured = rl.read_captured(make.path)
     assert "3 calls, 1 answered, 0 with feedback" in repr(captured)
     assert "USD and 1 calls of unknown cost" in repr(captured)
     assert captured._repr_html_() == f"<p>{html.escape(repr(captured))}</p>"
@@ -89,8 +66,8 @@ def test_the_next_router_learns_from_feedback_what_this_one_had_wrong(embedder, 
     wrong = pd.DataFrame({"small": [0.9] * 8, "large": [0.8] * 8})
     X = embedder.transform(prompts)
     old = rl.KNNRouter(n_neighbors=1, willingness_to_pay=0.1).fit(X, wrong, cost=cost)
-    client = RoutedClient(old, embedder, client=local, capture=tmp_path / "c.jsonl", prices=server.prices)
-    explorer = RoutedClient(
+    client = rl.RoutedClient(old, embedder, client=local, capture=tmp_path / "c.jsonl", prices=server.prices)
+    explorer = rl.RoutedClient(
         old, embedder, client=local, capture=tmp_path / "c.jsonl", explore=0.5, random_state=0, prices=server.prices
     )
     assert {client.route(prompt).chosen for prompt in prompts} == {"small"}
@@ -98,7 +75,7 @@ def test_the_next_router_learns_from_feedback_what_this_one_had_wrong(embedder, 
         for prompt in prompts:
             reply = ask(explorer, prompt)
             explorer.feedback(reply, truth.loc[prompt, reply._routerlab.model])
-    captured = read_captured(tmp_path / "c.jsonl")
+    captured = rl.read_captured(tmp_path / "c.jsonl")
     quality, paid = captured.complete()
     assert quality.shape == paid.shape == (48, 2) and quality.notna().all(axis=None)
     assert quality.attrs["provenance"].startswith("captured: 48 of 96 cells measured")
@@ -113,10 +90,10 @@ def test_simulated_outcomes_stay_marked_from_router_to_captures(embedder, server
     quality = pd.DataFrame({"small": [0.9] * 8, "large": [0.8] * 8})
     quality.attrs["provenance"] = "simulated: seed 0"
     router = rl.KNNRouter(n_neighbors=1).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
-    client = RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
+    client = rl.RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
     reply = ask(client, EASY[0])
     client.feedback(reply, 1.0)
-    captured = read_captured(tmp_path / "c.jsonl")
+    captured = rl.read_captured(tmp_path / "c.jsonl")
     for note in (repr(client.route(EASY[0])), *(f.attrs["provenance"] for f in captured.complete())):
         assert "simulated: seed 0" in note
     assert captured.quality.attrs["provenance"] == "simulated: seed 0"
@@ -127,8 +104,8 @@ def test_complete_keeps_estimates_where_nothing_was_measured(make):
     easy, named = ask(client, EASY[0]), ask(client, EASY[0], model="large")
     client.feedback(easy, 0.3)
     client.feedback(named, 0.4)
-    with pytest.warns(DroppedRowsWarning, match="left out 1 of 2"):
-        quality, cost = read_captured(make.path).complete()
+    with pytest.warns(rl.DroppedRowsWarning, match="left out 1 of 2"):
+        quality, cost = rl.read_captured(make.path).complete()
     key = easy._routerlab.request_id
     assert quality.loc[key].to_dict() == pytest.approx(
         {"small": 0.3, "large": easy._routerlab.decision.quality["large"]}
@@ -146,7 +123,7 @@ def test_redaction_comes_before_the_disk(make):
     client.feedback(completion, 1.0, note="Ada liked it")
     written = make.path.read_text()
     assert "Ada" not in written.replace("Ada liked it", "") and "word" not in written
-    captured = read_captured(make.path)
+    captured = rl.read_captured(make.path)
     assert captured.prompts["prompt"].tolist() == ["[redacted]"] * 2
     assert captured.calls["tenant"].tolist() == ["t1", "t1"]
     assert completion._routerlab.request_id in captured.calls.index and len(captured.outcomes) == 1
@@ -156,7 +133,7 @@ def test_a_hook_that_returns_none_leaves_the_call_out(make):
     client = make(redact=lambda record: None if "egg" in record["prompt"] else record)
     ask(client, "How do I poach an egg?")
     ask(client, "How do I boil rice?")
-    assert read_captured(make.path).prompts["prompt"].tolist() == ["How do I boil rice?"]
+    assert rl.read_captured(make.path).prompts["prompt"].tolist() == ["How do I boil rice?"]
     assert client.n_lost == 0
 
 
@@ -166,7 +143,7 @@ def test_a_hook_that_returns_none_leaves_the_call_out(make):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_hook_that_fails_writes_nothing_and_the_reply_comes(make, hook, stream):
     client = make(redact=hook)
-    with pytest.warns(CaptureWarning, match="'redact' failed .* nothing was written") as warned:
+    with pytest.warns(rl.CaptureWarning, match="'redact' failed .* nothing was written") as warned:
         reply = ask(client, "How do I poach an egg for Ada?", stream=stream)
         text = "".join(c.choices[0].delta.content or "" for c in reply) if stream else reply.choices[0].message.content
     assert text.startswith("small replies") and not make.path.exists() and client.n_lost == 1
@@ -179,7 +156,7 @@ def test_without_texts_nothing_that_was_said_is_written(make, server):
     client.feedback(ask(client, "How do I poach an egg?"), 0.5, note="not bad")
     written = make.path.read_text()
     assert not [word for word in ("poach", "replies", "not bad", "had an error") if word in written]
-    captured = read_captured(make.path)
+    captured = rl.read_captured(make.path)
     assert captured.prompts.empty and captured.outcomes["quality"].tolist() == [0.5]
     assert captured.calls["failures"].iloc[0][0]["error"] == "HTTP 500"
 
@@ -197,31 +174,31 @@ def test_a_disk_that_refuses_costs_a_warning_and_no_reply(make, monkeypatch, cod
     first = ask(client, EASY[0])
     with monkeypatch.context() as patched:
         refuse_to_write(patched, code)
-        with pytest.warns(CaptureWarning, match=f"{why}.* 1 captures are lost"):
+        with pytest.warns(rl.CaptureWarning, match=f"{why}.* 1 captures are lost"):
             assert ask(client, EASY[1]).model == "small"
-        with pytest.warns(CaptureWarning, match="2 captures are lost"):
+        with pytest.warns(rl.CaptureWarning, match="2 captures are lost"):
             assert client.feedback(first, 1.0) is False
-        with pytest.warns(CaptureWarning, match="3 captures are lost"):
+        with pytest.warns(rl.CaptureWarning, match="3 captures are lost"):
             assert len(list(ask(client, EASY[2], stream=True))) > 2
     ask(client, EASY[3])
     assert client.n_lost == 3
-    assert read_captured(make.path).prompts["prompt"].tolist() == [EASY[0], EASY[3]]
+    assert rl.read_captured(make.path).prompts["prompt"].tolist() == [EASY[0], EASY[3]]
 
 
 def test_a_folder_that_cannot_be_made_costs_a_warning(make, tmp_path):
     (tmp_path / "file").write_text("")
     client = make(capture=tmp_path / "file" / "captured.jsonl")
-    with pytest.warns(CaptureWarning, match="not written"):
+    with pytest.warns(rl.CaptureWarning, match="not written"):
         ask(client, EASY[0])
     client = make(capture=tmp_path / "new" / "folder" / "captured.jsonl")
     ask(client, EASY[0])
-    assert len(read_captured(tmp_path / "new" / "folder" / "captured.jsonl").calls) == 1
+    assert len(rl.read_captured(tmp_path / "new" / "folder" / "captured.jsonl").calls) == 1
 
 
 def test_a_lock_that_another_process_holds_costs_a_warning(make, monkeypatch):
     client = make()
     client._service.log._log.timeout = 0.1
-    with FileLock(f"{make.path}.lock"), pytest.warns(CaptureWarning, match="lock"):
+    with FileLock(f"{make.path}.lock"), pytest.warns(rl.CaptureWarning, match="lock"):
         ask(client, EASY[0])
 
 
@@ -232,39 +209,27 @@ def test_a_torn_line_is_reported_and_later_ones_are_read(make, cut):
     ask(client, EASY[1])
     make.path.write_bytes(make.path.read_bytes()[:-cut])
     if cut > 1:
-        with pytest.warns(CaptureWarning, match="line 3 is torn; the others are read"):
-            assert len(read_captured(make.path).calls) == 1
+        with pytest.warns(rl.CaptureWarning, match="line 3 is torn; the others are read"):
+            assert len(rl.read_captured(make.path).calls) == 1
     ask(make(), EASY[2])  # another client ends the torn line first
     if cut == 1:
-        assert len(read_captured(make.path).calls) == 3
+        assert len(rl.read_captured(make.path).calls) == 3
     else:
-        with pytest.warns(CaptureWarning, match="line 3 cannot be read"):
-            captured = read_captured(make.path)
+        with pytest.warns(rl.CaptureWarning, match="line 3 cannot be read"):
+            captured = rl.read_captured(make.path)
         assert captured.prompts["prompt"].tolist() == [EASY[0], EASY[2]] and "line 3" in repr(captured)
 
 
-def test_files_that_are_no_captures_are_left_alone(make, tmp_path):
+def test_a_file_that_was_torn_at_birth_or_is_empty_is_captures(make, tmp_path):
     birth = '{"format": "routerlab-captures", "vers'
     make.path.write_text(birth)
     client = make()  # a crash while the header was written
     ask(client, EASY[0])
-    assert len(read_captured(make.path).calls) == 1
-    for text, message in (
-        ("my notes\n", "is not a capture file"),
-        ("my notes", "is not a capture file"),
-        ('{"format": "routerlab-votes", "version": 1}\n', "is not a capture file"),
-        ('{"format": "routerlab-captures", "version": 2}\n', "reads up to 1"),
-    ):
-        other = tmp_path / "other.jsonl"
-        other.write_text(text)
-        for use in (lambda: make(capture=other), lambda: read_captured(other)):  # noqa: B023
-            with pytest.raises(TableError, match=message):
-                use()
-        assert other.read_text() == text
-    with pytest.raises(TableError, match="is not a file"):
-        read_captured(tmp_path / "absent.jsonl")
+    assert len(rl.read_captured(make.path).calls) == 1
+    with pytest.raises(rl.TableError, match="is not a file"):
+        rl.read_captured(tmp_path / "absent.jsonl")
     (tmp_path / "empty.jsonl").write_text("")
-    assert read_captured(tmp_path / "empty.jsonl").calls.empty
+    assert rl.read_captured(tmp_path / "empty.jsonl").calls.empty
 
 
 def test_feedback_says_what_is_wrong(make):
@@ -286,7 +251,7 @@ def test_async_feedback(make, server):
         return await client.feedback(completion, 0.7)
 
     assert run_async(make, server, scenario) is True
-    assert read_captured(make.path).outcomes["quality"].tolist() == [0.7]
+    assert rl.read_captured(make.path).outcomes["quality"].tolist() == [0.7]
 
 
 WRITER = """
@@ -303,9 +268,8 @@ while k < int(sys.argv[3]):
 def test_several_processes_write_one_file_and_one_is_killed(tmp_path):
     path = tmp_path / "captured.jsonl"
     command = [sys.executable, "-c", WRITER, str(path)]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     counts = {"a": 60, "b": 60, "killed": 10**9}
-    writers = {name: subprocess.Popen([*command, name, str(n)], env=env) for name, n in counts.items()}
+    writers = {name: subprocess.Popen([*command, name, str(n)]) for name, n in counts.items()}
     assert writers["a"].wait(120) == writers["b"].wait(120) == 0
     while "killed-5" not in path.read_text():
         time.sleep(0.05)
@@ -321,7 +285,7 @@ def test_several_processes_write_one_file_and_one_is_killed(tmp_path):
 
 def test_estimates_are_what_the_router_said(make, router, embedder):
     ask(make(), HARD[0])
-    captured = read_captured(make.path)
+    captured = rl.read_captured(make.path)
     X = embedder.transform([HARD[0]])
     np.testing.assert_allclose(captured.quality[list(MODELS)], router.predict_quality(X)[list(MODELS)])
     np.testing.assert_allclose(captured.cost[list(MODELS)], router.predict_cost(X)[list(MODELS)])
@@ -331,11 +295,11 @@ def test_feedback_beside_a_judges_win_shares_is_said(embedder, server, local, tm
     quality = pd.DataFrame({"small": [0.4] * 8, "large": [0.6] * 8})
     quality.attrs["quality_scale"] = "win share"
     router = rl.KNNRouter(n_neighbors=1).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
-    client = RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
+    client = rl.RoutedClient(router, embedder, client=local, capture=tmp_path / "c.jsonl")
     client.feedback(ask(client, EASY[0]), 1.0)
-    captured = read_captured(tmp_path / "c.jsonl")
+    captured = rl.read_captured(tmp_path / "c.jsonl")
     assert captured.outcomes["quality_scale"].tolist() == ["feedback"]
-    with pytest.warns(MixedScalesWarning, match=r"1 cells are feedback.*win shares"):
+    with pytest.warns(rl.MixedScalesWarning, match=r"1 cells are feedback.*win shares"):
         mixed, _ = captured.complete()
     assert "two scales are mixed" in mixed.attrs["provenance"]
 
@@ -347,6 +311,6 @@ def test_feedback_beside_a_judges_win_shares_is_said(embedder, server, local, tm
 def test_feedback_comes_on_any_scale(make, given, scale, quality):
     client = make()
     client.feedback(ask(client, EASY[0]), given, scale=scale)
-    assert read_captured(make.path).outcomes["quality"].tolist() == [quality]
+    assert rl.read_captured(make.path).outcomes["quality"].tolist() == [quality]
     with pytest.raises(ValueError, match="'quality'"):
         client.feedback("some-id", 700, scale=scale)

@@ -1,7 +1,5 @@
 """RoutedClient against a real HTTP server on loopback: routing, fallback, streams, keys."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import threading

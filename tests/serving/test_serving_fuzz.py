@@ -1,7 +1,5 @@
 """100,000 replies, errors and streams with any JSON at any place: each is read or recorded, and none raises."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math

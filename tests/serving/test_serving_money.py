@@ -10,7 +10,7 @@ import pytest
 
 from routerlab.completions import Endpoint
 from routerlab.serving import EndpointWarning, read_captured
-from tests.llm_server import LLMServer, _chunks
+from tests.llm_server import _chunks
 from tests.serving.toy import EASY, ask, run_async
 
 REASONING = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 135}
@@ -24,37 +24,11 @@ SAID: dict[str, tuple[dict[str, Any], str | None, float]] = {
 }
 
 
-class Priced(LLMServer):
-    says: dict[str, Any] = {}  # noqa: RUF012
-    tier: str | None = None
-
-    def _completion(self, ask: Any) -> dict[str, Any]:
-        completion = super()._completion(ask)
-        completion["usage"] = {**completion["usage"], **self.says}
-        return {**completion, "service_tier": self.tier} if self.tier else completion
-
-
-@pytest.fixture
-def server():
-    with Priced() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def tier_in_chunks(monkeypatch):
-    """Streams say the tier in each chunk, as OpenAI's do."""
-
-    def chunks(completion: Any, with_usage: bool) -> list[dict[str, Any]]:
-        more = {"service_tier": completion["service_tier"]} if "service_tier" in completion else {}
-        return [{**chunk, **more} for chunk in _chunks(completion, with_usage)]
-
-    monkeypatch.setattr("tests.llm_server._chunks", chunks)
-
-
 @pytest.mark.parametrize("kind", ["whole", "streamed", "async", "async streamed"])
 @pytest.mark.parametrize("case", SAID)
 def test_captures_hold_what_was_charged(make, server, case, kind):
     server.says, server.tier, usd = SAID[case]
+    server.prices = (1, 2)
     models = {"small": Endpoint("gpt-4o", provider="openai"), "large": "large"}
     options = {"endpoints": models, "prices": None}
 
@@ -94,6 +68,7 @@ def test_what_was_billed_for_a_reply_that_cannot_be_used_is_counted(make, server
 
 
 def test_a_local_model_costs_nothing_if_its_price_is_0_and_is_unknown_without_one(make, server):
+    server.prices = (1, 2)
     ask(make(["small", "large"], prices={"small": 0}), EASY[0])
     ask(make({"small": "gpt-4o", "large": "large"}, prices=None), EASY[0])
     assert read_captured(make.path).calls["cost_usd"].tolist() == pytest.approx([0.0, np.nan], nan_ok=True)

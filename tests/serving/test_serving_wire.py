@@ -1,7 +1,5 @@
 """What comes over the wire: any JSON, slow drips, bombs, redirects, 429s; forks, cancellation, garbage."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import gzip
@@ -35,25 +33,20 @@ ROLE = b"data: " + json.dumps(piece({"role": "assistant", "content": ""})).encod
 @pytest.fixture
 def routed(router, embedder, tmp_path):
     """Make a client of a raw server's, which asks its models ``small`` and ``large``; it retries at once."""
-    opened = []
 
     def client(server, *, local=None, max_retries=0, **options):
         kind = RoutedClient if local is None else AsyncRoutedClient
-        if local is None:
-            opened.append(openai.OpenAI(base_url=server.url, api_key="k", max_retries=max_retries))
         options = {"prices": {"small": (1, 2), "large": (10, 30)}, "capture": tmp_path / "c.jsonl", **options}
-        return kind(router, embedder, client=local or opened[-1], **options)
+        return kind(router, embedder, client=local or server.client(max_retries=max_retries), **options)
 
     client.path = tmp_path / "c.jsonl"
-    yield client
-    for sdk in opened:
-        sdk.close()
+    return client
 
 
-async def with_async(routed, server, scenario, *, max_retries=0):
+async def with_async(routed, server, scenario, *, max_retries=0, **options):
     """Run ``scenario(client)`` with an asynchronous client of a raw server's."""
     async with openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=max_retries) as local:
-        return await scenario(routed(server, local=local))
+        return await scenario(routed(server, local=local, **options))
 
 
 def answering(*answers):
@@ -79,32 +72,25 @@ DRIPS = {
 }
 
 
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("how", DRIPS)
-def test_no_drip_holds_a_call_past_its_time_out(routed, how):
+def test_no_drip_holds_a_call_past_its_time_out(routed, how, is_async):
     stream, head, drop = DRIPS[how]
+    options = {"timeout_s": 0.4, "max_retries": 2}
+
+    async def scenario(client):
+        await ask(client, EASY[0], model="small", stream=stream)
+
     with RawServer(lambda connection, number: drip(connection, head, drop)) as server:
         started = time.monotonic()
         with pytest.raises(openai.APITimeoutError):
-            ask(routed(server, timeout_s=0.4, max_retries=2), EASY[0], model="small", stream=stream)
+            if is_async:
+                asyncio.run(with_async(routed, server, scenario, **options))
+            else:
+                ask(routed(server, **options), EASY[0], model="small", stream=stream)
         assert time.monotonic() - started < 2.5
         assert len(server.asked) == 1  # it had its time: not asked again
     assert read_captured(routed.path).calls["failures"].iloc[0][0]["error"] == "timed out"
-
-
-@pytest.mark.parametrize("how", DRIPS)
-def test_no_drip_holds_an_asynchronous_call_either(router, embedder, how):
-    stream, head, drop = DRIPS[how]
-
-    async def call(server):
-        async with openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as local:
-            client = AsyncRoutedClient(router, embedder, client=local, timeout_s=0.4)
-            with pytest.raises(openai.APITimeoutError):
-                await ask(client, EASY[0], model="small", stream=stream)
-
-    with RawServer(lambda connection, number: drip(connection, head, drop)) as server:
-        started = time.monotonic()
-        asyncio.run(call(server))
-        assert time.monotonic() - started < 2.5
 
 
 @pytest.mark.parametrize("drop", [b": still there\n\n", ROLE], ids=["comments", "empty deltas"])
@@ -212,9 +198,8 @@ def test_one_failure_hands_nothing_to_a_weaker_model(routed, blip, stream):
         client = routed(server, max_retries=2)
         reply = ask(client, HARD[0], stream=stream)
         assert (text_of(reply), reply._routerlab.model, len(reply._routerlab.failures)) == ("ok", "large", 1)
-        assert client.route(HARD[1]).chosen == "large" and not client._service.cooldown.rests(
-            client._service.endpoints["large"][0]
-        )
+        assert client.route(HARD[1]).chosen == "large"
+        assert not client._service.cooldown.rests(client._service.endpoints["large"][0])
     captured = read_captured(routed.path)
     assert captured.calls["attempts"].tolist() == [2] and captured.n_handed_over == 0
 
@@ -228,18 +213,17 @@ def test_what_may_be_billed_each_time_is_asked_for_once_more_at_most(routed, ans
 
 
 def test_what_retry_after_asks_for_is_waited(routed):
-    with by_model(large=[BUSY, http(completion("ok"))], small=[http(completion("weak"))]) as server:
-        started = time.monotonic()
-        assert text_of(ask(routed(server, max_retries=1), HARD[0])) == "ok"
-        assert 0.2 <= time.monotonic() - started < 1.5
-
-
-def test_an_asynchronous_client_waits_as_well(routed):
     async def scenario(client):
         return text_of(await ask(client, HARD[0]))
 
-    with by_model(large=[BUSY, http(completion("ok"))], small=[http(completion("weak"))]) as server:
-        assert asyncio.run(with_async(routed, server, scenario, max_retries=1)) == "ok"
+    for is_async in (False, True):
+        with by_model(large=[BUSY, http(completion("ok"))], small=[http(completion("weak"))]) as server:
+            started = time.monotonic()
+            if is_async:
+                assert asyncio.run(with_async(routed, server, scenario, max_retries=1)) == "ok"
+            else:
+                assert text_of(ask(routed(server, max_retries=1), HARD[0])) == "ok"
+            assert 0.2 <= time.monotonic() - started < 1.5
 
 
 def test_another_model_answers_after_all_retries_with_a_warning_and_a_count(routed):
@@ -281,16 +265,11 @@ def test_a_wait_of_a_year_is_not_waited(routed, wait):
 
 def test_the_same_model_elsewhere_comes_before_a_wait(router, embedder):
     with answering(http({"error": {}}, 429, retry_after="5")) as busy, answering(http(completion("ok"))) as other:
-        at = [
-            rl.Endpoint("large", openai.OpenAI(base_url=server.url, api_key="k", max_retries=2))
-            for server in (busy, other)
-        ]
+        at = [rl.Endpoint("large", server.client(max_retries=2)) for server in (busy, other)]
         client = RoutedClient(router, embedder, {"large": at, "small": at[1:]})
         started = time.monotonic()
         assert text_of(ask(client, HARD[0])) == "ok" and time.monotonic() - started < 3
         assert (len(busy.asked), len(other.asked)) == (1, 1)
-        for endpoint in at:
-            endpoint.client.close()
 
 
 # Gateways and their habits.
@@ -394,11 +373,8 @@ def test_tool_calls_refusals_and_parts_are_captured(routed, stream):
         events(piece({"refusal": "I may"}), piece({"refusal": " not."}), piece({}, "stop")),
         events(piece({"content": PARTS[:1]}), piece({"content": PARTS[1:]}), piece({}, "stop")),
     ]
-    answers = (
-        [http(s, kind="text/event-stream") for s in streams]
-        if stream
-        else [http(w) for w in [*wholes, completion(PARTS)]]
-    )
+    wholes += [completion(PARTS)]
+    answers = [http(s, kind="text/event-stream") for s in streams] if stream else [http(w) for w in wholes]
     with answering(*answers) as server:
         client = routed(server)
         for _ in answers:

@@ -1,7 +1,5 @@
 """Prompts, prices and short cuts for the tests of routerlab.serving."""
 
-from __future__ import annotations
-
 import asyncio
 
 from routerlab.serving import AsyncRoutedClient

@@ -1,7 +1,5 @@
 """From a plot to its evidence, without a browser: what a selection means, opens, says and logs."""
 
-from __future__ import annotations
-
 import json
 import re
 
@@ -12,8 +10,6 @@ import pytest
 import routerlab as rl
 from routerlab.decision import sweep_estimates
 from routerlab.evaluation import changes, changes_by_intent
-from routerlab.schema import TableError
-from routerlab.widgets import EvidencePlot, JudgmentBrowser, PairComparator
 
 MODELS = ("quokka", "wombat", "numbat")
 INDEX = pd.Index([f"p{i}" for i in range(60)], name="prompt_id")
@@ -38,7 +34,7 @@ def responses(n_prompts=60):
 
 @pytest.fixture
 def comparator(tmp_path):
-    return PairComparator(responses(), log=tmp_path / "ana.jsonl", rater="ana", repeat_share=0)
+    return rl.PairComparator(responses(), log=tmp_path / "ana.jsonl", rater="ana", repeat_share=0)
 
 
 def ask(plot, ends=None, intents=()):
@@ -87,7 +83,7 @@ def test_bars_average_over_all_prompts_of_an_intent(world):
 
 
 def test_the_page_and_the_method_select_the_same(world):
-    plot = EvidencePlot(*world, by=INTENTS)
+    plot = rl.EvidencePlot(*world, by=INTENTS)
     assert not len(plot.selection) and plot.picked["ends"] is None
     n = len(plot.curve["x"])
     ask(plot, [3, n - 5], [1])
@@ -102,13 +98,13 @@ def test_the_page_and_the_method_select_the_same(world):
 
 
 def test_an_intent_alone_selects_all_its_prompts(world):
-    plot = EvidencePlot(*world, by=INTENTS).select(intents=["code", "chat"])
+    plot = rl.EvidencePlot(*world, by=INTENTS).select(intents=["code", "chat"])
     assert set(plot.selection["prompt_id"]) == set(INDEX[INTENTS != "cooking"])
 
 
 def test_two_models_make_a_plot_of_intents(world):
     _, quality, cost = world
-    plot = EvidencePlot(("quokka", "numbat"), quality, cost, by=INTENTS)
+    plot = rl.EvidencePlot(("quokka", "numbat"), quality, cost, by=INTENTS)
     assert plot.curve == {} and len(plot.bars) == 3
     plot.select(intents="code")
     difference = (quality["numbat"] - quality["quokka"])[INTENTS == "code"]
@@ -117,14 +113,14 @@ def test_two_models_make_a_plot_of_intents(world):
 
 
 def test_everything_drawn_is_inside_and_is_json(world):
-    plot = EvidencePlot(*world, by=INTENTS)
+    plot = rl.EvidencePlot(*world, by=INTENTS)
     curve, quality = plot.curve, plot._points["quality"]
     for name in ("x", "y", "low", "high"):
         assert all(0 <= value <= 1 for value in curve[name])
     assert np.argmax(curve["y"]) == np.argmax(quality) and all(np.diff(curve["x"]) < 0)
     assert all(0 <= at <= 1 for bar in plot.bars for at in bar["at"])
     json.dumps([curve, plot.bars, plot.picked], allow_nan=False)
-    single = EvidencePlot(*world, by=pd.Series([*map(str, range(60))], INDEX))  # no interval of one prompt
+    single = rl.EvidencePlot(*world, by=pd.Series([*map(str, range(60))], INDEX))  # no interval of one prompt
     json.dumps([single.curve, single.bars], allow_nan=False)
 
 
@@ -132,7 +128,7 @@ def test_a_large_frontier_is_thinned_for_the_page_and_stays_exact_in_python():
     rng = np.random.default_rng(2)
     index = pd.RangeIndex(5000)
     quality, cost = (pd.DataFrame(rng.uniform(0.1, 1, (5000, 3)), index, MODELS) for _ in range(2))
-    plot = EvidencePlot(sweep_estimates(quality, cost), quality, cost)
+    plot = rl.EvidencePlot(sweep_estimates(quality, cost), quality, cost)
     assert 100 < len(plot.curve["x"]) <= 242
     plot.select(willingness_to_pay=(0.5, 0.49))
     assert 0 < len(plot.selection) < 100
@@ -142,7 +138,7 @@ def test_a_large_frontier_is_thinned_for_the_page_and_stays_exact_in_python():
 
 
 def test_the_comparator_shows_the_selected_pairs_and_no_others(world, comparator):
-    plot = EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.2, 0.02))
+    plot = rl.EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.2, 0.02))
     wanted = {(r.prompt_id, *sorted((r.model_from, r.model_to))) for r in plot.selection.itertuples()}
     assert comparator.state["selected"] and comparator.state["total"] == len(wanted)
     vote(comparator, len(wanted))
@@ -157,7 +153,7 @@ def test_the_comparator_shows_the_selected_pairs_and_no_others(world, comparator
 
 
 def test_an_intent_opens_all_pairs_of_its_prompts(world, comparator):
-    EvidencePlot(*world, by=INTENTS, opens=comparator).select(intents="code")
+    rl.EvidencePlot(*world, by=INTENTS, opens=comparator).select(intents="code")
     assert comparator.state["total"] == 60
     vote(comparator, 5)
     assert set(comparator.judgments["prompt_id"]) <= set(INDEX[INTENTS == "code"])
@@ -167,7 +163,7 @@ def test_an_intent_opens_all_pairs_of_its_prompts(world, comparator):
 def test_undo_reaches_votes_from_before_the_selection(world, comparator):
     vote(comparator)
     before = comparator.vote_log.votes()["pair_id"].iloc[0]
-    EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.2, 0.02))
+    rl.EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.2, 0.02))
     assert comparator.state["can_undo"]
     comparator._handle_custom_msg({"type": "undo", "nonce": "u"}, [])
     assert comparator.state["item"] == before and not len(comparator.judgments)
@@ -176,7 +172,7 @@ def test_undo_reaches_votes_from_before_the_selection(world, comparator):
 
 def test_a_vote_on_its_way_when_the_selection_changes_is_not_lost(world, comparator):
     item, card = comparator.state["item"], comparator.cards[comparator.state["item"]]
-    EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.05, 0.02))
+    rl.EvidencePlot(*world, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.05, 0.02))
     assert comparator.state["item"] != item
     comparator._handle_custom_msg({"type": "vote", "nonce": "late", "id": item, "choice": "left"}, [])
     vote = comparator.vote_log.votes().iloc[0]
@@ -190,8 +186,8 @@ def test_the_browser_shows_the_selected_pairs_and_filters_within_them(world):
     judged = (("wombat", "ana"), ("numbat", "ben"))
     rows = [(p, model, "quokka", "tie", judge) for model, judge in judged for p in INDEX]
     votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge"])
-    browser = JudgmentBrowser(votes, responses())
-    plot = EvidencePlot(sweep, quality, cost, opens=browser).select(willingness_to_pay=(np.inf, 0.05))
+    browser = rl.JudgmentBrowser(votes, responses())
+    plot = rl.EvidencePlot(sweep, quality, cost, opens=browser).select(willingness_to_pay=(np.inf, 0.05))
     part = plot.selection[plot.selection["model_from"] == "quokka"]
     wanted = set(zip(part["prompt_id"], part["model_to"], strict=True))
     assert set(zip(browser.selection["prompt_id"], browser.selection["model_a"], strict=True)) == wanted and wanted
@@ -207,7 +203,7 @@ def test_the_browser_shows_the_selected_pairs_and_filters_within_them(world):
 
 
 def test_nothing_in_the_page_names_a_model_while_votes_are_blind(world, comparator):
-    plot = EvidencePlot(*world, by=INTENTS, opens=comparator)
+    plot = rl.EvidencePlot(*world, by=INTENTS, opens=comparator)
     for select in ({}, {"willingness_to_pay": (0.2, 0.02)}, {"intents": "code"}, {"willingness_to_pay": (1e-9, 1e-9)}):
         plot.select(**select)
         shown = [plot._repr_mimebundle_()["text/html"], repr(plot)]
@@ -223,8 +219,8 @@ def test_nothing_in_the_page_names_a_model_while_votes_are_blind(world, comparat
 def test_prompts_without_responses_are_counted_and_said(world, tmp_path):
     data = responses()
     data = data[~((data["model"] == "numbat") & (data["prompt_id"] > "p3"))]
-    half = PairComparator(data, log=tmp_path / "a.jsonl", rater="ana")
-    plot = EvidencePlot(*world, opens=half).select(willingness_to_pay=(np.inf, 0))
+    half = rl.PairComparator(data, log=tmp_path / "a.jsonl", rater="ana")
+    plot = rl.EvidencePlot(*world, opens=half).select(willingness_to_pay=(np.inf, 0))
     have = int(plot.selection.set_index("prompt_id")["model_to"].ne("numbat").sum()) + int(
         ((plot.selection["model_to"] == "numbat") & (plot.selection["prompt_id"] <= "p3")).sum()
     )
@@ -233,21 +229,21 @@ def test_prompts_without_responses_are_counted_and_said(world, tmp_path):
         in (plot.picked["text"])
     )
     assert half.state["total"] == have
-    others = PairComparator(responses().assign(model=responses()["model"] + "-x"), log=tmp_path / "b", rater="ana")
-    plot = EvidencePlot(*world, opens=others).select(willingness_to_pay=(np.inf, 0))
+    others = rl.PairComparator(responses().assign(model=responses()["model"] + "-x"), log=tmp_path / "b", rater="ana")
+    plot = rl.EvidencePlot(*world, opens=others).select(willingness_to_pay=(np.inf, 0))
     assert "there is nothing to read below" in plot.picked["text"]
     assert others.state["item"] is None and "no pair to compare" in others.state["finished"]["title"]
 
 
 def test_an_empty_part_says_so_in_the_widget(world, comparator):
-    plot = EvidencePlot(*world, by=INTENTS, opens=comparator)
+    plot = rl.EvidencePlot(*world, by=INTENTS, opens=comparator)
     ask(plot, [4, 4])
     assert plot.picked["text"].startswith("No prompt changes its model") and comparator.state["item"] is None
     assert not len(plot.selection) and "no pair to compare" in comparator.state["finished"]["title"]
 
 
 def test_a_garbled_message_is_shown_not_raised(world):
-    plot = EvidencePlot(*world, by=INTENTS)
+    plot = rl.EvidencePlot(*world, by=INTENTS)
     for ends, intents in (([0, 10**6], []), (None, [99]), ("x", []), (None, None)):
         content = {"ends": ends, "intents": intents}
         plot._handle_custom_msg(content, [])
@@ -268,10 +264,10 @@ def test_bad_parameters_are_refused(world):
         ({"opens": 3}, "'opens'"),
         ({"quality": quality[:9], "cost": cost[:9]}, "is in one and not in the other"),
     ):
-        with pytest.raises((TableError, ValueError), match=message):
-            EvidencePlot(**({"sweep": sweep, "quality": quality, "cost": cost} | kwargs))
-    plot = EvidencePlot(*world, by=INTENTS)
-    with pytest.raises(TableError, match="knitting"):
+        with pytest.raises((rl.TableError, ValueError), match=message):
+            rl.EvidencePlot(**({"sweep": sweep, "quality": quality, "cost": cost} | kwargs))
+    plot = rl.EvidencePlot(*world, by=INTENTS)
+    with pytest.raises(rl.TableError, match="knitting"):
         plot.select(intents="knitting")
     with pytest.raises(ValueError, match="willingness_to_pay"):
         plot.select(willingness_to_pay=(-1, 2))
@@ -282,7 +278,7 @@ def test_saved_output_is_a_summary(world, comparator):
     sweep, quality, cost = world
     quality = quality.copy()
     quality.attrs["provenance"] = "simulated: <b>seed 0"
-    plot = EvidencePlot(sweep, quality, cost, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.2, 0.02))
+    plot = rl.EvidencePlot(sweep, quality, cost, by=INTENTS, opens=comparator).select(willingness_to_pay=(0.2, 0.02))
     data = plot._repr_mimebundle_()
     assert "change their model" in data["text/html"] and "object at 0x" not in data["text/html"] + data["text/plain"]
     assert "simulated: &lt;b&gt;seed 0" in data["text/html"] and data["text/plain"].startswith("EvidencePlot(")

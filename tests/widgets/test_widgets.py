@@ -291,7 +291,7 @@ def test_views_on_demand(comparator, monkeypatch):
 
 TAGS = "p|br|hr|em|strong|s|del|code|pre|blockquote|ul|ol|li|h[1-6]|table|thead|tbody|tr|th|td"
 ALLOWED = re.compile(
-    rf'</?({TAGS})( dir="auto"| start="\d+")* ?/?>|</?(span|div)( class="rl-[a-z-]+"| title="[^"<>]*")*>',
+    rf'</?({TAGS})( dir="auto"| start="\d+")* ?/?>|</?(span|div)( class="rl-[a-z-]+"| title="[^"<>]*")*>'
 )
 PIECES = """< > " ' ` ![ ]( ) [ javascript: <img\tsrc=x\tonerror=a()> <!-- &lt; # | |-| ** ~~ <svg> </span> = http://a.b""".split(
     " "
