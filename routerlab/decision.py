@@ -133,9 +133,8 @@ class Sweep:
 class OperatingPoint:
     """A willingness to pay, and what it gave on the prompts that it was chosen on.
 
-    Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were
-    selected. Without a `guarantee` it is an estimate, not a promise: make claims with `savings` on
-    prompts that were not used here.
+    Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were selected. Without a
+    `guarantee` it is an estimate, not a promise: make claims with `savings` on prompts that were not used here.
 
     Attributes
     ----------

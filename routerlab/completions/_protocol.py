@@ -301,9 +301,8 @@ def _cost(endpoint: Endpoint, usage: Usage) -> float:
 def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
     """Return the most tokens, input and output, that a request can take at an endpoint.
 
-    A token of the byte-level tokenizers in use stands for at least one byte: the bytes that are sent, plus some for
-    the chat template, bound the input. ``max_tokens`` or ``max_completion_tokens`` bounds the output (inf
-    without them).
+    A token of the byte-level tokenizers in use stands for at least one byte: the bytes that are sent, plus some for the
+    chat template, bound the input. ``max_tokens`` or ``max_completion_tokens`` bounds the output (inf without them).
 
     Examples
     --------

@@ -27,16 +27,8 @@ OPEN_PRICES = {
     "Qwen2.5-7B-Instruct": (0.30, 0.30),
 }
 BENCHMARKS = {
-    "crux": (
-        "question",
-        "what a Python function returns for an input",
-        "Gu et al. (2024), CRUXEval, arXiv:2401.03065",
-    ),
-    "math-l5": (
-        "problem",
-        "problems of the hardest level of MATH",
-        "Hendrycks et al. (2021), MATH, arXiv:2103.03874",
-    ),
+    "crux": ("question", "what a Python function returns for an input", "Gu et al. (2024), CRUXEval, arXiv:2401.03065"),
+    "math-l5": ("problem", "problems of the hardest level of MATH", "Hendrycks et al. (2021), MATH, arXiv:2103.03874"),
 }
 
 

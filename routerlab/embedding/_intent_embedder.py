@@ -36,11 +36,10 @@ _LARGEST = 10_000  # the solver holds the square of this many numbers
 class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Learn an embedding in which prompts of one intent lie together, in seconds on a CPU.
 
-    A shrunk linear discriminant analysis in its regression form: a ridge regression of the intents'
-    indicators on semantic features (a frozen sentence embedding) and, when it is given texts, on
-    lexical ones (TF-IDF of words, of the opening words, surface features). A prompt's embedding is its
-    row of discriminant scores, one for each intent, scaled to unit length. It plays the part of a
-    sentence model fine-tuned on intents.
+    A shrunk linear discriminant analysis in its regression form: a ridge regression of the intents' indicators on
+    semantic features (a frozen sentence embedding) and, when it is given texts, on lexical ones (TF-IDF of words, of
+    the opening words, surface features). A prompt's embedding is its row of discriminant scores, one for each intent,
+    scaled to unit length. It plays the part of a sentence model fine-tuned on intents.
 
     Parameters
     ----------
@@ -50,9 +49,8 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     shrinkage : float, default 0.5
         How far the covariance is drawn toward a multiple of the identity, above 0 and below 1.
     semantic_weight, lexical_weight, opening_weight, surface_weight : float, default 1.5, 1, 1 and 0.3
-        Variance that the base's features, the words, the words of the opening and the surface
-        features get, in proportion. 0 leaves a kind out. The defaults were chosen on other folds
-        than those of benchmarks/embedding.py.
+        Variance that the base's features, the words, the words of the opening and the surface features get, in
+        proportion. 0 leaves a kind out. The defaults were chosen on other folds than those of benchmarks/embedding.py.
     opening_chars : int, default 150
         Length of the opening: requests mostly name what they want at the start.
     max_chars : int, default 2000

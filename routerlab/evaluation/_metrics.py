@@ -43,9 +43,8 @@ def aiq(
     curve : DataFrame
         ``cost_usd`` and ``quality``, e.g. from `frontier`, or `zero_router`.
     method : {'paper', 'compat'}, default 'paper'
-        'paper': area under the hull over [c_min, c_max], divided by c_max - c_min. 'compat': what
-        RouterBench's code computes: from the curve's own least cost to `max_cost`, divided by
-        `max_cost`.
+        'paper': area under the hull over [c_min, c_max], divided by c_max - c_min. 'compat': what RouterBench's code
+        computes: from the curve's own least cost to `max_cost`, divided by `max_cost`.
     cost_range : (float, float), optional
         c_min and c_max in USD per request, for 'paper'; by default the curve's own. Use one range
         for all curves that you compare.

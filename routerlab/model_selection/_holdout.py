@@ -10,13 +10,7 @@ import pandas as pd
 from routerlab.deprecation import renamed
 from routerlab.evaluation import always
 from routerlab.exceptions import NoOperatingPointError, ParameterError
-from routerlab.model_selection._copies import (
-    Folds,
-    copy_codes,
-    grouped_folds,
-    refuse_learned,
-    warn_of_near_copies,
-)
+from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
 from routerlab.model_selection._operating import apply_point, choose_operating_point
 from routerlab.routers import training_outcomes

@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routerlab.plotting._style import (
-    background,
-    bare,
-    check_axes,
-    colors,
-    font,
-    halo,
-    ink,
-    legible,
-    name_x,
-    unique,
-)
+from routerlab.plotting._style import background, bare, check_axes, colors, font, halo, ink, legible, name_x, unique
 from routerlab.schema import reject, shown
 
 if TYPE_CHECKING:

@@ -156,12 +156,7 @@ class Mean:
 
 
 def ppi_mean(
-    human: Floats,
-    judge: Floats,
-    stratum: Codes,
-    cluster: Codes,
-    lam: float | None,
-    chance: Floats | None = None,
+    human: Floats, judge: Floats, stratum: Codes, cluster: Codes, lam: float | None, chance: Floats | None = None
 ) -> Mean:
     """Mean of human scores, corrected by a judge's: both of shape (n_units,), NaN where there is none."""
     has_human, has_judge = ~np.isnan(human), ~np.isnan(judge)

@@ -117,10 +117,7 @@ class Units:
 
 
 def read_units(
-    judge: pd.DataFrame,
-    human: pd.DataFrame,
-    groups: pd.Series | None = None,
-    propensity: pd.Series | None = None,
+    judge: pd.DataFrame, human: pd.DataFrame, groups: pd.Series | None = None, propensity: pd.Series | None = None
 ) -> Units:
     """Check both tables and join them on the pair of responses."""
     scores = [_mean_scores(human, "human"), _mean_scores(judge, "judge")]

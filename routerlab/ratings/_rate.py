@@ -44,12 +44,11 @@ def rate(
     Returns
     -------
     DataFrame
-        Columns ``intent`` (or the name of `by`; absent without `by`), ``model``, ``rating``,
-        ``ci_low``, ``ci_high`` (points), ``n`` (votes that the model was in), and with `baseline`
-        ``win_rate``, ``win_rate_low``, ``win_rate_high``. Without `by`, best model first; with it,
-        every model in every intent, both in order. ``attrs`` says how
-        it was made: method, confidence, alpha, n_judgments, n_left_out, provenance, and with `by` prior_sd and
-        design_effect.
+        Columns ``intent`` (or the name of `by`; absent without `by`), ``model``, ``rating``, ``ci_low``, ``ci_high``
+        (points), ``n`` (votes that the model was in), and with `baseline` ``win_rate``, ``win_rate_low``,
+        ``win_rate_high``. Without `by`, best model first; with it, every model in every intent, both in order.
+        ``attrs`` says how it was made: method, confidence, alpha, n_judgments, n_left_out, provenance, and with `by`
+        prior_sd and design_effect.
 
     Raises
     ------
@@ -58,13 +57,12 @@ def rate(
 
     Notes
     -----
-    With `by`, an intent's ratings are pulled toward those of a typical intent by a normal prior with
-    standard deviation `prior_sd`: a hierarchical model. An intent with few votes, or whose votes leave
-    models unconnected, still has ratings, with intervals as wide as intents differ. The typical ratings are
-    fitted along with the rest. Unless given, `prior_sd` is averaged over its posterior, from a
-    prior that is flat in the variance near 0 and falls off beyond 1 log-odds (174 points) [2]_. The votes
-    of all intents are weighed by the inverse of their design effect: the variance of scores
-    between clusters of an intent, relative to that of independent votes without ties.
+    With `by`, an intent's ratings are pulled toward those of a typical intent by a normal prior with standard deviation
+    `prior_sd`: a hierarchical model. An intent with few votes, or whose votes leave models unconnected, still has
+    ratings, with intervals as wide as intents differ. The typical ratings are fitted along with the rest. Unless given,
+    `prior_sd` is averaged over its posterior, from a prior that is flat in the variance near 0 and falls off beyond 1
+    log-odds (174 points) [2]_. The votes of all intents are weighed by the inverse of their design effect: the variance
+    of scores between clusters of an intent, relative to that of independent votes without ties.
 
     Intervals are posterior. Over intents at large, which differ as a normal prior says, they held the
     truth in 94 to 97% of simulations at nominal 95%, and in more where intents hardly differ. That is an

@@ -47,10 +47,9 @@ def solve_bradley_terry(
         ``wins[..., i, j]`` is how often, or with what total weight, i beat j. Any non-negative
         numbers; a tie is half a win each way. The diagonal plays no part.
     alpha : float or array-like of shape (n_batch,), default 0
-        Strength of the L2 penalty, on ratings in natural-log units: the precision of a normal prior.
-        scikit-learn's ``LogisticRegression(C=C)`` on a design of +x and -x is ``alpha = 1 / (C * x**2)``,
-        with ``r = x * coef_``. 0 is plain maximum likelihood, which exists only if every split of
-        the models in two has wins in both directions.
+        Strength of the L2 penalty, on ratings in natural-log units: the precision of a normal prior. scikit-learn's
+        ``LogisticRegression(C=C)`` on a design of +x and -x is ``alpha = 1 / (C * x**2)``, with ``r = x * coef_``. 0 is
+        plain maximum likelihood, which exists only if every split of the models in two has wins in both directions.
     prior : array-like of shape (n_models,) or (n_batch, n_models), optional
         Ratings toward which the penalty pulls, 0 by default.
     start : array-like of shape (n_models,) or (n_batch, n_models), optional

@@ -24,10 +24,9 @@ _BATCH_BYTES = 64 * 2**20
 class SimilarityWeightedRouter(BaseRouter):
     """Rate the models anew for each query, counting votes on similar prompts more.
 
-    A vote on a prompt of cosine similarity s weighs ``10 * 10**(s / max(s))``. Each query's weights
-    are first summed by pair and outcome, so that its ratings come from a small table of counts, and
-    many queries are solved at once: the same win rates as a logistic regression over all votes for
-    each query, hundreds of times sooner.
+    A vote on a prompt of cosine similarity s weighs ``10 * 10**(s / max(s))``. Each query's weights are first summed by
+    pair and outcome, so that its ratings come from a small table of counts, and many queries are solved at once: the
+    same win rates as a logistic regression over all votes for each query, hundreds of times sooner.
 
     Parameters
     ----------
@@ -55,9 +54,8 @@ class SimilarityWeightedRouter(BaseRouter):
 
     Notes
     -----
-    Votes between two models of one tier enter as RouteLLM's code has them: as a vote between the
-    tier and a fixed point, counted for the fixed point if ``model_a`` wins. Ties and ``both_bad``
-    count half for each side.
+    Votes between two models of one tier enter as RouteLLM's code has them: as a vote between the tier and a fixed
+    point, counted for the fixed point if ``model_a`` wins. Ties and ``both_bad`` count half for each side.
 
     References
     ----------

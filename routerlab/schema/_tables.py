@@ -252,9 +252,8 @@ def check_outcomes(
     Parameters
     ----------
     outcomes : DataFrame
-        ``prompt_id``, ``model``, ``quality`` in [0, 1], ``cost_usd`` in USD per request, at least 0.
-        Empty cells are allowed. Optional ``latency_s``, and ``quality_scale``: what quality was measured by, such as
-        'win share'.
+        ``prompt_id``, ``model``, ``quality`` in [0, 1], ``cost_usd`` in USD per request, at least 0. Empty cells are
+        allowed. Optional ``latency_s``, and ``quality_scale``: what quality was measured by, such as 'win share'.
     prompts : DataFrame, optional
         If given, every ``prompt_id`` must be in it.
     scale : (float, float) or mapping, optional

@@ -126,10 +126,7 @@ class EvidencePlot(anywidget.AnyWidget):
         return part.set_index("prompt_id").reindex(members).rename_axis("prompt_id").reset_index()
 
     def select(
-        self,
-        *,
-        willingness_to_pay: tuple[float, float] | None = None,
-        intents: str | Sequence[str] | None = None,
+        self, *, willingness_to_pay: tuple[float, float] | None = None, intents: str | Sequence[str] | None = None
     ) -> EvidencePlot:
         """Select in place of whatever was selected before; the page, and what it opens, follow. Nothing clears it.
 
