@@ -7,8 +7,6 @@ willingness to pay (WTP) falls from infinity to 0, each prompt walks down the up
 all prompts: no grid, no refit, no second search for neighbours.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 

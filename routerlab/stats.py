@@ -13,8 +13,6 @@ every row is its own. Three ideas carry the rest.
   Ramdas 2024).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

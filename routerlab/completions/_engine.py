@@ -1,7 +1,5 @@
 """The slots that send requests: one reply each, recorded before the next request goes out."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import random

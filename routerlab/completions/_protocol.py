@@ -1,7 +1,5 @@
 """What a message holds, what came back of an attempt or went wrong, and what it took."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

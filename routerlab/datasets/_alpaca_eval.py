@@ -1,7 +1,5 @@
 """AlpacaEval 2: ten models against GPT-4 Turbo, with a judge's preference."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date
 from typing import Any

@@ -1,7 +1,5 @@
 """Published files: which they are, where they come from, and whether what came is what was published."""
 
-from __future__ import annotations
-
 import ast
 import csv
 import hashlib

@@ -1,7 +1,5 @@
 """RouteLLM's benchmarks: a strong and a weak model on MMLU, MT-Bench and GSM8K."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +19,8 @@ from routerlab.datasets._files import (
     registry,
     require_columns,
 )
-from routerlab.exceptions import ParameterError
 from routerlab.pricing import add_cost, estimate_tokens
+from routerlab.schema import check_choice
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"
 WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
@@ -85,10 +83,7 @@ def fetch_routellm(benchmark: str = "mmlu") -> Dataset:
     >>> mmlu.outcomes.groupby("model")["quality"].mean()  # doctest: +SKIP
     """
     readers = {"mmlu": _mmlu, "mt_bench": _mt_bench, "gsm8k": _gsm8k}
-    if benchmark not in readers:
-        wanted = ", ".join(readers)
-        msg = f"The 'benchmark' parameter of fetch_routellm must be one of {wanted}. Got {benchmark!r} instead."
-        raise ParameterError(msg)
+    check_choice(benchmark, readers, "benchmark", "fetch_routellm")
     return readers[benchmark]()
 
 

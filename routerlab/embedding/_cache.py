@@ -1,7 +1,5 @@
 """Vectors on disk: one SQLite file for each model, keyed by the sha256 of the text."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

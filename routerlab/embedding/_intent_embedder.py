@@ -17,13 +17,13 @@ from routerlab.embedding._lexical import SurfaceFeatures
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._text import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
-from routerlab.exceptions import ParameterError
 from routerlab.schema import (
     as_pandas,
     by_prompt,
     check_embeddings,
     id_remedy,
     plain,
+    refuse_parameter,
     reject,
     row_labels,
     shown,
@@ -222,8 +222,7 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
             ("semantic_weight", min(weights) >= 0 and max(weights) > 0, "at least 0, like the others, and one above 0"),
         ):
             if not good:
-                msg = f"The {name!r} parameter of IntentEmbedder must be {wanted}. Got {getattr(self, name)!r} instead."
-                raise ParameterError(msg)
+                refuse_parameter(name, wanted, getattr(self, name), "IntentEmbedder")
 
     def _stack(self, blocks: dict[str, sp.csr_array]) -> sp.csr_array:
         """Join the kinds of features, each scaled to its share of the variance."""

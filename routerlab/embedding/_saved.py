@@ -1,7 +1,5 @@
 """Save and load fitted embedders as one ``.npz`` file: arrays and JSON, never pickle."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

@@ -28,7 +28,7 @@ from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
 from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError, ParameterError
-from routerlab.schema import unit_rows
+from routerlab.schema import check_choice, refuse_parameter, unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
 WINDOWS = ("first", "mean", "last")
@@ -275,18 +275,11 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         return folder / f"{name}-{files.fingerprint[:16]}{layer}.sqlite"
 
     def _check_parameters(self) -> None:
-        if self.window not in WINDOWS:
-            msg = f"The 'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'. Got {self.window!r}."
-            raise ParameterError(msg)
+        check_choice(self.window, WINDOWS, "window", "SentenceEmbedder")
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
-            msg = (
-                f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."
-            )
-            raise ParameterError(msg)
+            refuse_parameter("batch_size", "an int of at least 1", self.batch_size, "SentenceEmbedder")
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
-            got = f"Got {self.show_progress!r} instead."
-            msg = f"The 'show_progress' parameter of SentenceEmbedder must be a bool or 'auto'. {got}"
-            raise ParameterError(msg)
+            refuse_parameter("show_progress", "a bool or 'auto'", self.show_progress, "SentenceEmbedder")
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that it reads text and needs no fit."""

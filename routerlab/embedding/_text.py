@@ -1,7 +1,5 @@
 """The door of every embedder: prompts in, frame out."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 

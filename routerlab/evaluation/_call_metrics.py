@@ -1,7 +1,5 @@
 """APGR and CPT with intervals, and how far a router's estimates foretell who wins."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

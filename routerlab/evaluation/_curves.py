@@ -5,8 +5,6 @@ is level with the baseline. Read off and scored on the same prompts, noise passe
 other half, and parity is tested.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +17,7 @@ from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
 from routerlab.exceptions import ParameterError
-from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, refuse_parameter
 from routerlab.stats import (
     Codes,
     Interval,
@@ -163,8 +161,7 @@ def aiq_difference(
     check_confidence(confidence)
     outcomes = check_aligned(quality, cost)
     if isinstance(second, str) and second != "zero_router":
-        msg = f"'second' must be a Sweep or 'zero_router'. Got {second!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("second", "a Sweep or 'zero_router'", second)
     rows = first.index
     a, blind = _Replayed(first, outcomes), isinstance(second, str)
     outcomes = outcomes.loc[rows]

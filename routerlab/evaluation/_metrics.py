@@ -1,7 +1,5 @@
 """Metrics as their authors compute them: AIQ, PGR, APGR, CPT, arena score, gap to the oracle."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from routerlab.evaluation._baselines import oracle
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import score_choices
 from routerlab.exceptions import ParameterError
-from routerlab.schema import Outcomes, check_aligned, check_matrix, check_model, models_of, reject, shown
+from routerlab.schema import Outcomes, check_aligned, check_choice, check_matrix, check_model, models_of, reject, shown
 
 
 def hull_area(cost: NDArray[np.float64], quality: NDArray[np.float64], low: float, high: float) -> float:
@@ -73,9 +71,7 @@ def aiq(
     if method == "compat":
         high = float(np.max(curve["cost_usd"]) if max_cost is None else max_cost)
         return hull_area(x, y, float(x[0]), high) / high
-    if method != "paper":
-        msg = f"'method' must be 'paper' or 'compat'. Got {method!r} instead."
-        raise ParameterError(msg)
+    check_choice(method, ("paper", "compat"), "method")
     low, high = (float(x[0]), float(np.max(curve["cost_usd"]))) if cost_range is None else cost_range
     if low < x[0] * (1 - 1e-9):
         msg = (
@@ -217,9 +213,7 @@ def cpt(curve: pd.DataFrame, target: float, *, method: str = "exact") -> float:
     """
     if method == "compat":
         return float(np.interp(target, curve["pgr"], curve["strong_share"]))
-    if method != "exact":
-        msg = f"'method' must be 'exact' or 'compat'. Got {method!r} instead."
-        raise ParameterError(msg)
+    check_choice(method, ("exact", "compat"), "method")
     reached = curve["pgr"].to_numpy() >= target - 1e-12  # a running sum may end a rounding error short of 1
     if not reached.any():
         msg = f"'target' {target:g} is above the largest PGR of the curve, {curve['pgr'].max():.3f}."

@@ -1,7 +1,5 @@
 """Look up what choices cost and what they are worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

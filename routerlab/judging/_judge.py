@@ -1,7 +1,5 @@
 """A model that compares two responses, over any OpenAI-compatible endpoint."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import warnings
@@ -28,7 +26,16 @@ from routerlab.completions import (
 )
 from routerlab.judging._verdict import LABELS, parse_verdict
 from routerlab.ratings import KEY, oriented
-from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject, shown
+from routerlab.schema import (
+    WINNERS,
+    check_choice,
+    check_judgments,
+    check_prompts,
+    check_responses,
+    provenance_of,
+    reject,
+    shown,
+)
 
 _SWAPPED = {"model_a": "model_b", "model_b": "model_a"}
 RUBRIC = """\
@@ -185,9 +192,7 @@ def combine_orders(verdicts: pd.DataFrame, combine: str = "both") -> pd.DataFram
 
 def check_combine(combine: str) -> None:
     """Raise for an unknown `combine`."""
-    if combine not in ("both", "soft"):
-        msg = f"The 'combine' parameter must be 'both' or 'soft'. Got {combine!r} instead."
-        raise ValueError(msg)
+    check_choice(combine, ("both", "soft"), "combine", "judge")
 
 
 def _both(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -514,9 +519,7 @@ class PairwiseJudge:
         return next((name for name in formats if name not in refused), formats[-1])
 
     def _formats(self) -> list[str]:
-        if self.structured != "auto" and self.structured not in FORMATS:
-            msg = f"The 'structured' parameter must be 'auto' or one of {', '.join(FORMATS)}. Got {self.structured!r}."
-            raise ValueError(msg)
+        check_choice(self.structured, ("auto", *FORMATS), "structured", "Judge")
         return list(FORMATS) if self.structured == "auto" else [self.structured]
 
     def _ask(self, requests: list[Request], **options: Any) -> Run:

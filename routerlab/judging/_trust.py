@@ -1,7 +1,5 @@
 """How far to trust a judge: agreement with people, position and length bias, self-consistency, in one report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape

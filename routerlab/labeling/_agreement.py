@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import ParameterError
 from routerlab.labeling._merge import first_showings
 from routerlab.ratings import oriented, vote_groups
-from routerlab.schema import WINNERS, check_judgments, reject
+from routerlab.schema import WINNERS, check_choice, check_judgments, reject
 from routerlab.stats import check_confidence, clustered_share, equation_interval, few_groups_note
 
 Floats = NDArray[np.float64]
@@ -129,9 +128,7 @@ def agreement(
     >>> round(agreement(votes).alpha, 3)
     0.533
     """
-    if level not in ("nominal", "ordinal"):
-        msg = f"The 'level' parameter of agreement must be 'nominal' or 'ordinal'. Got {level!r} instead."
-        raise ParameterError(msg)
+    check_choice(level, ("nominal", "ordinal"), "level", "agreement")
     check_confidence(confidence)
     frame = _comparable(judgments, groups)
     counts, codes = _counts(frame, level)

@@ -1,7 +1,5 @@
 """Every pair that a table of responses holds, and the draw of the one that tells most about the ranking."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from collections.abc import Mapping
@@ -14,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from routerlab.exceptions import ParameterError
 from routerlab.ratings import information, solve_bradley_terry, vote_information
-from routerlab.schema import check_prompts, check_responses, reject, shown
+from routerlab.schema import check_choice, check_prompts, check_responses, refuse_parameter, reject, shown
 
 STRATEGIES = ("information", "random", "by_intent")
 Floats = NDArray[np.float64]
@@ -326,9 +323,7 @@ class Sampler:
     """Draws candidates by a strategy, mixed with a random share."""
 
     def __init__(self, candidates: Candidates, strategy: str, random_share: float, overlap: bool) -> None:
-        if strategy not in STRATEGIES:
-            msg = f"The 'strategy' parameter of PairQueue must be one of {', '.join(STRATEGIES)}. Got {strategy!r}."
-            raise ParameterError(msg)
+        check_choice(strategy, STRATEGIES, "strategy", "PairQueue")
         self.candidates = candidates
         self.strategy = strategy
         self.random_share = 1.0 if strategy == "random" else checked_share(random_share, "random_share")
@@ -391,8 +386,7 @@ def checked_share(share: float, name: str) -> float:
     """Insist on a share in [0, 1]; not all showings can be repeats."""
     if not 0 <= share <= 1 or (share == 1 and name == "repeat_share"):
         wanted = "at least 0 and below 1" if name == "repeat_share" else "in [0, 1]"
-        msg = f"The '{name}' parameter of PairQueue must be {wanted}. Got {share!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter(name, wanted, share, "PairQueue")
     return share
 
 

@@ -1,7 +1,5 @@
 """Judgments to and from JSONL, and the columns of evalica and arena-rank."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """An append-only log of one rater's votes that survives crashes, torn lines and a second process."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress

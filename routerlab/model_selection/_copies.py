@@ -1,7 +1,5 @@
 """Folds that keep copies of a prompt together, and embeddings that have seen the answers."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -14,8 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
 from sklearn.pipeline import Pipeline
 
-from routerlab.exceptions import CopiesWarning, ParameterError
-from routerlab.schema import reject, unit_rows
+from routerlab.exceptions import CopiesWarning
+from routerlab.schema import refuse_parameter, reject, unit_rows
 from routerlab.stats import group_codes
 
 Folds = Iterable[tuple[Any, Any]]
@@ -109,8 +107,7 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     n, n_groups = len(codes), int(codes.max(initial=-1)) + 1
     if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or not 2 <= n_folds <= n_groups:
         many = f"{n_groups} groups of prompts (copies of one prompt are one group)" if n_groups < n else f"{n} prompts"
-        msg = f"'cv' must be between 2 and the number of {many}. Got {n_folds!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("cv", f"between 2 and the number of {many}", n_folds)
     if n_groups == n:
         return list(KFold(int(n_folds), shuffle=True, random_state=random_state).split(np.empty(n)))
     folds = GroupKFold(int(n_folds), shuffle=True, random_state=random_state)

@@ -1,7 +1,5 @@
 """Choices for prompts that nothing has seen: fit, operating point and claim on three splits, rotated."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

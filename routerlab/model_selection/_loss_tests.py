@@ -5,8 +5,6 @@ neither, and the score test has an exact unconditional p-value: it needs less th
 For graded quality, and for groups, betting holds whatever the distribution.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

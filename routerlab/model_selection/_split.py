@@ -1,7 +1,5 @@
 """Split prompts into parts that share no text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from routerlab.exceptions import ParameterError
-from routerlab.schema import by_prompt, id_remedy, plain, reject, shown
+from routerlab.schema import by_prompt, id_remedy, plain, refuse_parameter, reject, shown
 
 
 def split_prompts(
@@ -91,10 +88,7 @@ def split_prompts(
 def _check_sizes(sizes: Sequence[float]) -> NDArray[np.float64]:
     shares = np.asarray(sizes, dtype=float).ravel()
     if len(shares) < 2 or not (shares > 0).all() or not np.isclose(shares.sum(), 1):
-        msg = (
-            f"'sizes' must be two or more shares above 0 that sum to 1, e.g. (0.5, 0.25, 0.25). Got {sizes!r} instead."
-        )
-        raise ParameterError(msg)
+        refuse_parameter("sizes", "two or more shares above 0 that sum to 1, e.g. (0.5, 0.25, 0.25)", sizes)
     return shares
 
 

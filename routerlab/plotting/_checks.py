@@ -1,7 +1,5 @@
 """Checks of what the pictures are given, with errors that anticipate the usual mix-ups."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

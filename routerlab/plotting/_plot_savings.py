@@ -13,8 +13,6 @@ from routerlab.schema import reject, shown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _NEEDED = ("baseline", "n", "saving", "saving_low", "saving_high", "quality_difference", "quality_low", "quality_high")
 

@@ -1,7 +1,5 @@
 """The maintained price list: what it says, and how fresh it is."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

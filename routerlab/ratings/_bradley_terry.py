@@ -1,7 +1,5 @@
 """The Bradley-Terry estimator: ratings of models with intervals."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any, Self
 
@@ -13,7 +11,6 @@ from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
@@ -31,7 +28,7 @@ from routerlab.ratings._uncertainty import (
     win_probability,
 )
 from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
-from routerlab.schema import check_judgments, provenance_of, reject, shown
+from routerlab.schema import check_judgments, provenance_of, refuse_parameter, reject, shown
 from routerlab.stats import FEW_GROUPS, check_confidence
 
 Floats = NDArray[np.float64]
@@ -338,7 +335,7 @@ def check_parameters(model: BradleyTerry) -> None:
     choices = {"ties": ("half", "drop"), "both_bad": ("tie", "drop"), "interval": ("sandwich", "bootstrap")}
     for name, allowed in choices.items():
         if getattr(model, name) not in allowed:
-            _reject_parameter(name, " or ".join(map(repr, allowed)), getattr(model, name))
+            refuse_parameter(name, " or ".join(map(repr, allowed)), getattr(model, name), "BradleyTerry")
     check_confidence(model.confidence)
     finite = np.inf
     numbers = {
@@ -350,12 +347,7 @@ def check_parameters(model: BradleyTerry) -> None:
     }
     for name, (good, wanted) in numbers.items():
         if not good:
-            _reject_parameter(name, wanted, getattr(model, name))
-
-
-def _reject_parameter(name: str, wanted: str, got: object) -> None:
-    msg = f"The {name!r} parameter of BradleyTerry must be {wanted}. Got {got!r} instead."
-    raise ParameterError(msg)
+            refuse_parameter(name, wanted, getattr(model, name), "BradleyTerry")
 
 
 def check_connected(wins: NDArray[np.float64], models: NDArray[np.object_]) -> None:

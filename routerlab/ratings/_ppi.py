@@ -16,8 +16,6 @@ References: A. N. Angelopoulos et al., "Prediction-powered inference", Science 3
 J. C. Duchi and T. Zrnic, "PPI++: efficient prediction-powered inference", arXiv:2311.01453, 2023.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -23,8 +23,8 @@ from routerlab.ratings._uncertainty import (
     unseen_covariance,
 )
 from routerlab.ratings._votes import oriented
-from routerlab.schema import check_judgments, check_model, provenance_of, reject, shown
-from routerlab.stats import cluster_df, few_groups_note, group_codes
+from routerlab.schema import check_judgments, check_model, provenance_of, refuse_parameter, reject, shown
+from routerlab.stats import check_confidence, cluster_df, few_groups_note, group_codes
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -290,11 +290,8 @@ def ppi_win_rate(
 def check_options(lam: float | None, confidence: float, who: str) -> None:
     """Raise if an option is out of range."""
     if lam is not None and not 0 <= lam <= 1:
-        msg = f"The 'lam' parameter of {who} must be between 0 and 1, or None to tune it. Got {lam!r} instead."
-        raise ValueError(msg)
-    if not 0 < confidence < 1:
-        msg = f"The 'confidence' parameter of {who} must be between 0 and 1, such as 0.95. Got {confidence!r} instead."
-        raise ValueError(msg)
+        refuse_parameter("lam", "between 0 and 1, or None to tune it", lam, who)
+    check_confidence(confidence)
 
 
 def _row(
@@ -415,8 +412,7 @@ def ppi_rate(
     """
     check_options(lam, confidence, "ppi_rate")
     if not 0 < alpha < np.inf:
-        msg = f"The 'alpha' parameter of ppi_rate must be above 0, and finite. Got {alpha!r} instead."
-        raise ValueError(msg)
+        refuse_parameter("alpha", "above 0, and finite", alpha, "ppi_rate")
     units = _rated(read_units(judge, human, groups, propensity))
     units.warn_if_unlike("ppi_rate")
     contrast = contrasts(units.models, anchor, "anchor")

@@ -1,7 +1,5 @@
 """Ratings as a table, overall and by intent."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._shrinkage import Partial, shrink
 from routerlab.ratings._uncertainty import contrasts
-from routerlab.schema import check_judgments, id_remedy, plain, reject, shown
+from routerlab.schema import check_judgments, id_remedy, plain, refuse_parameter, reject, shown
 
 _COLUMNS = ("model", "rating", "ci_low", "ci_high", "n", "win_rate", "win_rate_low", "win_rate_high")
 
@@ -90,8 +88,7 @@ def rate(
     ['chat', 'chat', 'code', 'code']
     """
     if prior_sd is not None and not (by is not None and prior_sd > 0):
-        msg = f"The 'prior_sd' parameter of rate must be above 0, and goes with 'by'. Got {prior_sd!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("prior_sd", "above 0, and goes with 'by'", prior_sd, "rate")
     model = BradleyTerry(**params)
     return _rate_all(model, judgments, baseline) if by is None else _rate_by(model, judgments, by, baseline, prior_sd)
 

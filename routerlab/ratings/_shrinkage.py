@@ -1,7 +1,5 @@
 """A hierarchical Bradley-Terry model: ratings of each group, spread around those of a typical group."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Batched damped Newton for Bradley-Terry models: many small problems at once."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, overload
 
 import numpy as np

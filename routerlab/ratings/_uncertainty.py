@@ -1,7 +1,5 @@
 """Covariances and resamples of Bradley-Terry ratings, in natural-log units."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From a judgments table to counts by pair and outcome, which is all that a fit needs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

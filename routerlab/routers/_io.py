@@ -1,7 +1,5 @@
 """Save and load routers as one ``.npz`` file: arrays and JSON, never pickle."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

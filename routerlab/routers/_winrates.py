@@ -1,7 +1,5 @@
 """From ratings to a quality between 0 and 1: expected win rates against the other models."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

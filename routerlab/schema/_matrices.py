@@ -16,12 +16,14 @@ from routerlab.schema._doors import (
     Odd,
     as_labels,
     as_pandas,
+    check_choice,
     id_remedy,
     kind_of,
     plain,
     plain_frame,
     provenance_of,
     read_numbers,
+    refuse_parameter,
     reject,
     shown,
 )
@@ -167,9 +169,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     >>> pivot_outcomes(table).quality.loc["p1", "b"]
     np.float64(0.5)
     """
-    if missing not in ("drop", "keep"):
-        msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
-        raise ParameterError(msg)
+    check_choice(missing, ("drop", "keep"), "missing", "pivot_outcomes")
     frame = check_outcomes(outcomes, scale=scale)
     if frame.empty:
         reject("outcomes table", "has no rows.", "Check the split that you selected.")
@@ -434,8 +434,7 @@ def check_model(model: str, models: Iterable[str], parameter: str) -> str:
     """
     names = list(models)
     if model not in names:
-        msg = f"'{parameter}' must be one of the models {shown(names, 20)}. Got {model!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter(parameter, f"one of the models {shown(names, 20)}", model)
     return model
 
 

@@ -1,7 +1,5 @@
 """Checks of the four tidy tables, done once, at the door."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

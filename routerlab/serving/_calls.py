@@ -5,8 +5,6 @@
 awaits it.
 """
 
-from __future__ import annotations
-
 import heapq
 import json
 import math

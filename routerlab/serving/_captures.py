@@ -1,7 +1,5 @@
 """The capture file: one JSON line for each call and each feedback, never in the way of a reply; and how it is read."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from array import array

@@ -1,7 +1,5 @@
 """From a conversation to an order of models: its text, estimates, the rule, abstention, exploration."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Two walls, each enough by itself: markdown-it-py never passes HTML through, and 
 listed tags and classes. Neither list has anything that loads or runs.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
