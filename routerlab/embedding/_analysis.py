@@ -13,9 +13,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata, t as student
 
 from routerlab.schema import check_embeddings, provenance_of, refuse_parameter, reject, row_labels, shown, unit_rows
-from routerlab.stats import Codes, check_confidence, few_groups_note, group_codes, group_sums
-
-Floats = NDArray[np.float64]
+from routerlab.stats import Codes, Floats, check_confidence, few_groups_note, group_codes, group_sums
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,9 +1,7 @@
 """An intent embedding learned from labelled prompts, on top of a frozen sentence embedding."""
 
-from __future__ import annotations
-
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -108,7 +106,7 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         self.opening_chars = opening_chars
         self.max_chars = max_chars
 
-    def fit(self, X: Any, y: Any) -> IntentEmbedder:
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn the embedding.
 
         Parameters

@@ -1,11 +1,9 @@
 """Lexical embeddings that need nothing but scikit-learn."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -71,7 +69,7 @@ class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         self.max_chars = max_chars
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> LsaEmbedder:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the vocabulary and the components.
 
         Parameters
@@ -249,7 +247,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
     def __init__(self, *, limit: float = 3.0) -> None:
         self.limit = limit
 
-    def fit(self, X: Any, y: Any = None) -> SurfaceFeatures:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn each feature's mean and standard deviation.
 
         Parameters

@@ -1,8 +1,6 @@
 """An embedding that also brings prompts together on which the models are expected to do alike."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -65,7 +63,7 @@ class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
 
-    def fit(self, X: Any, y: Any) -> OutcomeEmbedder:
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn what to expect.
 
         Parameters

@@ -20,6 +20,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, refuse_parameter
 from routerlab.stats import (
     Codes,
+    Floats,
     Interval,
     check_confidence,
     check_n_resamples,
@@ -30,8 +31,6 @@ from routerlab.stats import (
     ratio_interval,
     ratio_note,
 )
-
-Floats = NDArray[np.float64]
 
 N_FOLDS = 4  # of the point that is read off for a saving at parity
 N_HALVINGS = 4  # of the prompts, for hulls: those of more folds are so alike that their errors add up

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from routerlab.completions import counted
 from routerlab.labeling import PositionBias, SelfConsistency, Share, position_bias
 from routerlab.ratings import KEY, SCORE, oriented, paired_votes, reject_disjoint
 from routerlab.schema import as_pandas, check_judgments, check_responses, provenance_of, reject, shown
 from routerlab.stats import (
+    Codes,
+    Floats,
     check_confidence,
     cluster_df,
     equation_interval,
@@ -23,8 +24,6 @@ from routerlab.stats import (
     resampled_sums,
 )
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 KINDS = ("model_a", "tie", "model_b")
 _FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
 

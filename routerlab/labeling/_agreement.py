@@ -1,9 +1,7 @@
 """How far raters agree, and which pairs they should look at again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,12 +10,10 @@ from numpy.typing import NDArray
 from routerlab.labeling._merge import first_showings
 from routerlab.ratings import oriented, vote_groups
 from routerlab.schema import WINNERS, check_choice, check_judgments, reject
-from routerlab.stats import check_confidence, clustered_share, equation_interval, few_groups_note
+from routerlab.stats import Codes, Floats, check_confidence, clustered_share, equation_interval, few_groups_note
 
-Floats = NDArray[np.float64]
 _KEY = ["prompt_id", "model_a", "model_b"]
 _TALLY = ("wins_a", "wins_b", "ties", "both_bad")
-Codes = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -306,7 +302,7 @@ class Share:
     n_groups: int | None = None
 
     @classmethod
-    def of(cls, hits: Any, of: Any, groups: Codes, confidence: float) -> Share:
+    def of(cls, hits: Any, of: Any, groups: Codes, confidence: float) -> Self:
         """Estimate the share of `hits` in `of`, both of shape (n,), from groups of votes."""
         hits, of = np.asarray(hits, dtype=float), np.asarray(of, dtype=float)
         share, low, high = clustered_share(hits[of > 0], of[of > 0], groups[of > 0], confidence=confidence)
@@ -363,7 +359,7 @@ class SelfConsistency:
     note: str | None = None
 
     @classmethod
-    def of(cls, both: pd.DataFrame, groups: Codes, confidence: float, note: str | None = None) -> SelfConsistency:
+    def of(cls, both: pd.DataFrame, groups: Codes, confidence: float, note: str | None = None) -> Self:
         """Compare ``winner`` and ``side`` with ``winner_first`` and ``side_first``, one row for each pair of votes."""
         same = (both["winner"] == both["winner_first"]).to_numpy()
         stayed = (both["side"] == both["side_first"]) & both["side"].isin(("model_a", "model_b"))

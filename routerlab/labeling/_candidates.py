@@ -14,9 +14,9 @@ from scipy.special import ndtr
 
 from routerlab.ratings import information, solve_bradley_terry, vote_information
 from routerlab.schema import check_choice, check_prompts, check_responses, refuse_parameter, reject, shown
+from routerlab.stats import Floats
 
 STRATEGIES = ("information", "random", "by_intent")
-Floats = NDArray[np.float64]
 
 
 def dataset_id(responses: pd.DataFrame) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
@@ -14,10 +13,9 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.exceptions import CopiesWarning
 from routerlab.schema import refuse_parameter, reject, unit_rows
-from routerlab.stats import group_codes
+from routerlab.stats import Codes, group_codes
 
 Folds = Iterable[tuple[Any, Any]]
-Codes = NDArray[np.intp]
 
 NEAR = 0.99  # cosine similarity above which two prompts nearly are one
 _EMBEDDING = 16  # features from which equal rows mean equal texts, rather than equal categories

@@ -8,10 +8,9 @@ For graded quality, and for groups, betting holds whatever the distribution.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special, stats
 
-Floats = NDArray[np.float64]
+from routerlab.stats import Floats
 
 _NUISANCE = 5e-4  # error that the exact test spends on bounding how often baseline and option differ
 

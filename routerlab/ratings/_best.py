@@ -12,8 +12,6 @@ from routerlab.ratings._rate import fit_by
 from routerlab.ratings._shrinkage import Partial
 from routerlab.schema import check_model, refuse_parameter
 
-Floats = NDArray[np.float64]
-
 
 def best_models(
     judgments: pd.DataFrame,

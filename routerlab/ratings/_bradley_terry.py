@@ -29,9 +29,7 @@ from routerlab.ratings._uncertainty import (
 )
 from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
 from routerlab.schema import check_judgments, provenance_of, refuse_parameter, reject, shown
-from routerlab.stats import FEW_GROUPS, check_confidence
-
-Floats = NDArray[np.float64]
+from routerlab.stats import FEW_GROUPS, Floats, check_confidence
 
 
 class BradleyTerry(BaseEstimator):

@@ -20,9 +20,8 @@ from routerlab.ratings._uncertainty import (
 )
 from routerlab.ratings._votes import read_votes, tally, vote_groups, win_matrix
 from routerlab.schema import check_judgments, provenance_of, refuse_parameter, reject
-from routerlab.stats import anytime_half_width, check_confidence, few_groups_note
+from routerlab.stats import Floats, anytime_half_width, check_confidence, few_groups_note
 
-Floats = NDArray[np.float64]
 POINTS = points_per_log_odds()
 _SDS = np.geomspace(0.05, 5.0, 16)  # standard deviations of ratings that are averaged over, in log-odds
 _SCALE = 0.5  # log-odds (87 points): the difference at which the confidence sequence is narrowest

@@ -24,10 +24,8 @@ from scipy.special import stdtrit
 
 from routerlab.ratings._uncertainty import small_sample_factor
 from routerlab.schema import reject
-from routerlab.stats import cluster_df, equation_interval, group_sums, mean_interval, share_interval
+from routerlab.stats import Codes, Floats, cluster_df, equation_interval, group_sums, mean_interval, share_interval
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 

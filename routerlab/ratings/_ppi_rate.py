@@ -24,10 +24,7 @@ from routerlab.ratings._uncertainty import (
 )
 from routerlab.ratings._votes import oriented
 from routerlab.schema import check_judgments, check_model, provenance_of, refuse_parameter, reject, shown
-from routerlab.stats import check_confidence, cluster_df, few_groups_note, group_codes
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
+from routerlab.stats import Codes, Floats, check_confidence, cluster_df, few_groups_note, group_codes
 
 KEY = ["prompt_id", "model_a", "model_b"]
 # What a verdict is worth to model_a. Two bad responses are no better than each other: a tie, as in `rate`.

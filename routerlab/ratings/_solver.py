@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from routerlab.schema import reject, shown
+from routerlab.stats import Floats
 
-Floats = NDArray[np.float64]
 _BLOCK = 60_000  # matrix cells solved at once: the working set stays in the processor's cache
 _FULL_STEP = 0.5  # steps that move no difference by more than this are taken whole
 

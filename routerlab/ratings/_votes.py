@@ -8,9 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.schema import reject, shown
-from routerlab.stats import group_codes
+from routerlab.stats import Floats, group_codes
 
-Floats = NDArray[np.float64]
 FIRST, TIE, SECOND = 0, 1, 2
 
 

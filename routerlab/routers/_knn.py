@@ -1,9 +1,7 @@
 """Routers that look at a prompt's nearest neighbours."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -180,7 +178,7 @@ class KNNRouter(NeighborRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> KNNRouter:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Self:
         """Keep the training prompts' embeddings, quality and cost.
 
         Parameters

@@ -1,9 +1,7 @@
 """Bradley-Terry ratings for each query, from votes weighted by similarity (RouteLLM's sw_ranking)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -87,9 +85,7 @@ class SimilarityWeightedRouter(BaseRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(
-        self, X: pd.DataFrame, judgments: pd.DataFrame, *, cost: pd.DataFrame | None = None
-    ) -> SimilarityWeightedRouter:
+    def fit(self, X: pd.DataFrame, judgments: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> Self:
         """Fit on embeddings of judged prompts, and their judgments.
 
         Parameters
