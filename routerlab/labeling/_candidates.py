@@ -89,12 +89,7 @@ class Candidates:
     def selected(self, pairs: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Look up rows of ``prompt_id`` and optionally ``model_a, model_b`` (in either order) among the candidates.
 
-        Returns
-        -------
-        allowed : ndarray of bool of shape (n_candidates,)
-            Candidates of some row.
-        found : ndarray of bool of shape (n_rows,)
-            Rows that have a candidate.
+        Returns which candidates belong to some row, and which rows have a candidate.
         """
         columns = [name for name in ("model_a", "model_b") if name in pairs]
         if "prompt_id" not in pairs or len(columns) == 1:
@@ -448,22 +443,12 @@ def difference_variance(covariance: Floats) -> Floats:
 def ranking_gain(ratings: Floats, covariance: Floats) -> Floats:
     """Return how much one vote on each pair of models is expected to sharpen the ranking.
 
-    Sums, over all pairs (a, b), the reduction of the standard error of their difference, times the probability that
-    the difference has the wrong sign: votes go where the ranking is in doubt. A vote on (i, j) lowers the variance of
-    every difference (a, b) by ``w c**2 / (1 + w s)``: c the covariance of the two differences, s the variance of (i,
-    j), w = p (1 - p). The sum is a quadratic form, which costs O(n_models**3) for all (i, j) together.
+    Sums, over all pairs (a, b), the reduction of the standard error of their difference, times the probability that the
+    difference has the wrong sign: votes go where the ranking is in doubt. A vote on (i, j) lowers the variance of every
+    difference (a, b) by ``w c**2 / (1 + w s)``: c the covariance of the two differences, s the variance of (i, j), w =
+    p (1 - p). The sum is a quadratic form, which costs O(n_models**3) for all (i, j) together.
 
-    Parameters
-    ----------
-    ratings : ndarray of shape (n_groups, n_models)
-        In natural-log units.
-    covariance : ndarray of shape (n_groups, n_models, n_models)
-        Of the ratings.
-
-    Returns
-    -------
-    ndarray of shape (n_groups, n_models, n_models)
-        Symmetric; the diagonal is 0.
+    Ratings, of shape (n_groups, n_models), are in natural-log units. The result is symmetric, with a diagonal of 0.
     """
     m = ratings.shape[-1]
     spread = difference_variance(covariance)

@@ -27,19 +27,6 @@ def copy_codes(X: Any, index: pd.Index, groups: Any = None, prompts: Any = None)
     Copies are texts that are equal but for case and spacing, where `X` or `prompts` is text; and equal rows of an
     embedding. Groups that share a copy become one.
 
-    Parameters
-    ----------
-    X : Series of prompts, or DataFrame or array of shape (n_prompts, n_features)
-        What the router or the pipeline is fitted on.
-    index : Index of shape (n_prompts,)
-        The prompts.
-    groups, prompts : Series or array of shape (n_prompts,), optional
-        Conversation or customer of each prompt; its text.
-
-    Returns
-    -------
-    ndarray of shape (n_prompts,)
-
     Examples
     --------
     >>> copy_codes(pd.Series(["Hi there", "hi  there", "Bye"]), pd.RangeIndex(3)).tolist()

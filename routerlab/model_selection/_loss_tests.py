@@ -26,20 +26,8 @@ def loss_p_value(
 ) -> float:
     """p-value of "the mean difference is at most -bar": small if the option surely loses less.
 
-    Parameters
-    ----------
-    difference : ndarray of shape (n,)
-        Quality of the option minus the baseline's; of groups, the means.
-    bar : float
-        Largest acceptable mean loss.
-    binary : bool
-        Whether every quality is 0 or 1.
-    size : ndarray of shape (n,), optional
-        Rows of each group.
-    level : float, default 0.05
-        Where the p-value is to be sharpest.
-    random_state : int or Generator, default 0
-        Shuffles the rows for betting.
+    `difference` is the quality of the option minus the baseline's, or the means of groups with `size` rows each;
+    `binary` says that every quality is 0 or 1. The p-value is sharpest at `level`. Rows are shuffled for betting.
 
     Examples
     --------

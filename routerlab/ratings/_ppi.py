@@ -74,16 +74,8 @@ def centred(values: Floats, weights: Weights, stratum: Codes) -> Floats:
 def power(human: Floats, judge: Floats, weights: Weights, cluster: Codes) -> float:
     """Lambda between 0 and 1 that minimises the summed variance of all targets: how far to believe the judge.
 
-    Parameters
-    ----------
-    human : ndarray of shape (n_units, n_targets)
-        Influence of each human score on the estimates, 0 where there is none.
-    judge : ndarray of shape (n_units, n_targets)
-        The same for judge scores, before weighing; from `centred`.
-    weights : Weights
-        From `unit_weights`.
-    cluster : ndarray of shape (n_units,)
-        Prompts or groups of them, as codes.
+    `human` and `judge`, of shape (n_units, n_targets), are the influences of the scores on the estimates: 0 where no
+    person scored, and before weighing, from `centred`.
     """
     n = np.count_nonzero((weights.minus > 0) | (weights.plus > 0))
     if n < 2:

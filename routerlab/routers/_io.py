@@ -32,15 +32,8 @@ _MOST_COMPRESSED = 50  # times smaller on the disk; embeddings hardly shrink, ta
 def save_router(router: Any, path: str | Path) -> Path:
     """Write a fitted router's parameters and learned arrays.
 
-    A file that is there is replaced as a whole, once all of the new one is on the disk.
-
-    Raises
-    ------
-    OSError
-        If the disk refuses; the old file is as it was.
-    TypeError
-        If a parameter or a learned attribute is neither an array, a frame, text nor a number (a
-        function as `weights`, or the inner estimator of `Router`).
+    A file that is there is replaced as a whole, once all of the new one is on the disk. A TypeError says what is
+    neither an array, a frame, text nor a number: a function as `weights`, or the inner estimator of `Router`.
     """
     arrays: dict[str, Any] = {}
     learned = {name: value for name, value in vars(router).items() if name.endswith("_")}

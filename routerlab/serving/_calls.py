@@ -230,10 +230,7 @@ def _scrubbed(value: Any, secrets: Iterable[str], depth: int = 0) -> Any:
 class Cooldown:
     """Endpoints that failed a moment ago: not every call should wait for the time-out of a provider that is down.
 
-    Parameters
-    ----------
-    rest_s : float
-        Seconds that an endpoint rests after a failure that does not say for how long; 0 turns this off.
+    One rests for `rest_s` seconds after a failure that does not say for how long; 0 turns this off.
 
     Examples
     --------

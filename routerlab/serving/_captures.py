@@ -182,12 +182,8 @@ def _plain(value: Any, keys: Sequence[str]) -> Any:
 class Columns:
     """What `read_captured` keeps of each line.
 
-    Attributes
-    ----------
-    judged : list of str
-        The request_id of each feedback.
-    bad : list of (int, str)
-        Numbers of the lines that hold no such record, and what is wrong.
+    ``judged`` holds the request_id of each feedback, ``bad`` the numbers of the lines that hold no such record, and
+    why.
     """
 
     def __init__(self) -> None:
