@@ -1,21 +1,25 @@
 """Folds that keep copies of a prompt together, and embeddings that have seen the answers."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
 from sklearn.pipeline import Pipeline
 
-from routerlab.exceptions import CopiesWarning
-from routerlab.schema import refuse_parameter, reject, unit_rows
-from routerlab.stats import Codes, group_codes
+from routerlab.exceptions import CopiesWarning, ParameterError
+from routerlab.schema import reject, unit_rows
+from routerlab.stats import group_codes
 
 Folds = Iterable[tuple[Any, Any]]
+Codes = NDArray[np.intp]
 
 NEAR = 0.99  # cosine similarity above which two prompts nearly are one
 _EMBEDDING = 16  # features from which equal rows mean equal texts, rather than equal categories
@@ -26,6 +30,19 @@ def copy_codes(X: Any, index: pd.Index, groups: Any = None, prompts: Any = None)
 
     Copies are texts that are equal but for case and spacing, where `X` or `prompts` is text; and equal rows of an
     embedding. Groups that share a copy become one.
+
+    Parameters
+    ----------
+    X : Series of prompts, or DataFrame or array of shape (n_prompts, n_features)
+        What the router or the pipeline is fitted on.
+    index : Index of shape (n_prompts,)
+        The prompts.
+    groups, prompts : Series or array of shape (n_prompts,), optional
+        Conversation or customer of each prompt; its text.
+
+    Returns
+    -------
+    ndarray of shape (n_prompts,)
 
     Examples
     --------
@@ -92,7 +109,8 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     n, n_groups = len(codes), int(codes.max(initial=-1)) + 1
     if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or not 2 <= n_folds <= n_groups:
         many = f"{n_groups} groups of prompts (copies of one prompt are one group)" if n_groups < n else f"{n} prompts"
-        refuse_parameter("cv", f"between 2 and the number of {many}", n_folds)
+        msg = f"'cv' must be between 2 and the number of {many}. Got {n_folds!r} instead."
+        raise ParameterError(msg)
     if n_groups == n:
         return list(KFold(int(n_folds), shuffle=True, random_state=random_state).split(np.empty(n)))
     folds = GroupKFold(int(n_folds), shuffle=True, random_state=random_state)

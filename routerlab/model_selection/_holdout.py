@@ -1,5 +1,7 @@
 """Choices for prompts that nothing has seen: fit, operating point and claim on three splits, rotated."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,13 @@ import pandas as pd
 from routerlab.deprecation import renamed
 from routerlab.evaluation import always
 from routerlab.exceptions import NoOperatingPointError, ParameterError
-from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
+from routerlab.model_selection._copies import (
+    Folds,
+    copy_codes,
+    grouped_folds,
+    refuse_learned,
+    warn_of_near_copies,
+)
 from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
 from routerlab.model_selection._operating import apply_point, choose_operating_point
 from routerlab.routers import training_outcomes

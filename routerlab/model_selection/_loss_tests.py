@@ -5,12 +5,15 @@ neither, and the score test has an exact unconditional p-value: it needs less th
 For graded quality, and for groups, betting holds whatever the distribution.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 
-from routerlab.stats import Floats
+Floats = NDArray[np.float64]
 
 _NUISANCE = 5e-4  # error that the exact test spends on bounding how often baseline and option differ
 
@@ -26,8 +29,20 @@ def loss_p_value(
 ) -> float:
     """p-value of "the mean difference is at most -bar": small if the option surely loses less.
 
-    `difference` is the quality of the option minus the baseline's, or the means of groups with `size` rows each;
-    `binary` says that every quality is 0 or 1. The p-value is sharpest at `level`. Rows are shuffled for betting.
+    Parameters
+    ----------
+    difference : ndarray of shape (n,)
+        Quality of the option minus the baseline's; of groups, the means.
+    bar : float
+        Largest acceptable mean loss.
+    binary : bool
+        Whether every quality is 0 or 1.
+    size : ndarray of shape (n,), optional
+        Rows of each group.
+    level : float, default 0.05
+        Where the p-value is to be sharpest.
+    random_state : int or Generator, default 0
+        Shuffles the rows for betting.
 
     Examples
     --------
