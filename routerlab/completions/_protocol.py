@@ -312,11 +312,8 @@ def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
     body = endpoint.body(request)
     for message in request.messages:
         if not isinstance(message.get("content", ""), str | None):
-            refuse(
-                "'budget_usd'",
-                "a message holds something other than text, whose tokens cannot be bounded.",
-                "Leave the budget out, or send text.",
-            )
+            wrong = "a message holds something other than text, whose tokens cannot be bounded."
+            refuse("'budget_usd'", wrong, "Leave the budget out, or send text.")
     n_bytes = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     limits = [number(body.get(name)) for name in ("max_tokens", "max_completion_tokens")]
     given = [limit for limit in limits if not math.isnan(limit)]

@@ -420,11 +420,8 @@ def check_client(client: Any) -> None:
     special = [n for n in ("_provider", "workload_identity", "_workload_identity_auth") if getattr(client, n, None)]
     if isinstance(client, openai.OpenAI) and (type(client) is not openai.OpenAI or special):
         what = special[0].strip("_") if special else type(client).__name__
-        refuse(
-            "'client'",
-            f"a synchronous client with {what} cannot be turned into an asynchronous one.",
-            "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.",
-        )
+        wrong = f"a synchronous client with {what} cannot be turned into an asynchronous one."
+        refuse("'client'", wrong, "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.")
     if type(client._client).__name__ not in ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper"):
         refuse("'client'", "has an http_client of its own, which belongs to another event loop.", f"Pass {factory}.")
 

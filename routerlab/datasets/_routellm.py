@@ -136,8 +136,7 @@ def _gsm8k() -> Dataset:
     frame = frame.rename(columns=lambda name: re.sub(f"^(mistralai/)*(?={re.escape(short)})", "", name, flags=re.I))
     frame = frame.rename(columns=lambda name: re.sub(re.escape(short), short, name, flags=re.I))
     names = {short: WEAK, STRONG: STRONG}
-    columns = [f"{name}{suffix}" for suffix in ("", "_response") for name in names]
-    require_columns(frame, files[0], columns)
+    require_columns(frame, files[0], [f"{name}{suffix}" for suffix in ("", "_response") for name in names])
     frame.index = pd.Index([f"gsm8k/{row}" for row in range(len(frame))], name="prompt_id")
     quality = np.column_stack([correctness(frame[name], files[0]) for name in names])
     responses = long_table(frame.index, MODELS, response=frame[[f"{name}_response" for name in names]])

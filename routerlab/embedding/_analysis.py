@@ -242,11 +242,8 @@ def _fewer_folds(units: tuple[Codes, Codes], n_folds: int) -> int:
 
 def _check(ours: Any, general: Any, n_folds: int, n_permutations: int, confidence: float) -> None:
     if ours.shape[1] != general.shape[1]:
-        reject(
-            "'X_ours' and 'X_general'",
-            f"have {ours.shape[1]} and {general.shape[1]} features.",
-            "Embed both with one embedder.",
-        )
+        wrong = f"have {ours.shape[1]} and {general.shape[1]} features."
+        reject("'X_ours' and 'X_general'", wrong, "Embed both with one embedder.")
     for name, value, least in (("n_folds", n_folds, 2), ("n_permutations", n_permutations, 1)):
         if not isinstance(value, (int, np.integer)) or value < least:
             refuse_parameter(name, f"an int of at least {least}", value, "domain_separability")

@@ -257,11 +257,8 @@ def _check_intents(y: Any, index: pd.Index) -> NDArray[Any]:
         odd = index.symmetric_difference(labels.index)
         remedy = "Select the same rows of both, e.g. intents.loc[prompts.index]."
         if len(odd) or not (index.is_unique and labels.index.is_unique):
-            reject(
-                "prompts and intents",
-                f"their prompt ids differ or appear twice: {shown(odd)}.",
-                id_remedy(index, labels.index, ("prompts", "intents"), remedy),
-            )
+            wrong = f"their prompt ids differ or appear twice: {shown(odd)}."
+            reject("prompts and intents", wrong, id_remedy(index, labels.index, ("prompts", "intents"), remedy))
         labels = labels.loc[index]
     if len(labels) != len(index):
         reject("intents", f"got {len(labels)} for {len(index)} prompts.", "Pass one for each prompt.")
@@ -283,11 +280,8 @@ def _ridge(features: sp.csr_array, targets: NDArray[np.float64], shrinkage: floa
     """
     n_prompts, n_features = features.shape
     if min(n_prompts, n_features) > _LARGEST:
-        reject(
-            "prompts",
-            f"got {n_prompts}, and IntentEmbedder solves for at most {_LARGEST}.",
-            f"Fit it on a sample, e.g. prompts.sample({_LARGEST}, random_state=0); transform takes any number.",
-        )
+        remedy = f"Fit it on a sample, e.g. prompts.sample({_LARGEST}, random_state=0); transform takes any number."
+        reject("prompts", f"got {n_prompts}, and IntentEmbedder solves for at most {_LARGEST}.", remedy)
     targets = targets - targets.mean(axis=0)
     penalty = shrinkage / (1 - shrinkage) * _spread(features)
     if n_prompts <= n_features:

@@ -46,11 +46,8 @@ def check_texts(X: Any) -> pd.Series:
         reject("prompts", wrong, text_remedy(texts[bad]))
     broken = texts.map(_is_broken).to_numpy(dtype=bool)
     if broken.any():
-        reject(
-            "prompts",
-            f"hold half of a surrogate pair (a broken emoji, say) for {shown(texts.index[broken])}.",
-            "Repair them with text.encode('utf-8', 'replace').decode().",
-        )
+        wrong = f"hold half of a surrogate pair (a broken emoji, say) for {shown(texts.index[broken])}."
+        reject("prompts", wrong, "Repair them with text.encode('utf-8', 'replace').decode().")
     texts.index.name = texts.index.name or "prompt_id"
     return texts
 

@@ -32,17 +32,11 @@ def align(index: pd.Index, models: pd.Index, outcomes: Outcomes, *, missing: boo
     odd: Any = () if index.equals(quality.index) else index.symmetric_difference(quality.index)
     same_kind = id_remedy(index, quality.index, ("the choices", "the outcomes"), "") if len(odd) else ""
     if len(odd) == len(index) + len(quality.index):
-        reject(
-            "choices and outcomes",
-            f"no prompt is in both: choices have {shown(index, 3)}, outcomes have {shown(quality.index, 3)}.",
-            same_kind or "Evaluate on the outcomes of the same split.",
-        )
+        wrong = f"no prompt is in both: choices have {shown(index, 3)}, outcomes have {shown(quality.index, 3)}."
+        reject("choices and outcomes", wrong, same_kind or "Evaluate on the outcomes of the same split.")
     if len(odd):
-        reject(
-            "choices and outcomes",
-            f"prompt_id {shown(odd)} is in one and not in the other.",
-            same_kind or "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index].",
-        )
+        remedy = same_kind or "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index]."
+        reject("choices and outcomes", f"prompt_id {shown(odd)} is in one and not in the other.", remedy)
     absent = models.difference(quality.columns)
     if len(absent):
         reject(
@@ -75,11 +69,8 @@ def check_choices(choices: Any) -> pd.Series:
         reject("choices", "are empty.", "Check the split that you selected.")
     empty = choices.isna().to_numpy()
     if empty.any():
-        reject(
-            "choices",
-            f"no model is chosen for prompt_id {shown(choices.index[empty])}.",
-            "Choose one for each prompt, e.g. choices.fillna(baseline).",
-        )
+        wrong = f"no model is chosen for prompt_id {shown(choices.index[empty])}."
+        reject("choices", wrong, "Choose one for each prompt, e.g. choices.fillna(baseline).")
     return plain(choices)
 
 
@@ -155,11 +146,8 @@ def stand_ins(known: NDArray[np.bool_], choices: pd.Series) -> NDArray[np.float6
     code, models = pd.factorize(choices)
     asked, answered = np.bincount(code, minlength=len(models)), np.bincount(code[known], minlength=len(models))
     if (answered == 0).any():
-        reject(
-            "'quality' and 'cost'",
-            f"on no prompt that was given to {shown(models[answered == 0])} is its outcome known.",
-            "Have those responses judged, or evaluate a router without that model.",
-        )
+        wrong = f"on no prompt that was given to {shown(models[answered == 0])} is its outcome known."
+        reject("'quality' and 'cost'", wrong, "Have those responses judged, or evaluate a router without that model.")
     return (asked / answered)[code[known]] * known.sum() / len(known)
 
 

@@ -187,7 +187,7 @@ def combine_orders(verdicts: pd.DataFrame, combine: str = "both") -> pd.DataFram
 
 def check_combine(combine: str) -> None:
     """Raise for an unknown `combine`."""
-    check_choice(combine, ("both", "soft"), "combine", "judge")
+    check_choice(combine, ("both", "soft"), "combine", "PairwiseJudge")
 
 
 def _both(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -514,7 +514,7 @@ class PairwiseJudge:
         return next((name for name in formats if name not in refused), formats[-1])
 
     def _formats(self) -> list[str]:
-        check_choice(self.structured, ("auto", *FORMATS), "structured", "Judge")
+        check_choice(self.structured, ("auto", *FORMATS), "structured", "PairwiseJudge")
         return list(FORMATS) if self.structured == "auto" else [self.structured]
 
     def _ask(self, requests: list[Request], **options: Any) -> Run:

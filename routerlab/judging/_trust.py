@@ -510,9 +510,6 @@ def _groups(groups: pd.Series | None, *tables: pd.DataFrame) -> pd.Series:
 def _one_judge(judge: pd.DataFrame) -> str:
     names = list(judge["judge"].dropna().unique()) if "judge" in judge else []
     if len(names) > 1:
-        reject(
-            "'judge', column 'judge'",
-            f"holds several: {shown(names)}.",
-            "Measure one at a time: judge_trust(votes[votes.judge == name], human).",
-        )
+        remedy = "Measure one at a time: judge_trust(votes[votes.judge == name], human)."
+        reject("'judge', column 'judge'", f"holds several: {shown(names)}.", remedy)
     return str(names[0]) if names else "(unnamed)"

@@ -207,11 +207,8 @@ def _comparable(judgments: pd.DataFrame, groups: Any) -> pd.DataFrame:
     frame = _with_judge(judgments, "prompt_id" if groups is None else groups)
     frame = frame[frame.groupby(_KEY)["judge"].transform("size") > 1]
     if not len(frame):
-        reject(
-            "judgments table",
-            "holds no pair of responses that two raters judged.",
-            "Let raters share pairs: PairQueue(overlap=True, random_share=...), or the same pairs=... for each.",
-        )
+        remedy = "Let raters share pairs: PairQueue(overlap=True, random_share=...), or the same pairs=... for each."
+        reject("judgments table", "holds no pair of responses that two raters judged.", remedy)
     return frame
 
 

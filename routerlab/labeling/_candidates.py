@@ -190,22 +190,16 @@ def _text_or_missing(table: pd.DataFrame) -> None:
     text = np.array([isinstance(response, str) for response in table["response"]], dtype=bool)
     bad = table["response"].notna().to_numpy() & ~text
     if bad.any():
-        reject(
-            "responses table, column 'response'",
-            f"is not text for {shown(table.loc[bad, 'prompt_id'])} (got {shown(table.loc[bad, 'response'])}).",
-            "Join the text of its parts, or empty those cells.",
-        )
+        wrong = f"is not text for {shown(table.loc[bad, 'prompt_id'])} (got {shown(table.loc[bad, 'response'])})."
+        reject("responses table, column 'response'", wrong, "Join the text of its parts, or empty those cells.")
 
 
 def _plain(value: Any) -> Any:
     """Turn a prompt_id into what JSON gives back unchanged."""
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, str | int):
-        reject(
-            "responses table, column 'prompt_id'",
-            f"got {value!r} of type {type(value).__name__}, expected text or whole numbers.",
-            "Convert it with .map(str).",
-        )
+        wrong = f"got {value!r} of type {type(value).__name__}, expected text or whole numbers."
+        reject("responses table, column 'prompt_id'", wrong, "Convert it with .map(str).")
     return value
 
 
@@ -236,11 +230,8 @@ def _groups(prompt_ids: Any, prompts: pd.DataFrame | None, by: str | pd.Series |
         by = check_prompts(prompts)[by]
     labels = pd.Series(by).reindex(pd.Index(prompt_ids))
     if labels.isna().any():
-        reject(
-            "'by'",
-            f"has no group for prompt {shown(labels.index[labels.isna()])}.",
-            "Give every prompt_id of the responses a group, or keep only responses to labelled prompts.",
-        )
+        remedy = "Give every prompt_id of the responses a group, or keep only responses to labelled prompts."
+        reject("'by'", f"has no group for prompt {shown(labels.index[labels.isna()])}.", remedy)
     codes, values = pd.factorize(labels)
     plain = (v.item() if isinstance(v, np.generic) else v for v in values)
     return codes, [v if isinstance(v, str | int | float) else str(v) for v in plain]  # a record holds it as JSON

@@ -133,11 +133,8 @@ def _codes(table: pd.DataFrame, labels: Any, name: str) -> NDArray[np.intp]:
     """Return the number of each prompt's label in `table`, labels given as a column or as prompt_id -> label."""
     if isinstance(labels, str):
         if labels not in table:
-            reject(
-                f"'{name}'",
-                f"{labels!r} is no column of the prompts; they have {shown(table.columns, 12)}.",
-                "Name one.",
-            )
+            wrong = f"{labels!r} is no column of the prompts; they have {shown(table.columns, 12)}."
+            reject(f"'{name}'", wrong, "Name one.")
         labels = table[labels]
     elif not isinstance(labels, pd.Series):
         msg = f"'{name}' must be a Series (prompt_id -> label) or the name of a column. Got {type(labels).__name__}."

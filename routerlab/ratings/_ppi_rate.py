@@ -161,11 +161,8 @@ def reject_disjoint(judge: pd.DataFrame, human: pd.DataFrame) -> NoReturn:
     else:
         differs = "they share prompts and pairs of models, but never the same pair on the same prompt"
     one = [shown(side[KEY].head(1).itertuples(index=False, name=None)) for side in (judge, human)]
-    reject(
-        "'judge' and 'human'",
-        f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}.",
-        "Let the judge also compare the pairs that people compared.",
-    )
+    wrong = f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}."
+    reject("'judge' and 'human'", wrong, "Let the judge also compare the pairs that people compared.")
 
 
 def paired_votes(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -308,11 +305,8 @@ def _row(
     if lam is None:
         fit = ppi_mean(human, judge, own.pair, own.cluster, cautious(fit.lam, fit.n_clusters), own.chance)
     if fit.n_clusters < 3:
-        reject(
-            "'human'",
-            f"has verdicts on {fit.n_clusters} prompts or groups for {model!r}: too few for an interval.",
-            "Collect more, or leave the model out.",
-        )
+        wrong = f"has verdicts on {fit.n_clusters} prompts or groups for {model!r}: too few for an interval."
+        reject("'human'", wrong, "Collect more, or leave the model out.")
     low, high = fit.interval(confidence, 1 + (lam is None))
     alone = ppi_mean(human, judge, own.pair, own.cluster, 0.0, own.chance)
     alone_low, alone_high = alone.interval(confidence, 1)
@@ -500,8 +494,7 @@ def _rated(units: Units) -> Units:
     """Keep the models that people judged, and check that their verdicts can rate."""
     human = units.has_human
     judged = np.union1d(units.first[human], units.second[human])
-    kept = np.isin(units.first, judged) & np.isin(units.second, judged)
-    units = units.take(kept)
+    units = units.take(np.isin(units.first, judged) & np.isin(units.second, judged))
     code = np.searchsorted(judged, np.arange(len(units.models)))
     units = Units(
         units.models[judged], code[units.first], code[units.second], *(units.cluster, units.human, units.judge),

@@ -141,11 +141,8 @@ def _labels(frame: pd.DataFrame, by: pd.Series | str) -> tuple[pd.Series, str]:
     if isinstance(by, pd.Series):
         by = plain(by)
         if not by.index.is_unique:
-            reject(
-                "'by'",
-                f"has more than one row for prompt_id {shown(by.index[by.index.duplicated()].unique())}.",
-                "Keep one intent for each prompt.",
-            )
+            wrong = f"has more than one row for prompt_id {shown(by.index[by.index.duplicated()].unique())}."
+            reject("'by'", wrong, "Keep one intent for each prompt.")
         label, name = frame["prompt_id"].map(by), by.name or "intent"
         if not label.notna().any():
             reject(

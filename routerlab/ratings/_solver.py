@@ -164,11 +164,8 @@ def _checked(values: Any, name: str, low: float = -np.inf) -> Floats:
 
 def _check_wins(wins: Floats) -> None:
     if wins.ndim != 3 or wins.shape[1] != wins.shape[2] or not wins.size:
-        reject(
-            "'wins'",
-            f"expected shape (n_batch, n_models, n_models), got {wins.shape}.",
-            "Count wins of row over column for each pair of models.",
-        )
+        wrong = f"expected shape (n_batch, n_models, n_models), got {wins.shape}."
+        reject("'wins'", wrong, "Count wins of row over column for each pair of models.")
     # One pass: NaN fails both comparisons.
     if not (wins.min() >= 0 and wins.max() < np.inf):
         bad = np.argwhere(~((wins >= 0) & (wins < np.inf)))

@@ -218,8 +218,7 @@ def _get(spec: Any, file: zipfile.ZipFile) -> Any:
     if "series" in spec:
         return _get(spec["series"], file).iloc[:, 0]
     if "frame" in spec:
-        parts = (_get(spec[part], file) for part in ("frame", "index", "columns"))
-        return pd.DataFrame(*parts)
+        return pd.DataFrame(*(_get(spec[part], file) for part in ("frame", "index", "columns")))
     if "labels" in spec:
         return pd.Index(_get(spec["labels"], file), name=spec["name"])
     if "json" in spec:

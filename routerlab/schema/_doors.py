@@ -343,11 +343,8 @@ def _check_labels(
         looks = Counter(bare.values())
         padded = [text for text in padded if looks[bare[text]] > 1 or text.strip(_UNSEEN) != text]
     if padded:
-        reject(
-            place,
-            f"{shown(padded)} in row {rows(column.isin(padded))} begins or ends with a blank.",
-            "Strip it: .str.strip(), and .str.strip('\\ufeff') for a byte order mark.",
-        )
+        wrong = f"{shown(padded)} in row {rows(column.isin(padded))} begins or ends with a blank."
+        reject(place, wrong, "Strip it: .str.strip(), and .str.strip('\\ufeff') for a byte order mark.")
     twins = {str(value): kind_of(value) for value in values if not isinstance(value, str)}
     twins = {text: kind for text, kind in twins.items() if text in bare}
     if twins:

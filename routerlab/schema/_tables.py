@@ -78,11 +78,8 @@ def _number(
     if bad.any():
         where = f"{shown(values[bad])} at {shown(frame.loc[bad, 'prompt_id'])}"
         wanted = f"[{low:g}, {high:g}]" if np.isfinite(high) else f"finite numbers of at least {low:g}"
-        reject(
-            f"{name} table, column '{column}'",
-            f"got {where}, expected {wanted} or empty.",
-            scale or "Correct or empty those cells.",
-        )
+        wrong = f"got {where}, expected {wanted} or empty."
+        reject(f"{name} table, column '{column}'", wrong, scale or "Correct or empty those cells.")
     frame[column] = values
 
 

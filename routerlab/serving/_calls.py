@@ -93,11 +93,8 @@ class Clients:
         if not isinstance(endpoint.client, getattr(openai, self._kind)):
             got = "is missing" if endpoint.client is None else f"got {type(endpoint.client).__name__}"
             routed = f"{'Async' if self._kind == 'AsyncOpenAI' else ''}RoutedClient"
-            refuse(
-                f"'client' of {endpoint.model!r}",
-                f"{got}, expected openai.{self._kind}.",
-                f"{routed} needs openai.{self._kind}(base_url=..., api_key=...), in the Endpoint or as client=.",
-            )
+            remedy = f"{routed} needs openai.{self._kind}(base_url=..., api_key=...), in the Endpoint or as client=."
+            refuse(f"'client' of {endpoint.model!r}", f"{got}, expected openai.{self._kind}.", remedy)
 
     def _make(self, *, new_connections: bool = False) -> None:
         import openai
