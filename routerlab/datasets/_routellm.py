@@ -20,7 +20,7 @@ from routerlab.datasets._files import (
     require_columns,
 )
 from routerlab.pricing import add_cost, estimate_tokens
-from routerlab.schema import check_choice
+from routerlab.schema import refuse_parameter
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"
 WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
@@ -83,7 +83,8 @@ def fetch_routellm(benchmark: str = "mmlu") -> Dataset:
     >>> mmlu.outcomes.groupby("model")["quality"].mean()  # doctest: +SKIP
     """
     readers = {"mmlu": _mmlu, "mt_bench": _mt_bench, "gsm8k": _gsm8k}
-    check_choice(benchmark, readers, "benchmark", "fetch_routellm")
+    if benchmark not in readers:
+        refuse_parameter("benchmark", f"one of {', '.join(readers)}", benchmark, "fetch_routellm")
     return readers[benchmark]()
 
 

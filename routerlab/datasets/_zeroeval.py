@@ -13,7 +13,7 @@ import pandas as pd
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
-from routerlab.schema import check_choice
+from routerlab.schema import refuse_parameter
 
 FOLDER = "WildEval/ZeroEval/result_dirs"
 BASELINE = "claude-3-5-sonnet-20241022"
@@ -75,7 +75,8 @@ def fetch_zeroeval(benchmark: str = "crux", *, prices: Prices | None = None) -> 
     >>> crux = fetch_zeroeval("crux")  # doctest: +SKIP
     >>> crux.outcomes.groupby("model")["quality"].mean()  # doctest: +SKIP
     """
-    check_choice(benchmark, BENCHMARKS, "benchmark", "fetch_zeroeval")
+    if benchmark not in BENCHMARKS:
+        refuse_parameter("benchmark", f"one of {', '.join(BENCHMARKS)}", benchmark, "fetch_zeroeval")
     column, description, citation = BENCHMARKS[benchmark]
     files = in_folder(f"{FOLDER}/{benchmark}", ".json")
     tables = {

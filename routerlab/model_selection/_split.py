@@ -1,5 +1,7 @@
 """Split prompts into parts that share no text."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from routerlab.schema import by_prompt, id_remedy, plain, refuse_parameter, reject, shown
+from routerlab.exceptions import ParameterError
+from routerlab.schema import by_prompt, id_remedy, plain, reject, shown
 
 
 def split_prompts(
@@ -88,7 +91,10 @@ def split_prompts(
 def _check_sizes(sizes: Sequence[float]) -> NDArray[np.float64]:
     shares = np.asarray(sizes, dtype=float).ravel()
     if len(shares) < 2 or not (shares > 0).all() or not np.isclose(shares.sum(), 1):
-        refuse_parameter("sizes", "two or more shares above 0 that sum to 1, e.g. (0.5, 0.25, 0.25)", sizes)
+        msg = (
+            f"'sizes' must be two or more shares above 0 that sum to 1, e.g. (0.5, 0.25, 0.25). Got {sizes!r} instead."
+        )
+        raise ParameterError(msg)
     return shares
 
 
@@ -133,8 +139,11 @@ def _codes(table: pd.DataFrame, labels: Any, name: str) -> NDArray[np.intp]:
     """Return the number of each prompt's label in `table`, labels given as a column or as prompt_id -> label."""
     if isinstance(labels, str):
         if labels not in table:
-            wrong = f"{labels!r} is no column of the prompts; they have {shown(table.columns, 12)}."
-            reject(f"'{name}'", wrong, "Name one.")
+            reject(
+                f"'{name}'",
+                f"{labels!r} is no column of the prompts; they have {shown(table.columns, 12)}.",
+                "Name one.",
+            )
         labels = table[labels]
     elif not isinstance(labels, pd.Series):
         msg = f"'{name}' must be a Series (prompt_id -> label) or the name of a column. Got {type(labels).__name__}."

@@ -410,8 +410,8 @@ class TestPulze:
     ("fetch", "message"),
     [
         (lambda: fetch_routerbench("dev"), "'split'.*'train' or 'test'. Got 'dev'"),
-        (lambda: fetch_routellm("arena"), "'benchmark'.*'mmlu', 'mt_bench' or 'gsm8k'. Got 'arena'"),
-        (lambda: fetch_zeroeval("gsm"), "'benchmark'.*'crux' or 'math-l5'. Got 'gsm'"),
+        (lambda: fetch_routellm("arena"), "'benchmark'.*mmlu, mt_bench, gsm8k. Got 'arena'"),
+        (lambda: fetch_zeroeval("gsm"), "'benchmark'.*crux, math-l5. Got 'gsm'"),
         (lambda: fetch_auto_j("pair"), "'kind'.*'intents' or 'pairs'. Got 'pair'"),
     ],
 )
