@@ -7,8 +7,6 @@ willingness to pay (WTP) falls from infinity to 0, each prompt walks down the up
 all prompts: no grid, no refit, no second search for neighbours.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import ParameterError
-from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of
+from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of, refuse_parameter
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
 _CHUNK = 8192
@@ -133,9 +130,8 @@ class Sweep:
 class OperatingPoint:
     """A willingness to pay, and what it gave on the prompts that it was chosen on.
 
-    Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were
-    selected. Without a `guarantee` it is an estimate, not a promise: make claims with `savings` on
-    prompts that were not used here.
+    Its ``cost_usd`` and ``quality_difference`` are tuning figures: optimistic, since they were selected. Without a
+    `guarantee` it is an estimate, not a promise: make claims with `savings` on prompts that were not used here.
 
     Attributes
     ----------
@@ -259,11 +255,8 @@ def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
 def check_wtp(willingness_to_pay: float) -> float:
     """Check that a willingness to pay is a number of at least 0 (infinity allowed)."""
     if not isinstance(willingness_to_pay, (int, float, np.number)) or not willingness_to_pay >= 0:
-        msg = (
-            "'willingness_to_pay' must be a number of at least 0: USD that one unit of quality is worth on one "
-            f"request (float('inf') for best quality). Got {willingness_to_pay!r} instead."
-        )
-        raise ParameterError(msg)
+        worth = "USD that one unit of quality is worth on one request (float('inf') for best quality)"
+        refuse_parameter("willingness_to_pay", f"a number of at least 0: {worth}", willingness_to_pay)
     return float(willingness_to_pay)
 
 

@@ -1,7 +1,5 @@
 """Old names: of arguments and attributes, for one more release with a DeprecationWarning, and of what has moved."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from functools import wraps

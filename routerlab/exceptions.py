@@ -29,8 +29,6 @@ Warnings::
     └── LogWarning                                                      votes
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -5,8 +5,6 @@ returns. Nothing is rewritten: a line that a crash left torn gets its end, and i
 completions, the vote log and the captures are such logs; all their errors are `LogError`.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

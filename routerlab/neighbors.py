@@ -1,7 +1,5 @@
 """Exact nearest neighbours by cosine similarity: the one place where neighbours are searched."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

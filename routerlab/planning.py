@@ -1,7 +1,5 @@
 """Before and after a study: what n prompts can prove, and whether routing pays for what it took to prove it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +9,7 @@ from scipy import stats
 
 from routerlab.deprecation import renamed
 from routerlab.exceptions import ParameterError
-from routerlab.schema import reject
+from routerlab.schema import refuse_parameter, reject
 from routerlab.stats import check_confidence, check_share
 
 __all__ = ["Payback", "StudyPlan", "payback", "plan_study"]
@@ -341,8 +339,7 @@ def payback(
     }  # fmt: skip
     for name, amount in amounts.items():
         if not np.isfinite(amount) or amount < 0:
-            msg = f"{name!r} must be a finite number of at least 0. Got {amount!r} instead."
-            raise ParameterError(msg)
+            refuse_parameter(name, "a finite number of at least 0", amount)
     once = labels * usd_per_label + judge_usd + probes_usd + other_usd
     own = router_usd_per_request * requests_per_month + monthly_usd
     bill = claim.baseline_cost_usd * requests_per_month

@@ -14,8 +14,6 @@ every row is its own. Three ideas carry the rest.
   the exact binomial test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -209,11 +207,8 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
             "'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id."
         )
     if values.isna().any():
-        reject(
-            "'groups'",
-            f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.",
-            "Give every prompt a group, e.g. its conversation or customer; a group of one is fine.",
-        )
+        remedy = "Give every prompt a group, e.g. its conversation or customer; a group of one is fine."
+        reject("'groups'", f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.", remedy)
     try:
         return pd.factorize(values)[0].astype(np.intp)
     except TypeError:

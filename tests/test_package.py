@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "neighbors": set(),
     "decision": {"schema"},
     "pricing": {"schema"},
-    "embedding": {"schema", "stats"},
+    "embedding": {"schema", "stats", "jsonl"},
     "plotting": {"schema"},
     "ratings": {"schema", "stats"},
     "datasets": {"schema", "pricing"},

@@ -1,7 +1,5 @@
 """Requests sent and replies collected: in scripts, notebooks and event loops alike."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

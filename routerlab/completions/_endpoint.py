@@ -72,11 +72,8 @@ class Endpoint:
             if not isinstance(self.price, tuple):
                 object.__setattr__(self, "price", own)
         if self.provider is not None and not is_provider(self.provider):
-            refuse(
-                "Endpoint, 'provider'",
-                f"got {self.provider!r}, expected a provider of the price list.",
-                "Examples: 'openai', 'anthropic', 'groq', 'together', 'openrouter'; or the address of its API.",
-            )
+            remedy = "Examples: 'openai', 'anthropic', 'groq', 'together', 'openrouter'; or the address of its API."
+            refuse("Endpoint, 'provider'", f"got {self.provider!r}, expected a provider of the price list.", remedy)
         object.__setattr__(self, "params", check_params(self.params or {}, "Endpoint"))
 
     def __repr__(self) -> str:

@@ -1,7 +1,5 @@
 """The slots that send requests: one reply each, recorded before the next request goes out."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import random
@@ -103,16 +101,9 @@ class Progress:
 class Served:
     """An endpoint, its client, and its state in this run.
 
-    Attributes
-    ----------
-    closed : str or None
-        Why nothing more is sent.
-    stops_run : bool
-        Whether a user must do something first: a wrong key, no credit.
-    not_before : float
-        The provider asked not to be asked again before this time of the event loop.
-    n_failed_in_a_row : int
-        Requests that failed, all their attempts, since the last reply.
+    ``closed`` says why nothing more is sent, and ``stops_run`` whether a user must do something first: a wrong key, no
+    credit. The provider asked not to be asked again before ``not_before``, a time of the event loop; since the last
+    reply ``n_failed_in_a_row`` requests failed, all their attempts.
     """
 
     endpoint: Endpoint
@@ -178,20 +169,10 @@ class Served:
 class Engine:
     """Sends requests from a bounded number of slots until all have a reply or an error, or something stops it.
 
-    Attributes
-    ----------
-    records : dict
-        key -> record, of requests that were asked.
-    served : dict
-        model -> its endpoints in use.
-    refused : str or None
-        Why a provider refuses every request, if that stopped the run.
-    dropped_usd : float
-        The most that attempts dropped in flight can have cost.
-    n_to_retry : int
-        Requests that failed, and may go better in a later run.
-    tallies : list of Tally
-        One for each request that was asked.
+    ``records`` holds those of requests that were asked, by key, and ``tallies`` what their attempts came to; ``served``
+    the endpoints in use, by model. ``refused`` says why a provider refuses every request, if that stopped the run;
+    ``dropped_usd`` is the most that attempts dropped in flight can have cost; ``n_to_retry`` requests may go better
+    later.
     """
 
     def __init__(

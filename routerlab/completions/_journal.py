@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 from routerlab.completions._endpoint import Endpoint, Request, digest
@@ -124,7 +125,7 @@ class Journal:
         self.maybe_billed_usd += sum(self._open_runs.values())
 
     @contextmanager
-    def locked(self) -> Iterator[Journal]:
+    def locked(self) -> Iterator[Self]:
         """Keep other processes out, and read what is there."""
         with self._log.locked():
             self.read()
@@ -283,12 +284,8 @@ def left_out_record(request: Request, reason: str) -> Record:
 class Writer:
     """Appends records to a journal without stopping the event loop.
 
-    Attributes
-    ----------
-    error : Exception or None
-        Why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
-    unwritten : list of dict
-        Records that are not in the journal.
+    ``error`` says why a record could not be written, as a rule an `OSError` of the disk; nothing is written after that.
+    Records that are not in the journal are ``unwritten``.
     """
 
     def __init__(self, journal: Journal) -> None:

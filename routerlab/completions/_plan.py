@@ -1,7 +1,5 @@
 """What a run is going to ask for, checked before money is spent, and what it would cost."""
 
-from __future__ import annotations
-
 import heapq
 import html
 import json

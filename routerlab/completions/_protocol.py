@@ -1,7 +1,5 @@
 """What a message holds, what came back of an attempt or went wrong, and what it took."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -301,9 +299,8 @@ def _cost(endpoint: Endpoint, usage: Usage) -> float:
 def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
     """Return the most tokens, input and output, that a request can take at an endpoint.
 
-    A token of the byte-level tokenizers in use stands for at least one byte: the bytes that are sent, plus some for
-    the chat template, bound the input. ``max_tokens`` or ``max_completion_tokens`` bounds the output (inf
-    without them).
+    A token of the byte-level tokenizers in use stands for at least one byte: the bytes that are sent, plus some for the
+    chat template, bound the input. ``max_tokens`` or ``max_completion_tokens`` bounds the output (inf without them).
 
     Examples
     --------
@@ -315,11 +312,8 @@ def most_tokens(endpoint: Endpoint, request: Request) -> tuple[float, float]:
     body = endpoint.body(request)
     for message in request.messages:
         if not isinstance(message.get("content", ""), str | None):
-            refuse(
-                "'budget_usd'",
-                "a message holds something other than text, whose tokens cannot be bounded.",
-                "Leave the budget out, or send text.",
-            )
+            wrong = "a message holds something other than text, whose tokens cannot be bounded."
+            refuse("'budget_usd'", wrong, "Leave the budget out, or send text.")
     n_bytes = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     limits = [number(body.get(name)) for name in ("max_tokens", "max_completion_tokens")]
     given = [limit for limit in limits if not math.isnan(limit)]

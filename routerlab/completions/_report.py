@@ -1,7 +1,5 @@
 """What a run of requests did, and what it cost."""
 
-from __future__ import annotations
-
 import html
 import logging
 import warnings

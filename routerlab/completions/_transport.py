@@ -4,8 +4,6 @@ The HTTP client's time-outs start again with every byte that comes, it follows r
 unpacks whatever it gets. `guard` puts a limit on each, for one client of the SDK.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import os
@@ -16,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
 from routerlab.schema import refuse
@@ -276,7 +274,7 @@ class _Pieces:
         self._response, self._pieces, self._deadline, self._most = response, pieces, deadline, most
         self._n_bytes = self._n_bytes_of_line = 0
 
-    def __iter__(self) -> _Pieces:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
@@ -287,7 +285,7 @@ class _Pieces:
         finally:
             _DEADLINE.reset(token)
 
-    def __aiter__(self) -> _Pieces:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
@@ -422,11 +420,8 @@ def check_client(client: Any) -> None:
     special = [n for n in ("_provider", "workload_identity", "_workload_identity_auth") if getattr(client, n, None)]
     if isinstance(client, openai.OpenAI) and (type(client) is not openai.OpenAI or special):
         what = special[0].strip("_") if special else type(client).__name__
-        refuse(
-            "'client'",
-            f"a synchronous client with {what} cannot be turned into an asynchronous one.",
-            "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.",
-        )
+        wrong = f"a synchronous client with {what} cannot be turned into an asynchronous one."
+        refuse("'client'", wrong, "Pass the asynchronous one, e.g. openai.AsyncAzureOpenAI.")
     if type(client._client).__name__ not in ("SyncHttpxClientWrapper", "AsyncHttpxClientWrapper"):
         refuse("'client'", "has an http_client of its own, which belongs to another event loop.", f"Pass {factory}.")
 

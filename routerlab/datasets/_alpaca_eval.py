@@ -1,7 +1,5 @@
 """AlpacaEval 2: ten models against GPT-4 Turbo, with a judge's preference."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -11,9 +9,8 @@ import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
-from routerlab.exceptions import ParameterError
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
-from routerlab.schema import check_model, shown
+from routerlab.schema import check_model, refuse, shown
 
 FOLDER = "tatsu-lab/alpaca_eval/results"
 BASELINE = "gpt4_1106_preview"
@@ -119,10 +116,7 @@ def _chosen(models: Iterable[str] | None) -> dict[str, PublishedFile]:
     files = {file.path.split("/")[1]: file for file in in_folder(FOLDER, "annotations.json")}
     names = list(files) if models is None else [models] if isinstance(models, str) else list(dict.fromkeys(models))
     if not names:
-        msg = (
-            "The 'models' parameter of fetch_alpaca_eval is empty. Name at least one model, or leave it unset for all."
-        )
-        raise ParameterError(msg)
+        refuse("'models'", "is empty.", "Name at least one model, or leave it unset for all.")
     return {name: files[check_model(name, files, "models")] for name in names}
 
 

@@ -1,7 +1,5 @@
 """Votes of an arena: two models' answers to each prompt, and which one a person prefers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

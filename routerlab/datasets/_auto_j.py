@@ -1,15 +1,12 @@
 """Auto-J: user queries in 59 intents, and human verdicts on pairs of responses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.datasets._files import json_lines, malformed, read_published, registry
-from routerlab.exceptions import ParameterError
-from routerlab.schema import shown
+from routerlab.schema import check_choice, shown
 
 REPOSITORY = "GAIR-NLP/auto-j"
 INTENTS = f"{REPOSITORY}/other_resources/scenario_classifier_data/traindata.jsonl"
@@ -60,9 +57,7 @@ def fetch_auto_j(kind: str = "intents") -> Dataset:
     59
     """
     readers = {"intents": _intents, "pairs": _pairs}
-    if kind not in readers:
-        msg = f"The 'kind' parameter of fetch_auto_j must be 'intents' or 'pairs'. Got {kind!r} instead."
-        raise ParameterError(msg)
+    check_choice(kind, readers, "kind", "fetch_auto_j")
     key, description = {
         "intents": (INTENTS, "User queries labelled with 59 intents, the taxonomy of Pulze's intent router"),
         "pairs": (PAIRS, "Two unnamed responses to a query, with a human verdict and the query's intent"),

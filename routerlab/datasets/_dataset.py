@@ -1,7 +1,5 @@
 """One class for every data set, whether shipped, published or generated."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape

@@ -1,7 +1,5 @@
 """The demo data that ships: it works with no network."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

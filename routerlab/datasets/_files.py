@@ -1,7 +1,5 @@
 """Published files: which they are, where they come from, and whether what came is what was published."""
 
-from __future__ import annotations
-
 import ast
 import csv
 import hashlib
@@ -105,12 +103,8 @@ def in_folder(folder: str, suffix: str) -> list[PublishedFile]:
 def read_published(files: Sequence[PublishedFile], title: str) -> list[str]:
     """Return the text of `files`: from ``ROUTERLAB_DATA``, else from the cache, else downloaded into the cache.
 
-    Whichever it is, the content is checked against the registry, so where it came from makes no difference.
-
-    Raises
-    ------
-    DataFileError
-        Absent and no network; truncated, of another sha256 or encoding.
+    Whichever it is, the content is checked against the registry, so where it came from makes no difference. A file that
+    is absent with no network, truncated, or of another sha256 or encoding is a `DataFileError`.
     """
     places = [_own_copy(file) or _cached(file) for file in files]
     absent = [(file, place) for file, place in zip(files, places, strict=True) if not place.exists()]

@@ -1,7 +1,5 @@
 """Pulze's example: ten points with embeddings and the targets that they favour."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Result files of other tools, as the project's tables: promptfoo, Inspect, lm-evaluation-harness."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

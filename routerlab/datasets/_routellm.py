@@ -1,7 +1,5 @@
 """RouteLLM's benchmarks: a strong and a weak model on MMLU, MT-Bench and GSM8K."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -21,8 +19,8 @@ from routerlab.datasets._files import (
     registry,
     require_columns,
 )
-from routerlab.exceptions import ParameterError
 from routerlab.pricing import add_cost, estimate_tokens
+from routerlab.schema import refuse_parameter
 
 FOLDER = "lm-sys/RouteLLM/routellm/evals"
 WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
@@ -86,9 +84,7 @@ def fetch_routellm(benchmark: str = "mmlu") -> Dataset:
     """
     readers = {"mmlu": _mmlu, "mt_bench": _mt_bench, "gsm8k": _gsm8k}
     if benchmark not in readers:
-        wanted = ", ".join(readers)
-        msg = f"The 'benchmark' parameter of fetch_routellm must be one of {wanted}. Got {benchmark!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("benchmark", f"one of {', '.join(readers)}", benchmark, "fetch_routellm")
     return readers[benchmark]()
 
 
@@ -141,8 +137,7 @@ def _gsm8k() -> Dataset:
     frame = frame.rename(columns=lambda name: re.sub(f"^(mistralai/)*(?={re.escape(short)})", "", name, flags=re.I))
     frame = frame.rename(columns=lambda name: re.sub(re.escape(short), short, name, flags=re.I))
     names = {short: WEAK, STRONG: STRONG}
-    columns = [f"{name}{suffix}" for suffix in ("", "_response") for name in names]
-    require_columns(frame, files[0], columns)
+    require_columns(frame, files[0], [f"{name}{suffix}" for suffix in ("", "_response") for name in names])
     frame.index = pd.Index([f"gsm8k/{row}" for row in range(len(frame))], name="prompt_id")
     quality = np.column_stack([correctness(frame[name], files[0]) for name in names])
     responses = long_table(frame.index, MODELS, response=frame[[f"{name}_response" for name in names]])

@@ -1,7 +1,5 @@
 """RouterBench: scores and costs of eleven models on the same prompts."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
@@ -9,7 +7,7 @@ import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, long_table, stamp
 from routerlab.datasets._files import PublishedFile, csv_table, in_folder, numbers, read_published, turns
-from routerlab.exceptions import ParameterError
+from routerlab.schema import check_choice
 
 FOLDER = "shuhao02/RouterDC/datasets/routerbench_zs"
 MODELS = (
@@ -78,9 +76,7 @@ def fetch_routerbench(split: str = "train", *, responses: bool = True) -> Datase
     --------
     >>> fetch_routerbench().outcomes.groupby("model")["quality"].mean()  # doctest: +SKIP
     """
-    if split not in ("train", "test"):
-        msg = f"The 'split' parameter of fetch_routerbench must be 'train' or 'test'. Got {split!r} instead."
-        raise ParameterError(msg)
+    check_choice(split, ("train", "test"), "split", "fetch_routerbench")
     files = in_folder(FOLDER, f"_{split}.csv")
     texts = read_published(files, f"RouterBench {split}")
     frame = pd.concat([_read(text, file) for text, file in zip(texts, files, strict=True)], ignore_index=True)

@@ -1,7 +1,5 @@
 """ZeroEval: eight models' outputs on CRUX and on the hardest MATH problems, marked by comparing answers."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -14,8 +12,8 @@ import pandas as pd
 
 from routerlab.datasets._dataset import Dataset, stamp
 from routerlab.datasets._files import PublishedFile, in_folder, json_array, malformed, read_published
-from routerlab.exceptions import ParameterError
 from routerlab.pricing import Prices, add_cost, estimate_tokens, own_prices
+from routerlab.schema import refuse_parameter
 
 FOLDER = "WildEval/ZeroEval/result_dirs"
 BASELINE = "claude-3-5-sonnet-20241022"
@@ -27,16 +25,8 @@ OPEN_PRICES = {
     "Qwen2.5-7B-Instruct": (0.30, 0.30),
 }
 BENCHMARKS = {
-    "crux": (
-        "question",
-        "what a Python function returns for an input",
-        "Gu et al. (2024), CRUXEval, arXiv:2401.03065",
-    ),
-    "math-l5": (
-        "problem",
-        "problems of the hardest level of MATH",
-        "Hendrycks et al. (2021), MATH, arXiv:2103.03874",
-    ),
+    "crux": ("question", "what a Python function returns for an input", "Gu et al. (2024), CRUXEval, arXiv:2401.03065"),
+    "math-l5": ("problem", "problems of the hardest level of MATH", "Hendrycks et al. (2021), MATH, arXiv:2103.03874"),
 }
 
 
@@ -86,9 +76,7 @@ def fetch_zeroeval(benchmark: str = "crux", *, prices: Prices | None = None) -> 
     >>> crux.outcomes.groupby("model")["quality"].mean()  # doctest: +SKIP
     """
     if benchmark not in BENCHMARKS:
-        wanted = ", ".join(BENCHMARKS)
-        msg = f"The 'benchmark' parameter of fetch_zeroeval must be one of {wanted}. Got {benchmark!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("benchmark", f"one of {', '.join(BENCHMARKS)}", benchmark, "fetch_zeroeval")
     column, description, citation = BENCHMARKS[benchmark]
     files = in_folder(f"{FOLDER}/{benchmark}", ".json")
     tables = {

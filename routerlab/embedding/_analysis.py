@@ -1,7 +1,5 @@
 """Whether one set of prompts stands apart from another."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from html import escape
 from itertools import permutations, product
@@ -14,11 +12,8 @@ from scipy.linalg import solve
 from scipy.special import expit, logit
 from scipy.stats import rankdata, t as student
 
-from routerlab.exceptions import ParameterError
-from routerlab.schema import check_embeddings, provenance_of, reject, row_labels, shown, unit_rows
-from routerlab.stats import Codes, check_confidence, few_groups_note, group_codes, group_sums
-
-Floats = NDArray[np.float64]
+from routerlab.schema import check_embeddings, provenance_of, refuse_parameter, reject, row_labels, shown, unit_rows
+from routerlab.stats import Codes, Floats, check_confidence, few_groups_note, group_codes, group_sums
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -247,15 +242,11 @@ def _fewer_folds(units: tuple[Codes, Codes], n_folds: int) -> int:
 
 def _check(ours: Any, general: Any, n_folds: int, n_permutations: int, confidence: float) -> None:
     if ours.shape[1] != general.shape[1]:
-        reject(
-            "'X_ours' and 'X_general'",
-            f"have {ours.shape[1]} and {general.shape[1]} features.",
-            "Embed both with one embedder.",
-        )
+        wrong = f"have {ours.shape[1]} and {general.shape[1]} features."
+        reject("'X_ours' and 'X_general'", wrong, "Embed both with one embedder.")
     for name, value, least in (("n_folds", n_folds, 2), ("n_permutations", n_permutations, 1)):
         if not isinstance(value, (int, np.integer)) or value < least:
-            msg = f"The {name!r} parameter of domain_separability must be an int of at least {least}. Got {value!r}."
-            raise ParameterError(msg)
+            refuse_parameter(name, f"an int of at least {least}", value, "domain_separability")
     check_confidence(confidence)
     for name, part in (("X_ours", ours), ("X_general", general)):
         if len(part) < 2 * n_folds:

@@ -1,7 +1,5 @@
 """Vectors on disk: one SQLite file for each model, keyed by the sha256 of the text."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os
@@ -66,17 +64,11 @@ def demo_vectors(layer: int | None) -> dict[bytes, NDArray[np.float32]]:
 class VectorCache:
     """Unit vectors by text key, in a file that two processes may share and a crash cannot corrupt.
 
-    Each `write` is one transaction: a process killed in the middle leaves the batches before it.
-    A vector whose checksum or length is wrong is left out, and one of version 0.1.0 has no checksum. A file that was
-    damaged from outside is moved aside and started again, since everything in it can be computed again. One that
-    cannot be read or written is done without. Each says so in a warning.
-
-    Parameters
-    ----------
-    path : Path
-        The SQLite file; it and its folder are made when first written.
-    known : mapping of key to ndarray of shape (n_features,), optional
-        Vectors that need no file, and go before those in it.
+    Each `write` is one transaction: a process killed in the middle leaves the batches before it. A vector whose
+    checksum or length is wrong is left out, and one of version 0.1.0 has no checksum. A file that was damaged from
+    outside is moved aside and started again, since everything in it can be computed again. One that cannot be read or
+    written is done without. Each says so in a warning. The file and its folder are made when first written; vectors
+    that are `known` need no file, and go before those in it.
     """
 
     def __init__(self, path: Path, known: Mapping[bytes, NDArray[np.float32]] | None = None) -> None:

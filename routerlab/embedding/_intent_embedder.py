@@ -1,9 +1,7 @@
 """An intent embedding learned from labelled prompts, on top of a frozen sentence embedding."""
 
-from __future__ import annotations
-
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -17,13 +15,13 @@ from routerlab.embedding._lexical import SurfaceFeatures
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._sentence import SentenceEmbedder
 from routerlab.embedding._text import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
-from routerlab.exceptions import ParameterError
 from routerlab.schema import (
     as_pandas,
     by_prompt,
     check_embeddings,
     id_remedy,
     plain,
+    refuse_parameter,
     reject,
     row_labels,
     shown,
@@ -36,11 +34,10 @@ _LARGEST = 10_000  # the solver holds the square of this many numbers
 class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Learn an embedding in which prompts of one intent lie together, in seconds on a CPU.
 
-    A shrunk linear discriminant analysis in its regression form: a ridge regression of the intents'
-    indicators on semantic features (a frozen sentence embedding) and, when it is given texts, on
-    lexical ones (TF-IDF of words, of the opening words, surface features). A prompt's embedding is its
-    row of discriminant scores, one for each intent, scaled to unit length. It plays the part of a
-    sentence model fine-tuned on intents.
+    A shrunk linear discriminant analysis in its regression form: a ridge regression of the intents' indicators on
+    semantic features (a frozen sentence embedding) and, when it is given texts, on lexical ones (TF-IDF of words, of
+    the opening words, surface features). A prompt's embedding is its row of discriminant scores, one for each intent,
+    scaled to unit length. It plays the part of a sentence model fine-tuned on intents.
 
     Parameters
     ----------
@@ -50,9 +47,8 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     shrinkage : float, default 0.5
         How far the covariance is drawn toward a multiple of the identity, above 0 and below 1.
     semantic_weight, lexical_weight, opening_weight, surface_weight : float, default 1.5, 1, 1 and 0.3
-        Variance that the base's features, the words, the words of the opening and the surface
-        features get, in proportion. 0 leaves a kind out. The defaults were chosen on other folds
-        than those of benchmarks/embedding.py.
+        Variance that the base's features, the words, the words of the opening and the surface features get, in
+        proportion. 0 leaves a kind out. The defaults were chosen on other folds than those of benchmarks/embedding.py.
     opening_chars : int, default 150
         Length of the opening: requests mostly name what they want at the start.
     max_chars : int, default 2000
@@ -110,7 +106,7 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         self.opening_chars = opening_chars
         self.max_chars = max_chars
 
-    def fit(self, X: Any, y: Any) -> IntentEmbedder:
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn the embedding.
 
         Parameters
@@ -224,8 +220,7 @@ class IntentEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
             ("semantic_weight", min(weights) >= 0 and max(weights) > 0, "at least 0, like the others, and one above 0"),
         ):
             if not good:
-                msg = f"The {name!r} parameter of IntentEmbedder must be {wanted}. Got {getattr(self, name)!r} instead."
-                raise ParameterError(msg)
+                refuse_parameter(name, wanted, getattr(self, name), "IntentEmbedder")
 
     def _stack(self, blocks: dict[str, sp.csr_array]) -> sp.csr_array:
         """Join the kinds of features, each scaled to its share of the variance."""
@@ -262,11 +257,8 @@ def _check_intents(y: Any, index: pd.Index) -> NDArray[Any]:
         odd = index.symmetric_difference(labels.index)
         remedy = "Select the same rows of both, e.g. intents.loc[prompts.index]."
         if len(odd) or not (index.is_unique and labels.index.is_unique):
-            reject(
-                "prompts and intents",
-                f"their prompt ids differ or appear twice: {shown(odd)}.",
-                id_remedy(index, labels.index, ("prompts", "intents"), remedy),
-            )
+            wrong = f"their prompt ids differ or appear twice: {shown(odd)}."
+            reject("prompts and intents", wrong, id_remedy(index, labels.index, ("prompts", "intents"), remedy))
         labels = labels.loc[index]
     if len(labels) != len(index):
         reject("intents", f"got {len(labels)} for {len(index)} prompts.", "Pass one for each prompt.")
@@ -288,11 +280,8 @@ def _ridge(features: sp.csr_array, targets: NDArray[np.float64], shrinkage: floa
     """
     n_prompts, n_features = features.shape
     if min(n_prompts, n_features) > _LARGEST:
-        reject(
-            "prompts",
-            f"got {n_prompts}, and IntentEmbedder solves for at most {_LARGEST}.",
-            f"Fit it on a sample, e.g. prompts.sample({_LARGEST}, random_state=0); transform takes any number.",
-        )
+        remedy = f"Fit it on a sample, e.g. prompts.sample({_LARGEST}, random_state=0); transform takes any number."
+        reject("prompts", f"got {n_prompts}, and IntentEmbedder solves for at most {_LARGEST}.", remedy)
     targets = targets - targets.mean(axis=0)
     penalty = shrinkage / (1 - shrinkage) * _spread(features)
     if n_prompts <= n_features:

@@ -1,11 +1,9 @@
 """Lexical embeddings that need nothing but scikit-learn."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -16,8 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import TOKEN, as_frame, check_texts, excerpt, fit_tfidf, reads_text
-from routerlab.exceptions import ParameterError
-from routerlab.schema import reject, unit_rows
+from routerlab.schema import refuse_parameter, reject, unit_rows
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -72,7 +69,7 @@ class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         self.max_chars = max_chars
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> LsaEmbedder:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the vocabulary and the components.
 
         Parameters
@@ -95,8 +92,7 @@ class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
         for name in ("n_components", "min_df", "max_chars"):
             if not isinstance(value := getattr(self, name), Integral) or value < 1:
-                msg = f"The {name!r} parameter of LsaEmbedder must be an int of at least 1. Got {value!r} instead."
-                raise ParameterError(msg)
+                refuse_parameter(name, "an int of at least 1", value, "LsaEmbedder")
         texts = check_texts(X)
         if len(texts) < 2:
             reject("prompts", f"LsaEmbedder cannot be fitted on {len(texts)}.", "Pass at least 2, better hundreds.")
@@ -251,7 +247,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
     def __init__(self, *, limit: float = 3.0) -> None:
         self.limit = limit
 
-    def fit(self, X: Any, y: Any = None) -> SurfaceFeatures:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn each feature's mean and standard deviation.
 
         Parameters
@@ -266,8 +262,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
             self.
         """
         if not self.limit > 0:
-            msg = f"The 'limit' parameter of SurfaceFeatures must be above 0. Got {self.limit!r} instead."
-            raise ParameterError(msg)
+            refuse_parameter("limit", "above 0", self.limit, "SurfaceFeatures")
         values = _measure(check_texts(X))
         self.mean_ = values.mean(axis=0)
         spread = values.std(axis=0)

@@ -1,8 +1,6 @@
 """An embedding that also brings prompts together on which the models are expected to do alike."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,8 +9,17 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._saved import SavedMixin
-from routerlab.exceptions import ParameterError
-from routerlab.schema import by_prompt, check_embeddings, check_matrix, id_remedy, reject, row_labels, shown, unit_rows
+from routerlab.schema import (
+    by_prompt,
+    check_embeddings,
+    check_matrix,
+    id_remedy,
+    refuse_parameter,
+    reject,
+    row_labels,
+    shown,
+    unit_rows,
+)
 
 _LIMIT = 3.0  # standard deviations that lie a quarter turn from the mean
 
@@ -56,7 +63,7 @@ class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
 
-    def fit(self, X: Any, y: Any) -> OutcomeEmbedder:
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn what to expect.
 
         Parameters
@@ -79,8 +86,7 @@ class OutcomeEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         from sklearn.linear_model import RidgeCV
 
         if not 0 < self.weight < np.inf:
-            msg = f"The 'weight' parameter of OutcomeEmbedder must be above 0. Got {self.weight!r} instead."
-            raise ParameterError(msg)
+            refuse_parameter("weight", "above 0", self.weight, "OutcomeEmbedder")
         X = by_prompt(X)
         values = unit_rows(check_embeddings(X))
         quality = _aligned(X, check_matrix(y, "quality", 0.0, 1.0))

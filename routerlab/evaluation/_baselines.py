@@ -1,7 +1,5 @@
 """What a router is compared with: single models, oracle, zero router, random mix; who gets which prompts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -10,8 +8,7 @@ import pandas as pd
 from routerlab.decision import Sweep, best_first
 from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import frontier, hull
-from routerlab.exceptions import ParameterError
-from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, refuse_parameter, reject
 from routerlab.stats import check_confidence
 
 
@@ -66,8 +63,7 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
     """
     p = np.array(list(shares.values()), dtype=float)
     if not len(p) or (p < 0).any() or not np.isclose(p.sum(), 1):
-        msg = f"'shares' must be probabilities that sum to 1. Got {shares!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("shares", "probabilities that sum to 1", shares)
     rng = np.random.default_rng(random_state)
     return pd.Series(rng.choice(list(shares), size=len(index), p=p), index=index, name="model", dtype=object)
 
@@ -111,8 +107,7 @@ def baselines(
     quality, cost : DataFrame of shape (n_prompts, n_models)
         Measured outcomes.
     baseline : str, optional
-        The model that is paid for today; the random mix runs from the cheapest model to it. By
-        default the dearest.
+        The model that is paid for today; the random mix runs from the cheapest model to it. By default the dearest.
     confidence : float, default 0.95
         Of the intervals of single models and the oracle, which are those of `frontier`.
     groups : Series or array of shape (n_prompts,), optional

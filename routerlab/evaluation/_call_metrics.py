@@ -1,7 +1,5 @@
 """APGR and CPT with intervals, and how far a router's estimates foretell who wins."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ from routerlab.evaluation._metrics import apgr, call_curve, cpt
 from routerlab.schema import check_matrix, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import (
     Codes,
+    Floats,
     Interval,
     check_confidence,
     cluster_df,
@@ -27,7 +26,6 @@ from routerlab.stats import (
     resample_counts,
 )
 
-Floats = NDArray[np.float64]
 _HOW = "the wider of score test and bootstrap over prompts, router held fixed"
 _NO_GAP = "too few to say: the strong model's lead cannot be told from 0, and shares of it can be anything"
 

@@ -1,7 +1,5 @@
 """A part of a frontier: which prompts change their model in it, and what that changes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

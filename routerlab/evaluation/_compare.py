@@ -1,7 +1,5 @@
 """A paired test of two sets of choices."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ is level with the baseline. Read off and scored on the same prompts, noise passe
 other half, and parity is tested.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,9 +17,10 @@ from routerlab.deprecation import renamed
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import align, last_of_equal
 from routerlab.exceptions import ParameterError
-from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of
+from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, refuse_parameter
 from routerlab.stats import (
     Codes,
+    Floats,
     Interval,
     check_confidence,
     check_n_resamples,
@@ -32,8 +31,6 @@ from routerlab.stats import (
     ratio_interval,
     ratio_note,
 )
-
-Floats = NDArray[np.float64]
 
 N_FOLDS = 4  # of the point that is read off for a saving at parity
 N_HALVINGS = 4  # of the prompts, for hulls: those of more folds are so alike that their errors add up
@@ -163,8 +160,7 @@ def aiq_difference(
     check_confidence(confidence)
     outcomes = check_aligned(quality, cost)
     if isinstance(second, str) and second != "zero_router":
-        msg = f"'second' must be a Sweep or 'zero_router'. Got {second!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("second", "a Sweep or 'zero_router'", second)
     rows = first.index
     a, blind = _Replayed(first, outcomes), isinstance(second, str)
     outcomes = outcomes.loc[rows]

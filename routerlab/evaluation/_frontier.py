@@ -1,7 +1,5 @@
 """The exact cost-quality frontier, its hull, and what to compare it with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

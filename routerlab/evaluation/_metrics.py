@@ -1,7 +1,5 @@
 """Metrics as their authors compute them: AIQ, PGR, APGR, CPT, arena score, gap to the oracle."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,17 @@ from routerlab.evaluation._baselines import oracle
 from routerlab.evaluation._frontier import hull
 from routerlab.evaluation._scoring import score_choices
 from routerlab.exceptions import ParameterError
-from routerlab.schema import Outcomes, check_aligned, check_matrix, check_model, models_of, reject, shown
+from routerlab.schema import (
+    Outcomes,
+    check_aligned,
+    check_choice,
+    check_matrix,
+    check_model,
+    models_of,
+    refuse,
+    reject,
+    shown,
+)
 
 
 def hull_area(cost: NDArray[np.float64], quality: NDArray[np.float64], low: float, high: float) -> float:
@@ -43,9 +51,8 @@ def aiq(
     curve : DataFrame
         ``cost_usd`` and ``quality``, e.g. from `frontier`, or `zero_router`.
     method : {'paper', 'compat'}, default 'paper'
-        'paper': area under the hull over [c_min, c_max], divided by c_max - c_min. 'compat': what
-        RouterBench's code computes: from the curve's own least cost to `max_cost`, divided by
-        `max_cost`.
+        'paper': area under the hull over [c_min, c_max], divided by c_max - c_min. 'compat': what RouterBench's code
+        computes: from the curve's own least cost to `max_cost`, divided by `max_cost`.
     cost_range : (float, float), optional
         c_min and c_max in USD per request, for 'paper'; by default the curve's own. Use one range
         for all curves that you compare.
@@ -74,16 +81,11 @@ def aiq(
     if method == "compat":
         high = float(np.max(curve["cost_usd"]) if max_cost is None else max_cost)
         return hull_area(x, y, float(x[0]), high) / high
-    if method != "paper":
-        msg = f"'method' must be 'paper' or 'compat'. Got {method!r} instead."
-        raise ParameterError(msg)
+    check_choice(method, ("paper", "compat"), "method")
     low, high = (float(x[0]), float(np.max(curve["cost_usd"]))) if cost_range is None else cost_range
     if low < x[0] * (1 - 1e-9):
-        msg = (
-            f"'cost_range' starts at {low:g} USD, and the curve's least cost is {x[0]:g}: what it is worth below that "
-            "is not defined. Start at the largest of the curves' least costs."
-        )
-        raise ParameterError(msg)
+        wrong = f"starts at {low:g} USD, and what the curve is worth below its least cost, {x[0]:g}, is not defined."
+        refuse("'cost_range'", wrong, "Start at the largest of the curves' least costs.")
     if high <= low:
         return float(y[-1])  # one point, or a range of no width: the limit of the mean height
     return hull_area(x, y, low, high) / (high - low)
@@ -127,17 +129,11 @@ def call_curve(
     check_model(weak, models_of(quality), "weak")
     odd = score.index.symmetric_difference(quality.index)
     if len(odd):
-        reject(
-            "'score' and 'quality'",
-            f"prompt_id {shown(odd)} is in one and not in the other.",
-            "Select the same prompts.",
-        )
+        wrong = f"prompt_id {shown(odd)} is in one and not in the other."
+        reject("'score' and 'quality'", wrong, "Select the same prompts.")
     if not np.isfinite(score.to_numpy(dtype=float)).all():
-        reject(
-            "'score'",
-            f"is not finite for {shown(score.index[~np.isfinite(score.to_numpy(dtype=float))])}.",
-            "Drop them.",
-        )
+        wrong = f"is not finite for {shown(score.index[~np.isfinite(score.to_numpy(dtype=float))])}."
+        reject("'score'", wrong, "Drop them.")
     value = score.to_numpy(dtype=float)
     pair = quality.loc[score.index, [weak, strong]].to_numpy(dtype=float)
     order = np.argsort(-value, kind="stable")
@@ -218,9 +214,7 @@ def cpt(curve: pd.DataFrame, target: float, *, method: str = "exact") -> float:
     """
     if method == "compat":
         return float(np.interp(target, curve["pgr"], curve["strong_share"]))
-    if method != "exact":
-        msg = f"'method' must be 'exact' or 'compat'. Got {method!r} instead."
-        raise ParameterError(msg)
+    check_choice(method, ("exact", "compat"), "method")
     reached = curve["pgr"].to_numpy() >= target - 1e-12  # a running sum may end a rounding error short of 1
     if not reached.any():
         msg = f"'target' {target:g} is above the largest PGR of the curve, {curve['pgr'].max():.3f}."

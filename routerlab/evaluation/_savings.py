@@ -1,7 +1,5 @@
 """What routing saves, what it does to quality, and how sure that is."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import asdict, dataclass
 from html import escape

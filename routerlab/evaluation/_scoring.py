@@ -1,7 +1,5 @@
 """Look up what choices cost and what they are worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,13 +20,7 @@ class Scored(NamedTuple):
 
 
 def align(index: pd.Index, models: pd.Index, outcomes: Outcomes, *, missing: bool = False) -> Scored:
-    """Bring outcomes into the order of `index`, and say what of them is not there.
-
-    Raises
-    ------
-    TableError
-        If the prompts differ from `index`, or a chosen model has no outcomes.
-    """
+    """Bring outcomes into the order of `index`, and say what of them is not there."""
     quality, cost = outcomes
     if not index.is_unique:
         reject(
@@ -40,17 +32,11 @@ def align(index: pd.Index, models: pd.Index, outcomes: Outcomes, *, missing: boo
     odd: Any = () if index.equals(quality.index) else index.symmetric_difference(quality.index)
     same_kind = id_remedy(index, quality.index, ("the choices", "the outcomes"), "") if len(odd) else ""
     if len(odd) == len(index) + len(quality.index):
-        reject(
-            "choices and outcomes",
-            f"no prompt is in both: choices have {shown(index, 3)}, outcomes have {shown(quality.index, 3)}.",
-            same_kind or "Evaluate on the outcomes of the same split.",
-        )
+        wrong = f"no prompt is in both: choices have {shown(index, 3)}, outcomes have {shown(quality.index, 3)}."
+        reject("choices and outcomes", wrong, same_kind or "Evaluate on the outcomes of the same split.")
     if len(odd):
-        reject(
-            "choices and outcomes",
-            f"prompt_id {shown(odd)} is in one and not in the other.",
-            same_kind or "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index].",
-        )
+        remedy = same_kind or "Select the same prompts: quality.loc[choices.index], cost.loc[choices.index]."
+        reject("choices and outcomes", f"prompt_id {shown(odd)} is in one and not in the other.", remedy)
     absent = models.difference(quality.columns)
     if len(absent):
         reject(
@@ -83,11 +69,8 @@ def check_choices(choices: Any) -> pd.Series:
         reject("choices", "are empty.", "Check the split that you selected.")
     empty = choices.isna().to_numpy()
     if empty.any():
-        reject(
-            "choices",
-            f"no model is chosen for prompt_id {shown(choices.index[empty])}.",
-            "Choose one for each prompt, e.g. choices.fillna(baseline).",
-        )
+        wrong = f"no model is chosen for prompt_id {shown(choices.index[empty])}."
+        reject("choices", wrong, "Choose one for each prompt, e.g. choices.fillna(baseline).")
     return plain(choices)
 
 
@@ -155,17 +138,6 @@ def stand_ins(known: NDArray[np.bool_], choices: pd.Series) -> NDArray[np.float6
     They sum to the number of prompts with a known outcome. That is post-stratification by the chosen model, and right
     if what is known does not depend on the prompt.
 
-    Parameters
-    ----------
-    known : ndarray of shape (n_prompts,)
-        Whether the outcome of the chosen model is known.
-    choices : Series of shape (n_prompts,)
-        Chosen models.
-
-    Returns
-    -------
-    ndarray of shape (n_known,)
-
     Examples
     --------
     >>> stand_ins(np.array([True, True, False, True]), pd.Series(["a", "b", "b", "a"])).tolist()
@@ -174,11 +146,8 @@ def stand_ins(known: NDArray[np.bool_], choices: pd.Series) -> NDArray[np.float6
     code, models = pd.factorize(choices)
     asked, answered = np.bincount(code, minlength=len(models)), np.bincount(code[known], minlength=len(models))
     if (answered == 0).any():
-        reject(
-            "'quality' and 'cost'",
-            f"on no prompt that was given to {shown(models[answered == 0])} is its outcome known.",
-            "Have those responses judged, or evaluate a router without that model.",
-        )
+        wrong = f"on no prompt that was given to {shown(models[answered == 0])} is its outcome known."
+        reject("'quality' and 'cost'", wrong, "Have those responses judged, or evaluate a router without that model.")
     return (asked / answered)[code[known]] * known.sum() / len(known)
 
 
@@ -206,17 +175,7 @@ def running(
     """Accumulate ``values[prompt, choice]`` over all operating points of a sweep, exactly.
 
     Where values are empty, the known ones of a model stand for all prompts to which it is given, as in `stand_ins`.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_prompts, n_models)
-        In the order of ``sweep.index`` and ``sweep.models``.
-    last : ndarray
-        From `last_of_equal`.
-    variance : bool
-        Whether the variance is wanted too.
-    codes : ndarray of shape (n_prompts,), optional
-        Group of each prompt, from `stats.group_codes`: the variance is then that between groups.
+    `last` comes from `last_of_equal`. With `codes`, from `stats.group_codes`, the variance is that between groups.
     """
     n = len(sweep.index)
     if np.isnan(values).any():

@@ -1,7 +1,5 @@
 """A model that compares two responses, over any OpenAI-compatible endpoint."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import warnings
@@ -28,7 +26,16 @@ from routerlab.completions import (
 )
 from routerlab.judging._verdict import LABELS, parse_verdict
 from routerlab.ratings import KEY, oriented
-from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject, shown
+from routerlab.schema import (
+    WINNERS,
+    check_choice,
+    check_judgments,
+    check_prompts,
+    check_responses,
+    provenance_of,
+    reject,
+    shown,
+)
 
 _SWAPPED = {"model_a": "model_b", "model_b": "model_a"}
 RUBRIC = """\
@@ -68,12 +75,7 @@ _KEPT = ("finish_reason", "input_tokens", "output_tokens", "cost_usd", "latency_
 def make_showings(prompts: Any, responses: pd.DataFrame, pairs: pd.DataFrame | None) -> tuple[pd.DataFrame, int]:
     """Return each pair in both orders with its texts, and how many pairs were left out because a response is missing.
 
-    Returns
-    -------
-    showings : DataFrame of shape (2 * n_pairs, 6)
-        ``prompt_id, model_a, model_b`` (shown first, second), ``prompt, first, second`` (texts).
-    n_left_out : int
-        Pairs of which a response is missing.
+    Showings have ``prompt_id, model_a, model_b`` (shown first, second) and ``prompt, first, second`` (texts).
     """
     table = check_prompts(prompts)
     broken = [i for i in table.index if isinstance(i, str) and sound_text(i) != i]
@@ -185,9 +187,7 @@ def combine_orders(verdicts: pd.DataFrame, combine: str = "both") -> pd.DataFram
 
 def check_combine(combine: str) -> None:
     """Raise for an unknown `combine`."""
-    if combine not in ("both", "soft"):
-        msg = f"The 'combine' parameter must be 'both' or 'soft'. Got {combine!r} instead."
-        raise ValueError(msg)
+    check_choice(combine, ("both", "soft"), "combine", "PairwiseJudge")
 
 
 def _both(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -514,9 +514,7 @@ class PairwiseJudge:
         return next((name for name in formats if name not in refused), formats[-1])
 
     def _formats(self) -> list[str]:
-        if self.structured != "auto" and self.structured not in FORMATS:
-            msg = f"The 'structured' parameter must be 'auto' or one of {', '.join(FORMATS)}. Got {self.structured!r}."
-            raise ValueError(msg)
+        check_choice(self.structured, ("auto", *FORMATS), "structured", "PairwiseJudge")
         return list(FORMATS) if self.structured == "auto" else [self.structured]
 
     def _ask(self, requests: list[Request], **options: Any) -> Run:

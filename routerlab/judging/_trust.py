@@ -1,7 +1,5 @@
 """How far to trust a judge: agreement with people, position and length bias, self-consistency, in one report."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
@@ -9,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from routerlab.completions import counted
 from routerlab.labeling import PositionBias, SelfConsistency, Share, position_bias
 from routerlab.ratings import KEY, SCORE, oriented, paired_votes, reject_disjoint
 from routerlab.schema import as_pandas, check_judgments, check_responses, provenance_of, reject, shown
 from routerlab.stats import (
+    Codes,
+    Floats,
     check_confidence,
     cluster_df,
     equation_interval,
@@ -25,8 +24,6 @@ from routerlab.stats import (
     resampled_sums,
 )
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 KINDS = ("model_a", "tie", "model_b")
 _FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
 
@@ -513,9 +510,6 @@ def _groups(groups: pd.Series | None, *tables: pd.DataFrame) -> pd.Series:
 def _one_judge(judge: pd.DataFrame) -> str:
     names = list(judge["judge"].dropna().unique()) if "judge" in judge else []
     if len(names) > 1:
-        reject(
-            "'judge', column 'judge'",
-            f"holds several: {shown(names)}.",
-            "Measure one at a time: judge_trust(votes[votes.judge == name], human).",
-        )
+        remedy = "Measure one at a time: judge_trust(votes[votes.judge == name], human)."
+        reject("'judge', column 'judge'", f"holds several: {shown(names)}.", remedy)
     return str(names[0]) if names else "(unnamed)"

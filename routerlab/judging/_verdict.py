@@ -1,7 +1,5 @@
 """From a judge's reply to its verdict, or to the admission that it cannot be read."""
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

@@ -1,24 +1,19 @@
 """How far raters agree, and which pairs they should look at again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import ParameterError
 from routerlab.labeling._merge import first_showings
 from routerlab.ratings import oriented, vote_groups
-from routerlab.schema import WINNERS, check_judgments, reject
-from routerlab.stats import check_confidence, clustered_share, equation_interval, few_groups_note
+from routerlab.schema import WINNERS, check_choice, check_judgments, reject
+from routerlab.stats import Codes, Floats, check_confidence, clustered_share, equation_interval, few_groups_note
 
-Floats = NDArray[np.float64]
 _KEY = ["prompt_id", "model_a", "model_b"]
 _TALLY = ("wins_a", "wins_b", "ties", "both_bad")
-Codes = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -129,9 +124,7 @@ def agreement(
     >>> round(agreement(votes).alpha, 3)
     0.533
     """
-    if level not in ("nominal", "ordinal"):
-        msg = f"The 'level' parameter of agreement must be 'nominal' or 'ordinal'. Got {level!r} instead."
-        raise ParameterError(msg)
+    check_choice(level, ("nominal", "ordinal"), "level", "agreement")
     check_confidence(confidence)
     frame = _comparable(judgments, groups)
     counts, codes = _counts(frame, level)
@@ -214,11 +207,8 @@ def _comparable(judgments: pd.DataFrame, groups: Any) -> pd.DataFrame:
     frame = _with_judge(judgments, "prompt_id" if groups is None else groups)
     frame = frame[frame.groupby(_KEY)["judge"].transform("size") > 1]
     if not len(frame):
-        reject(
-            "judgments table",
-            "holds no pair of responses that two raters judged.",
-            "Let raters share pairs: PairQueue(overlap=True, random_share=...), or the same pairs=... for each.",
-        )
+        remedy = "Let raters share pairs: PairQueue(overlap=True, random_share=...), or the same pairs=... for each."
+        reject("judgments table", "holds no pair of responses that two raters judged.", remedy)
     return frame
 
 
@@ -309,7 +299,7 @@ class Share:
     n_groups: int | None = None
 
     @classmethod
-    def of(cls, hits: Any, of: Any, groups: Codes, confidence: float) -> Share:
+    def of(cls, hits: Any, of: Any, groups: Codes, confidence: float) -> Self:
         """Estimate the share of `hits` in `of`, both of shape (n,), from groups of votes."""
         hits, of = np.asarray(hits, dtype=float), np.asarray(of, dtype=float)
         share, low, high = clustered_share(hits[of > 0], of[of > 0], groups[of > 0], confidence=confidence)
@@ -366,7 +356,7 @@ class SelfConsistency:
     note: str | None = None
 
     @classmethod
-    def of(cls, both: pd.DataFrame, groups: Codes, confidence: float, note: str | None = None) -> SelfConsistency:
+    def of(cls, both: pd.DataFrame, groups: Codes, confidence: float, note: str | None = None) -> Self:
         """Compare ``winner`` and ``side`` with ``winner_first`` and ``side_first``, one row for each pair of votes."""
         same = (both["winner"] == both["winner_first"]).to_numpy()
         stayed = (both["side"] == both["side_first"]) & both["side"].isin(("model_a", "model_b"))

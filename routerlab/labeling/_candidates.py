@@ -1,7 +1,5 @@
 """Every pair that a table of responses holds, and the draw of the one that tells most about the ranking."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 from collections.abc import Mapping
@@ -14,12 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from routerlab.exceptions import ParameterError
 from routerlab.ratings import information, solve_bradley_terry, vote_information
-from routerlab.schema import check_prompts, check_responses, reject, shown
+from routerlab.schema import check_choice, check_prompts, check_responses, refuse_parameter, reject, shown
+from routerlab.stats import Floats
 
 STRATEGIES = ("information", "random", "by_intent")
-Floats = NDArray[np.float64]
 
 
 def dataset_id(responses: pd.DataFrame) -> str:
@@ -92,12 +89,7 @@ class Candidates:
     def selected(self, pairs: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Look up rows of ``prompt_id`` and optionally ``model_a, model_b`` (in either order) among the candidates.
 
-        Returns
-        -------
-        allowed : ndarray of bool of shape (n_candidates,)
-            Candidates of some row.
-        found : ndarray of bool of shape (n_rows,)
-            Rows that have a candidate.
+        Returns which candidates belong to some row, and which rows have a candidate.
         """
         columns = [name for name in ("model_a", "model_b") if name in pairs]
         if "prompt_id" not in pairs or len(columns) == 1:
@@ -198,22 +190,16 @@ def _text_or_missing(table: pd.DataFrame) -> None:
     text = np.array([isinstance(response, str) for response in table["response"]], dtype=bool)
     bad = table["response"].notna().to_numpy() & ~text
     if bad.any():
-        reject(
-            "responses table, column 'response'",
-            f"is not text for {shown(table.loc[bad, 'prompt_id'])} (got {shown(table.loc[bad, 'response'])}).",
-            "Join the text of its parts, or empty those cells.",
-        )
+        wrong = f"is not text for {shown(table.loc[bad, 'prompt_id'])} (got {shown(table.loc[bad, 'response'])})."
+        reject("responses table, column 'response'", wrong, "Join the text of its parts, or empty those cells.")
 
 
 def _plain(value: Any) -> Any:
     """Turn a prompt_id into what JSON gives back unchanged."""
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, str | int):
-        reject(
-            "responses table, column 'prompt_id'",
-            f"got {value!r} of type {type(value).__name__}, expected text or whole numbers.",
-            "Convert it with .map(str).",
-        )
+        wrong = f"got {value!r} of type {type(value).__name__}, expected text or whole numbers."
+        reject("responses table, column 'prompt_id'", wrong, "Convert it with .map(str).")
     return value
 
 
@@ -244,11 +230,8 @@ def _groups(prompt_ids: Any, prompts: pd.DataFrame | None, by: str | pd.Series |
         by = check_prompts(prompts)[by]
     labels = pd.Series(by).reindex(pd.Index(prompt_ids))
     if labels.isna().any():
-        reject(
-            "'by'",
-            f"has no group for prompt {shown(labels.index[labels.isna()])}.",
-            "Give every prompt_id of the responses a group, or keep only responses to labelled prompts.",
-        )
+        remedy = "Give every prompt_id of the responses a group, or keep only responses to labelled prompts."
+        reject("'by'", f"has no group for prompt {shown(labels.index[labels.isna()])}.", remedy)
     codes, values = pd.factorize(labels)
     plain = (v.item() if isinstance(v, np.generic) else v for v in values)
     return codes, [v if isinstance(v, str | int | float) else str(v) for v in plain]  # a record holds it as JSON
@@ -326,9 +309,7 @@ class Sampler:
     """Draws candidates by a strategy, mixed with a random share."""
 
     def __init__(self, candidates: Candidates, strategy: str, random_share: float, overlap: bool) -> None:
-        if strategy not in STRATEGIES:
-            msg = f"The 'strategy' parameter of PairQueue must be one of {', '.join(STRATEGIES)}. Got {strategy!r}."
-            raise ParameterError(msg)
+        check_choice(strategy, STRATEGIES, "strategy", "PairQueue")
         self.candidates = candidates
         self.strategy = strategy
         self.random_share = 1.0 if strategy == "random" else checked_share(random_share, "random_share")
@@ -391,8 +372,7 @@ def checked_share(share: float, name: str) -> float:
     """Insist on a share in [0, 1]; not all showings can be repeats."""
     if not 0 <= share <= 1 or (share == 1 and name == "repeat_share"):
         wanted = "at least 0 and below 1" if name == "repeat_share" else "in [0, 1]"
-        msg = f"The '{name}' parameter of PairQueue must be {wanted}. Got {share!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter(name, wanted, share, "PairQueue")
     return share
 
 
@@ -454,22 +434,12 @@ def difference_variance(covariance: Floats) -> Floats:
 def ranking_gain(ratings: Floats, covariance: Floats) -> Floats:
     """Return how much one vote on each pair of models is expected to sharpen the ranking.
 
-    Sums, over all pairs (a, b), the reduction of the standard error of their difference, times the probability that
-    the difference has the wrong sign: votes go where the ranking is in doubt. A vote on (i, j) lowers the variance of
-    every difference (a, b) by ``w c**2 / (1 + w s)``: c the covariance of the two differences, s the variance of (i,
-    j), w = p (1 - p). The sum is a quadratic form, which costs O(n_models**3) for all (i, j) together.
+    Sums, over all pairs (a, b), the reduction of the standard error of their difference, times the probability that the
+    difference has the wrong sign: votes go where the ranking is in doubt. A vote on (i, j) lowers the variance of every
+    difference (a, b) by ``w c**2 / (1 + w s)``: c the covariance of the two differences, s the variance of (i, j), w =
+    p (1 - p). The sum is a quadratic form, which costs O(n_models**3) for all (i, j) together.
 
-    Parameters
-    ----------
-    ratings : ndarray of shape (n_groups, n_models)
-        In natural-log units.
-    covariance : ndarray of shape (n_groups, n_models, n_models)
-        Of the ratings.
-
-    Returns
-    -------
-    ndarray of shape (n_groups, n_models, n_models)
-        Symmetric; the diagonal is 0.
+    Ratings, of shape (n_groups, n_models), are in natural-log units. The result is symmetric, with a diagonal of 0.
     """
     m = ratings.shape[-1]
     spread = difference_variance(covariance)

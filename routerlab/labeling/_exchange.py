@@ -1,7 +1,5 @@
 """Judgments to and from JSONL, and the columns of evalica and arena-rank."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -170,8 +168,7 @@ def from_evalica(table: pd.DataFrame) -> pd.DataFrame:
     'x'
     """
     back = {"left": "model_a", "right": "model_b"}
-    frame = table.rename(columns=back)
-    return _imported(frame, back, "left, right, tie")
+    return _imported(table.rename(columns=back), back, "left, right, tie")
 
 
 def to_arena(judgments: pd.DataFrame) -> pd.DataFrame:
@@ -289,8 +286,7 @@ def to_llm_comparator(
     (1.0, True)
     """
     frame = check_judgments(judgments)
-    wanted = frame[["model_a", "model_b"]].isin([model_a, model_b]).all(axis=1)
-    frame = frame[wanted]
+    frame = frame[frame[["model_a", "model_b"]].isin([model_a, model_b]).all(axis=1)]
     if not len(frame):
         reject("judgments table", f"holds none on {model_a!r} and {model_b!r}.", "Name two models that were compared.")
     texts = check_responses(responses).set_index(["prompt_id", "model"])["response"]
@@ -309,9 +305,8 @@ def to_llm_comparator(
             "custom_fields": {"prompt_id": str(prompt_id)},
         }
         examples.append(example)
-    schema = [{"name": "prompt_id", "type": "string"}]
     return {
-        "metadata": {**_OURS, "custom_fields_schema": schema},
+        "metadata": {**_OURS, "custom_fields_schema": [{"name": "prompt_id", "type": "string"}]},
         "models": [{"name": model_a}, {"name": model_b}],
         "examples": examples,
     }
@@ -471,11 +466,8 @@ def _text(texts: pd.Series, key: Any, table: str) -> str:
 def _models(source: Any) -> tuple[str, str]:
     models = source.get("models") if isinstance(source, Mapping) else None
     if not isinstance(models, list) or len(models) != 2 or not isinstance(source.get("examples"), list):
-        reject(
-            "llm-comparator JSON",
-            "has no list of two 'models', or no list of 'examples'.",
-            "Choose a file that llm-comparator shows.",
-        )
+        wrong = "has no list of two 'models', or no list of 'examples'."
+        reject("llm-comparator JSON", wrong, "Choose a file that llm-comparator shows.")
     names = [model.get("name") if isinstance(model, Mapping) else None for model in models]
     if not all(names):
         reject("llm-comparator JSON, 'models'", "has a model without a name.", "Name both.")

@@ -1,7 +1,5 @@
 """Votes of many raters in one table."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from routerlab.exceptions import LogOwnerError, LogWarning, ParameterError
+from routerlab.exceptions import LogOwnerError, LogWarning
 from routerlab.jsonl import Record
 from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
 from routerlab.ratings import pair_keys
-from routerlab.schema import check_judgments, reject, shown
+from routerlab.schema import check_choice, check_judgments, reject, shown
 
 
 def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
@@ -117,9 +115,7 @@ def to_judgments(
     >>> to_judgments(votes, adjudicator="eva")["judge"].tolist()
     ['eva']
     """
-    if repeats not in ("keep", "drop"):
-        msg = f"The 'repeats' parameter of to_judgments must be 'keep' or 'drop'. Got {repeats!r} instead."
-        raise ParameterError(msg)
+    check_choice(repeats, ("keep", "drop"), "repeats", "to_judgments")
     frame = check_judgments(_votes(votes))
     n_all = len(frame)
     if repeats == "drop":

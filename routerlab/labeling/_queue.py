@@ -1,7 +1,5 @@
 """Which pair next: a queue over all pairs of responses, with no browser in it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import ParameterError
 from routerlab.labeling._candidates import Sampler, build_candidates, checked_share, entropy
 from routerlab.labeling._votelog import Record, VoteLog
-from routerlab.schema import check_judgments
+from routerlab.schema import check_choice, check_judgments
 
 CHOICES = {"left": "model_a", "right": "model_b", "tie": "tie", "both_bad": "both_bad"}
 Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
@@ -98,9 +95,7 @@ class Pair:
         >>> pair.vote("left", nonce="n1")["winner"]
         'model_a'
         """
-        if choice not in CHOICES:
-            msg = f"The 'choice' parameter of Pair.vote must be one of {', '.join(CHOICES)}. Got {choice!r} instead."
-            raise ParameterError(msg)
+        check_choice(choice, CHOICES, "choice", "Pair.vote")
         record = {**self._shown("vote", nonce), "winner": CHOICES[choice]}
         if note:
             record["note"] = note

@@ -1,7 +1,5 @@
 """An append-only log of one rater's votes that survives crashes, torn lines and a second process."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -280,14 +278,7 @@ class LogReport:
 class Reader:
     """Reads a log, and later only what was added to it.
 
-    Parameters
-    ----------
-    path : Path
-        The log.
-    about : mapping, optional
-        What the header of a new one says besides its format.
-    timeout : float
-        Seconds to wait for another process that writes.
+    The header of a new one says what is in `about` besides its format; `timeout` is in seconds, for others that write.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any] | None = None, timeout: float = 0) -> None:

@@ -1,7 +1,5 @@
 """Out-of-fold sweeps: every prompt is judged by a router that never saw it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

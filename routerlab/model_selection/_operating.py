@@ -1,7 +1,5 @@
 """Choose an operating point on a tuning split: by a promise, or by an estimate."""
 
-from __future__ import annotations
-
 import warnings
 from copy import copy
 from dataclasses import fields, replace

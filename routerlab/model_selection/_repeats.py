@@ -1,7 +1,5 @@
 """How much a claim owes to the split: the whole procedure repeated, and an interval for the procedure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from html import escape
@@ -17,7 +15,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import training_outcomes
-from routerlab.schema import Outcomes, check_model, models_of, provenance_of
+from routerlab.schema import Outcomes, check_model, models_of, provenance_of, refuse_parameter
 from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, ratio_note
 
 
@@ -182,11 +180,9 @@ def repeat_claims(
 
 def _check_splits(n: int, n_repeats: Any, test_size: float, n_folds: int) -> None:
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
-        msg = f"'n_repeats' must be a number of splits, at least 3, and 20 to be of use. Got {n_repeats!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("n_repeats", "a number of splits, at least 3, and 20 to be of use", n_repeats)
     if not 0 < test_size < 1:
-        msg = f"'test_size' is the share of the prompts that is tested, between 0 and 1. Got {test_size!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("test_size", "the share of the prompts that is tested, between 0 and 1", test_size)
     if int(n / 2 * (1 - test_size)) < n_folds:
         needed = int(np.ceil(2 * n_folds / (1 - test_size)))
         msg = f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {n}."

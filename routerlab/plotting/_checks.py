@@ -1,7 +1,5 @@
 """Checks of what the pictures are given, with errors that anticipate the usual mix-ups."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,19 +56,13 @@ def check_chosen(chosen: Any, curves: Mapping[str, pd.DataFrame]) -> dict[str, f
     elif isinstance(chosen, (Sequence, np.ndarray)) and not isinstance(chosen, str) and len(chosen) == 2:
         point = dict(zip(CURVE, map(float, chosen), strict=True))
     else:
-        reject(
-            "'chosen'",
-            f"expected (cost_usd, quality), a row of a frontier or Savings, got {type(chosen).__name__}.",
-            "Pass e.g. curve.iloc[10], or the result of savings(...).",
-        )
+        wrong = f"expected (cost_usd, quality), a row of a frontier or Savings, got {type(chosen).__name__}."
+        reject("'chosen'", wrong, "Pass e.g. curve.iloc[10], or the result of savings(...).")
     _check_points(pd.DataFrame([point]), "'chosen'")
     cost, quality = (point[name] for name in CURVE)
     if not _within(cost, quality, curves) and _within(quality, cost, curves):
-        reject(
-            "'chosen'",
-            f"got cost_usd={cost:g}, quality={quality:g}, which lies far off the curve, and the reverse lies on it.",
-            "Pass (cost_usd, quality), in this order.",
-        )
+        wrong = f"got cost_usd={cost:g}, quality={quality:g}, which lies far off the curve, and the reverse lies on it."
+        reject("'chosen'", wrong, "Pass (cost_usd, quality), in this order.")
     return point
 
 
@@ -93,11 +85,8 @@ def check_ratings(ratings: Any) -> tuple[pd.DataFrame, str | None]:
     key = ["model"] if by is None else [by, "model"]
     twice = ratings.loc[ratings.duplicated(key), key].drop_duplicates()
     if len(twice):
-        reject(
-            f"'ratings', key ({', '.join(key)})",
-            f"appears more than once: {shown(twice.itertuples(index=False, name=None))}.",
-            "Pass one table as rate(...) returns it.",
-        )
+        wrong = f"appears more than once: {shown(twice.itertuples(index=False, name=None))}."
+        reject(f"'ratings', key ({', '.join(key)})", wrong, "Pass one table as rate(...) returns it.")
     bad = (ratings["ci_low"] > ratings["rating"]) | (ratings["ci_high"] < ratings["rating"])
     if bad.any():
         reject(

@@ -56,9 +56,8 @@ def plot_frontier(
     Parameters
     ----------
     curve : DataFrame or dict of str to DataFrame
-        Operating points as `frontier` returns them: ``cost_usd`` (mean USD per request), ``quality``
-        (mean, in [0, 1]) and, for the band, ``cost_low, cost_high, quality_low, quality_high``. Several
-        routers: a dict of name -> curve.
+        Operating points as `frontier` returns them: ``cost_usd`` (mean USD per request), ``quality`` (mean, in [0, 1])
+        and, for the band, ``cost_low, cost_high, quality_low, quality_high``. Several routers: a dict of name -> curve.
     baselines : DataFrame, optional
         As `baselines` returns them: single models, cascades (diamonds) and the oracle with their intervals, the zero
         router (dashed) and the random mix of the cheapest model and the baseline (dotted).

@@ -105,11 +105,8 @@ def _groups(points: pd.DataFrame, labels: Any) -> pd.Series | None:
         reject("'labels'", f"expected a Series, got {type(labels).__name__}.", "Pass e.g. prompts['intent'].")
     absent = points.index.difference(labels.index)
     if len(absent):
-        reject(
-            "'labels'",
-            f"{len(absent)} of {len(points)} points have none: {shown(absent)}.",
-            "Index points and labels by the same prompt_id.",
-        )
+        wrong = f"{len(absent)} of {len(points)} points have none: {shown(absent)}."
+        reject("'labels'", wrong, "Index points and labels by the same prompt_id.")
     if not labels.index.is_unique:
         twice = labels.index[labels.index.duplicated()].unique()
         reject("'labels'", f"has more than one for prompt_id {shown(twice)}.", "Keep one label for each prompt.")

@@ -39,11 +39,10 @@ _ROWS = 24  # more (intent, model) rows than this, and each intent becomes one r
 def plot_ratings(ratings: pd.DataFrame, *, ax: Axes | None = None, max_intents: int = 8) -> Axes:
     """Draw ratings and their intervals: a row for each model, or for each intent.
 
-    Without intents, and with few of them, every (intent, model) has a row, and the interval of the best
-    model is shaded: a model whose interval reaches into it may well be as good. With many intents, each
-    is a row of a grid with a column for each model: the dot and its bar are placed within the column, the
-    colour of the cell is the rating, and the dot is filled where the interval reaches that of the
-    intent's best.
+    Without intents, and with few of them, every (intent, model) has a row, and the interval of the best model is
+    shaded: a model whose interval reaches into it may well be as good. With many intents, each is a row of a grid with
+    a column for each model: the dot and its bar are placed within the column, the colour of the cell is the rating, and
+    the dot is filled where the interval reaches that of the intent's best.
 
     Parameters
     ----------
@@ -63,8 +62,7 @@ def plot_ratings(ratings: pd.DataFrame, *, ax: Axes | None = None, max_intents: 
     Raises
     ------
     TableError
-        Not a table of ratings; an interval that does not hold its rating; two ratings of
-        one model.
+        Not a table of ratings; an interval that does not hold its rating; two ratings of one model.
 
     Notes
     -----

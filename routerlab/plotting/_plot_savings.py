@@ -7,24 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routerlab.plotting._style import (
-    background,
-    bare,
-    check_axes,
-    colors,
-    font,
-    halo,
-    ink,
-    legible,
-    name_x,
-    unique,
-)
+from routerlab.plotting._style import background, bare, check_axes, colors, font, halo, ink, legible, name_x, unique
 from routerlab.schema import reject, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NEEDED = ("baseline", "n", "saving", "saving_low", "saving_high", "quality_difference", "quality_low", "quality_high")
@@ -66,25 +53,14 @@ def plot_savings(savings: Any, *, ax: Sequence[Axes] | None = None) -> NDArray[A
     'Cost saved against gpt-4 (%)'
     """
     rows = _check(savings)
-    left, right = _pair(ax, len(rows))
     baselines = unique(result.baseline for result in rows.values())
-    for panel in (left, right):
-        bare(panel, "x")
-        panel.axvline(0, color=ink(panel), linewidth=0.8, alpha=0.6, zorder=1)
-        panel.spines["left"].set_visible(False)
-        panel.set_ylim(len(rows) - 0.5, -0.75)
-        panel.margins(x=0.12)
+    names = [f"{name}\nn = {result.n:,}" if name else f"n = {result.n:,}" for name, result in rows.items()]
+    left, right = _panels(ax, names, baselines[0] if len(baselines) == 1 else "the baseline")
     for y, result in enumerate(rows.values()):
         _interval(left, y, "{:.0f}%", result.saving, result.saving_low, result.saving_high)
         quality = (result.quality_difference, result.quality_low, result.quality_high)
         _interval(right, y, "{:+.1f}", *quality, filled=_is_safe(result))
     _draw_margins(right, list(rows.values()))
-    names = [f"{name}\nn = {result.n:,}" if name else f"n = {result.n:,}" for name, result in rows.items()]
-    left.set_yticks(range(len(rows)), names, fontsize=font(left, 1.0))
-    right.set_yticks([])
-    left.tick_params(axis="y", length=0)
-    name_x(left, f"Cost saved against {baselines[0] if len(baselines) == 1 else 'the baseline'} (%)")
-    name_x(right, "Quality difference (percentage points)")
     _small_print(left, rows)
     return np.array([left, right])
 
@@ -115,6 +91,23 @@ def _pair(ax: Any, n_rows: int) -> tuple[Axes, Axes]:
     if len(pair) != 2:
         reject("'ax'", f"expected two Axes, got {len(pair)}.", "Pass plt.subplots(1, 2)[1].")
     return check_axes(pair[0]), check_axes(pair[1])
+
+
+def _panels(ax: Any, names: Sequence[str], baseline: str) -> tuple[Axes, Axes]:
+    """Two Axes for savings and quality, a named row for each interval."""
+    left, right = _pair(ax, len(names))
+    for panel in (left, right):
+        bare(panel, "x")
+        panel.axvline(0, color=ink(panel), linewidth=0.8, alpha=0.6, zorder=1)
+        panel.spines["left"].set_visible(False)
+        panel.set_ylim(len(names) - 0.5, -0.75)
+        panel.margins(x=0.12)
+    left.set_yticks(range(len(names)), names, fontsize=font(left, 1.0))
+    right.set_yticks([])
+    left.tick_params(axis="y", length=0)
+    name_x(left, f"Cost saved against {baseline} (%)")
+    name_x(right, "Quality difference (percentage points)")
+    return left, right
 
 
 def _is_safe(result: Any) -> bool:
@@ -204,27 +197,17 @@ def plot_repeats(repeats: Any, *, ax: Any = None) -> NDArray[Any]:
         reject("'repeats'", f"got {type(repeats).__name__}.", "Pass the result of repeat_claims(...).")
     from routerlab.plotting._artists import note
 
-    left, right = _pair(ax, 3)
     claims = repeats.claims
+    names = [f"each of {len(claims)} splits", "the procedure", "one router\n(first split)"]
+    left, right = _panels(ax, names, repeats.baseline)
     shift = np.random.default_rng(0).uniform(-0.22, 0.22, len(claims))  # only keeps the dots apart
     columns = (("saving", "saving", "{:.0f}%"), ("quality_difference", "quality", "{:+.1f}"))
     for panel, (column, ends, form) in zip((left, right), columns, strict=True):
-        bare(panel, "x")
-        panel.axvline(0, color=ink(panel), linewidth=0.8, alpha=0.6, zorder=1)
-        panel.spines["left"].set_visible(False)
-        panel.set_ylim(2.5, -0.75)
-        panel.margins(x=0.12)
         panel.plot(100 * claims[column], shift, "o", color=colors(panel, 1)[0], alpha=0.45, markersize=6, gid="splits")
         whole, first = getattr(repeats, column), claims.iloc[0]
         if np.isfinite([whole.low, whole.high]).all():
             _interval(panel, 1, form, whole.estimate, whole.low, whole.high)
         _interval(panel, 2, form, first[column], first[f"{ends}_low"], first[f"{ends}_high"], filled=False)
-    names = [f"each of {len(claims)} splits", "the procedure", "one router\n(first split)"]
-    left.set_yticks(range(3), names, fontsize=font(left, 1.0))
-    right.set_yticks([])
-    left.tick_params(axis="y", length=0)
-    name_x(left, f"Cost saved against {repeats.baseline} (%)")
-    name_x(right, "Quality difference (percentage points)")
     level = f"Bars: {100 * repeats.saving.confidence:g}% intervals; the procedure's is for fitting and choosing again"
     note(left, level, *(text for text in (getattr(repeats, "provenance", None),) if text))
     return np.array([left, right])

@@ -5,14 +5,7 @@ A price that nobody knows stays empty: a missing cost is never 0.
 """
 
 from routerlab.exceptions import UnknownPriceWarning
-from routerlab.pricing._cost import (
-    Prices,
-    add_cost,
-    estimate_tokens,
-    own_prices,
-    price,
-    usage_cost,
-)
+from routerlab.pricing._cost import Prices, add_cost, estimate_tokens, own_prices, price, usage_cost
 from routerlab.pricing._price_list import PriceListInfo, is_provider, price_list_info
 from routerlab.pricing._usage import Usage, as_mapping, number, read_usage
 

@@ -1,7 +1,5 @@
 """Tokens to USD, from the user's own prices or else from the price list."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The maintained price list: what it says, and how fresh it is."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -147,23 +145,11 @@ class ListPrice:
 def list_price(
     model: str, on: date | str | None = None, provider: str | None = None, tier: str | None = None
 ) -> ListPrice | None:
-    """Look up a model's price.
+    """Look up a model's price; None if the list does not know the model at the provider, or the price asked for.
 
-    Parameters
-    ----------
-    model : str
-        The name by which its provider, or the list, knows it.
-    on : date, datetime or str, optional
-        The day, or the moment, of the request; default: now. Naive times are UTC.
-    provider : str, optional
-        The list's name for who serves the model, or the address of its API. Default: guessed from the model's name.
-    tier : str, optional
-        'batch', 'flex', 'priority', ...
-
-    Returns
-    -------
-    ListPrice or None
-        None if the list does not know the model at the provider, or its price by token, or a batch price asked for.
+    `provider` is the list's name for who serves the model, or the address of its API, and else guessed from the model's
+    name. `on` is the day, or the moment, of the request (now by default; naive times are UTC). `tier` is 'batch',
+    'flex', 'priority', ...
     """
     from genai_prices.data_snapshot import get_snapshot
 

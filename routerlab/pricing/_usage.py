@@ -1,7 +1,5 @@
 """What a reply says that it took, in its provider's spelling."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Which model is best in each intent, and how sure that is."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.exceptions import ParameterError
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._rate import fit_by
 from routerlab.ratings._shrinkage import Partial
-from routerlab.schema import check_model
-
-Floats = NDArray[np.float64]
+from routerlab.schema import check_model, refuse_parameter
 
 
 def best_models(
@@ -80,8 +75,7 @@ def best_models(
     partial, levels, name, n_left_out = fit_by(model, judgments, by, prior_sd)
     names = list(model.models_) if among is None else [check_model(m, model.models_, "among") for m in among]
     if len(set(names)) < 2:
-        msg = f"The 'among' parameter of best_models must name at least two models. Got {among!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("among", "at least two models", among, "best_models")
     rows = [list(model.models_).index(m) for m in names]
     rng = np.random.default_rng(random_state)
     unit = model.points_per_log_odds

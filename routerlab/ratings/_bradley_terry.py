@@ -1,7 +1,5 @@
 """The Bradley-Terry estimator: ratings of models with intervals."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any, Self
 
@@ -13,7 +11,6 @@ from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
@@ -31,10 +28,8 @@ from routerlab.ratings._uncertainty import (
     win_probability,
 )
 from routerlab.ratings._votes import TIE, Votes, read_counts, read_votes, tally, win_matrix
-from routerlab.schema import check_judgments, provenance_of, reject, shown
-from routerlab.stats import FEW_GROUPS, check_confidence
-
-Floats = NDArray[np.float64]
+from routerlab.schema import check_judgments, provenance_of, refuse_parameter, reject, shown
+from routerlab.stats import FEW_GROUPS, Floats, check_confidence
 
 
 class BradleyTerry(BaseEstimator):
@@ -272,8 +267,7 @@ class BradleyTerry(BaseEstimator):
     def win_rates(self) -> pd.DataFrame:
         """Return the expected win rate of row over column, ties as half: shape (n_models, n_models)."""
         check_is_fitted(self)
-        rates = win_probability(self.log_ratings_)
-        return pd.DataFrame(rates, index=self.ratings_.index, columns=self.models_)
+        return pd.DataFrame(win_probability(self.log_ratings_), index=self.ratings_.index, columns=self.models_)
 
     def expected_win_rate(self, baseline: str) -> pd.DataFrame:
         """Return each model's expected win rate against `baseline`, with its interval.
@@ -338,7 +332,7 @@ def check_parameters(model: BradleyTerry) -> None:
     choices = {"ties": ("half", "drop"), "both_bad": ("tie", "drop"), "interval": ("sandwich", "bootstrap")}
     for name, allowed in choices.items():
         if getattr(model, name) not in allowed:
-            _reject_parameter(name, " or ".join(map(repr, allowed)), getattr(model, name))
+            refuse_parameter(name, " or ".join(map(repr, allowed)), getattr(model, name), "BradleyTerry")
     check_confidence(model.confidence)
     finite = np.inf
     numbers = {
@@ -350,12 +344,7 @@ def check_parameters(model: BradleyTerry) -> None:
     }
     for name, (good, wanted) in numbers.items():
         if not good:
-            _reject_parameter(name, wanted, getattr(model, name))
-
-
-def _reject_parameter(name: str, wanted: str, got: object) -> None:
-    msg = f"The {name!r} parameter of BradleyTerry must be {wanted}. Got {got!r} instead."
-    raise ParameterError(msg)
+            refuse_parameter(name, wanted, getattr(model, name), "BradleyTerry")
 
 
 def check_connected(wins: NDArray[np.float64], models: NDArray[np.object_]) -> None:
@@ -363,11 +352,8 @@ def check_connected(wins: NDArray[np.float64], models: NDArray[np.object_]) -> N
     n_parts, part = connected_components(wins > 0, connection="weak")
     if n_parts > 1:
         parts = "; ".join(f"({shown(models[part == k], 8)})" for k in range(n_parts))
-        reject(
-            "judgments table",
-            f"no vote compares models across {n_parts} groups: {parts}.",
-            "Collect votes between them, or rate each group alone.",
-        )
+        wrong = f"no vote compares models across {n_parts} groups: {parts}."
+        reject("judgments table", wrong, "Collect votes between them, or rate each group alone.")
 
 
 def check_separable(wins: NDArray[np.float64], models: NDArray[np.object_], alpha: float) -> None:
@@ -377,11 +363,8 @@ def check_separable(wins: NDArray[np.float64], models: NDArray[np.object_], alph
         return
     odd = f"{shown(models[part != np.bincount(part).argmax()], 8)} won everything or lost everything against others"
     if alpha == 0:
-        reject(
-            "judgments table",
-            f"{odd}: with alpha=0 their ratings are infinite.",
-            "Pass a small alpha such as 0.01, or collect more votes.",
-        )
+        wrong = f"{odd}: with alpha=0 their ratings are infinite."
+        reject("judgments table", wrong, "Pass a small alpha such as 0.01, or collect more votes.")
     warnings.warn(
         f"BradleyTerry: {odd}. Only alpha={alpha:g} keeps their distance finite: read it as 'far'.",
         UserWarning,
@@ -394,8 +377,5 @@ def check_enough(n_clusters: int, n_votes: int, n_models: int, cluster: str | pd
     if n_clusters < n_models:
         column = "groups" if isinstance(cluster, pd.Series) else repr(cluster).replace("auto", "prompt_id")
         units = f"{n_votes} votes" if cluster is None else f"{n_votes} votes on {n_clusters} values of {column}"
-        reject(
-            "judgments table",
-            f"has {units} for {n_models} models: too few to say how sure the ratings are.",
-            "Collect more, or pass cluster=None if votes of one cluster are independent.",
-        )
+        wrong = f"has {units} for {n_models} models: too few to say how sure the ratings are."
+        reject("judgments table", wrong, "Collect more, or pass cluster=None if votes of one cluster are independent.")

@@ -1,7 +1,5 @@
 """From judgments to each model's quality on each prompt: what routers without intents are fitted and judged on."""
 
-from __future__ import annotations
-
 import warnings
 
 import pandas as pd

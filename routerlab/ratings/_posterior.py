@@ -1,7 +1,5 @@
 """Ratings with intervals that hold for votes which were chosen actively."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -12,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
-from routerlab.exceptions import ParameterError
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     cluster_scores,
@@ -22,10 +19,9 @@ from routerlab.ratings._uncertainty import (
     vote_information,
 )
 from routerlab.ratings._votes import read_votes, tally, vote_groups, win_matrix
-from routerlab.schema import check_judgments, provenance_of, reject
-from routerlab.stats import anytime_half_width, check_confidence, few_groups_note
+from routerlab.schema import check_judgments, provenance_of, refuse_parameter, reject
+from routerlab.stats import Floats, anytime_half_width, check_confidence, few_groups_note
 
-Floats = NDArray[np.float64]
 POINTS = points_per_log_odds()
 _SDS = np.geomspace(0.05, 5.0, 16)  # standard deviations of ratings that are averaged over, in log-odds
 _SCALE = 0.5  # log-odds (87 points): the difference at which the confidence sequence is narrowest
@@ -290,9 +286,7 @@ def votes_needed(judgments: pd.DataFrame | Standings, top: int = 2, *, confidenc
     """
     posterior = judgments if isinstance(judgments, Standings) else standings(judgments, confidence=confidence)
     if not 2 <= top <= len(posterior.models):
-        n = len(posterior.models)
-        msg = f"The 'top' parameter of votes_needed must be a rank from 2 to {n}. Got {top!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("top", f"a rank from 2 to {len(posterior.models)}", top, "votes_needed")
     return _needed(posterior, top - 2, top - 1)
 
 

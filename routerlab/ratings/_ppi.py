@@ -16,8 +16,6 @@ References: A. N. Angelopoulos et al., "Prediction-powered inference", Science 3
 J. C. Duchi and T. Zrnic, "PPI++: efficient prediction-powered inference", arXiv:2311.01453, 2023.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +24,8 @@ from scipy.special import stdtrit
 
 from routerlab.ratings._uncertainty import small_sample_factor
 from routerlab.schema import reject
-from routerlab.stats import cluster_df, equation_interval, group_sums, mean_interval, share_interval
+from routerlab.stats import Codes, Floats, cluster_df, equation_interval, group_sums, mean_interval, share_interval
 
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
@@ -78,16 +74,8 @@ def centred(values: Floats, weights: Weights, stratum: Codes) -> Floats:
 def power(human: Floats, judge: Floats, weights: Weights, cluster: Codes) -> float:
     """Lambda between 0 and 1 that minimises the summed variance of all targets: how far to believe the judge.
 
-    Parameters
-    ----------
-    human : ndarray of shape (n_units, n_targets)
-        Influence of each human score on the estimates, 0 where there is none.
-    judge : ndarray of shape (n_units, n_targets)
-        The same for judge scores, before weighing; from `centred`.
-    weights : Weights
-        From `unit_weights`.
-    cluster : ndarray of shape (n_units,)
-        Prompts or groups of them, as codes.
+    `human` and `judge`, of shape (n_units, n_targets), are the influences of the scores on the estimates: 0 where no
+    person scored, and before weighing, from `centred`.
     """
     n = np.count_nonzero((weights.minus > 0) | (weights.plus > 0))
     if n < 2:
@@ -156,12 +144,7 @@ class Mean:
 
 
 def ppi_mean(
-    human: Floats,
-    judge: Floats,
-    stratum: Codes,
-    cluster: Codes,
-    lam: float | None,
-    chance: Floats | None = None,
+    human: Floats, judge: Floats, stratum: Codes, cluster: Codes, lam: float | None, chance: Floats | None = None
 ) -> Mean:
     """Mean of human scores, corrected by a judge's: both of shape (n_units,), NaN where there is none."""
     has_human, has_judge = ~np.isnan(human), ~np.isnan(judge)

@@ -23,11 +23,8 @@ from routerlab.ratings._uncertainty import (
     unseen_covariance,
 )
 from routerlab.ratings._votes import oriented
-from routerlab.schema import check_judgments, check_model, provenance_of, reject, shown
-from routerlab.stats import cluster_df, few_groups_note, group_codes
-
-Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
+from routerlab.schema import check_judgments, check_model, provenance_of, refuse_parameter, reject, shown
+from routerlab.stats import Codes, Floats, check_confidence, cluster_df, few_groups_note, group_codes
 
 KEY = ["prompt_id", "model_a", "model_b"]
 # What a verdict is worth to model_a. Two bad responses are no better than each other: a tie, as in `rate`.
@@ -117,10 +114,7 @@ class Units:
 
 
 def read_units(
-    judge: pd.DataFrame,
-    human: pd.DataFrame,
-    groups: pd.Series | None = None,
-    propensity: pd.Series | None = None,
+    judge: pd.DataFrame, human: pd.DataFrame, groups: pd.Series | None = None, propensity: pd.Series | None = None
 ) -> Units:
     """Check both tables and join them on the pair of responses."""
     scores = [_mean_scores(human, "human"), _mean_scores(judge, "judge")]
@@ -167,11 +161,8 @@ def reject_disjoint(judge: pd.DataFrame, human: pd.DataFrame) -> NoReturn:
     else:
         differs = "they share prompts and pairs of models, but never the same pair on the same prompt"
     one = [shown(side[KEY].head(1).itertuples(index=False, name=None)) for side in (judge, human)]
-    reject(
-        "'judge' and 'human'",
-        f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}.",
-        "Let the judge also compare the pairs that people compared.",
-    )
+    wrong = f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}."
+    reject("'judge' and 'human'", wrong, "Let the judge also compare the pairs that people compared.")
 
 
 def paired_votes(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -293,11 +284,8 @@ def ppi_win_rate(
 def check_options(lam: float | None, confidence: float, who: str) -> None:
     """Raise if an option is out of range."""
     if lam is not None and not 0 <= lam <= 1:
-        msg = f"The 'lam' parameter of {who} must be between 0 and 1, or None to tune it. Got {lam!r} instead."
-        raise ValueError(msg)
-    if not 0 < confidence < 1:
-        msg = f"The 'confidence' parameter of {who} must be between 0 and 1, such as 0.95. Got {confidence!r} instead."
-        raise ValueError(msg)
+        refuse_parameter("lam", "between 0 and 1, or None to tune it", lam, who)
+    check_confidence(confidence)
 
 
 def _row(
@@ -317,11 +305,8 @@ def _row(
     if lam is None:
         fit = ppi_mean(human, judge, own.pair, own.cluster, cautious(fit.lam, fit.n_clusters), own.chance)
     if fit.n_clusters < 3:
-        reject(
-            "'human'",
-            f"has verdicts on {fit.n_clusters} prompts or groups for {model!r}: too few for an interval.",
-            "Collect more, or leave the model out.",
-        )
+        wrong = f"has verdicts on {fit.n_clusters} prompts or groups for {model!r}: too few for an interval."
+        reject("'human'", wrong, "Collect more, or leave the model out.")
     low, high = fit.interval(confidence, 1 + (lam is None))
     alone = ppi_mean(human, judge, own.pair, own.cluster, 0.0, own.chance)
     alone_low, alone_high = alone.interval(confidence, 1)
@@ -418,8 +403,7 @@ def ppi_rate(
     """
     check_options(lam, confidence, "ppi_rate")
     if not 0 < alpha < np.inf:
-        msg = f"The 'alpha' parameter of ppi_rate must be above 0, and finite. Got {alpha!r} instead."
-        raise ValueError(msg)
+        refuse_parameter("alpha", "above 0, and finite", alpha, "ppi_rate")
     units = _rated(read_units(judge, human, groups, propensity))
     units.warn_if_unlike("ppi_rate")
     contrast = contrasts(units.models, anchor, "anchor")
@@ -510,8 +494,7 @@ def _rated(units: Units) -> Units:
     """Keep the models that people judged, and check that their verdicts can rate."""
     human = units.has_human
     judged = np.union1d(units.first[human], units.second[human])
-    kept = np.isin(units.first, judged) & np.isin(units.second, judged)
-    units = units.take(kept)
+    units = units.take(np.isin(units.first, judged) & np.isin(units.second, judged))
     code = np.searchsorted(judged, np.arange(len(units.models)))
     units = Units(
         units.models[judged], code[units.first], code[units.second], *(units.cluster, units.human, units.judge),

@@ -1,7 +1,5 @@
 """Ratings as a table, overall and by intent."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.ratings._bradley_terry import BradleyTerry
 from routerlab.ratings._shrinkage import Partial, shrink
 from routerlab.ratings._uncertainty import contrasts
-from routerlab.schema import check_judgments, id_remedy, plain, reject, shown
+from routerlab.schema import check_judgments, id_remedy, plain, refuse_parameter, reject, shown
 
 _COLUMNS = ("model", "rating", "ci_low", "ci_high", "n", "win_rate", "win_rate_low", "win_rate_high")
 
@@ -44,12 +42,11 @@ def rate(
     Returns
     -------
     DataFrame
-        Columns ``intent`` (or the name of `by`; absent without `by`), ``model``, ``rating``,
-        ``ci_low``, ``ci_high`` (points), ``n`` (votes that the model was in), and with `baseline`
-        ``win_rate``, ``win_rate_low``, ``win_rate_high``. Without `by`, best model first; with it,
-        every model in every intent, both in order. ``attrs`` says how
-        it was made: method, confidence, alpha, n_judgments, n_left_out, provenance, and with `by` prior_sd and
-        design_effect.
+        Columns ``intent`` (or the name of `by`; absent without `by`), ``model``, ``rating``, ``ci_low``, ``ci_high``
+        (points), ``n`` (votes that the model was in), and with `baseline` ``win_rate``, ``win_rate_low``,
+        ``win_rate_high``. Without `by`, best model first; with it, every model in every intent, both in order.
+        ``attrs`` says how it was made: method, confidence, alpha, n_judgments, n_left_out, provenance, and with `by`
+        prior_sd and design_effect.
 
     Raises
     ------
@@ -58,13 +55,12 @@ def rate(
 
     Notes
     -----
-    With `by`, an intent's ratings are pulled toward those of a typical intent by a normal prior with
-    standard deviation `prior_sd`: a hierarchical model. An intent with few votes, or whose votes leave
-    models unconnected, still has ratings, with intervals as wide as intents differ. The typical ratings are
-    fitted along with the rest. Unless given, `prior_sd` is averaged over its posterior, from a
-    prior that is flat in the variance near 0 and falls off beyond 1 log-odds (174 points) [2]_. The votes
-    of all intents are weighed by the inverse of their design effect: the variance of scores
-    between clusters of an intent, relative to that of independent votes without ties.
+    With `by`, an intent's ratings are pulled toward those of a typical intent by a normal prior with standard deviation
+    `prior_sd`: a hierarchical model. An intent with few votes, or whose votes leave models unconnected, still has
+    ratings, with intervals as wide as intents differ. The typical ratings are fitted along with the rest. Unless given,
+    `prior_sd` is averaged over its posterior, from a prior that is flat in the variance near 0 and falls off beyond 1
+    log-odds (174 points) [2]_. The votes of all intents are weighed by the inverse of their design effect: the variance
+    of scores between clusters of an intent, relative to that of independent votes without ties.
 
     Intervals are posterior. Over intents at large, which differ as a normal prior says, they held the
     truth in 94 to 97% of simulations at nominal 95%, and in more where intents hardly differ. That is an
@@ -92,8 +88,7 @@ def rate(
     ['chat', 'chat', 'code', 'code']
     """
     if prior_sd is not None and not (by is not None and prior_sd > 0):
-        msg = f"The 'prior_sd' parameter of rate must be above 0, and goes with 'by'. Got {prior_sd!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter("prior_sd", "above 0, and goes with 'by'", prior_sd, "rate")
     model = BradleyTerry(**params)
     return _rate_all(model, judgments, baseline) if by is None else _rate_by(model, judgments, by, baseline, prior_sd)
 
@@ -146,11 +141,8 @@ def _labels(frame: pd.DataFrame, by: pd.Series | str) -> tuple[pd.Series, str]:
     if isinstance(by, pd.Series):
         by = plain(by)
         if not by.index.is_unique:
-            reject(
-                "'by'",
-                f"has more than one row for prompt_id {shown(by.index[by.index.duplicated()].unique())}.",
-                "Keep one intent for each prompt.",
-            )
+            wrong = f"has more than one row for prompt_id {shown(by.index[by.index.duplicated()].unique())}."
+            reject("'by'", wrong, "Keep one intent for each prompt.")
         label, name = frame["prompt_id"].map(by), by.name or "intent"
         if not label.notna().any():
             reject(

@@ -1,7 +1,5 @@
 """A hierarchical Bradley-Terry model: ratings of each group, spread around those of a typical group."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,8 +11,8 @@ from scipy.special import ndtri
 from routerlab.ratings._solver import damping, solve_bradley_terry
 from routerlab.ratings._uncertainty import centred_inverse, cluster_scores, design_effect, information
 from routerlab.ratings._votes import Votes, tally, win_matrix
+from routerlab.stats import Floats
 
-Floats = NDArray[np.float64]
 _SD_RANGE = (0.02, 3.0)  # log odds; 3 to 521 points at the arena's scale
 _N_SDS = 10
 _NEGLIGIBLE = 8.0  # log posterior this far below the top contributes nothing

@@ -1,15 +1,13 @@
 """Batched damped Newton for Bradley-Terry models: many small problems at once."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from routerlab.schema import reject, shown
+from routerlab.stats import Floats
 
-Floats = NDArray[np.float64]
 _BLOCK = 60_000  # matrix cells solved at once: the working set stays in the processor's cache
 _FULL_STEP = 0.5  # steps that move no difference by more than this are taken whole
 
@@ -47,10 +45,9 @@ def solve_bradley_terry(
         ``wins[..., i, j]`` is how often, or with what total weight, i beat j. Any non-negative
         numbers; a tie is half a win each way. The diagonal plays no part.
     alpha : float or array-like of shape (n_batch,), default 0
-        Strength of the L2 penalty, on ratings in natural-log units: the precision of a normal prior.
-        scikit-learn's ``LogisticRegression(C=C)`` on a design of +x and -x is ``alpha = 1 / (C * x**2)``,
-        with ``r = x * coef_``. 0 is plain maximum likelihood, which exists only if every split of
-        the models in two has wins in both directions.
+        Strength of the L2 penalty, on ratings in natural-log units: the precision of a normal prior. scikit-learn's
+        ``LogisticRegression(C=C)`` on a design of +x and -x is ``alpha = 1 / (C * x**2)``, with ``r = x * coef_``. 0 is
+        plain maximum likelihood, which exists only if every split of the models in two has wins in both directions.
     prior : array-like of shape (n_models,) or (n_batch, n_models), optional
         Ratings toward which the penalty pulls, 0 by default.
     start : array-like of shape (n_models,) or (n_batch, n_models), optional
@@ -167,11 +164,8 @@ def _checked(values: Any, name: str, low: float = -np.inf) -> Floats:
 
 def _check_wins(wins: Floats) -> None:
     if wins.ndim != 3 or wins.shape[1] != wins.shape[2] or not wins.size:
-        reject(
-            "'wins'",
-            f"expected shape (n_batch, n_models, n_models), got {wins.shape}.",
-            "Count wins of row over column for each pair of models.",
-        )
+        wrong = f"expected shape (n_batch, n_models, n_models), got {wins.shape}."
+        reject("'wins'", wrong, "Count wins of row over column for each pair of models.")
     # One pass: NaN fails both comparisons.
     if not (wins.min() >= 0 and wins.max() < np.inf):
         bad = np.argwhere(~((wins >= 0) & (wins < np.inf)))

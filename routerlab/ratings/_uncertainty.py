@@ -1,7 +1,5 @@
 """Covariances and resamples of Bradley-Terry ratings, in natural-log units."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,9 +10,8 @@ from scipy.special import stdtrit
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._votes import FIRST, SECOND, TIE, Votes, win_matrix
 from routerlab.schema import check_model
-from routerlab.stats import share_interval
+from routerlab.stats import Floats, share_interval
 
-Floats = NDArray[np.float64]
 _CELLS = 4_000_000  # numbers held at once while resampling
 
 

@@ -1,7 +1,5 @@
 """From a judgments table to counts by pair and outcome, which is all that a fit needs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.schema import reject, shown
-from routerlab.stats import group_codes
+from routerlab.stats import Floats, group_codes
 
-Floats = NDArray[np.float64]
 FIRST, TIE, SECOND = 0, 1, 2
 
 
@@ -47,11 +44,8 @@ def read_votes(frame: pd.DataFrame, *, ties: str, both_bad: str, cluster: Any) -
     outcome[tied] = TIE
     kept = ~((tied & (ties == "drop")) | (bad & (both_bad == "drop")))
     if not kept.any():
-        reject(
-            "judgments table, column 'winner'",
-            f"has no verdict left with ties={ties!r}, both_bad={both_bad!r}.",
-            "Use ties='half' and both_bad='tie'.",
-        )
+        wrong = f"has no verdict left with ties={ties!r}, both_bad={both_bad!r}."
+        reject("judgments table, column 'winner'", wrong, "Use ties='half' and both_bad='tie'.")
     return Votes(
         models=np.asarray(models, dtype=object),
         first=np.minimum(a, b)[kept],
@@ -69,11 +63,8 @@ def _clusters(frame: pd.DataFrame, cluster: Any, kept: NDArray[np.bool_]) -> NDA
     if not isinstance(cluster, str):
         return pd.factorize(np.asarray(group_codes(cluster, pd.Index(frame["prompt_id"])))[kept])[0]
     if cluster not in frame:
-        reject(
-            "judgments table",
-            f"has no column {cluster!r} to cluster by; it has {shown(frame.columns, 12)}.",
-            "Name a column, or pass cluster=None if votes are independent.",
-        )
+        wrong = f"has no column {cluster!r} to cluster by; it has {shown(frame.columns, 12)}."
+        reject("judgments table", wrong, "Name a column, or pass cluster=None if votes are independent.")
     codes, _ = pd.factorize(frame[cluster][kept])
     if (codes < 0).any():
         reject(f"judgments table, column '{cluster}'", "has empty cells and is to cluster by.", "Fill or drop them.")

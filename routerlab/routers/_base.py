@@ -1,9 +1,7 @@
 """What every router shares: estimates in, one decision rule, one sweep."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -330,7 +328,7 @@ class Router(BaseRouter):
         self.cost_estimator = cost_estimator
         self.willingness_to_pay = willingness_to_pay
 
-    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Router:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Self:
         """Fit on embeddings and measured outcomes.
 
         Parameters

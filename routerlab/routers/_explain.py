@@ -1,7 +1,5 @@
 """Why a prompt goes where it goes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from html import escape
 from textwrap import shorten

@@ -1,9 +1,7 @@
 """Intent routing: which model does well on prompts of this kind."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -74,7 +72,7 @@ class IntentRouter(NeighborRouter):
         quality: pd.DataFrame | Outcomes | None = None,
         ratings: pd.DataFrame | None = None,
         cost: pd.DataFrame | None = None,
-    ) -> IntentRouter:
+    ) -> Self:
         """Fit on embeddings, intents, and either measured quality or ratings.
 
         Parameters

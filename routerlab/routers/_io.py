@@ -1,7 +1,5 @@
 """Save and load routers as one ``.npz`` file: arrays and JSON, never pickle."""
 
-from __future__ import annotations
-
 import io
 import json
 import math
@@ -34,15 +32,8 @@ _MOST_COMPRESSED = 50  # times smaller on the disk; embeddings hardly shrink, ta
 def save_router(router: Any, path: str | Path) -> Path:
     """Write a fitted router's parameters and learned arrays.
 
-    A file that is there is replaced as a whole, once all of the new one is on the disk.
-
-    Raises
-    ------
-    OSError
-        If the disk refuses; the old file is as it was.
-    TypeError
-        If a parameter or a learned attribute is neither an array, a frame, text nor a number (a
-        function as `weights`, or the inner estimator of `Router`).
+    A file that is there is replaced as a whole, once all of the new one is on the disk. A TypeError says what is
+    neither an array, a frame, text nor a number: a function as `weights`, or the inner estimator of `Router`.
     """
     arrays: dict[str, Any] = {}
     learned = {name: value for name, value in vars(router).items() if name.endswith("_")}
@@ -227,8 +218,7 @@ def _get(spec: Any, file: zipfile.ZipFile) -> Any:
     if "series" in spec:
         return _get(spec["series"], file).iloc[:, 0]
     if "frame" in spec:
-        parts = (_get(spec[part], file) for part in ("frame", "index", "columns"))
-        return pd.DataFrame(*parts)
+        return pd.DataFrame(*(_get(spec[part], file) for part in ("frame", "index", "columns")))
     if "labels" in spec:
         return pd.Index(_get(spec["labels"], file), name=spec["name"])
     if "json" in spec:

@@ -1,9 +1,7 @@
 """Routers that look at a prompt's nearest neighbours."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from routerlab.exceptions import ParameterError
 from routerlab.neighbors import nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
-from routerlab.schema import Outcomes, row_labels, unit_rows
+from routerlab.schema import Outcomes, check_choice, refuse_parameter, row_labels, unit_rows
 
 N_FOLDS = 5  # of the cross-validation that chooses a number of neighbours
 Weights = str | Callable[[NDArray[np.float32]], NDArray[np.floating]]
@@ -28,8 +26,7 @@ class NeighborRouter(BaseRouter):
     def _keep_embeddings(self, X: Any, values: NDArray[np.float32]) -> None:
         k = self.n_neighbors
         if not isinstance(k, (int, np.integer)) or k < 1:
-            msg = f"'n_neighbors' must be an integer of at least 1. Got {k!r} instead."
-            raise ParameterError(msg)
+            refuse_parameter("n_neighbors", "an integer of at least 1", k)
         if k > len(values):
             msg = (
                 f"'n_neighbors' is {k}, and there are only {len(values)} training prompts. "
@@ -59,8 +56,7 @@ class NeighborRouter(BaseRouter):
         elif self.weights == "uniform":
             weight = np.ones(similarity.shape)
         else:
-            msg = f"'weights' must be 'uniform', 'similarity' or a function. Got {self.weights!r} instead."
-            raise ParameterError(msg)
+            refuse_parameter("weights", "'uniform', 'similarity' or a function", self.weights)
         total = weight.sum(axis=1, keepdims=True)
         # Nothing similar at all: every neighbour counts the same.
         return np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / weight.shape[1])
@@ -182,7 +178,7 @@ class KNNRouter(NeighborRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> KNNRouter:
+    def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Self:
         """Keep the training prompts' embeddings, quality and cost.
 
         Parameters
@@ -198,9 +194,7 @@ class KNNRouter(NeighborRouter):
         KNNRouter
             Itself.
         """
-        if self.cost_estimate not in ("neighbors", "mean"):
-            msg = f"'cost_estimate' must be 'neighbors' or 'mean'. Got {self.cost_estimate!r} instead."
-            raise ParameterError(msg)
+        check_choice(self.cost_estimate, ("neighbors", "mean"), "cost_estimate")
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost, missing=True)
         self.quality_ = quality.to_numpy(dtype=float)

@@ -1,9 +1,7 @@
 """Bradley-Terry ratings for each query, from votes weighted by similarity (RouteLLM's sw_ranking)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -24,10 +22,9 @@ _BATCH_BYTES = 64 * 2**20
 class SimilarityWeightedRouter(BaseRouter):
     """Rate the models for each query, counting votes on similar prompts more.
 
-    A vote on a prompt of cosine similarity s weighs ``10 * 10**(s / max(s))``. Each query's weights
-    are first summed by pair and outcome, so that its ratings come from a small table of counts, and
-    many queries are solved at once: the same win rates as a logistic regression over all votes for
-    each query, hundreds of times sooner.
+    A vote on a prompt of cosine similarity s weighs ``10 * 10**(s / max(s))``. Each query's weights are first summed by
+    pair and outcome, so that its ratings come from a small table of counts, and many queries are solved at once: the
+    same win rates as a logistic regression over all votes for each query, hundreds of times sooner.
 
     Parameters
     ----------
@@ -55,9 +52,8 @@ class SimilarityWeightedRouter(BaseRouter):
 
     Notes
     -----
-    Votes between two models of one tier enter as RouteLLM's code has them: as a vote between the
-    tier and a fixed point, counted for the fixed point if ``model_a`` wins. Ties and ``both_bad``
-    count half for each side.
+    Votes between two models of one tier enter as RouteLLM's code has them: as a vote between the tier and a fixed
+    point, counted for the fixed point if ``model_a`` wins. Ties and ``both_bad`` count half for each side.
 
     References
     ----------
@@ -89,9 +85,7 @@ class SimilarityWeightedRouter(BaseRouter):
         self.min_similarity = min_similarity
         self.fallback = fallback
 
-    def fit(
-        self, X: pd.DataFrame, judgments: pd.DataFrame, *, cost: pd.DataFrame | None = None
-    ) -> SimilarityWeightedRouter:
+    def fit(self, X: pd.DataFrame, judgments: pd.DataFrame, *, cost: pd.DataFrame | None = None) -> Self:
         """Fit on embeddings of judged prompts, and their judgments.
 
         Parameters

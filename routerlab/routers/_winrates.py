@@ -1,7 +1,5 @@
 """From ratings to a quality between 0 and 1: expected win rates against the other models."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,17 +12,7 @@ from routerlab.schema import reject, shown
 
 
 def mean_win_rates(strength: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean expected win rate of each model against the others.
-
-    Parameters
-    ----------
-    strength : ndarray of shape (..., n_models)
-        Bradley-Terry log-strengths (natural logarithm).
-
-    Returns
-    -------
-    ndarray of shape (..., n_models)
-        Between 0 and 1; their mean is 0.5.
+    """Mean expected win rate of each model against the others, from Bradley-Terry log-strengths on the last axis.
 
     Examples
     --------

@@ -1,7 +1,5 @@
 """What the doors take: frames of other libraries and columns of any kind, read as plain pandas or refused by name."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re
@@ -53,6 +51,20 @@ def reject(where: str, wrong: str, remedy: str, error: type[RouterlabError] = Ta
 def refuse(where: str, wrong: str, remedy: str) -> NoReturn:
     """Raise `reject`'s error of a parameter."""
     reject(where, wrong, remedy, ParameterError)
+
+
+def refuse_parameter(name: str, wanted: str, got: Any, of: str = "") -> NoReturn:
+    """Raise the error of a parameter of `of` that is not what it must be."""
+    whose = f"The {name!r} parameter of {of}" if of else repr(name)
+    msg = f"{whose} must be {wanted}. Got {got!r} instead."
+    raise ParameterError(msg)
+
+
+def check_choice(value: Any, choices: Iterable[str], name: str, of: str = "") -> None:
+    """Insist that a parameter of `of` is one of the words that it may be."""
+    if value not in choices:
+        *others, last = map(repr, choices)
+        refuse_parameter(name, f"{', '.join(others)} or {last}", value, of)
 
 
 def provenance_of(*tables: Any) -> str | None:
@@ -331,11 +343,8 @@ def _check_labels(
         looks = Counter(bare.values())
         padded = [text for text in padded if looks[bare[text]] > 1 or text.strip(_UNSEEN) != text]
     if padded:
-        reject(
-            place,
-            f"{shown(padded)} in row {rows(column.isin(padded))} begins or ends with a blank.",
-            "Strip it: .str.strip(), and .str.strip('\\ufeff') for a byte order mark.",
-        )
+        wrong = f"{shown(padded)} in row {rows(column.isin(padded))} begins or ends with a blank."
+        reject(place, wrong, "Strip it: .str.strip(), and .str.strip('\\ufeff') for a byte order mark.")
     twins = {str(value): kind_of(value) for value in values if not isinstance(value, str)}
     twins = {text: kind for text, kind in twins.items() if text in bare}
     if twins:

@@ -16,12 +16,14 @@ from routerlab.schema._doors import (
     Odd,
     as_labels,
     as_pandas,
+    check_choice,
     id_remedy,
     kind_of,
     plain,
     plain_frame,
     provenance_of,
     read_numbers,
+    refuse_parameter,
     reject,
     shown,
 )
@@ -167,9 +169,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     >>> pivot_outcomes(table).quality.loc["p1", "b"]
     np.float64(0.5)
     """
-    if missing not in ("drop", "keep"):
-        msg = f"The 'missing' parameter of pivot_outcomes must be 'drop' or 'keep'. Got {missing!r} instead."
-        raise ParameterError(msg)
+    check_choice(missing, ("drop", "keep"), "missing", "pivot_outcomes")
     frame = check_outcomes(outcomes, scale=scale)
     if frame.empty:
         reject("outcomes table", "has no rows.", "Check the split that you selected.")
@@ -398,11 +398,8 @@ def check_aligned(quality: Any, cost: Any = None, *, missing: bool = False) -> O
         odd = () if a.equals(b) else a.symmetric_difference(b)
         if len(odd):
             remedy = "Select the same rows and columns of both, as pivot_outcomes returns them."
-            reject(
-                "'quality' and 'cost'",
-                f"{axis} {shown(odd)} is in one and not in the other.",
-                id_remedy(a, b, ("quality", "cost"), remedy),
-            )
+            wrong = f"{axis} {shown(odd)} is in one and not in the other."
+            reject("'quality' and 'cost'", wrong, id_remedy(a, b, ("quality", "cost"), remedy))
     if not quality.index.equals(cost.index) or not quality.columns.equals(cost.columns):
         cost = cost.reindex(index=quality.index, columns=quality.columns)
     return Outcomes.checked(quality, cost, complete=not missing)
@@ -434,8 +431,7 @@ def check_model(model: str, models: Iterable[str], parameter: str) -> str:
     """
     names = list(models)
     if model not in names:
-        msg = f"'{parameter}' must be one of the models {shown(names, 20)}. Got {model!r} instead."
-        raise ParameterError(msg)
+        refuse_parameter(parameter, f"one of the models {shown(names, 20)}", model)
     return model
 
 
@@ -458,17 +454,11 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
     """
     values = _as_float32(by_prompt(X), name)
     if values.ndim != 2 or not values.shape[0]:
-        reject(
-            f"'{name}'",
-            f"expected shape (n_prompts, n_features), got {values.shape}.",
-            "Pass rows, e.g. X.loc[[prompt_id]] for one.",
-        )
+        wrong = f"expected shape (n_prompts, n_features), got {values.shape}."
+        reject(f"'{name}'", wrong, "Pass rows, e.g. X.loc[[prompt_id]] for one.")
     if n_features is not None and values.shape[1] != n_features:
-        reject(
-            f"'{name}'",
-            f"has {values.shape[1]} features, and fit saw {n_features}.",
-            "Use the embedder that made the training embeddings.",
-        )
+        wrong = f"has {values.shape[1]} features, and fit saw {n_features}."
+        reject(f"'{name}'", wrong, "Use the embedder that made the training embeddings.")
     if not np.isfinite(values).all():
         bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
         reject(f"'{name}'", f"holds NaN or infinity in row {shown(bad)}.", "Embed those prompts again or drop them.")

@@ -1,7 +1,5 @@
 """Scores of any scale to quality in [0, 1], in one place."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 

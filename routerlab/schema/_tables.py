@@ -1,7 +1,5 @@
 """Checks of the four tidy tables, done once, at the door."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -80,11 +78,8 @@ def _number(
     if bad.any():
         where = f"{shown(values[bad])} at {shown(frame.loc[bad, 'prompt_id'])}"
         wanted = f"[{low:g}, {high:g}]" if np.isfinite(high) else f"finite numbers of at least {low:g}"
-        reject(
-            f"{name} table, column '{column}'",
-            f"got {where}, expected {wanted} or empty.",
-            scale or "Correct or empty those cells.",
-        )
+        wrong = f"got {where}, expected {wanted} or empty."
+        reject(f"{name} table, column '{column}'", wrong, scale or "Correct or empty those cells.")
     frame[column] = values
 
 
@@ -252,9 +247,8 @@ def check_outcomes(
     Parameters
     ----------
     outcomes : DataFrame
-        ``prompt_id``, ``model``, ``quality`` in [0, 1], ``cost_usd`` in USD per request, at least 0.
-        Empty cells are allowed. Optional ``latency_s``, and ``quality_scale``: what quality was measured by, such as
-        'win share'.
+        ``prompt_id``, ``model``, ``quality`` in [0, 1], ``cost_usd`` in USD per request, at least 0. Empty cells are
+        allowed. Optional ``latency_s``, and ``quality_scale``: what quality was measured by, such as 'win share'.
     prompts : DataFrame, optional
         If given, every ``prompt_id`` must be in it.
     scale : (float, float) or mapping, optional

@@ -5,8 +5,6 @@
 awaits it.
 """
 
-from __future__ import annotations
-
 import heapq
 import json
 import math
@@ -95,11 +93,8 @@ class Clients:
         if not isinstance(endpoint.client, getattr(openai, self._kind)):
             got = "is missing" if endpoint.client is None else f"got {type(endpoint.client).__name__}"
             routed = f"{'Async' if self._kind == 'AsyncOpenAI' else ''}RoutedClient"
-            refuse(
-                f"'client' of {endpoint.model!r}",
-                f"{got}, expected openai.{self._kind}.",
-                f"{routed} needs openai.{self._kind}(base_url=..., api_key=...), in the Endpoint or as client=.",
-            )
+            remedy = f"{routed} needs openai.{self._kind}(base_url=..., api_key=...), in the Endpoint or as client=."
+            refuse(f"'client' of {endpoint.model!r}", f"{got}, expected openai.{self._kind}.", remedy)
 
     def _make(self, *, new_connections: bool = False) -> None:
         import openai
@@ -232,10 +227,7 @@ def _scrubbed(value: Any, secrets: Iterable[str], depth: int = 0) -> Any:
 class Cooldown:
     """Endpoints that failed a moment ago: not every call should wait for the time-out of a provider that is down.
 
-    Parameters
-    ----------
-    rest_s : float
-        Seconds that an endpoint rests after a failure that does not say for how long; 0 turns this off.
+    One rests for `rest_s` seconds after a failure that does not say for how long; 0 turns this off.
 
     Examples
     --------

@@ -1,7 +1,5 @@
 """The capture file: one JSON line for each call and each feedback, never in the way of a reply; and how it is read."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from array import array
@@ -184,12 +182,8 @@ def _plain(value: Any, keys: Sequence[str]) -> Any:
 class Columns:
     """What `read_captured` keeps of each line.
 
-    Attributes
-    ----------
-    judged : list of str
-        The request_id of each feedback.
-    bad : list of (int, str)
-        Numbers of the lines that hold no such record, and what is wrong.
+    ``judged`` holds the request_id of each feedback, ``bad`` the numbers of the lines that hold no such record, and
+    why.
     """
 
     def __init__(self) -> None:

@@ -346,11 +346,7 @@ class BaseClient:
         return self._service.log.n_lost if self._service.log else 0
 
     def route(
-        self,
-        messages: str | Sequence[Any],
-        *,
-        model: str = ROUTED,
-        willingness_to_pay: float | None = None,
+        self, messages: str | Sequence[Any], *, model: str = ROUTED, willingness_to_pay: float | None = None
     ) -> Decision:
         """Say where a call would go, without sending or capturing anything.
 
@@ -470,9 +466,8 @@ class RoutedClient(BaseClient):
         With ``transform``, the one that the router was fitted with. ``SentenceEmbedder(cache=False)`` saves a write
         to disk for each new prompt.
     endpoints : list of str, or mapping, optional
-        Who serves each model: name -> str, `Endpoint`, or a list of these in order of preference. Default: the
-        router's models under their own names, through `client`. Models that the router does not know can be asked by
-        name.
+        Who serves each model: name -> str, `Endpoint`, or a list of these in order of preference. Default: the router's
+        models under their own names, through `client`. Models that the router does not know can be asked by name.
     client : openai.OpenAI, optional
         For endpoints without one of their own.
     prices : mapping or DataFrame, optional

@@ -1,7 +1,5 @@
 """From a conversation to an order of models: its text, estimates, the rule, abstention, exploration."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,11 +257,8 @@ def check_router(router: Any, embedder: Any) -> None:
         remedy = "Call its fit first, or read a fitted one with load_router(path)."
         refuse("'router'", f"this {type(router).__name__} is not fitted yet (it has no 'models_').", remedy)
     if not hasattr(embedder, "transform"):
-        refuse(
-            "'embedder'",
-            f"{type(embedder).__name__} has no 'transform'.",
-            "Pass the one that the router was fitted with.",
-        )
+        wrong = f"{type(embedder).__name__} has no 'transform'."
+        refuse("'embedder'", wrong, "Pass the one that the router was fitted with.")
 
 
 def _check_models(router: Any, models: Sequence[str]) -> None:

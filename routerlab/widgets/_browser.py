@@ -1,13 +1,11 @@
 """Look back at judgments: filter them, read the pair, see who said what."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anywidget
 import numpy as np
@@ -122,7 +120,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
         disagreement: bool = False,
         text: str = "",
         prompt_ids: Any = None,
-    ) -> JudgmentBrowser:
+    ) -> Self:
         """Select judgments, in place of whatever was selected before; the widget on the screen follows.
 
         Parameters

@@ -1,7 +1,5 @@
 """Two responses side by side, and a verdict: the widget over `PairQueue` and `VoteLog`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,10 +1,8 @@
 """From a plot to its evidence: select a part of a frontier, or an intent, and read the prompts that decide it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Self
 
 import anywidget
 import numpy as np
@@ -126,11 +124,8 @@ class EvidencePlot(anywidget.AnyWidget):
         return part.set_index("prompt_id").reindex(members).rename_axis("prompt_id").reset_index()
 
     def select(
-        self,
-        *,
-        willingness_to_pay: tuple[float, float] | None = None,
-        intents: str | Sequence[str] | None = None,
-    ) -> EvidencePlot:
+        self, *, willingness_to_pay: tuple[float, float] | None = None, intents: str | Sequence[str] | None = None
+    ) -> Self:
         """Select in place of whatever was selected before; the page, and what it opens, follow. Nothing clears it.
 
         Parameters

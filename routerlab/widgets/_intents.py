@@ -1,7 +1,5 @@
 """Give prompts an intent, with suggestions from the neighbours that have one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -11,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from routerlab.exceptions import ParameterError
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
-from routerlab.schema import check_embeddings, check_prompts, reject, shown, unit_rows
+from routerlab.schema import check_choice, check_embeddings, check_prompts, reject, shown, unit_rows
 from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import visible
 
@@ -106,9 +103,7 @@ class IntentLabeler(Labeler):
         self._intents = list(dict.fromkeys([*(intents or []), *self._known.dropna()]))
         if not self._intents and closed:
             reject("'intents'", "is empty, and 'closed' lets nobody add one.", "Name the intents, or use closed=False.")
-        if order not in ("coverage", "table"):
-            msg = f"The 'order' parameter of IntentLabeler must be 'coverage' or 'table'. Got {order!r} instead."
-            raise ParameterError(msg)
+        check_choice(order, ("coverage", "table"), "order", "IntentLabeler")
         self._closed, self._n_neighbors, self._order = closed, n_neighbors, order
         self._vectors = self._embed(X) if n_neighbors else None
         self._ids = {_pair_id(prompt_id): prompt_id for prompt_id in self._prompts.index}

@@ -1,7 +1,5 @@
 """What the labelling widgets share: one way for decisions to come in, be made durable, and be acknowledged."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from html import escape

@@ -4,8 +4,6 @@ Two walls, each enough by itself: markdown-it-py never passes HTML through, and 
 listed tags and classes. Neither list has anything that loads or runs.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -34,17 +32,7 @@ _SIGNS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A response as the page gets it.
-
-    Attributes
-    ----------
-    body : str
-        HTML, or plain text.
-    note : str or None
-        What the reader should know: cut short, odd characters.
-    cut : bool
-        Whether there is more.
-    """
+    """A response as the page gets it: HTML or plain text, what to know of it, and whether there is more."""
 
     body: str
     note: str | None = None
@@ -72,19 +60,7 @@ def _sign(char: str) -> str:
 
 
 def show_markdown(text: str | None, *, max_chars: int = MAX_CHARS) -> Shown:
-    """Render markdown, cut to what a page can bear.
-
-    Parameters
-    ----------
-    text : str or None
-        The response.
-    max_chars : int, default 16000
-        Characters rendered at most; fewer if their HTML would be larger than 40 kB.
-
-    Returns
-    -------
-    Shown
-        With sanitised HTML.
+    """Render markdown as sanitised HTML, cut to what a page can bear: `max_chars`, or 40 kB of HTML.
 
     Examples
     --------
@@ -197,12 +173,7 @@ def _coloured(kind: Any, value: str) -> str:
 
 
 def show_difference(left: str | None, right: str | None) -> tuple[Shown, Shown]:
-    """Mark in each text the words that the other does not have at that place.
-
-    Returns
-    -------
-    left, right : Shown
-        Escaped text with ``<mark>``; only `_MAX_WORDS` words of each are compared.
+    """Mark in each text the words that the other does not have at that place, among the first `_MAX_WORDS`.
 
     Examples
     --------

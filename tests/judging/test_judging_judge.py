@@ -365,7 +365,7 @@ def test_a_misspelt_setting_is_refused_before_anything_is_sent(tmp_path, wrong, 
         judge = PairwiseJudge(server.client(), "judge-model", **wrong)
         call = judge.verdicts if method == "verdicts" else judge.judge
         options = {"dry_run": True} if method == "dry_run" else {"progress": False}
-        with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' parameter must be"):
+        with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' parameter of PairwiseJudge must be"):
             call(prompts, responses, path=tmp_path / "j.jsonl", prices=PRICES, **options)
         assert len(server.asked) == 0
     assert not list(tmp_path.iterdir())
