@@ -70,6 +70,7 @@ def ten_lines(demo: Demo, loss: float = 0.03) -> rl.Savings:
 def main() -> None:
     """Print what README's ten lines give, and the spread of the quickstart's recipe over splits."""
     demo = rl.load_demo()
+    ten_lines(demo, 0.01)
     print(f"README's ten lines: {str(ten_lines(demo)).splitlines()[0]}\n")
     rows = pd.DataFrame([one_split(demo, seed) for seed in range(1, 21)])
     about = {"n": len(rows), "protocol": "20 splits, 651 prompts to learn and promise on, 217 to claim on"}
