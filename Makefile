@@ -91,6 +91,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/english.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

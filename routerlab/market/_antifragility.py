@@ -255,7 +255,7 @@ def _gain(
     start = believed_value(worth, weight, asked, prices[0], expected).argmax(axis=1)
     kept = np.stack([value_of(choice, mean, at_mean) for choice in (at_mean.argmax(axis=1), start)])
     found = chosen - kept
-    return np.where(np.abs(found) > 1e-12 * np.abs(kept), found, 0.0)  # what is left of rounding is no gain
+    return np.where(np.abs(found) > 1e-12 * np.abs(kept), found, 0.0)  # rounding is not a gain
 
 
 def _carried_by(of_prompt: Floats, codes: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Options that ask, check and escalate: cascades as columns beside the models, and one rule for all of them."""
+"""Options that ask, check and escalate: cascades as columns next to the models, and one rule for all of them."""
 
 from routerlab.options._answers import extract_answers
 from routerlab.options._cascade import Cascade, cascade_outcomes, check_options, definitions, option_table

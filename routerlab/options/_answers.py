@@ -25,7 +25,7 @@ _FINAL = re.compile(
     r"(?:####|\\boxed\{|answer(?:\s+is|\s*:|\s*=))[^\d+\-\n]{0,20}([-+]?[\d,.]*\d(?:/\d+)?)", re.IGNORECASE
 )
 _SHORT = 60  # characters of a text that is an answer and not an essay
-_ESSAY = 200  # characters from which a text as a whole is no answer that others would give word for word
+_ESSAY = 200  # characters from which others would not give a text as a whole word for word
 
 
 def refuse(where: str, wrong: str, remedy: str) -> NoReturn:

@@ -54,7 +54,7 @@ class CascadeRouter(BaseEstimator):
     another model if its expected gain is worth its cost.
 
     What a cascade costs and is worth depends on that willingness to pay. Each of `n_steps` values of it makes a column
-    beside the models; one sweep lets all of them compete.
+    next to the models; one sweep lets all of them compete.
 
     Parameters
     ----------
@@ -433,7 +433,7 @@ class _Columns:
 
 
 def _steps(quality: Floats, cost: Floats, n_steps: int) -> Floats:
-    """Values of the willingness to pay, from asking whoever is best to keeping what is there."""
+    """Values of the willingness to pay, from asking the best model to keeping what is there."""
     index, models = pd.RangeIndex(len(quality)), pd.RangeIndex(quality.shape[1])
     wtp = sweep_arrays(quality, cost, index, models).wtp
     wtp = wtp[np.isfinite(wtp) & (wtp > 0)]

@@ -147,7 +147,7 @@ class LearnedCheck(BaseEstimator):
     Parameters
     ----------
     estimator : classifier, optional
-        By default ``LogisticRegression`` on standardised answer features beside the embedding at length 1, so that the
+        By default ``LogisticRegression`` on standardised answer features and the embedding at length 1, so that the
         penalty weighs on the embedding first.
     calibration : {'sigmoid', 'isotonic'}, default 'sigmoid'
         Platt's, or isotonic regression, which wants some thousand prompts.

@@ -36,7 +36,7 @@ def plot_replay(replay: Any, *, events: Mapping[str, Any] | None = None, days: i
     Raises
     ------
     TableError
-        Something that is no result of `routerlab.market.replay`.
+        Something that is not a result of `routerlab.market.replay`.
 
     Examples
     --------
