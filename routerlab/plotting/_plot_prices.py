@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from routerlab.exceptions import ParameterError
-from routerlab.plotting._artists import note
 from routerlab.plotting._style import LINES, axes_for, bare, colors, legible, name_x
 from routerlab.schema import provenance_of, reject, shown
 
@@ -66,6 +65,8 @@ def plot_prices(
     >>> plot_prices(history, until="2025-01-01").get_ylabel()
     'USD per 1M tokens (3 parts input, 1 part output)'
     """
+    from routerlab.plotting._artists import note
+
     if price not in _PER:
         msg = f"'price' must be one of {shown(_PER)}. Got {price!r} instead."
         raise ParameterError(msg)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from routerlab.plotting._artists import note
 from routerlab.plotting._style import bare, colors, font, quiet
 from routerlab.schema import reject
 
@@ -49,6 +48,8 @@ def plot_replay(replay: Any, *, events: Mapping[str, Any] | None = None, days: i
     'USD a day (log axis)'
     """
     import matplotlib.pyplot as plt
+
+    from routerlab.plotting._artists import note
 
     if not isinstance(getattr(replay, "days", None), pd.DataFrame):
         reject("'replay'", f"got {type(replay).__name__}.", "Pass the result of routerlab.market.replay(...).")

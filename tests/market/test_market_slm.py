@@ -100,8 +100,8 @@ def test_clusters_are_found_and_tokens_counted(world):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"small": "tiny"}, TableError, "'tiny'"),
-        ({"baseline": "huge"}, TableError, "'huge'"),
+        ({"small": "tiny"}, ValueError, "'tiny'"),
+        ({"baseline": "huge"}, ValueError, "'huge'"),
         ({"requests_per_month": 0}, ValueError, "requests_per_month"),
         ({"clusters": 0}, ValueError, "clusters"),
         ({"clusters": pd.Series(TASK[:5], index=IDS[:5])}, TableError, "does not label every prompt"),

@@ -102,7 +102,7 @@ IDS = pd.Index(["p1", "p2", "p3", "p4"])
         ({"prompts": IDS[:2]}, TableError, ["2 groups for 3 parts"]),
         ({"prompts": IDS.append(IDS)}, TableError, ["'p1', 'p2'", "twice"]),
         ({"prompts": pd.Series(["Hi"] * 4, index=IDS)}, TableError, ["4 prompts make 1 groups"]),
-        ({"groups": "user"}, TableError, ["'groups'", "'user' is no column"]),
+        ({"groups": "user"}, TableError, ["'groups'", "'user' is not a column"]),
         ({"groups": pd.Series(["a"] * 3, index=IDS[:3])}, TableError, ["'groups'", "no label for 'p4'"]),
         ({"stratify": pd.Series(["a", None, "b", "b"], index=IDS)}, TableError, ["'stratify'", "empty for 'p2'"]),
         ({"stratify": pd.Series("a", index=[1, 2, 3, 4]), "prompts": pd.Index(list("1234"))}, TableError, ["map(str)"]),
