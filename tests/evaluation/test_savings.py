@@ -103,6 +103,7 @@ def test_enough_prompts_without_a_loss_rule_a_loss_out():
 
 
 @pytest.mark.parametrize(("n", "loss"), [(20, 0.05), (60, 0.04), (100, 0.035), (150, 0.032), (400, 0.031)])
+@pytest.mark.slow
 def test_a_loss_beyond_the_margin_is_seldom_called_none(n, loss):
     rng = np.random.default_rng(n)
     claims = [
@@ -441,6 +442,7 @@ def test_the_cost_difference_allows_for_dear_calls_that_were_not_seen():
 
 
 @pytest.mark.parametrize(("draw", "n"), [("exponential", 150), ("gamma", 400), ("uniform", 60)])
+@pytest.mark.slow
 def test_cheap_calls_however_cheap_refuse_no_interval(draw, n):
     rng = np.random.default_rng(0)
     draws = {"exponential": rng.exponential, "gamma": lambda size: rng.gamma(0.7, size=size), "uniform": rng.random}

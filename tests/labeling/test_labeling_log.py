@@ -402,6 +402,7 @@ def test_kill_9_in_the_middle_of_a_write(tmp_path):
     assert again(log).n_votes == 8
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_neither_corrupt_nor_duplicate(tmp_path):
     path = tmp_path / "ana.jsonl"
     processes = [start(VOTER, path, name, 40) for name in "ab"]

@@ -204,6 +204,7 @@ def first_pairs(n, **params):
         {"strategy": "random"},
     ],
 )
+@pytest.mark.slow
 def test_propensities_are_the_true_probabilities(params):
     n = 300
     drawn = first_pairs(n, **params)

@@ -209,6 +209,7 @@ def brute_force(policy_quality, shocks, offers, quality, tokens, wtp, minutes):
     return spent / n, good / n, failed / n
 
 
+@pytest.mark.slow
 def test_it_agrees_with_routing_every_prompt_in_every_hour():
     rng = np.random.default_rng(3)
     ids = pd.RangeIndex(6, name="prompt_id")

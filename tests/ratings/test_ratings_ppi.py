@@ -226,6 +226,7 @@ votes = st.lists(
 @pytest.mark.filterwarnings("ignore:BradleyTerry:UserWarning")
 @settings(max_examples=150, deadline=None)
 @given(judge=votes, human=votes, lam=st.sampled_from([None, 0.0, 1.0]))
+@pytest.mark.slow
 def test_any_tables_give_finite_intervals_around_the_estimate_or_a_clear_refusal(judge, human, lam):
     tables = [
         pd.DataFrame([(p, a, b, w) for p, (a, b), w in rows], columns=["prompt_id", "model_a", "model_b", "winner"])

@@ -265,6 +265,7 @@ while k < int(sys.argv[3]):
 """
 
 
+@pytest.mark.slow
 def test_several_processes_write_one_file_and_one_is_killed(tmp_path):
     path = tmp_path / "captured.jsonl"
     command = [sys.executable, "-c", WRITER, str(path)]

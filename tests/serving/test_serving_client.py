@@ -342,6 +342,7 @@ def test_abstention_goes_to_the_routers_fallback(embedder, local, tmp_path):
     assert read_captured(tmp_path / "c.jsonl").calls["abstained"].tolist() == [True]
 
 
+@pytest.mark.slow
 def test_exploration_draws_models_with_the_propensity_that_it_logs(make, server):
     client = make(explore=0.4, random_state=0)
     decisions = [client.route(EASY[0]) for _ in range(2000)]

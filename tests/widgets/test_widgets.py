@@ -388,6 +388,7 @@ def test_known_labels_are_not_asked_and_bad_ones_refused(tmp_path):
         IntentLabeler(prompts_of(), log=tmp_path / "j.jsonl", rater="ana", labels=pd.Series({"zz": "a"}))
 
 
+@pytest.mark.slow
 def test_suggestions_get_better_as_one_labels(tmp_path):
     """Through the widget's own messages, on the demo data: 28 intents, 200 prompts that are never labelled."""
     prompts = load_demo().prompts.sample(frac=1, random_state=0)
