@@ -53,6 +53,8 @@ def public_names() -> dict[str, list[str]]:
 
 def api_page(title: str, names: list[str]) -> str:
     """Write a page: a table of the names, then each of them in full."""
+    from sklearn.base import BaseEstimator
+
     import routerlab
 
     def directive(name: str) -> str:
@@ -61,6 +63,8 @@ def api_page(title: str, names: list[str]) -> str:
         if isinstance(thing, type) and issubclass(thing, BaseException):
             kind = "exception"
         members = "   :members:\n" if kind == "class" else ""
+        if kind == "class" and issubclass(thing, BaseEstimator):  # what routers and embedders share is said with each
+            members += "   :inherited-members: BaseEstimator, TransformerMixin, OneToOneFeatureMixin\n"
         return f".. auto{kind}:: {name}\n{members}"
 
     table = "\n   ".join(names)

@@ -5,6 +5,7 @@ import os
 import routerlab
 
 METHODS = ("fit", "transform", "predict", "score", "partial_fit", "inverse_transform")
+SKLEARNS = ["get_metadata_routing", "get_params", "set_params", "set_output", *(f"set_{m}_request" for m in METHODS)]
 
 project = "routerlab"
 author = "The routerlab developers"
@@ -21,7 +22,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
 suppress_warnings = ["myst.header", "myst.xref_missing", "mystnb.mime_priority", "misc.highlighting_failure"]
 default_role = "py:obj"
-autodoc_default_options = {"exclude-members": ",".join(f"set_{m}_request" for m in METHODS)}  # scikit-learn's own
+autodoc_default_options = {"exclude-members": ",".join(SKLEARNS)}
 autodoc_typehints = "none"  # numpydoc's sections say the types
 autosummary_generate = False
 numpydoc_show_class_members = False
