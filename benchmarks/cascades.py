@@ -197,7 +197,7 @@ def routerbench() -> None:
         ("cascades, blind to the prompt", blind(joint, texts), joint[1:3]),
         ("both by one rule", joint.sweep, joint[1:3]),
     ):
-        found = rl.saving_at_parity(sweep, *on, baseline=BASELINE, margin=0.01)
+        found = rl.saving_at_parity(sweep, *on, baseline=BASELINE, max_quality_loss=0.01)
         keep(f"RouterBench: saving in hindsight at 1 point, {key}", found)
         low, high = 100 * (1 - found.high), 100 * (1 - found.low)
         print(f"| {key} | {100 * (1 - found.estimate):.0f} [{low:.0f}, {high:.0f}] |", flush=True)
