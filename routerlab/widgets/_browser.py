@@ -277,7 +277,7 @@ class JudgmentBrowser(Asker):
             stand[name] = str(choices.index(value)) if value is not None and value in choices else ""
             words += [] if value is None else [f"{label.lower()} {value}"]
         words += ["judges disagree"] if "split" in filters else []
-        words += [f"prompt with \"{filters['text']}\""] if "text" in filters else []
+        words += [f'prompt with "{filters["text"]}"'] if "text" in filters else []
         n_prompts = len(filters["prompt_ids"]) if "prompt_ids" in filters else None
         words += [] if n_prompts is None else [f"{n_prompts:,} chosen prompt{'' if n_prompts == 1 else 's'}"]
         return {

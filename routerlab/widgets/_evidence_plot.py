@@ -160,7 +160,7 @@ class EvidencePlot(Asker):
         return changes(self._sweep, *part, self._quality, self._cost)
 
     def _set_order(self) -> None:
-        """Number the intents by what the whole curve costs them, once: the page names them by these numbers."""
+        """Give each intent a number, once, by what the whole curve costs it: the page names them by these."""
         self._order: list[Any] = []
         if self._intents is None:
             return
@@ -358,7 +358,7 @@ def drawn_bars(table: pd.DataFrame, order: list[Any], span: tuple[float, float])
     table = in_order(table)
     rows = []
     for row, known in zip(table.itertuples(), has_interval(table), strict=True):
-        interval = f" [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]" if known else ", too few"
+        interval = f" [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]" if known else "; too few prompts"
         low, high = (row.ci_low, row.ci_high) if known else (row.quality_change,) * 2
         rows.append(
             {

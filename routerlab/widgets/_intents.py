@@ -121,9 +121,7 @@ class IntentLabeler(Labeler):
         self._show()
 
     def __repr__(self) -> str:
-        return (
-            f"IntentLabeler(rater={self.vote_log.rater!r}, {len(self.labels)} labels, {self._n_open} prompts left)"
-        )
+        return f"IntentLabeler(rater={self.vote_log.rater!r}, {len(self.labels)} labels, {self._n_open} prompts left)"
 
     @property
     def labels(self) -> pd.Series:
@@ -212,7 +210,8 @@ class IntentLabeler(Labeler):
         labelled = pd.notna(labels)
         # Labels given here suggest, and so many of those from the start.
         known = np.flatnonzero(self._known.notna().to_numpy())
-        known = known[np.linspace(0, len(known) - 1, _MOST_KNOWN).round().astype(np.intp)] if len(known) > _MOST_KNOWN else known
+        if len(known) > _MOST_KNOWN:
+            known = known[np.linspace(0, len(known) - 1, _MOST_KNOWN).round().astype(np.intp)]
         self._suggesting = np.union1d(known, places[labelled[places]])
         self._intents = list(dict.fromkeys([*self._intents, *(i for i in given.values() if i is not None)]))
         waiting = ~labelled

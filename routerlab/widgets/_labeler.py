@@ -19,9 +19,7 @@ MAX_STEP = 90_000  # bytes of text sent ahead for one step
 BOX = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em;line-height:1.5"
 CELL = "padding:2px 14px 2px 0;text-align:left"
 # Hides the output below the summary if that is mere text: Jupyter's word that the widget is not there.
-_NO_MODEL = (
-    ".jp-OutputArea-child:has(.rl-static)+.jp-OutputArea-child:not(:has(.jp-OutputArea-output>*)){display:none}"
-)
+_NO_MODEL = ".jp-OutputArea-child:has(.rl-static)+.jp-OutputArea-child:not(:has(.jp-OutputArea-output>*)){display:none}"
 _N_ACKS = 64  # acknowledgements kept for a page that missed some
 
 

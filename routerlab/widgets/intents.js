@@ -61,6 +61,7 @@ function buildIntents(app) {
     const intent = search.value.trim();
     if (event.key === "Escape") return unask();
     if (event.key !== "Enter" || event.repeat || !intent) return;
+    event.preventDefault(); // or it presses the button that gets the focus
     if (model.get("state").intents.includes(intent)) take(intent);
     else confirmNew(intent);
   }
