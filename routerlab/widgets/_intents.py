@@ -20,7 +20,7 @@ from routerlab.widgets._vectors import PromptVectors
 
 KEYS = {f"pick{k}": str(k) for k in range(1, 10)} | {"search": "/", "skip": "s", "undo": "u", "note": "n", "help": "?"}
 _MAX_PROMPT = 20_000
-_MOST_KNOWN = 2000  # of the labels given at the start, those that suggest: evenly over the table
+_MOST_KNOWN = 1000  # of the labels given at the start, those that suggest: evenly over the table
 _AHEAD = 60  # prompts of the table from which the next one is chosen
 
 
@@ -179,7 +179,7 @@ class IntentLabeler(Labeler):
         >>> import tempfile
         >>> prompts = pd.DataFrame({"prompt_id": ["p1", "p2"], "prompt": ["Poach an egg?", "Fix my SQL"]})
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     labeler = IntentLabeler(prompts, ["coking", "code"], log=folder, rater="ana").rename("coking", "cooking")
+        ...     labeler = IntentLabeler(prompts, ["coking", "code"], log=folder, rater="a").rename("coking", "cooking")
         >>> labeler.state["intents"]
         ['cooking', 'code']
         """
