@@ -210,7 +210,7 @@ def test_shares_and_equations_agree_with_the_mean():
 
 @pytest.mark.slow
 def test_the_grid_of_raters_holds():
-    found = list(coverage_raters.rows(25, thin=True))
+    found = list(coverage_raters.rows(16, thin=True))
     assert not failures(found), failures(found)
     assert set(VERDICTS) == {"model_a", "tie", "model_b"}
 
@@ -246,7 +246,7 @@ def truth(m: int) -> pd.Series:
 def test_overall_ratings(m: int, n: int, interval: str, ties: float) -> None:
     held, held_rate = [], []
     expected = 1 / (1 + 10 ** ((truth(m).iloc[0] - truth(m).iloc[1:]) / 400))
-    for wins, tied in simulated_counts(m, n, ties, 400):
+    for wins, tied in simulated_counts(m, n, ties, 200):
         model = rl.BradleyTerry(interval=interval, n_resamples=400, random_state=0).fit_counts(wins, tied)
         held.append(truth(m).between(model.ci_low_, model.ci_high_))
         rates = model.expected_win_rate("m00").iloc[1:]
@@ -296,7 +296,7 @@ def test_intents_drawn_from_the_prior(
     m: int, n_intents: int, n: int, sd: float, per_prompt: int, low: float, high: float
 ) -> None:
     rng, held, held_rate = np.random.default_rng(0), [], []
-    for _ in range(60 if n_intents > 10 else 200):
+    for _ in range(40 if n_intents > 10 else 120):
         votes, by, true = simulated_intents(rng, m, n_intents, n, sd, per_prompt)
         table = rl.rate(votes, by=by, baseline="m00").set_index(["intent", "model"])
         rating = true.stack().rename_axis(["intent", "model"]).reindex(table.index)  # noqa: PD013
