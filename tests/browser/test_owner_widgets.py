@@ -11,7 +11,7 @@ SETUP = """
 shutil.rmtree("owner", ignore_errors=True)
 from routerlab import load_offers
 from routerlab.decision import sweep_estimates
-from routerlab.widgets import EvidencePlot, OfferExplorer
+from routerlab.widgets import EvidencePlot, LabelingDashboard, OfferExplorer
 responses, prompts = table(60)
 prompts["intent"] = ["cooking", "code", "chat"] * 20
 by = prompts.set_index("prompt_id").intent
@@ -29,6 +29,7 @@ WIDGETS = {
     "JudgmentBrowser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
     "EvidencePlot": "EvidencePlot(sweep, quality, cost, by=by, opens=JudgmentBrowser(votes, responses, prompts))",
     "OfferExplorer": "OfferExplorer(load_offers(), on='2026-11-29')",
+    "LabelingDashboard": "LabelingDashboard(votes)",
 }
 SUMMARIES = [
     "Which response is better?",
@@ -36,6 +37,7 @@ SUMMARIES = [
     "Judgments",
     "Which prompts decide it?",
     "Offers",
+    "How labeling goes",
 ]
 NO_MODEL = "Error displaying widget"
 
@@ -200,3 +202,44 @@ def test_new_intents_are_confirmed_twins_are_pointed_out_and_names_can_be_change
     page.set_viewport_size({"width": 700, "height": 1000})
     page.wait_for_function(f"{columns} === 2")
     page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+def test_the_dashboard_reads_the_logs_again_sorts_and_keeps_its_keys(lab: Book):
+    lab.run(SETUP)
+    lab.run(
+        "c = PairComparator(responses, prompts, log='owner/votes', rater='ana', repeat_share=0)\n"
+        "def vote(n, choice='left'):\n"
+        "    for _ in range(n):\n"
+        "        content = {'type': 'vote', 'nonce': os.urandom(8).hex(), 'id': c.state['item'], 'choice': choice}\n"
+        "        c._handle_custom_msg(content, [])\n"
+        "vote(3)"
+    )
+    lab.show("d = LabelingDashboard('owner/votes', responses)\nd")
+    page = lab.page
+    text_of(page, r"Votes\s+3\s+by 1 raters?[^]*ana\s+3 of 60")
+    lab.run("vote(2)", 2)
+    page.focus(".rl-dashboard")
+    page.keyboard.press("r")
+    text_of(page, r"Votes\s+5\s+by")
+    lab.show("d = LabelingDashboard(votes)\nd")
+    text_of(page, "cleo")
+    names = "[...document.querySelectorAll('.rl-dashboard section:first-of-type tbody tr')].map((r) => r.cells[0].innerText)"
+    assert page.evaluate(names) == ["ana", "ben", "cleo"]
+    page.click(".rl-dashboard .rl-sort >> nth=2")
+    assert page.evaluate(names)[-1] == "cleo", "who votes for the right side most stands last"
+    assert page.get_attribute(".rl-dashboard section:first-of-type th:nth-child(3)", "aria-sort") == "descending"
+    shown = page.inner_text(".rl-dashboard")
+    alpha = lab.run(
+        "from routerlab.labeling import krippendorff_alpha\nprint(f'{krippendorff_alpha(votes).alpha:.2f}')", 2
+    )
+    assert f"Krippendorff's alpha\n{alpha.strip()}" in shown
+    assert "The first" not in shown and shown.count("akkouq · tabmow") == 20
+    cells = lab.cells()
+    for place in (".rl-dashboard", ".rl-sort", ".rl-dashboard .rl-btn", ".rl-dashboard .rl-wide"):
+        for key in [*"abdxm", "Shift+Enter", "d", "d"]:
+            page.locator(place).first.focus()
+            page.keyboard.press(key)
+    assert lab.cells() == cells
+    lab.restart()
+    page.wait_for_selector(".rl-dashboard .rl-banner:not([hidden])", timeout=5000)
+    lab.revive()
