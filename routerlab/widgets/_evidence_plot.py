@@ -334,8 +334,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def has_interval(table: pd.DataFrame) -> pd.Series:
-    """Say which intents have prompts enough for an interval."""
-    return (table["n"] >= _FEW) & np.isfinite(table["ci_low"]) & np.isfinite(table["ci_high"])
+    """Say which intents change, and have prompts enough for an interval."""
+    return (
+        (table["n_changed"] > 0) & (table["n"] >= _FEW) & np.isfinite(table["ci_low"]) & np.isfinite(table["ci_high"])
+    )
 
 
 def bar_span(*tables: pd.DataFrame) -> tuple[float, float]:
@@ -358,7 +360,7 @@ def drawn_bars(table: pd.DataFrame, order: list[Any], span: tuple[float, float])
     table = in_order(table)
     rows = []
     for row, known in zip(table.itertuples(), has_interval(table), strict=True):
-        interval = f" [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]" if known else "; too few prompts"
+        interval = f" [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]" if known else "; too few"
         low, high = (row.ci_low, row.ci_high) if known else (row.quality_change,) * 2
         rows.append(
             {

@@ -39,7 +39,8 @@ function winRates(options, choose) {
       whisker.style.width = `${100 * (row.high - row.low)}%`;
       const said = `${(100 * row.rate).toFixed(0)} [${(100 * row.low).toFixed(0)}, ${(100 * row.high).toFixed(0)}]`;
       return h("tr", {}, h("td", {}, row.slice.replaceAll("_", " ")), h("td", {}, row.model),
-        h("td", { class: "rl-rate" }, h("span", { class: "rl-track", "aria-hidden": "true" }, whisker, bar), h("span", { class: "rl-num" }, said)),
+        h("td", {}, h("span", { class: "rl-rate" },
+          h("span", { class: "rl-track", "aria-hidden": "true" }, whisker, bar), h("span", { class: "rl-num" }, said))),
         h("td", { class: "rl-num" }, row.n.toLocaleString("en")));
     }));
     for (const cell of heads) {
