@@ -223,7 +223,8 @@ def test_the_dashboard_reads_the_logs_again_sorts_and_keeps_its_keys(lab: Book):
     text_of(page, r"Votes\s+5\s+by")
     lab.show("d = LabelingDashboard(votes)\nd")
     text_of(page, "cleo")
-    names = "[...document.querySelectorAll('.rl-dashboard section:first-of-type tbody tr')].map((r) => r.cells[0].innerText)"
+    rows = "document.querySelectorAll('.rl-dashboard section:first-of-type tbody tr')"
+    names = f"[...{rows}].map((row) => row.cells[0].innerText)"
     assert page.evaluate(names) == ["ana", "ben", "cleo"]
     page.click(".rl-dashboard .rl-sort >> nth=2")
     assert page.evaluate(names)[-1] == "cleo", "who votes for the right side most stands last"
