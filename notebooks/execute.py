@@ -30,6 +30,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+VIEW = "application/vnd.jupyter.widget-view+json"
 IMAGES = Path(__file__).parent / "images"
 TOLERANCE, RELATIVE = 0.01, 0.02
 NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(\.\d*)?(e[-+]?\d+)?(%)?")
@@ -62,6 +63,8 @@ def execute(path: Path) -> Any:
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":  # a widget's own output is of no use without its kernel; its summary stands above
+            cell.outputs = [output for output in cell.outputs if set(output.get("data", {"": 0})) != {VIEW}]
     return notebook
 
 

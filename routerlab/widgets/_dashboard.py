@@ -246,7 +246,7 @@ def rater_table(judgments: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
     {'ana': {'n_votes': 4, 'left_share': 0.67}}
     """
     rows = []
-    for rater, votes in judgments.groupby("judge", sort=True):
+    for rater, votes in judgments.groupby("judge", sort=True, observed=True):
         left = tried(lambda votes=votes: position_bias(votes, confidence=confidence).left)
         same = tried(lambda votes=votes: self_consistency(votes, confidence=confidence).same)
         row = {"rater": rater, "n_votes": len(votes)}
@@ -256,7 +256,8 @@ def rater_table(judgments: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
             ends = (share.estimate, share.low, share.high) if known else (np.nan,) * 3
             row |= dict(zip((f"{name}_share", f"{name}_low", f"{name}_high"), ends, strict=True))
         row["median_seconds"] = float(pd.to_numeric(votes["seconds"]).median()) if "seconds" in votes else np.nan
-        row["last_vote"] = votes["judged_at"].max() if "judged_at" in votes else pd.NaT
+        when = votes["judged_at"] if "judged_at" in votes else pd.Series(dtype=object)
+        row["last_vote"] = pd.to_datetime(when, utc=True, format="ISO8601", errors="coerce").max()
         rows.append(row)
     return pd.DataFrame(rows).set_index("rater") if rows else pd.DataFrame(columns=["n_votes", "n_repeats"])
 

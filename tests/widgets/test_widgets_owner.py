@@ -222,6 +222,12 @@ class VoteLogFolder:
         return None
 
 
+@pytest.mark.parametrize("when", ["2026-11-20T10:30:00+00:00", "2026-11-20", "yesterday", None])
+def test_the_dashboard_takes_times_as_text(votes, when):
+    dashboard = rl.LabelingDashboard(votes.astype({"judge": "category"}).assign(judged_at=when))
+    assert ("2026-11-20 " in dashboard.html) == str(when).startswith("2026")
+
+
 def test_names_in_the_dashboard_are_text(votes, tmp_path):
     odd = "<img src=x onerror=alert(1)>"
     named = votes.replace({"judge": {"ben": odd}, "model_a": {"quokka": odd}, "model_b": {"quokka": odd}})
