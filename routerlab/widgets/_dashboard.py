@@ -1,6 +1,7 @@
 """How a labelling study goes: progress, agreement, what each rater is like, what to settle, how many votes are left."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from routerlab.labeling import (
     votes_needed,
 )
 from routerlab.schema import TableError, provenance_of, reject
-from routerlab.stats import Interval
 from routerlab.widgets._labeler import Asker, boxed, source, style
 from routerlab.widgets._render import visible
 
@@ -247,13 +247,13 @@ def rater_table(judgments: pd.DataFrame, confidence: float = 0.95) -> pd.DataFra
     """
     rows = []
     for rater, votes in judgments.groupby("judge", sort=True, observed=True):
-        left = tried(lambda votes=votes: position_bias(votes, confidence=confidence).left)
-        same = tried(lambda votes=votes: self_consistency(votes, confidence=confidence).same)
+        bias = tried(partial(position_bias, votes, confidence=confidence))
+        same = tried(partial(self_consistency, votes, confidence=confidence))
         row = {"rater": rater, "n_votes": len(votes)}
         row["n_repeats"] = int(votes["repeat_of"].notna().sum()) if "repeat_of" in votes else 0
-        for name, share in (("left", left), ("same", same)):
-            known = isinstance(share, Interval)
-            ends = (share.estimate, share.low, share.high) if known else (np.nan,) * 3
+        for name, found in (("left", bias), ("same", same)):
+            share = None if isinstance(found, str) else getattr(found, name)
+            ends = (np.nan,) * 3 if share is None else (share.estimate, share.low, share.high)
             row |= dict(zip((f"{name}_share", f"{name}_low", f"{name}_high"), ends, strict=True))
         row["median_seconds"] = float(pd.to_numeric(votes["seconds"]).median()) if "seconds" in votes else np.nan
         when = votes["judged_at"] if "judged_at" in votes else pd.Series(dtype=object)
