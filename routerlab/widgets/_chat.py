@@ -166,12 +166,12 @@ def _pretty(value: Any) -> str:
 
 
 def transcript(text: str) -> str:
-    """Return a conversation as plain text, turn after turn; any other text as it is.
+    r"""Return a conversation as plain text, turn after turn; any other text as it is.
 
     Examples
     --------
     >>> transcript('[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]')
-    'User: Hi\\n\\nAssistant: Hello'
+    'User: Hi\n\nAssistant: Hello'
     """
     turns = turns_of(text)
     if turns is None:

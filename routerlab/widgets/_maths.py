@@ -24,10 +24,13 @@ _TAGS = set(
     "math mrow mi mn mo mfrac msqrt mroot msub msup msubsup munder mover munderover mtable mtr mtd mtext mspace "
     "mstyle mpadded menclose mmultiscripts mprescripts none".split()
 )
+_N_PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
 _WORD = re.compile(r"[a-z-]{1,24}")
 _LENGTH = re.compile(r"-?\d?(\.\d{1,4})?em")
 _VALUES = {
-    **dict.fromkeys("stretchy fence form largeop movablelimits accent displaystyle mathvariant notation".split(), _WORD),
+    **dict.fromkeys(
+        "stretchy fence form largeop movablelimits accent displaystyle mathvariant notation".split(), _WORD
+    ),
     "display": re.compile("inline|block"),
     "width": _LENGTH,
     "linethickness": re.compile("0|0pt|0em"),
@@ -75,7 +78,9 @@ def _block(state: Any, first: int, end: int, silent: bool) -> bool:
 
 def _is_formula(match: re.Match[str]) -> bool:
     if match["single"] is None:
-        return bool(next(text for text in match.group("round", "square", "double", "whole") if text is not None).strip())
+        return bool(
+            next(text for text in match.group("round", "square", "double", "whole") if text is not None).strip()
+        )
     before = match.string[match.start() - 1 : match.start()] if match.start() else ""
     return not (before.isalnum() or before in ("$", "\\")) and not _PROSE.fullmatch(match["single"])
 
@@ -99,6 +104,9 @@ def mathml(latex: str, block: bool = False) -> str | None:
     """
     from latex2mathml.converter import convert_to_element
 
+    braces = re.findall(r"(?<!\\)(?:\\\\)*([{}])", latex)
+    if braces.count("{") != braces.count("}"):
+        return None
     try:
         found = convert_to_element(_NUMBERED.sub(r"\\\1{\2*}", latex), display="block" if block else "inline")
         return _written(found)
@@ -109,7 +117,7 @@ def mathml(latex: str, block: bool = False) -> str | None:
 
 
 class _Unknown(ValueError):
-    """A command that the converter passes through."""
+    """A command that the converter passes through, or a formula that lacks a part."""
 
 
 def _written(element: Any) -> str:
@@ -117,6 +125,8 @@ def _written(element: Any) -> str:
     text = unescape(element.text or "")
     if "\\" in text or (element.tag not in _TAGS and element.tag != "mphantom"):
         raise _Unknown(text)
+    if len(element) != _N_PARTS.get(element.tag, len(element)):
+        raise _Unknown(element.tag)
     inside = escape(text, quote=False) + "".join(map(_written, element))
     if element.tag == "mphantom":  # what it hides is shown
         return f"<mrow>{inside}</mrow>"

@@ -126,7 +126,9 @@ def show_prompt(text: str, *, max_chars: int = MAX_PROMPT, images: bool = False)
     """
     if turns_of(text) is None:
         return show_plain(text, max_chars=max_chars)
-    return show_markdown(text, max_chars=max_chars, max_html=MAX_HTML if max_chars == MAX_PROMPT else _WHOLE, images=images)
+    return show_markdown(
+        text, max_chars=max_chars, max_html=MAX_HTML if max_chars == MAX_PROMPT else _WHOLE, images=images
+    )
 
 
 def show_whole(text: str | None, *, images: bool = False) -> Shown:
@@ -194,7 +196,7 @@ class _Page:
         return _HELD.sub(lambda m: f'src="{self._held[int(m[1])]}"' if int(m[1]) < len(self._held) else m[0], html)
 
     def markdown(self, text: str) -> tuple[str, int]:
-        """Return HTML, not yet cleaned, and how many hidden characters there were, entities such as &shy; among them."""
+        """Return HTML, not yet cleaned, and how many hidden characters there were, as themselves or as entities."""
         text, n_signs = visible(text)
         html, n_entities = visible(_parser().render(text, {"images": self._images}))
         return html, n_signs + n_entities
@@ -277,6 +279,8 @@ def _parser() -> Any:
 
     options = {"html": False, "highlight": _highlight, "breaks": True, "maxNesting": _DEEPEST + 20}
     parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"])
+    parser.disable("reference")  # which would take sources at the end of a text out of it
+    parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.block.ruler.before("table", "deep", _deep)
     parser.inline.ruler.before("html_inline", "bare_html", _bare_html)
     add_maths(parser)
@@ -288,6 +292,7 @@ def _parser() -> Any:
     )
     parser.add_render_rule("link_close", lambda *_: "</span>")
     parser.add_render_rule("image", _image)
+    parser.add_render_rule("fence", _fence)
     parser.add_render_rule("table_open", lambda *_: '<div class="rl-scroll"><table>')
     parser.add_render_rule("table_close", lambda *_: "</table></div>")
     return parser
@@ -305,7 +310,47 @@ def _deep(state: Any, first: int, end: int, silent: bool) -> bool:
     return True
 
 
-_BARE_HTML = re.compile(rf"<(?:br\s*/?>|({'|'.join(sorted(_BARE))})>(?=.{{0,2000}}?</\1>)|/({'|'.join(sorted(_BARE))})>)", re.DOTALL | re.IGNORECASE)
+def _table(state: Any, first: int, end: int, silent: bool) -> bool:
+    """Read a table, and keep the cells of a row that has more than the table has columns, which the parser drops.
+
+    Often it has more because a formula holds a bar: those are put together again. What is left over goes to the last.
+    """
+    from markdown_it.rules_block import table
+    from markdown_it.rules_block.table import escapedSplit
+
+    start = len(state.tokens)
+    if not table(state, first, end, silent):
+        return False
+    rows: dict[int, list[Any]] = {}
+    for token in state.tokens[start:]:
+        if token.type == "inline":
+            rows.setdefault(token.map[0], []).append(token)
+    for line, cells in rows.items():
+        text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].strip()
+        texts = escapedSplit(text.removeprefix("|"))
+        texts = texts[:-1] if texts and not texts[-1] else texts
+        if len(texts) > len(cells):
+            texts = _whole_formulas(texts)
+            texts = [*texts[: len(cells) - 1], "|".join(texts[len(cells) - 1 :])]
+            for token, content in zip(cells, texts, strict=False):
+                token.content = content.strip()
+    return True
+
+
+def _whole_formulas(texts: list[str]) -> list[str]:
+    whole: list[str] = []
+    for text in texts:
+        if whole and whole[-1].count("$") % 2:
+            whole[-1] += f"|{text}"
+        else:
+            whole.append(text)
+    return whole
+
+
+_BARE_HTML = re.compile(
+    rf"<(?:br\s*/?>|({'|'.join(sorted(_BARE))})>(?=.{{0,2000}}?</\1>)|/({'|'.join(sorted(_BARE))})>)",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def _bare_html(state: Any, silent: bool) -> bool:
@@ -350,6 +395,13 @@ def _tasks(state: Any) -> None:
             box.content = f'<span class="rl-task">{"☑" if done else "☐"}</span> '
             first.content = first.content[3:].lstrip()
             token.children.insert(0, box)
+
+
+def _fence(self: Any, tokens: Any, i: int, options: Any, env: Any) -> str:
+    """Show what stands behind the opening of a code block if it is more than the name of a language."""
+    info = tokens[i].info.strip()
+    head = f'<div class="rl-who">{escape(info)}</div>' if len(info.split()) > 1 else ""
+    return head + str(self.fence(tokens, i, options, env))
 
 
 def _href(token: Any) -> str:
