@@ -29,7 +29,7 @@ _WORD = re.compile(r"[a-z-]{1,24}")
 _LENGTH = re.compile(r"-?\d?(\.\d{1,4})?em")
 _VALUES = {
     **dict.fromkeys(
-        "stretchy fence form largeop movablelimits accent displaystyle mathvariant notation".split(), _WORD
+        "stretchy fence form largeop movablelimits accent displaystyle mathvariant notation columnalign".split(), _WORD
     ),
     "display": re.compile("inline|block"),
     "width": _LENGTH,

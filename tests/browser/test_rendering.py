@@ -29,12 +29,19 @@ chat = [
         {{"id": "c1", "type": "function", "function": {{"name": "look", "arguments": '{{"at": "it"}}'}}}}]}},
     {{"role": "tool", "tool_call_id": "c1", "content": "a red dot"}},
 ]
-dot = "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg=="
+dot = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAA"
+    "AABJRU5ErkJggg=="
+)
 chat[1]["content"][1]["image_url"]["url"] = "data:image/png;base64," + dot
-answers = {{"p0": "**Bold** \\(x^2\\) $5 or $10\n\n" + "word " * 6000 + "THE END", "p1": [{{"role": "assistant", "content": "A *dot*."}}]}}
+answers = {{
+    "p0": "**Bold** \\(x^2\\) $5 or $10\n\n" + "word " * 6000 + "THE END",
+    "p1": [{{"role": "assistant", "content": "A *dot*."}}],
+}}
 rows = [(p, m, answers[p] if m == names[0] else "Another answer.") for p in answers for m in names]
 responses = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
-prompts = pd.DataFrame({{"prompt_id": ["p0", "p1"], "prompt": [{LONG!r}, chat], "intent": ["coo" + soft + "king", "co" + tag + "de"]}})
+prompts = pd.DataFrame({{"prompt_id": ["p0", "p1"], "prompt": [{LONG!r}, chat]}})
+prompts["intent"] = ["coo" + soft + "king", "co" + tag + "de"]
 guide = "Prefer what is **true**.\nThen what is short."
 pairs = pd.DataFrame({{"prompt_id": ["p0", "p1"], "model_a": names[0], "model_b": names[1]}})
 """
@@ -52,14 +59,19 @@ def document(path: Path) -> Path:
 
 
 # Of each pair: its HTML, and whether it is laid out: nothing wider than its column, no cell that is a letter wide.
-LAID_OUT = """() => [...document.querySelectorAll("details")].filter((d) => d.querySelector(":scope > .rl-cols")).map((entry) => {
+LAID_OUT = """() => [...document.querySelectorAll("details:has(> .rl-cols)")].map((entry) => {
     entry.open = true;
     const text = entry.querySelector(".rl-text");
-    const narrow = [...text.querySelectorAll("td,th")].filter((cell) => cell.textContent.length > 3 && cell.offsetWidth < 30);
-    const lines = [...text.querySelectorAll("td")].map((cell) => cell.offsetHeight / parseFloat(getComputedStyle(cell).lineHeight));
-    const flat = [...text.querySelectorAll("math")].filter((m) => m.getBoundingClientRect().height < 5);
-    return {name: entry.querySelector(".rl-prompt-text").textContent, html: text.innerHTML,
-        wide: text.scrollWidth - text.clientWidth, narrow: narrow.length, lines: Math.max(0, ...lines), flat: flat.length};
+    const cells = [...text.querySelectorAll("td,th")];
+    const lines = cells.map((cell) => cell.offsetHeight / parseFloat(getComputedStyle(cell).lineHeight));
+    return {
+        name: entry.querySelector(".rl-prompt-text").textContent,
+        html: text.innerHTML,
+        wide: text.scrollWidth - text.clientWidth,
+        narrow: cells.filter((cell) => cell.textContent.length > 3 && cell.offsetWidth < 30).length,
+        lines: Math.max(0, ...lines),
+        flat: [...text.querySelectorAll("math")].filter((m) => m.getBoundingClientRect().height < 5).length,
+    };
 })"""
 
 
@@ -72,11 +84,10 @@ def test_the_golden_set_in_the_export(chrome: Any, tmp_path: Path):
     assert len(asked) == 1 and len(found) == len(SNIPPETS) + 1
     for name, (_, holds, holds_not) in SNIPPETS.items():
         entry = found[name]
-        html = entry["html"].replace("<mo>∗", "<mo>*")
-        assert [part for part in holds if part not in html] == [], name
-        assert [part for part in holds_not if part in html] == [], name
+        assert [part for part in holds if part not in entry["html"]] == [], name
+        assert [part for part in holds_not if part in entry["html"]] == [], name
         assert entry["narrow"] == entry["flat"] == 0 and entry["lines"] < 7, name
-        assert entry["wide"] <= 1 or name == "deep list", name
+        assert entry["wide"] <= 1 or name.startswith("deep"), name
     assert found[LONG]["html"].endswith("THE END</p>\n")  # neither prompt nor response is cut
     page.close()
 
@@ -147,7 +158,7 @@ def test_a_rater_reads_all_of_it(shown: Book):
     page = shown.page
     assert page.is_visible(".rl-guidelines strong:text('true')") and page.locator(".rl-guidelines br").count() == 1
     page.click(".rl-guidelines summary")
-    assert page.locator("[aria-pressed=true]").count() == 0  # nothing differs from how it starts
+    assert page.locator(".rl [aria-pressed=true]").count() == 0  # nothing differs from how it starts
     assert (
         page.locator(".rl-text").first.bounding_box()["x"] + 40 > page.locator(".rl-text p").first.bounding_box()["x"]
     )
@@ -176,7 +187,7 @@ def test_dollars_are_no_formula(lab: Book):
         """
 from IPython.display import HTML, display
 from routerlab.labeling import standings
-votes = pd.DataFrame([(p, "$5 or", "$10 x", "tie") for p in "abc"], columns=["prompt_id", "model_a", "model_b", "winner"])
+votes = pd.DataFrame({"prompt_id": [*"abc"], "model_a": "$5 or", "model_b": "$10 x", "winner": "tie"})
 display(HTML("<p class=control>$x^2$</p>"))
 display(standings(votes))
 money = "It costs $5 or $10, all in."

@@ -301,8 +301,8 @@ ALLOWED = re.compile(
     rf'|</?{FORMULA}( [a-z]+="[a-z0-9.-]+")*>'
 )
 PIECES = (
-    r"""< > " ' ` ![ ]( ) [ javascript: <!-- &lt; # | |-| ** ~~ $ $$ \( \) \text{ \frac { } <sub> </sub> <br> <b> <svg> </span> """
-    "= http://a.b <img\tsrc=x\tonerror=a()>"
+    r"""< > " ' ` ![ ]( ) [ javascript: <!-- &lt; # | |-| ** ~~ $ $$ \( \) \text{ \frac { } <sub> </sub> """
+    "<br> <b> <svg> </span> = http://a.b <img\tsrc=x\tonerror=a()>"
 ).split(" ")
 MARKUP = st.lists(st.sampled_from([*PIECES, "```\n", "\n", " ", "\x00"]) | st.text(max_size=5), max_size=30).map(
     "".join
