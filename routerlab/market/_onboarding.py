@@ -19,7 +19,7 @@ from routerlab.schema import check_outcomes, provenance_of, reject, shown
 from routerlab.stats import check_confidence, t_interval
 
 Floats = NDArray[np.float64]
-N_FOLDS = 5
+N_FOLDS = 10
 FEWEST = 10  # probes
 PENALTIES = np.logspace(-1, 4, 26)
 
@@ -170,11 +170,10 @@ def add_model(
     model's own) and moves towards the rivals that it errs alike with, as far as the probes bear it out. That is the
     idea of UniRoute's error vectors. Measured cells stay as measured. Cost is the rivals' mean on that prompt, scaled.
 
-    Worth of the new model is the estimate over all training prompts, corrected by how far it was off on the probes that
-    the regression had not seen (5 folds). Its interval is somewhat too narrow: at 95% it held what the model brought to
-    other prompts in 51 of 60 simulations, since the router was chosen on the same prompts. Worth of the others is
-    measured, each prompt by its neighbours, itself left out. All are in-pool figures: a model that others can replace
-    is worth little, however good it is.
+    Worth is reckoned as if each training prompt were a new one: prompts are left out by tenths, as probes and as
+    neighbours, and the others choose for them. The new model's quality is an estimate where it was not asked; the mean
+    over all prompts is corrected by how far estimates were off on the probes, which are left out in their turn
+    (a difference estimator). A model that others can replace is worth little, however good it is.
 
     References
     ----------
@@ -209,26 +208,18 @@ def add_model(
     weight = weight / weight.mean()
     cost = np.broadcast_to(router.cost_, quality.shape) if router.cost_.ndim == 1 else router.cost_
     neighbors = _others(embeddings, router)
-    around = _mean_around(quality, neighbors)
-    quality, cost = (np.where(np.isnan(t), _mean_around(t, neighbors), t) for t in (quality, cost))
-    column = _impute(quality, around, rows, y)
+    near = neighbors.nearest(router.n_neighbors_)
+    around = _mean_around(quality, near)
+    quality, cost = (np.where(np.isnan(t), _mean_around(t, near), t) for t in (quality, cost))
     price = cost.mean(axis=1) * (usd.sum() / max(cost[rows].mean(axis=1).sum(), 1e-300))
     price[rows] = usd
-    measured = column.copy()
+    measured = _impute(quality, around, rows, y)
     measured[rows] = y
     grown = _grown(router, model, measured, price, provenance_of(outcomes))
-    pool = _Pool(
-        np.column_stack([quality, column]),
-        np.column_stack([cost, price]),
-        np.column_stack([around, _mean_around(measured[:, None], neighbors)]),
-        np.column_stack([_mean_around(cost, neighbors), _mean_around(price[:, None], neighbors)]),
-        wtp,
-    )
-    unseen = _unseen(quality, around, rows, y, neighbors)
-    worth = {model: _worth_of_new(pool, rows, y, unseen, weight, confidence)}
-    for place, name in enumerate(router.models_):
-        parts = pool.without(place)
-        worth[str(name)] = _summary(parts, *t_interval(parts[0], confidence=confidence), pool.share(place))
+    pool = _cross_fit(quality, np.column_stack([cost, price]), rows, y, neighbors, router.n_neighbors_, wtp)
+    order = [len(router.models_), *range(len(router.models_))]
+    names = [model, *map(str, router.models_)]
+    worth = {name: pool.worth(place, rows, weight, confidence) for name, place in zip(names, order, strict=True)}
     unit = "points of quality" if np.isinf(wtp) else "USD per 1,000 requests"
     table = pd.DataFrame.from_dict(worth, orient="index").rename_axis("model")
     table[["worth", "low", "high"]] *= 100 if np.isinf(wtp) else 1000
@@ -259,15 +250,29 @@ def _asked(outcomes: Any, models: pd.Index, index: pd.Index) -> tuple[str, NDArr
     return str(names[0]), rows, table["quality"].to_numpy(dtype=float), table["cost_usd"].to_numpy(dtype=float)
 
 
-def _others(embeddings: NDArray[np.float32], router: KNNRouter) -> tuple[NDArray[np.intp], Floats]:
-    """Each training prompt's neighbours without itself, and their weights."""
-    k = min(router.n_neighbors_, len(embeddings) - 1)
+@dataclass(frozen=True)
+class _Neighbors:
+    """Each training prompt's neighbours without itself, from the nearest on: some more than count."""
+
+    neighbor: NDArray[np.intp]  # (n_prompts, n_candidates)
+    weight: Floats
+
+    def nearest(self, k: int, allowed: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.intp], Floats]:
+        """Neighbours and weights of which the first k, of the prompts that are allowed, count; the others weigh 0."""
+        kept = np.ones(self.neighbor.shape, dtype=bool) if allowed is None else allowed[self.neighbor]
+        weight = self.weight * (kept & (kept.cumsum(axis=1) <= k))
+        total = weight.sum(axis=1, keepdims=True)
+        return self.neighbor, weight / np.where(total > 0, total, 1.0)
+
+
+def _others(embeddings: NDArray[np.float32], router: KNNRouter) -> _Neighbors:
+    """Find some more neighbours than count, as a fold of them will be left out at a time."""
+    k = min(router.n_neighbors_ * 5 // 4 + 10, len(embeddings) - 1)
     similarity, found = nearest(embeddings, embeddings, k + 1)
     own = found == np.arange(len(embeddings))[:, None]
     own[~own.any(axis=1), -1] = True  # among copies, the prompt itself may not have come first
     keep = ~own
-    neighbor = found[keep].reshape(len(found), k)
-    return neighbor, router._weigh(similarity[keep].reshape(len(found), k))
+    return _Neighbors(found[keep].reshape(len(found), k), router._weigh(similarity[keep].reshape(len(found), k)))
 
 
 def _mean_around(values: Floats, neighbors: tuple[NDArray[np.intp], Floats]) -> Floats:
@@ -293,92 +298,75 @@ def _impute(quality: Floats, around: Floats, rows: NDArray[np.intp], y: Floats) 
     return np.clip(start + fitted.predict(features), 0.0, 1.0)
 
 
-def _unseen(
-    quality: Floats, around: Floats, rows: NDArray[np.intp], y: Floats, neighbors: tuple[NDArray[np.intp], Floats]
-) -> tuple[Floats, Floats]:
-    """For each probe, its estimate and that around it, from a regression that has not seen it."""
-    fold = np.random.default_rng(0).permutation(len(rows)) % N_FOLDS
-    own, near = np.empty(len(rows)), np.empty(len(rows))
-    for part in range(N_FOLDS):
-        test, learn = fold == part, fold != part
-        column = _impute(quality, around, rows[learn], y[learn])
-        own[test] = column[rows[test]]
-        neighbor, weight = (table[rows[test]] for table in neighbors)
-        near[test] = (weight * column[neighbor]).sum(axis=1)
-    return own, near
+def _cross_fit(
+    quality: Floats, cost: Floats, rows: NDArray[np.intp], y: Floats, neighbors: _Neighbors, k: int, wtp: float
+) -> _Pool:
+    """For each prompt, what a router would expect that has seen neither it nor its fold: as if it were a new prompt.
+
+    Estimates that the prompt's own outcomes had a part in would make choices look better, or worse, than they are.
+    """
+    rng = np.random.default_rng(0)
+    n_folds = min(N_FOLDS, len(rows))
+    fold = rng.permutation(len(quality)) % n_folds
+    fold[rows] = rng.permutation(len(rows)) % n_folds
+    guess, expected = np.empty(len(quality)), np.empty((2, *cost.shape))
+    for part in range(n_folds):
+        seen = fold != part
+        near = neighbors.nearest(k, seen)
+        learn = seen[rows]
+        column = _impute(quality, _mean_around(quality, near), rows[learn], y[learn])
+        guess[~seen] = column[~seen]
+        column[rows[learn]] = y[learn]
+        own = tuple(table[~seen] for table in near)
+        for place, values in enumerate((np.column_stack([quality, column]), cost)):
+            expected[place, ~seen] = _mean_around(values, own)  # type: ignore[arg-type]
+    truth = guess.copy()
+    truth[rows] = y
+    return _Pool(np.column_stack([quality, guess]), np.column_stack([quality, truth]), cost, *expected, wtp)
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """Quality and cost of all models on all training prompts, as they are and as the router expects them."""
+    """Quality and cost of all models on all training prompts, and what a router expects that has not seen the prompt.
 
-    quality: Floats
+    The new model's quality is the last column: a guess everywhere, or measured on the probes and a guess elsewhere.
+    """
+
+    guessed: Floats
+    measured: Floats
     cost: Floats
     expected_quality: Floats
     expected_cost: Floats
     wtp: float
 
-    def chosen(self, without: int | None = None, expected: Floats | None = None) -> NDArray[np.intp]:
+    def chosen(self, without: int | None = None) -> NDArray[np.intp]:
         """Positions chosen, with one model left out."""
-        quality = (self.expected_quality if expected is None else expected).copy()
-        cost = self.expected_cost
-        if without is not None:
-            keep = np.arange(quality.shape[1]) != without
-            return np.flatnonzero(keep)[decide(quality[:, keep], cost[:, keep], self.wtp)]
-        return decide(quality, cost, self.wtp)
+        keep = np.arange(self.cost.shape[1]) != (-1 if without is None else without)
+        found = decide(self.expected_quality[:, keep], self.expected_cost[:, keep], self.wtp)
+        return np.flatnonzero(keep)[found]
 
-    def value(self, quality_gain: Floats, saving: Floats) -> Floats:
-        """USD a request, or quality where willingness to pay is infinite."""
-        return quality_gain if np.isinf(self.wtp) else quality_gain * self.wtp + saving
-
-    def difference(
-        self, ours: NDArray[np.intp], theirs: NDArray[np.intp], quality: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """Value, quality and saving of one set of choices less another."""
+    def difference(self, ours: NDArray[np.intp], theirs: NDArray[np.intp], quality: Floats) -> Floats:
+        """Value, quality and saving of one set of choices less another, of shape (3, n_prompts)."""
         row = np.arange(len(ours))
         gain = quality[row, ours] - quality[row, theirs]
         saving = self.cost[row, theirs] - self.cost[row, ours]
-        return self.value(gain, saving), gain, saving
+        value = gain if np.isinf(self.wtp) else gain * self.wtp + saving  # quality, or USD a request
+        return np.stack([value, gain, saving])
 
-    def without(self, place: int) -> tuple[Floats, Floats, Floats]:
-        """Value, quality and saving that a model brings, prompt by prompt."""
-        return self.difference(self.chosen(), self.chosen(place), self.quality)
-
-    def share(self, place: int) -> float:
-        """Share of prompts that go to a model."""
-        return float((self.chosen() == place).mean())
-
-
-def _worth_of_new(
-    pool: _Pool, rows: NDArray[np.intp], y: Floats, unseen: tuple[Floats, Floats], weight: Floats, confidence: float
-) -> dict[str, float]:
-    """Difference estimator: the mean over all prompts, plus how far the probes were from it when unseen."""
-    new = pool.quality.shape[1] - 1
-    parts = pool.without(new)
-    guess, near = unseen
-    expected = pool.expected_quality.copy()
-    expected[rows, new] = near
-    ours, theirs = pool.chosen(expected=expected), pool.chosen(new)
-    truth, estimate = pool.quality.copy(), pool.quality.copy()
-    truth[rows, new], estimate[rows, new] = y, guess
-    off = [
-        (real - believed)[rows] * weight
-        for real, believed in zip(
-            pool.difference(ours, theirs, truth), pool.difference(ours, theirs, estimate), strict=True
-        )
-    ]
-    parts = tuple(part + error.mean() for part, error in zip(parts, off, strict=True))  # type: ignore[assignment]
-    mean, low, high = t_interval(parts[0], confidence=confidence)
-    _, below, above = t_interval(off[0], confidence=confidence)
-    half = float(np.hypot(high - mean, (above - below) / 2))
-    return _summary(parts, mean, mean - half, mean + half, pool.share(new))
+    def worth(self, place: int, rows: NDArray[np.intp], weight: Floats, confidence: float) -> dict[str, float]:
+        """Difference estimator: the mean of guesses over all prompts, plus how far the probes were from them."""
+        ours = self.chosen()
+        parts = self.difference(ours, theirs := self.chosen(place), self.guessed)
+        off = (self.difference(ours, theirs, self.measured) - parts)[:, rows] * weight
+        value, gain, saving = parts.mean(axis=1) + off.mean(axis=1)
+        half = np.hypot(*(_half(values[0], confidence) for values in (parts, off)))
+        ends = {"worth": value, "low": value - half, "high": value + half}
+        return ends | {"quality_gain": gain, "saving_usd": saving, "share": float((ours == place).mean())}
 
 
-def _summary(
-    parts: tuple[Floats, Floats, Floats], mean: float, low: float, high: float, share: float
-) -> dict[str, float]:
-    gains = {"quality_gain": float(parts[1].mean()), "saving_usd": float(parts[2].mean())}
-    return {"worth": mean, "low": low, "high": high, **gains, "share": share}
+def _half(values: Floats, confidence: float) -> float:
+    mean, _, high = t_interval(values, confidence=confidence)
+    return high - mean
 
 
 def _grown(router: KNNRouter, model: str, quality: Floats, cost: Floats, note: str | None) -> KNNRouter:
