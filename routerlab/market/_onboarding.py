@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.linear_model import RidgeCV
 
 from routerlab.decision import check_wtp, decide
 from routerlab.neighbors import nearest
-from routerlab.routers import KNNRouter
+from routerlab.routers import BaseRouter, IntentRouter, KNNRouter
 from routerlab.schema import check_outcomes, provenance_of, reject, shown
 from routerlab.stats import check_confidence, t_interval
 
@@ -30,8 +32,8 @@ class Onboarding:
 
     Attributes
     ----------
-    router : KNNRouter
-        A copy with one model more.
+    router : router
+        A copy of the same kind with one model more.
     model : str
         Its name.
     worth : DataFrame of shape (n_models, ...)
@@ -49,7 +51,7 @@ class Onboarding:
         Of the tables.
     """
 
-    router: KNNRouter
+    router: BaseRouter
     model: str
     worth: pd.DataFrame
     unit: str
@@ -69,19 +71,31 @@ class Onboarding:
             f"{self.confidence:.0%} intervals; {self.n_probes} probes; {self.estimated:.0%} of the new model's cells "
             "are estimates"
         )
+        if not isinstance(self.router, KNNRouter):
+            lines.append("worth as a KNNRouter on the same prompts would get it")
         return "\n".join([*lines, *([self.provenance] if self.provenance else [])])
 
 
-def probe_prompts(router: KNNRouter, n_probes: int = 100, *, random_state: Any = 0) -> pd.DataFrame:
+def probe_prompts(
+    router: BaseRouter,
+    n_probes: int = 100,
+    *,
+    X: Any = None,
+    quality: Any = None,
+    cost: Any = None,
+    random_state: Any = 0,
+) -> pd.DataFrame:
     """Choose the prompts to ask a new model: spread over the embedding, and over how its rivals did.
 
     Parameters
     ----------
-    router : KNNRouter
+    router : KNNRouter or another
         Fitted on the rivals; the probes are some of its training prompts.
     n_probes : int, default 100
         On RouterBench, CRUX and MMLU, 100 lost at most a fifth of what full data gains, and 50 more on RouterBench: see
         ``benchmarks/README.md``.
+    X, quality, cost : optional
+        What the router was fitted on; only a KNNRouter keeps it.
     random_state : int, Generator or None, default 0
         Seed.
 
@@ -107,7 +121,8 @@ def probe_prompts(router: KNNRouter, n_probes: int = 100, *, random_state: Any =
     >>> len(probes), probes["weight"].sum()
     (10, np.float64(20.0))
     """
-    embeddings, quality, index = _rivals(router)
+    pool = _kept(router, X, quality, cost)
+    embeddings, quality, index = pool.embeddings_, pool.quality_, pool.index_
     if isinstance(n_probes, bool) or not isinstance(n_probes, (int, np.integer)) or not 1 <= n_probes <= len(index):
         msg = f"'n_probes' must be between 1 and the router's {len(index)} training prompts. Got {n_probes!r} instead."
         raise ValueError(msg)
@@ -132,10 +147,13 @@ def probe_prompts(router: KNNRouter, n_probes: int = 100, *, random_state: Any =
 
 
 def add_model(
-    router: KNNRouter,
+    router: BaseRouter,
     outcomes: pd.DataFrame,
     *,
     probes: pd.DataFrame | None = None,
+    X: Any = None,
+    quality: Any = None,
+    cost: Any = None,
     willingness_to_pay: float | None = None,
     confidence: float = 0.95,
 ) -> Onboarding:
@@ -143,12 +161,16 @@ def add_model(
 
     Parameters
     ----------
-    router : KNNRouter
+    router : KNNRouter or another
         Fitted on the other models. It is left as it is.
     outcomes : DataFrame
         ``prompt_id, model, quality, cost_usd`` of the new model alone, on some of the router's training prompts.
     probes : DataFrame, optional
         From `probe_prompts`: how many prompts each stands for. By default all count the same.
+    X, quality, cost : optional
+        What the router was fitted on: embeddings, and outcomes of the other models. A KNNRouter keeps them; any other
+        that learns from measured quality (`routerlab.Router`, `routerlab.MeanRouter`, `routerlab.IntentRouter`) is
+        fitted again on the completed tables.
     willingness_to_pay : float, optional
         USD per unit of quality and request at which worth is reckoned; by default the router's.
     confidence : float, default 0.95
@@ -170,10 +192,11 @@ def add_model(
     model's own) and moves towards the rivals that it errs alike with, as far as the probes bear it out. That is the
     idea of UniRoute's error vectors. Measured cells stay as measured. Cost is the rivals' mean on that prompt, scaled.
 
-    Worth is reckoned as if each training prompt were a new one: prompts are left out by tenths, as probes and as
-    neighbours, and the others choose for them. The new model's quality is an estimate where it was not asked; the mean
-    over all prompts is corrected by how far estimates were off on the probes, which are left out in their turn
-    (a difference estimator). A model that others can replace is worth little, however good it is.
+    Worth is that to a KNNRouter on these prompts. It is reckoned as if each training prompt were a new one: prompts are
+    left out by tenths, as probes and as neighbours, and the others choose for them. The new model's quality is an
+    estimate where it was not asked; the mean over all prompts is corrected by how far estimates were off on the probes,
+    which are left out in their turn (a difference estimator). A model that others can replace is worth little, however
+    good it is.
 
     References
     ----------
@@ -192,45 +215,73 @@ def add_model(
     (['small', 'large', 'new'], True)
     """
     check_confidence(confidence)
-    embeddings, quality, index = _rivals(router)
+    known = _kept(router, X, quality, cost)
     wtp = check_wtp(router.willingness_to_pay if willingness_to_pay is None else willingness_to_pay)
-    model, rows, y, usd = _asked(outcomes, router.models_, index)
+    model, rows, y, usd = _asked(outcomes, known.models_, known.index_)
     weight = np.ones(len(rows))
     if probes is not None:
-        known = probes["weight"].reindex(index[rows])
-        if known.isna().any():
-            reject(
-                "'probes'",
-                f"has no weight of prompt {shown(known.index[known.isna()])}.",
-                "Pass those that were drawn.",
-            )
-        weight = known.to_numpy(dtype=float)
+        given = probes["weight"].reindex(known.index_[rows])
+        if given.isna().any():
+            odd = shown(given.index[given.isna()])
+            reject("'probes'", f"has no weight of prompt {odd}.", "Pass those that were drawn.")
+        weight = given.to_numpy(dtype=float)
     weight = weight / weight.mean()
-    cost = np.broadcast_to(router.cost_, quality.shape) if router.cost_.ndim == 1 else router.cost_
-    neighbors = _others(embeddings, router)
-    near = neighbors.nearest(router.n_neighbors_)
+    quality, cost = known.quality_, np.broadcast_to(known.cost_, known.quality_.shape)
+    neighbors = _others(known)
+    near = neighbors.nearest(known.n_neighbors_)
     around = _mean_around(quality, near)
     quality, cost = (np.where(np.isnan(t), _mean_around(t, near), t) for t in (quality, cost))
     price = cost.mean(axis=1) * (usd.sum() / max(cost[rows].mean(axis=1).sum(), 1e-300))
     price[rows] = usd
     measured = _impute(quality, around, rows, y)
     measured[rows] = y
-    grown = _grown(router, model, measured, price, provenance_of(outcomes))
-    pool = _cross_fit(quality, np.column_stack([cost, price]), rows, y, neighbors, router.n_neighbors_, wtp)
-    order = [len(router.models_), *range(len(router.models_))]
-    names = [model, *map(str, router.models_)]
+    grown = _grown(known, model, measured, price, provenance_of(outcomes))
+    pool = _cross_fit(quality, np.column_stack([cost, price]), rows, y, neighbors, known.n_neighbors_, wtp)
+    order = [len(known.models_), *range(len(known.models_))]
+    names = [model, *map(str, known.models_)]
     worth = {name: pool.worth(place, rows, weight, confidence) for name, place in zip(names, order, strict=True)}
     unit = "points of quality" if np.isinf(wtp) else "USD per 1,000 requests"
     table = pd.DataFrame.from_dict(worth, orient="index").rename_axis("model")
     table[["worth", "low", "high"]] *= 100 if np.isinf(wtp) else 1000
-    return Onboarding(grown, model, table, unit, len(rows), 1 - len(rows) / len(index), confidence, grown.provenance_)
+    estimated = 1 - len(rows) / len(known.index_)
+    learnt = grown if known is router else _fitted_again(router, X, grown)
+    return Onboarding(learnt, model, table, unit, len(rows), estimated, confidence, learnt.provenance_)
 
 
-def _rivals(router: Any) -> tuple[NDArray[np.float32], Floats, pd.Index]:
-    if not isinstance(router, KNNRouter) or not hasattr(router, "quality_"):
-        what = "is not fitted" if isinstance(router, KNNRouter) else f"is a {type(router).__name__}"
-        reject("'router'", f"{what}.", "Pass a fitted KNNRouter: it keeps the prompts that a new model is compared on.")
-    return router.embeddings_, router.quality_, router.index_
+def _kept(router: Any, X: Any, quality: Any, cost: Any) -> KNNRouter:
+    """Return the router itself if it keeps its training prompts, else a KNNRouter on what it was fitted on."""
+    if not isinstance(router, BaseRouter) or not hasattr(router, "models_"):
+        what = "is not fitted" if isinstance(router, BaseRouter) else f"is a {type(router).__name__}"
+        reject("'router'", f"{what}.", "Pass a fitted router.")
+    if X is None and quality is None and cost is None and isinstance(router, KNNRouter):
+        return router
+    name = type(router).__name__
+    if "quality" not in inspect.signature(router.fit).parameters:
+        reject("'router'", f"is a {name}: it learns from judgments.", "Judge the new model as well, and fit it again.")
+    if X is None or quality is None or cost is None:
+        reject(
+            "'router'", f"is a {name}, which keeps no outcomes of its training prompts.",
+            "Pass what it was fitted on: X=, quality=, cost=.",
+        )  # fmt: skip
+    known = KNNRouter(willingness_to_pay=router.willingness_to_pay).fit(X, quality, cost=cost)
+    if set(known.models_) != set(router.models_):
+        odd = shown(known.models_.symmetric_difference(router.models_))
+        reject("'quality'", f"and the router differ in model {odd}.", "Pass what the router was fitted on.")
+    if isinstance(router, IntentRouter) and not known.index_.equals(router.index_):
+        reject("'X'", "has other prompts than the router.", "Pass what it was fitted on, in the same order.")
+    return known
+
+
+def _fitted_again(router: Any, X: Any, completed: KNNRouter) -> BaseRouter:
+    """Fit a copy of the router on the tables that the KNNRouter holds."""
+    tables = (pd.DataFrame(t, completed.index_, completed.models_) for t in (completed.quality_, completed.cost_))
+    quality, cost = tables
+    if isinstance(router, IntentRouter):
+        grown = clone(router).fit(X, router.intents_, quality=quality, cost=cost)
+    else:
+        grown = clone(router).fit(X, quality, cost=cost)
+    grown.provenance_ = completed.provenance_
+    return grown
 
 
 def _asked(outcomes: Any, models: pd.Index, index: pd.Index) -> tuple[str, NDArray[np.intp], Floats, Floats]:
@@ -265,8 +316,9 @@ class _Neighbors:
         return self.neighbor, weight / np.where(total > 0, total, 1.0)
 
 
-def _others(embeddings: NDArray[np.float32], router: KNNRouter) -> _Neighbors:
+def _others(router: KNNRouter) -> _Neighbors:
     """Find some more neighbours than count, as a fold of them will be left out at a time."""
+    embeddings = router.embeddings_
     k = min(router.n_neighbors_ * 5 // 4 + 10, len(embeddings) - 1)
     similarity, found = nearest(embeddings, embeddings, k + 1)
     own = found == np.arange(len(embeddings))[:, None]
@@ -310,6 +362,7 @@ def _cross_fit(
     fold = rng.permutation(len(quality)) % n_folds
     fold[rows] = rng.permutation(len(rows)) % n_folds
     guess, expected = np.empty(len(quality)), np.empty((2, *cost.shape))
+    by_fold = np.empty((n_folds, len(quality)))
     for part in range(n_folds):
         seen = fold != part
         near = neighbors.nearest(k, seen)
@@ -317,12 +370,13 @@ def _cross_fit(
         column = _impute(quality, _mean_around(quality, near), rows[learn], y[learn])
         guess[~seen] = column[~seen]
         column[rows[learn]] = y[learn]
+        by_fold[part] = _mean_around(column[:, None], near)[:, 0]
         own = tuple(table[~seen] for table in near)
         for place, values in enumerate((np.column_stack([quality, column]), cost)):
             expected[place, ~seen] = _mean_around(values, own)  # type: ignore[arg-type]
     truth = guess.copy()
     truth[rows] = y
-    return _Pool(np.column_stack([quality, guess]), np.column_stack([quality, truth]), cost, *expected, wtp)
+    return _Pool(np.column_stack([quality, guess]), np.column_stack([quality, truth]), cost, *expected, by_fold, wtp)
 
 
 @dataclass(frozen=True)
@@ -337,12 +391,14 @@ class _Pool:
     cost: Floats
     expected_quality: Floats
     expected_cost: Floats
+    by_fold: Floats  # (n_folds, n_prompts): what is expected of the new model with one fold of the probes left out
     wtp: float
 
-    def chosen(self, without: int | None = None) -> NDArray[np.intp]:
-        """Positions chosen, with one model left out."""
+    def chosen(self, without: int | None = None, new: Floats | None = None) -> NDArray[np.intp]:
+        """Positions chosen, with one model left out, or with other expectations of the new one."""
         keep = np.arange(self.cost.shape[1]) != (-1 if without is None else without)
-        found = decide(self.expected_quality[:, keep], self.expected_cost[:, keep], self.wtp)
+        quality = self.expected_quality if new is None else np.column_stack([self.expected_quality[:, :-1], new])
+        found = decide(quality[:, keep], self.expected_cost[:, keep], self.wtp)
         return np.flatnonzero(keep)[found]
 
     def difference(self, ours: NDArray[np.intp], theirs: NDArray[np.intp], quality: Floats) -> Floats:
@@ -359,7 +415,12 @@ class _Pool:
         parts = self.difference(ours, theirs := self.chosen(place), self.guessed)
         off = (self.difference(ours, theirs, self.measured) - parts)[:, rows] * weight
         value, gain, saving = parts.mean(axis=1) + off.mean(axis=1)
-        half = np.hypot(*(_half(values[0], confidence) for values in (parts, off)))
+        # Other probes would have made another router: the jackknife over folds says how much that matters.
+        lots = np.array(
+            [self.difference(self.chosen(None, e), self.chosen(place, e), self.guessed)[0].mean() for e in self.by_fold]
+        )
+        luck = _half(lots, confidence) * (len(lots) - 1)
+        half = np.sqrt(sum(part**2 for part in (_half(parts[0], confidence), _half(off[0], confidence), luck)))
         ends = {"worth": value, "low": value - half, "high": value + half}
         return ends | {"quality_gain": gain, "saving_usd": saving, "share": float((ours == place).mean())}
 

@@ -130,7 +130,7 @@ def _part(part: Any, verbatim: bool) -> Part:
         if isinstance(part.get(key), str):
             return Part("verbatim" if verbatim else "text", part[key])
     if kind in _IMAGES:
-        return Part("image", _address(part), "image")
+        return Part("image", _address(part))
     if kind == "tool_use":
         return _call(part)
     if kind == "tool_result":

@@ -291,7 +291,8 @@ def _view(pair: Pair, mode: Literal["markdown", "raw", "diff", "prompt"], full: 
         left, right = (show_plain(text, max_chars=_MAX_WHOLE) for text in (pair.left, pair.right))
     else:
         left, right = show_plain(pair.left), show_plain(pair.right)
-    return {"html": mode == "diff", "left": left.payload(), "right": right.payload()}
+    shown = {"html": mode == "diff", "left": left.payload(), "right": right.payload()}
+    return {**shown, "prompt": show_plain(pair.prompt, max_chars=_MAX_WHOLE).payload()} if mode == "raw" else shown
 
 
 def _details(responses: pd.DataFrame) -> dict[tuple[Any, str], str]:

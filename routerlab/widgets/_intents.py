@@ -48,6 +48,8 @@ class IntentLabeler(Labeler):
         suggestions get better sooner, but the labels so far are not a random sample. 'table' keeps the order.
     closed : bool, default False
         Whether only `intents` may be given.
+    guidelines : str, optional
+        Markdown for raters, in a panel above the prompt that folds.
     keys : mapping, optional
         Remaps keys, as in `PairComparator`.
 
@@ -96,6 +98,7 @@ class IntentLabeler(Labeler):
         n_neighbors: int = 20,
         order: Literal["coverage", "table"] = "coverage",
         closed: bool = False,
+        guidelines: str | None = None,
         keys: Mapping[str, str] | None = {},  # noqa: B006
     ) -> None:
         self._prompts = check_prompts(as_text(prompts, "prompt"))["prompt"]
@@ -110,7 +113,9 @@ class IntentLabeler(Labeler):
         self._buffer: list[Any] = []
         self._hits: list[bool] = []
         self._last: dict[str, Any] | None = None
-        super().__init__(open_log(log, rater, _dataset_id(self._prompts), "IntentLabeler"), keys, KEYS)
+        super().__init__(
+            open_log(log, rater, _dataset_id(self._prompts), "IntentLabeler"), keys, KEYS, guidelines=guidelines
+        )
         self._show()
 
     def __repr__(self) -> str:

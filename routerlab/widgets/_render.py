@@ -5,7 +5,7 @@ listed tags and classes. Neither list has anything that loads or runs.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -201,7 +201,7 @@ class _Page:
         html, n_entities = visible(_parser().render(text, {"images": self._images}))
         return html, n_signs + n_entities
 
-    def chat(self, turns: Iterable[Turn], limit: int) -> tuple[str, int]:
+    def chat(self, turns: Sequence[Turn], limit: int) -> tuple[str, int]:
         """Return HTML of the turns that begin within `limit` characters."""
         blocks, n_signs, used = [], 0, 0
         for turn in turns:
@@ -214,6 +214,8 @@ class _Page:
                     parts.append(html)
                     n_signs += n
                 used += len(part.text)
+            if turn.role == "assistant" and not turn.name and len(turns) == 1:  # a response, not a conversation
+                return "".join(parts), n_signs
             who, n = visible(turn.who)
             n_signs += n
             blocks.append(_turn_html(turn.role, escape(who), "".join(parts)))
@@ -419,7 +421,7 @@ def _picture(address: str, label: str, images: bool) -> str:
         return f'<img src="{address}" alt="{alt}">'
     where = address if len(address) < 500 else f"{address[:60]}…"
     where = "data URI" if where.startswith("data:image/png;base64,held") else where
-    return f'<span class="rl-image" title="{escape(where)}">image: {alt}</span>'
+    return f'<span class="rl-image" title="{escape(where)}">image{f": {alt}" if label else ""}</span>'
 
 
 def _highlight(code: str, language: str, _attrs: str) -> str:

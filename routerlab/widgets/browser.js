@@ -89,7 +89,7 @@ function browser({ model, el }) {
     sides.forEach(({ name, body }, i) => {
       const side = shown.sides[i];
       name.replaceChildren(h("b", {}, side.model), side.detail ? h("small", {}, ` ${side.detail}`) : "");
-      body.setAttribute("aria-label", `Response of ${side.model}`);
+      body.setAttribute("aria-label", visible(`Response of ${side.model}`));
       const missing = h("em", { class: "rl-muted" }, "The responses table does not hold this response.");
       if (side.body === null) body.replaceChildren(missing);
       else fillText(body, { body: side.body, html: true });

@@ -116,6 +116,7 @@ function buildComparator(app) {
     mode = wanted;
     raw.setAttribute("aria-pressed", String(mode === "raw"));
     diff.setAttribute("aria-pressed", String(mode === "diff"));
+    if (mode === "markdown") prompt.show(card.prompt);
     if (mode === "markdown" && !full) fill({ html: true, mode, left: card.left, right: card.right });
     else model.send({ type: "view", id: app.shownId, mode, full });
   }
@@ -144,8 +145,9 @@ function buildComparator(app) {
     },
     message(content) {
       if (content.type !== "view" || content.id !== app.shownId) return;
-      if (content.mode === "prompt") prompt.show(content.prompt);
-      else if (content.mode === mode && content.full === full) fill(content);
+      if (content.mode !== "prompt" && (content.mode !== mode || content.full !== full)) return;
+      if (content.prompt) prompt.show(content.prompt);
+      if (content.mode !== "prompt") fill(content);
     },
     key(event, root) {
       const page = columns.left.text.clientHeight * 0.9;

@@ -67,8 +67,13 @@ function promptBox(expand, whole) {
   const more = h("div", { class: "rl-more", hidden: true }, said, all);
   const node = h("div", { class: "rl-prompt-box" }, text, more);
   let open = false;
-  const measure = () => { expand.hidden = !open && text.scrollHeight <= text.clientHeight + 1; };
+  const measure = () => {
+    const below = text.scrollHeight - text.clientHeight - text.scrollTop;
+    expand.hidden = !open && text.scrollHeight <= text.clientHeight + 1;
+    text.classList.toggle("rl-below", below > 2);
+  };
   new ResizeObserver(measure).observe(text);
+  for (const event of ["scroll", "toggle"]) text.addEventListener(event, measure, true);
   return {
     node,
     text,
