@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-MATHJAX_OFF = "mathjax_ignore tex2jax_ignore"  # for MathJax 3 and 2: "$5 or $10" is no formula
+MATHJAX_OFF = "mathjax_ignore tex2jax_ignore"  # for MathJax 3 and 2: "$5 or $10" is not a formula
 
 # Scripts in which a joiner between two letters shapes them.
 _JOINED = "".join(

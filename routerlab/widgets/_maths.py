@@ -128,7 +128,8 @@ def _written(element: Any) -> str:
     if len(element) != _N_PARTS.get(element.tag, len(element)):
         raise _Unknown(element.tag)
     inside = escape(text, quote=False) + "".join(map(_written, element))
-    if element.tag == "mphantom":  # what it hides is shown
+    if element.tag == "mphantom" or (element.tag in ("mo", "mi", "mn", "mtext") and len(element)):
+        # What it would hide, or what a browser would not expect there, is shown.
         return f"<mrow>{inside}</mrow>"
     known = ((name, value) for name, value in element.attrib.items() if name in _VALUES)
     kept = "".join(f' {name}="{value}"' for name, value in known if _VALUES[name].fullmatch(value))

@@ -36,7 +36,7 @@ function h(tag, props = {}, ...children) {
   }
   const given = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
   node.append(...given.map((child) => (child instanceof Node ? child : visible(child))));
-  if (node.classList.contains("rl")) node.classList.add("mathjax_ignore", "tex2jax_ignore"); // "$5 or $10" is no formula
+  if (node.classList.contains("rl")) node.classList.add("mathjax_ignore", "tex2jax_ignore"); // "$5 or $10" is not a formula
   // Jupyter's own shortcuts (x deletes a cell) heed this attribute on the focused element only, not on a parent.
   if (node.matches("button,input,select,textarea,summary,[tabindex]")) node.dataset.lmSuppressShortcuts = "true";
   return node;

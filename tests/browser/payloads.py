@@ -116,7 +116,8 @@ PAYLOADS = [
     # Conversations
     f'[{{"role": "<img src=x onerror={RUN}>", "name": "<svg onload={RUN}>", "content": "<script>{RUN}</script>"}}]',
     f'[{{"role": "system", "content": "<details open ontoggle={RUN}>"}}, {{"role": "user", "content": ['
-    f'{{"type": "image_url", "image_url": {{"url": "{HOST}/c.png"}}}}, {{"type": "image_url", "image_url": "javascript:{RUN}"}}]}}]',
+    f'{{"type": "image_url", "image_url": {{"url": "{HOST}/c.png"}}}}, '
+    f'{{"type": "image_url", "image_url": "javascript:{RUN}"}}]}}]',
     f'[{{"role": "assistant", "content": null, "tool_calls": [{{"function": {{"name": "<img src=x onerror={RUN}>",'
     f' "arguments": "<svg onload={RUN}>"}}}}]}}, {{"role": "tool", "content": "<iframe src={HOST}>"}}]',
 ]

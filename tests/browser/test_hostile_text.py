@@ -96,15 +96,18 @@ def test_hostile_prompts_and_judgments_are_inert(lab: Book):
     watch.check()
     lab.show("b = JudgmentBrowser(votes, responses, prompts, by='intent', images=True)\nb", ".rl-browser")
     selected = "document.querySelectorAll('.rl-item')[{}].getAttribute('aria-selected') === 'true'"
-    for n_rows in (50, len(PAYLOADS) - 50):
+    n_pages = -(-len(PAYLOADS) // 50)
+    for number in range(1, n_pages + 1):
+        n_rows = min(50, len(PAYLOADS) - 50 * (number - 1))
         page.focus(".rl-rows")
         for i in range(n_rows):
             page.wait_for_function(selected.format(i))
             page.keyboard.press("ArrowDown")
         watch.check()
-        if n_rows == 50:
+        if number < n_pages:
             page.click("text=Next")
-            page.wait_for_function("document.querySelector('.rl-list .rl-count').textContent === '2 of 2'")
+            text = f"{number + 1} of {n_pages}"
+            page.wait_for_function(f"document.querySelector('.rl-list .rl-count').textContent === '{text}'")
 
 
 def test_saved_html_is_inert(lab: Book, chrome: Any):
