@@ -60,7 +60,9 @@ class Shown:
 
     def as_html(self) -> str:
         """Return the body as HTML, whichever it is."""
-        return self.body if self.html else escape(self.body, quote=False)
+        if self.html or not self.body:
+            return self.body
+        return f'<div class="rl-plain">{escape(self.body, quote=False)}</div>'
 
 
 def show_markdown(
@@ -161,7 +163,11 @@ def n_words(text: str) -> int:
     (2, 2)
     """
     east = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-    return len(re.findall(rf"[{east}]|[^\s{east}]*[^\W{east}][^\s{east}]*", transcript(text)))
+    turns = turns_of(text)
+    said = (
+        text if turns is None else " ".join(part.text for turn in turns for part in turn.parts if part.kind == "text")
+    )
+    return len(re.findall(rf"[{east}]|[^\s{east}]*[^\W{east}][^\s{east}]*", said))
 
 
 def _note(n_chars: int, limit: int, n_signs: int) -> str | None:
