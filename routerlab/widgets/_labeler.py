@@ -11,7 +11,7 @@ import traitlets
 
 from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
-from routerlab.markup import MATHJAX_OFF, visible
+from routerlab.markup import fragment
 from routerlab.schema import reject
 from routerlab.widgets._render import to_html
 
@@ -161,12 +161,11 @@ class Labeler(anywidget.AnyWidget):
 def boxed(title: str, *parts: str) -> str:
     """Return a static HTML box; `parts` are HTML."""
     inside = "".join(f"<div>{part}</div>" for part in parts)
-    return f'<div class="{MATHJAX_OFF}" style="{BOX}"><b>{escape(title)}</b>{inside}</div>'
+    return fragment(f'<div style="{BOX}"><b>{escape(title)}</b>{inside}</div>')
 
 
 def with_summary(bundle: Any, html: str, text: str) -> Any:
     """Add static HTML to a widget's display data; without it a saved notebook holds an object's address."""
-    html = visible(html)[0]
     if bundle is None:
         return {"text/html": html, "text/plain": text}
     data = bundle[0] if isinstance(bundle, tuple) else bundle

@@ -394,7 +394,7 @@ def _cells(state: Any) -> None:
 def _tasks(state: Any) -> None:
     """Show the box of ``- [x] done`` as a box."""
     for i, token in enumerate(state.tokens):
-        if token.type != "inline" or not re.match(r"\[[ xX]\]\s", token.content):
+        if token.type != "inline" or not re.match(r"\[[ xX]\](\s|$)", token.content):
             continue
         if state.tokens[i - 2].type == "list_item_open" and token.children[0].type == "text":
             first = token.children[0]

@@ -43,7 +43,7 @@ function buildIntents(app) {
       return h("button", props, fill, cap, h("span", { class: "rl-name" }, intent.replaceAll("_", " ")),
         share ? h("small", {}, `${Math.round(100 * share)}%`) : null);
     }));
-    names.replaceChildren(...intents.map((intent) => h("option", { value: intent })));
+    names.replaceChildren(...intents.map((intent) => h("option", { value: intent, label: visible(intent) === intent ? null : intent })));
     search.placeholder = `Another intent${model.get("state").open ? ", or a new one" : ""}; Enter to give it`;
     setText(hint, model.get("state").hint ?? "");
   }

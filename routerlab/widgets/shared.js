@@ -47,15 +47,23 @@ function setText(node, text) {
   if (node.textContent !== shown) node.textContent = shown;
 }
 
+// What is wider than its place can be scrolled with the keyboard as well.
+const scrollers = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+  const label = target.matches("pre") ? "Code" : target.querySelector("table") ? "Table" : "Formula";
+  const wide = target.scrollWidth > target.clientWidth;
+  for (const [name, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": label })) {
+    if (wide) target.setAttribute(name, value);
+    else target.removeAttribute(name);
+  }
+}));
+
 // Put a text from Python in its place: as HTML, which was rendered and sanitised there, or as it is.
 function fillText(node, { body, html }) {
   if (html) node.innerHTML = body;
   else node.textContent = body;
   for (const part of node.querySelectorAll("summary,.rl-scroll,pre")) {
     part.dataset.lmSuppressShortcuts = "true"; // a browser may focus whatever scrolls
-    if (part.scrollWidth <= part.clientWidth || part.matches("summary")) continue;
-    const label = part.matches("pre") ? "Code" : part.querySelector("table") ? "Table" : "Formula";
-    for (const [name, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": label })) part.setAttribute(name, value);
+    if (!part.matches("summary")) scrollers.observe(part);
   }
 }
 
