@@ -67,3 +67,22 @@ def fragment(html: str) -> str:
     '<div class="mathjax_ignore tex2jax_ignore"><p>$5 or $10</p></div>'
     """
     return f'<div class="{MATHJAX_OFF}">{visible(html)[0]}</div>'
+
+
+class NotebookReprMixin:
+    """Shows an estimator in a notebook as scikit-learn does, by way of `fragment`.
+
+    Examples
+    --------
+    >>> from sklearn.base import BaseEstimator
+    >>> class Estimator(NotebookReprMixin, BaseEstimator): ...
+    >>> Estimator()._repr_mimebundle_()["text/html"][:40]
+    '<div class="mathjax_ignore tex2jax_ignor'
+    """
+
+    def _repr_html_inner(self) -> str:
+        return fragment(super()._repr_html_inner())  # type: ignore[misc]
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        return bundle | {name: fragment(html) for name, html in bundle.items() if name == "text/html"}

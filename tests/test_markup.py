@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from routerlab.markup import fragment, visible
+from routerlab.markup import NotebookReprMixin, fragment, visible
 
 PACKAGE = Path(__file__).parents[1] / "routerlab"
 
@@ -48,3 +48,15 @@ def test_what_shapes_the_characters_next_to_it_stays(text):
 def test_many_variants_after_an_emoji_are_marked():
     text, n = visible("😀" + "".join(map(chr, range(0xE0100, 0xE0120))))
     assert n == 32 and re.fullmatch("😀(⟦U[+]E01[0-9A-F]{2}⟧){32}", text)
+
+
+def test_every_estimator_is_shown_through_the_same_door():
+    import routerlab as rl
+
+    estimators = [getattr(rl, name) for name in dir(rl) if isinstance(getattr(rl, name), type)]
+    shown = [kind for kind in estimators if hasattr(kind, "_repr_mimebundle_") and hasattr(kind, "get_params")]
+    assert len(shown) > 5
+    for kind in shown:
+        assert issubclass(kind, NotebookReprMixin), kind
+    for told in (rl.BradleyTerry()._repr_mimebundle_()["text/html"], rl.BradleyTerry()._repr_html_()):
+        assert told.startswith('<div class="mathjax_ignore tex2jax_ignore">')

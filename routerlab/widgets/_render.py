@@ -42,6 +42,9 @@ _DATA = r"data:image/(?:png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=]+"
 _PICTURE = re.compile(_DATA)
 _EMBEDDED = re.compile(rf"(!\[[^\]\n]{{0,500}}\]\(\s*<?)({_DATA})")
 _HELD = re.compile(r'src="data:image/png;base64,held(\d{1,6})"')
+_LETTERS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # of scripts that write no spaces, or few
+_EAST = re.compile(f"[{_LETTERS}]")
+_WORD = re.compile(rf"[{_LETTERS}]|[^\s{_LETTERS}]*[^\W{_LETTERS}][^\s{_LETTERS}]*")
 _MAX_PICTURE = 8_000_000  # characters of one image
 
 
@@ -162,12 +165,11 @@ def n_words(text: str) -> int:
     >>> n_words("Two words"), n_words("你好")
     (2, 2)
     """
-    east = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
     turns = turns_of(text)
     said = (
         text if turns is None else " ".join(part.text for turn in turns for part in turn.parts if part.kind == "text")
     )
-    return len(re.findall(rf"[{east}]|[^\s{east}]*[^\W{east}][^\s{east}]*", said))
+    return len(_WORD.findall(said))
 
 
 def _note(n_chars: int, limit: int, n_signs: int) -> str | None:
@@ -290,6 +292,7 @@ def _parser() -> Any:
     parser.disable("reference")  # which would take sources at the end of a text out of it
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.block.ruler.before("table", "deep", _deep)
+    parser.inline.ruler.at("emphasis", _emphasis)
     parser.inline.ruler.before("html_inline", "bare_html", _bare_html)
     add_maths(parser)
     parser.core.ruler.push("cells", _cells)
@@ -353,6 +356,21 @@ def _whole_formulas(texts: list[str]) -> list[str]:
         else:
             whole.append(text)
     return whole
+
+
+def _emphasis(state: Any, silent: bool) -> bool:
+    """Read ``**`` as what is meant next to letters of scripts without spaces, which no rule of markdown foresees."""
+    from markdown_it.rules_inline.emphasis import tokenize
+
+    start, n_before = state.pos, len(state.delimiters)
+    if not tokenize(state, silent):
+        return False
+    before, after = state.src[start - 1 : start] or " ", state.src[state.pos : state.pos + 1] or " "
+    if state.src[start] == "*":
+        for delimiter in state.delimiters[n_before:]:
+            delimiter.open |= bool(_EAST.match(before)) and not after.isspace()
+            delimiter.close |= bool(_EAST.match(after)) and not before.isspace()
+    return True
 
 
 _BARE_HTML = re.compile(

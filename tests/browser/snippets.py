@@ -59,6 +59,11 @@ SNIPPETS: dict[str, tuple[str, list[str], list[str]]] = {
     "Persian": ("می‌خواهم", ["می‌خواهم"], ["⟦"]),
     "code": (f"{FENCE}python\ndef f(x): return 'a'\n{FENCE}", ["rl-hl-k", "rl-hl-s"], []),
     "what a code block is called": (f"{FENCE}text Read this first\nx\n{FENCE}", ["Read this first"], []),
+    "bold without spaces": (
+        "これは**「重要」**です。**“强调”**的",
+        ["<strong>「重要」</strong>", "<strong>“强调”</strong>"],
+        ["**"],
+    ),
     "sources": ("See [1].\n\n[1]: http://a.b/c", ["[1]: http://a.b/c"], []),
     "bars in formulas": ("|a|b|\n|-|-|\n|$|x|$|y|", ["<math", "y"], ["$"]),
     "link and image": ("[a](http://b.c) ![d](http://e.f/g.png)", ["rl-link", "image: d"], ["<a", "<img"]),
