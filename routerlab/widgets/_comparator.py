@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
 from routerlab.schema import TableError
+from routerlab.widgets._chat import as_text
 from routerlab.widgets._labeler import Labeler, open_log, source
-from routerlab.widgets._render import show_difference, show_markdown, show_plain, visible
+from routerlab.widgets._render import (
+    n_words,
+    show_difference,
+    show_markdown,
+    show_plain,
+    show_prompt,
+    show_whole,
+    whole_prompt,
+)
 
 KEYS = {
     "left": "1", "right": "2", "tie": "3", "both_bad": "4", "skip": "s", "undo": "u", "note": "n", "raw": "r",
@@ -23,7 +32,6 @@ SAID = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_bad":
 _ALL = "Every pair is decided.", "Your votes are in comparator.judgments: rate(comparator.judgments)."
 _SELECTED = "Every pair of the selection is decided.", "Clear the selection to go on with the others."
 _NONE = "The selection holds no pair to compare.", "Select another part, or clear the selection."
-_MAX_PROMPT = 8_000
 _MAX_WHOLE = 2_000_000
 
 
@@ -37,8 +45,9 @@ class PairComparator(Labeler):
     ----------
     responses : DataFrame
         ``prompt_id``, ``model``, ``response``; optional ``output_tokens``, ``latency_s`` and ``cost_usd`` for `reveal`.
+        A response is markdown or a list of messages, and so is shown turn by turn.
     prompts : DataFrame, optional
-        ``prompt_id``, ``prompt``.
+        ``prompt_id``, ``prompt``: text, or a list of messages (dicts with ``role`` and ``content``).
     log : str, Path or VoteLog
         Where votes go: a file, a folder (one file for each rater), or a log that is open.
     rater : str, optional
@@ -55,6 +64,10 @@ class PairComparator(Labeler):
         Remaps keys, such as ``{"left": "a", "right": "b"}``; '' takes a key away, None turns all off.
     height : int, default 440
         Largest height of a response, in pixels.
+    guidelines : str, optional
+        Markdown for raters, in a panel above the first prompt that folds.
+    images : bool, default False
+        Show images that a text holds itself, as data URIs. Images elsewhere are never loaded.
     random_state : int, optional
         Seed of the queue. By default it follows from rater and responses, and so is the same after a restart.
     **queue
@@ -102,19 +115,23 @@ class PairComparator(Labeler):
         reveal: bool = False,
         keys: Mapping[str, str] | None = {},  # noqa: B006
         height: int = 440,
+        guidelines: str | None = None,
+        images: bool = False,
         random_state: int | None = None,
         **queue: Any,
     ) -> None:
         rater = log.rater if isinstance(log, VoteLog) else rater
+        responses, prompts = as_text(responses, "response"), as_text(prompts, "prompt")
         seed = _seed(rater or "") if random_state is None else random_state
         self.queue = PairQueue(responses, prompts, judgments=judgments, by=by, rater=rater, random_state=seed, **queue)
         vote_log = open_log(log, rater, self.queue.dataset_id, "PairComparator")
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
         self._goal = goal
+        self._images = images
         self._selected = False
         self._last: dict[str, Any] | None = None
-        super().__init__(vote_log, keys, KEYS, height=height)
+        super().__init__(vote_log, keys, KEYS, height=height, guidelines=guidelines)
         self._notices += _left_out(self.queue, vote_log)
         self._show()
         self._show_ratings()
@@ -182,7 +199,9 @@ class PairComparator(Labeler):
                 SAID[content["choice"]],
             )
         self.vote_log.append(record)
-        self._last = {"text": f"Saved: {said}" + (", with your note" if note else ""), "reveal": self._reveal(pair)}
+        words = " and ".join(f"{side} {n_words(text):,}" for side, text in (("A", pair.left), ("B", pair.right)))
+        text = f"Saved: {said}" + (", with your note" if note else "")
+        self._last = {"text": text, "words": f"Words: {words}", "reveal": self._reveal(pair)}
 
     def _undo(self, nonce: str) -> None:
         self.vote_log.undo(nonce=nonce)
@@ -206,14 +225,14 @@ class PairComparator(Labeler):
             self._show_ratings()
         elif content["type"] == "view":
             pair = self._pair(str(content["id"]))
-            self.send({**content, **_view(pair, content["mode"], bool(content.get("full")))})
+            self.send({**content, **_view(pair, content["mode"], bool(content.get("full")), self._images)})
 
     def _upcoming(self) -> list[tuple[str, Any]]:
         return [(pair.pair_id, pair) for pair in self.queue.peek(3)]
 
     def _card(self, item: Pair) -> dict[str, Any]:
-        prompt = visible(item.prompt[:_MAX_PROMPT])[0] + (" […]" if len(item.prompt) > _MAX_PROMPT else "")
-        sides = {side: show_markdown(getattr(item, side)).payload() for side in ("left", "right")}
+        prompt = show_prompt(item.prompt, images=self._images).payload()
+        sides = {side: show_markdown(getattr(item, side), images=self._images).payload() for side in ("left", "right")}
         intent = None if item.intent is None else str(item.intent).replace("_", " ")
         return {"prompt": prompt, "intent": intent, **sides}
 
@@ -260,14 +279,20 @@ def _seed(rater: str) -> int:
     return int.from_bytes(hashlib.sha256(rater.encode("utf-8", "replace")).digest()[:6], "big")
 
 
-def _view(pair: Pair, mode: Literal["markdown", "raw", "diff"], full: bool) -> dict[str, Any]:
+def _view(pair: Pair, mode: Literal["markdown", "raw", "diff", "prompt"], full: bool, images: bool) -> dict[str, Any]:
+    """Return what the page asks for beyond what it was sent: another view of the responses, or a text to its end."""
+    if mode == "prompt":
+        return {"prompt": whole_prompt(pair.prompt, images=images).payload()}
     if mode == "diff":
         left, right = show_difference(pair.left, pair.right)
+    elif mode == "markdown":
+        left, right = (show_whole(text, images=images) for text in (pair.left, pair.right))
     elif full:
         left, right = (show_plain(text, max_chars=_MAX_WHOLE) for text in (pair.left, pair.right))
     else:
         left, right = show_plain(pair.left), show_plain(pair.right)
-    return {"html": mode == "diff", "left": left.payload(), "right": right.payload()}
+    shown = {"html": mode == "diff", "left": left.payload(), "right": right.payload()}
+    return {**shown, "prompt": show_plain(pair.prompt, max_chars=_MAX_WHOLE).payload()} if mode == "raw" else shown
 
 
 def _details(responses: pd.DataFrame) -> dict[tuple[Any, str], str]:

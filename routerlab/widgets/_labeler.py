@@ -11,7 +11,9 @@ import traitlets
 
 from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
+from routerlab.markup import fragment
 from routerlab.schema import reject
+from routerlab.widgets._render import to_html
 
 HERE = Path(__file__).parent
 MAX_STEP = 90_000  # bytes of text sent ahead for one step
@@ -42,17 +44,24 @@ class Labeler(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
     cards = traitlets.Dict().tag(sync=True)
     bindings = traitlets.Dict().tag(sync=True)
+    guidelines = traitlets.Unicode().tag(sync=True)  # HTML
 
     vote_log: VoteLog
 
     def __init__(
-        self, log: VoteLog, keys: Mapping[str, str] | None, defaults: Mapping[str, str], **traits: Any
+        self,
+        log: VoteLog,
+        keys: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+        *,
+        guidelines: str | None = None,
+        **traits: Any,
     ) -> None:
         self.vote_log = log
         self._acks: list[str] = []
         self._serial = 0
         self._notices: list[str] = []
-        super().__init__(bindings=check_keys(keys, defaults), **traits)
+        super().__init__(bindings=check_keys(keys, defaults), guidelines=to_html(guidelines or ""), **traits)
         self.on_msg(self._on_message)
 
     def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
@@ -151,7 +160,8 @@ class Labeler(anywidget.AnyWidget):
 
 def boxed(title: str, *parts: str) -> str:
     """Return a static HTML box; `parts` are HTML."""
-    return f'<div style="{BOX}"><b>{escape(title)}</b>{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+    inside = "".join(f"<div>{part}</div>" for part in parts)
+    return fragment(f'<div style="{BOX}"><b>{escape(title)}</b>{inside}</div>')
 
 
 def with_summary(bundle: Any, html: str, text: str) -> Any:
