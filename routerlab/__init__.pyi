@@ -186,6 +186,7 @@ from .widgets import (
     JudgmentBrowser as JudgmentBrowser,
     OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
+    RaterPage as RaterPage,
 )
 
 __version__: str

@@ -13,23 +13,13 @@ import traitlets
 from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
 from routerlab.schema import reject
+from routerlab.widgets._rater_page import source as source, style as style
 
-HERE = Path(__file__).parent
 MAX_STEP = 90_000  # bytes of text sent for one step, if there is more than the item to show
 _SLOTS = ("card0", "card1", "card2")
 BOX = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em;line-height:1.5"
 CELL = "padding:2px 14px 2px 0;text-align:left"
 _N_ACKS = 64  # acknowledgements kept for a page that missed some
-
-
-def source(name: str) -> str:
-    """Return a widget's module: the shared part and its own."""
-    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("shared.js", name))
-
-
-def style() -> str:
-    """Return the style sheet of all widgets."""
-    return (HERE / "widgets.css").read_text(encoding="utf-8")
 
 
 class Labeler(anywidget.AnyWidget):
