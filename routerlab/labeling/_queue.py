@@ -229,8 +229,8 @@ class PairQueue:
         Whose votes in `judgments` (column ``judge``) count as done; None: everybody's. Raters with the same
         `random_state` get draws of their own.
     gold : DataFrame, optional
-        ``prompt_id, model_a, model_b, winner``: pairs whose verdict is known, to check raters with. They come at random,
-        like any other pair, and are in no other draw.
+        ``prompt_id, model_a, model_b, winner``: pairs whose verdict is known, to check raters with. They come at
+        random, like any other pair, and are in no other draw.
     gold_share : float, default 0.05
         Share of showings that are gold pairs, as long as some are left.
     overlap : bool, default True
@@ -568,7 +568,7 @@ class PairQueue:
     def _returning(self) -> Key | None:
         """Return the pair that was skipped long enough ago to come back, or because nothing else is left."""
         for key, when in self._skips.items():
-            if len(self._decided) < when + _SKIP_GAP and self._sampler.remaining.total:
+            if len(self._decided) + len(self._buffer) < when + _SKIP_GAP and self._sampler.remaining.total:
                 break
             if key not in self._issued and key not in self._elsewhere and self._allowed(key):
                 return key

@@ -363,7 +363,9 @@ class PairComparator(Labeler):
             return None
         strength = record.get("strength") or {}
         criteria = {
-            name: _SIDES[winner] if name not in strength else str(int(strength[name]) * (1 if winner == "model_b" else -1))
+            name: _SIDES[winner]
+            if name not in strength
+            else str(int(strength[name]) * (1 if winner == "model_b" else -1))
             for name, winner in (record.get("criteria") or {}).items()
         }
         return {

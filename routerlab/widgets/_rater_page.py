@@ -14,7 +14,9 @@ from routerlab.exceptions import LogError, LogOwnerError, ParameterError
 
 HERE = Path(__file__).parent
 _LONGEST = 60
-_BAD_NAME = "This name cannot be used: it needs a letter or a digit, and at most 60 characters. For example: ana, or ben-2."
+_BAD_NAME = (
+    "This name cannot be used: it needs a letter or a digit, and at most 60 characters. For example: ana, or ben-2."
+)
 
 
 def source(name: str) -> str:

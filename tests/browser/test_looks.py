@@ -45,7 +45,7 @@ cost = pd.DataFrame({"akkouq": 0.03, "tabmow": 0.001}, by.index)
 sweep = sweep_estimates(quality, cost)
 """
 WIDGETS = {
-    "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes)",
+    "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes, ratings=True)",
     "intents": "IntentLabeler(prompts, ['cooking', 'code', 'chat'], log='looks/i.jsonl', rater='ana', labels=known)",
     "browser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
     "offers": "OfferExplorer(load_offers(), on='2026-11-29', quality={'gpt-4o': .8}).filter(without=['free'])",

@@ -59,7 +59,9 @@ def test_raters_are_told_what_is_meant_and_nothing_that_biases(lab: Book):
     page.click("text=Go on with 3 more")
     page.wait_for_function("document.querySelector('.rl-count').textContent === '3 of 6'")
     assert all(record["active_seconds"] <= record["seconds"] + 0.1 for record in records(log))
-    assert lab.run("c = PairComparator(responses, prompts, log='told/o', rater='owner', ratings=True); print(c.ratings)")
+    assert lab.run(
+        "c = PairComparator(responses, prompts, log='told/o', rater='owner', ratings=True); print(c.ratings)"
+    )
 
 
 def test_votes_can_be_changed_and_skipped_pairs_come_back(lab: Book):
@@ -97,9 +99,7 @@ def test_votes_can_be_changed_and_skipped_pairs_come_back(lab: Book):
     page.keyboard.press("4")
     page.wait_for_selector("text=every pair is decided")
     assert len(records(log)) == 5 and len(records(log, "undo")) == 2
-    found = lab.run(
-        "print(c.judgments.winner.tolist(), c.by_criterion('style').winner.tolist(), len(c.judgments))", 2
-    )
+    found = lab.run("print(c.judgments.winner.tolist(), c.by_criterion('style').winner.tolist(), len(c.judgments))", 2)
     assert found.strip() == "['model_b', 'tie', 'tie', 'both_bad'] ['model_a'] 4"
 
 

@@ -29,9 +29,7 @@ def kernels(folder: Path) -> list[int]:
     return found
 
 
-def test_a_rater_votes_under_voila(
-    chrome: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
-):
+def test_a_rater_votes_under_voila(chrome: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]):
     pytest.importorskip("voila", reason="needs Voila: pip install voila")
     shutil.copy(ROOT / "notebooks/label.ipynb", tmp_path)
     # An installed routerlab has its template there already.
