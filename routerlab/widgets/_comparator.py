@@ -114,7 +114,7 @@ class PairComparator(Labeler):
     _esm = source("comparator.js")
     height = traitlets.Int(440).tag(sync=True)
     panel = traitlets.Dict().tag(sync=True)
-    criteria = traitlets.List().tag(sync=True)
+    criteria: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
     ratings = traitlets.Bool().tag(sync=True)
 
     def __init__(
@@ -178,7 +178,7 @@ class PairComparator(Labeler):
         """
         if name not in [criterion["name"] for criterion in self.criteria]:
             known = ", ".join(repr(criterion["name"]) for criterion in self.criteria) or "none"
-            msg = f"The 'name' parameter of by_criterion must be one of the comparator's criteria ({known}). Got {name!r}."
+            msg = f"The 'name' parameter of by_criterion must be one of its criteria ({known}). Got {name!r}."
             raise ParameterError(msg)
         votes = self.judgments
         column = f"criterion_{name}"
@@ -361,11 +361,9 @@ class PairComparator(Labeler):
             pair, record = earlier[:2]
         if pair is None or not record:
             return None
-        strength = record.get("strength") or {}
+        strength, sign = record.get("strength") or {}, {"model_a": -1, "tie": 0, "model_b": 1}
         criteria = {
-            name: _SIDES[winner]
-            if name not in strength
-            else str(int(strength[name]) * (1 if winner == "model_b" else -1))
+            name: str(sign[winner] * int(strength[name])) if name in strength else _SIDES[winner]
             for name, winner in (record.get("criteria") or {}).items()
         }
         return {
@@ -381,8 +379,8 @@ class PairComparator(Labeler):
         if n < _MIN_GOLD or hits >= self._gold_threshold * n:
             return None
         return (
-            f"Of {n:,} pairs whose answer is known, you gave that answer on {hits:,} ({hits / n:.0%}; expected at least "
-            f"{self._gold_threshold:.0%}). Please read the guidelines again, or ask who gave you this task."
+            f"Of {n:,} pairs whose answer is known, you gave that answer on {hits:,} ({hits / n:.0%}; expected at "
+            f"least {self._gold_threshold:.0%}). Please read the guidelines again, or ask who gave you this task."
         )
 
     def _finished(self, left: int) -> dict[str, Any]:

@@ -119,7 +119,7 @@ function labeler({ model, el }, spec) {
   const helpButton = button("help", { "aria-expanded": "false", "aria-controls": help.id });
   const noteInput = h("textarea", {
     class: "rl-input", rows: 3, "aria-label": "Note", oninput: showNote,
-    placeholder: "Why? Saved with your vote. Esc goes back and keeps it.",
+    placeholder: "Why? Saved with your vote. Enter when done, Shift+Enter for a new line.",
   });
   const noteSize = h("span", { class: "rl-muted", role: "status" });
   const noteRow = h("div", { class: "rl-note", hidden: true }, noteInput,
@@ -425,7 +425,7 @@ function labeler({ model, el }, spec) {
   function onKey(event) {
     moved();
     const typing = event.target.matches("input:not([type=checkbox],[type=radio]),select,textarea");
-    const done = event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey));
+    const done = event.key === "Escape" || (event.key === "Enter" && !event.shiftKey);
     if (event.target === noteInput && done && !event.isComposing) {
       openNote();
       event.preventDefault();

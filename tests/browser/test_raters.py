@@ -33,7 +33,9 @@ def test_raters_are_told_what_is_meant_and_nothing_that_biases(lab: Book):
 
     # A note has lines, and is neither cut nor dropped.
     page.keyboard.press("n")
-    page.keyboard.type("one\ntwo")
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
     page.keyboard.press("Escape")
     assert "✓" in page.inner_text("[data-action=note]")
     page.keyboard.press("2")
@@ -169,12 +171,15 @@ def test_the_votes_stay_in_sight_and_in_order(lab: Book, axe: str):
     page.keyboard.press("Escape")
     page.focus(".rl")
     page.keyboard.press("Shift")
-    style = "(s) => { const c = getComputedStyle(document.querySelector(s)); return [c.outlineStyle, c.outlineWidth, c.backgroundColor]; }"
-    outline, _, plain = page.evaluate(style, ".rl")
+    style = """(selector) => {
+      const { outlineStyle, backgroundColor } = getComputedStyle(document.querySelector(selector));
+      return [outlineStyle, backgroundColor];
+    }"""
+    outline, plain = page.evaluate(style, ".rl")
     assert outline == "solid", "the focus shows"
-    pressed = page.evaluate(style, "[data-action=diff]")[2]
-    assert pressed != page.evaluate(style, "[data-action=raw]")[2], "so does what is pressed"
-    assert page.evaluate(style, ".rl-fill")[2] != plain, "and the progress"
+    pressed = page.evaluate(style, "[data-action=diff]")[1]
+    assert pressed != page.evaluate(style, "[data-action=raw]")[1], "so does what is pressed"
+    assert page.evaluate(style, ".rl-fill")[1] != plain, "and the progress"
     page.emulate_media(forced_colors="none")
 
 
