@@ -64,7 +64,8 @@ def test_the_corpus_is_large_and_each_payload_is_once_in_it():
 def test_hostile_responses_are_inert(hostile: Book):
     page, watch = hostile.page, Watch(hostile.page)
     hostile.show(
-        "c = PairComparator(many, asked, log='hostile', rater='ana', by='intent', reveal=True, ratings=True, repeat_share=0)\nc"
+        "c = PairComparator(many, asked, log='hostile', rater='ana', by='intent', repeat_share=0, "
+        "reveal=True, ratings=True)\nc"
     )
     page.focus(".rl")
     for i in range(-(-len(PAYLOADS) // 12)):
