@@ -142,7 +142,7 @@ def test_criteria_are_columns_and_are_rated_like_verdicts(tmp_path):
     assert stored["criteria"] == {"accuracy": "model_a", "style": "model_a"} and stored["strength"] == {"style": 1}
     vote(widget, "tie", "bad", criteria={"accuracy": "-2"})
     assert "refused" in widget.state["notice"] and len(widget.judgments) == 13
-    with pytest.raises(ParameterError, match="one of the comparator's criteria"):
+    with pytest.raises(ParameterError, match="one of its criteria"):
         widget.by_criterion("speed")
 
 
