@@ -349,7 +349,7 @@ class PairComparator(Labeler):
             "earlier": earlier and {"number": earlier[2], "nonce": earlier[1]["nonce"]},
             "given": self._given(earlier),
             "warning": self._gold_warning(),
-            "finished": self._finished(left),
+            "finished": self._finished(done, left),
         }
 
     def _given(self, earlier: tuple[Pair, dict[str, Any], str] | None) -> dict[str, Any] | None:
@@ -383,7 +383,7 @@ class PairComparator(Labeler):
             f"least {self._gold_threshold:.0%}). Please read the guidelines again, or ask who gave you this task."
         )
 
-    def _finished(self, left: int) -> dict[str, Any]:
+    def _finished(self, done: int, left: int) -> dict[str, Any]:
         if self._at_goal():
             n = self.queue.progress().n_votes
             more = min(self._batch or 0, left)
@@ -391,7 +391,10 @@ class PairComparator(Labeler):
                 ", or go on." if more else "."
             )
             return {"title": "Thank you!", "text": text, "more": f"Go on with {more:,} more" if more else None}
-        title, text = (_OTHERS if left else _ALL) if not self._selected else _SELECTED if len(self.queue) else _NONE
+        if self._selected:
+            title, text = _SELECTED if done + left else _NONE
+        else:
+            title, text = _OTHERS if left else _ALL
         return {"title": title, "text": text, "more": None}
 
     def _show_ratings(self) -> None:
