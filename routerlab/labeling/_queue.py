@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
-from itertools import islice
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -12,12 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.labeling._candidates import Sampler, build_candidates, checked_share, entropy
+from routerlab.labeling._decisions import Decisions, Key
 from routerlab.labeling._votelog import Lock, Record, VoteLog
 from routerlab.schema import check_choice, check_judgments
 
 CHOICES = {"left": "model_a", "right": "model_b", "tie": "tie", "both_bad": "both_bad"}
-Key = tuple[int, bool]  # a candidate, and whether its swapped repeat is meant
-_REPEAT_GAP = 5  # votes between a pair and its repeat
 _SKIP_GAP = 20  # decisions after which a skipped pair comes back, once
 Bools = NDArray[np.bool_]
 _P = ParamSpec("_P")
@@ -278,18 +276,10 @@ class PairQueue:
         self._seed = [entropy(random_state), *(rater or "").encode()]
         self._buffer: list[Pair] = []
         self._issued: dict[Key, Pair] = {}  # on its way to the rater, those in the buffer among them
-        self._decided: dict[Key, Record] = {}  # the vote or skip that counts
-        self._by_nonce: dict[str, Key] = {}
+        self._decided = Decisions()
         self._restricted_to = None if pairs is None else f"pairs given at the start: {len(self._candidates):,}"
         self._n_synced = 0
         self._n_foreign = 0
-        # What a step needs is kept up to date: looking through all decisions takes longer with each of them.
-        self._n_votes = self._n_skipped = self._n_repeats = 0  # of what the restriction allows
-        self._by_pair_id: dict[str, Key] = {}  # of what is decided
-        self._firsts: dict[int, None] = {}  # candidates voted on, in that order
-        self._once: dict[int, None] = {}  # those whose repeat is neither decided nor on its way
-        self._skips: dict[Key, int] = {}  # skipped for the first time -> how many were decided then
-        self._undone: dict[str, Record] = {}  # pair_id -> the decision that was taken back
         self._elsewhere: dict[Key, bool] = {}  # shown by another process; whether it waits to be drawn here
         self._gold = {} if gold is None else self._candidates.verdicts(check_judgments(gold))
         self._gold_share = checked_share(gold_share, "gold_share") if self._gold else 0.0
@@ -373,8 +363,8 @@ class PairQueue:
         for pair in self._issued.values():
             if pair.pair_id == pair_id:
                 return pair
-        if pair_id in self._by_pair_id:
-            key = self._by_pair_id[pair_id]
+        if pair_id in self._decided.by_pair_id:
+            key = self._decided.by_pair_id[pair_id]
             return self._as_decided(key[0], self._decided[key])
         if pair_id not in self._candidates.by_pair_id:
             return None
@@ -395,8 +385,8 @@ class PairQueue:
         kind = record["type"]
         if kind in ("vote", "skip"):
             self._decide(dict(record))
-        elif kind == "undo" and record["undoes"] in self._by_nonce:
-            self._reopen(self._by_nonce.pop(record["undoes"]))
+        elif kind == "undo" and record["undoes"] in self._decided.by_nonce:
+            self._reopen(self._decided.by_nonce.pop(record["undoes"]))
 
     @_locked
     def sync(self, log: VoteLog) -> None:
@@ -436,9 +426,7 @@ class PairQueue:
                 self._sampler.remaining.put_back(key[0])
         self._sampler.remaining.restrict(allowed)
         self._restricted_to = None if pairs is None else reason
-        self._n_votes = self._n_skipped = self._n_repeats = 0
-        for key, record in self._decided.items():
-            self._count(key, record, 1)
+        self._decided.recount(allowed)
         return found
 
     @_locked
@@ -466,7 +454,7 @@ class PairQueue:
         dict or None
             A record, whose note can be offered again.
         """
-        return self._undone.get(pair_id)
+        return self._decided.undone.get(pair_id)
 
     @_locked
     def standing(self, pair: Pair) -> dict[str, Any] | None:
@@ -543,9 +531,9 @@ class PairQueue:
             Counts.
         """
         return Progress(
-            n_votes=self._n_votes,
-            n_skipped=self._n_skipped,
-            n_repeats=self._n_repeats,
+            n_votes=self._decided.n_votes,
+            n_skipped=self._decided.n_skipped,
+            n_repeats=self._decided.n_repeats,
             n_pairs=self._sampler.remaining.n_allowed,
             n_left=len(self),
             n_missing=self._candidates.n_missing,
@@ -553,7 +541,7 @@ class PairQueue:
             n_foreign=self._n_foreign,
             by_intent=dict(zip(self._candidates.groups, self._sampler.votes_by_group.tolist(), strict=True)),
             restricted_to=self._restricted_to,
-            n_to_return=sum(key not in self._issued and self._allowed(key) for key in self._skips),
+            n_to_return=sum(key not in self._issued and self._allowed(key) for key in self._decided.skips),
         )
 
     def _fill(self, n: int) -> None:
@@ -567,7 +555,7 @@ class PairQueue:
 
     def _returning(self) -> Key | None:
         """Return the pair that was skipped long enough ago to come back, or because nothing else is left."""
-        for key, when in self._skips.items():
+        for key, when in self._decided.skips.items():
             if len(self._decided) + len(self._buffer) < when + _SKIP_GAP and self._sampler.remaining.total:
                 break
             if key not in self._issued and key not in self._elsewhere and self._allowed(key):
@@ -610,13 +598,11 @@ class PairQueue:
         return self._issue(k, self._pair(k, first_on_left, **how, restricted_to=self._restricted_to))
 
     def _repeatable(self) -> list[int]:
-        """Votes that could come again with sides swapped: not repeated yet, and not among the latest few."""
-        latest = set(islice(reversed(self._firsts), _REPEAT_GAP))
-        remaining = self._sampler.remaining
+        """Votes that could come again with sides swapped."""
+        old, remaining = self._decided.repeatable(), self._sampler.remaining
         if remaining.n_allowed == len(self._candidates) and not self._elsewhere:  # then no need to look at each
-            return list(self._once)[: len(self._once) - sum(k in self._once for k in latest)]
-        allowed, elsewhere = remaining.allowed, self._elsewhere
-        return [k for k in self._once if k not in latest and allowed[k] and (k, True) not in elsewhere]
+            return old
+        return [k for k in old if remaining.allowed[k] and (k, True) not in self._elsewhere]
 
     def _pair(self, k: int, first_on_left: bool, **how: Any) -> Pair:
         """Return candidate `k` with its texts, on these sides; `how` it was drawn."""
@@ -647,7 +633,7 @@ class PairQueue:
         if pair.repeat_of is None:
             self._sampler.take(k)
         else:
-            self._once.pop(k, None)
+            self._decided.once.pop(k, None)
         return pair
 
     def _withdraw(self, key: Key) -> None:
@@ -658,23 +644,7 @@ class PairQueue:
         if pair.repeat_of is None:
             self._sampler.expect(key[0], -1.0)
         elif key not in self._decided:
-            self._may_repeat(key[0])
-
-    def _may_repeat(self, k: int) -> None:
-        """Note that a vote may come again with sides swapped, in the order of voting."""
-        if k in self._firsts and self._decided[k, False].get("chosen_by") != "gold":
-            self._once[k] = None
-            if k != next(reversed(self._firsts)):
-                self._once = {k: None for k in self._firsts if k in self._once}
-
-    def _count(self, key: Key, record: Record, sign: int) -> None:
-        if not self._allowed(key):
-            return
-        if record["type"] == "skip":
-            self._n_skipped += sign
-        else:
-            self._n_votes += sign
-            self._n_repeats += sign * (record.get("repeat_of") is not None)
+            self._decided.may_repeat(key[0])
 
     def _decide(self, record: Record) -> None:
         k = self._candidates.find(record["prompt_id"], record.get("model_a"), record.get("model_b"))
@@ -685,37 +655,20 @@ class PairQueue:
         if key in self._decided:
             return
         self._withdraw(key)
-        self._decided[key] = record
-        self._by_nonce[record["nonce"]] = key
-        self._by_pair_id[record["pair_id"]] = key
-        self._undone.pop(record["pair_id"], None)
+        allowed, repeat_issued = self._allowed(key), (k, True) in self._issued
+        self._decided.add(key, record, allowed=allowed, repeat_issued=repeat_issued)
         if key in self._elsewhere:
             self._elsewhere[key] = False
-        self._count(key, record, 1)
-        if record["type"] == "skip" and record.get("replaces") is None:
-            self._skips[key] = len(self._decided)
-        if key[1]:
-            self._once.pop(k, None)
-            return
-        self._sampler.remaining.remove(k)
-        self._sampler.count(k, record)
-        if record["type"] == "vote":
-            self._firsts[k] = None
-            if (k, True) not in self._decided and (k, True) not in self._issued:
-                self._may_repeat(k)
+        if not key[1]:
+            self._sampler.remaining.remove(k)
+            self._sampler.count(k, record)
 
     def _reopen(self, key: Key) -> None:
         self._withdraw(key)  # a skipped pair may be on its way back
-        record = self._decided.pop(key)
-        self._by_pair_id.pop(record["pair_id"], None)
-        self._undone[record["pair_id"]] = record
-        self._skips.pop(key, None)
-        self._count(key, record, -1)
+        record = self._decided.take_back(key, allowed=self._allowed(key))
         if not key[1]:
             self._sampler.count(key[0], record, weight=-1.0)
-            self._firsts.pop(key[0], None)
             self._withdraw((key[0], True))
-            self._once.pop(key[0], None)
         self._buffer.insert(0, self._issue(key[0], self._as_decided(key[0], record)))
 
     def _take(self, judgments: pd.DataFrame, rater: str | None) -> None:
