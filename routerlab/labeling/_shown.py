@@ -1,6 +1,7 @@
 """What each process shows to a rater, so that two kernels on one vote log do not show the same pair."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 
 _MOST = 16  # processes of one rater at once; what more of them show is not known to the others
 _TIMEOUT = 2.0
+_STALE = 900.0  # seconds after which a page that was left open no longer holds its pairs back
 _held: dict[tuple[int, str], tuple[FileLock, int]] = {}  # (process, log) -> its own lock and number
 
 
@@ -48,6 +50,8 @@ class Shown:
             if number == mine or not path.exists():
                 continue
             with suppress(OSError, ValueError):
+                if time.time() - path.stat().st_mtime > _STALE:
+                    continue
                 if lock := _try(path):
                     lock.release()  # its process is gone
                 else:

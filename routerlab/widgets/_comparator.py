@@ -30,6 +30,7 @@ KEYS = {
     "left": "1", "right": "2", "tie": "3", "both_bad": "4", "skip": "s", "undo": "u", "note": "n", "raw": "r",
     "diff": "d", "lock": "l", "fold": "f", "back": "b", "onward": ".", "away": "i", "ratings": "g", "help": "?",
 }  # fmt: skip
+_LATER = ("back", "onward", "away")  # not in 0.1.0: a key that the caller gives to another action is not theirs
 SAID = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_bad": "Both bad"}
 _SIDES = {"model_a": "left", "model_b": "right", "tie": "tie", "both_bad": "both_bad"}
 _ALL = "Thank you: every pair is decided.", "Your votes are saved. You can close this page."
@@ -147,7 +148,9 @@ class PairComparator(Labeler):
         self._selected = False
         self._reviewed_nonce: str | None = None  # of the earlier decision that is looked at again
         self._last: dict[str, Any] | None = None
-        super().__init__(vote_log, keys, KEYS, height=height, criteria=_criteria(criteria), ratings=ratings)
+        theirs = set((keys or {}).values())
+        defaults = {name: "" if name in _LATER and key in theirs else key for name, key in KEYS.items()}
+        super().__init__(vote_log, keys, defaults, height=height, criteria=_criteria(criteria), ratings=ratings)
         self._notices += _left_out(self.queue, vote_log)
         self._show()
         self._show_ratings()
@@ -446,7 +449,7 @@ def _answers(criteria: list[dict[str, str]], given: Mapping[str, str]) -> dict[s
         for name, value in given.items()
     }
     if not scales.keys() >= answers.keys() or None in answers.values():
-        msg = f"A vote was refused: it answers {dict(given)!r}, which is not among the criteria. Run this cell again."
+        msg = f"A vote was refused: it answers {dict(given)!r}, which is not among the criteria. Show the pair again."
         raise StaleVote(msg, recorded=False)
     strength = {name: abs(int(value)) for name, value in given.items() if scales[name] == "strength"}
     return {"criteria": answers or None, "strength": strength or None}

@@ -175,6 +175,12 @@ def test_gold_pairs_are_mixed_in_and_a_rater_below_the_threshold_is_warned(tmp_p
         comparator_of(tmp_path / "c.jsonl", gold=gold.assign(prompt_id="elsewhere"))
 
 
+def test_keys_that_the_caller_gives_away_are_taken_from_newer_actions(tmp_path):
+    bindings = comparator_of(tmp_path / "a.jsonl", keys={"left": "a", "right": "b", "back": ""}).bindings
+    assert (bindings["left"], bindings["right"], bindings["away"]) == ("a", "b", "i") and "back" not in bindings
+    assert "onward" not in comparator_of(tmp_path / "b.jsonl", keys={"skip": "."}).bindings
+
+
 # Threads and kernels
 
 
