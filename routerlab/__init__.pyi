@@ -185,6 +185,7 @@ from .widgets import (
     EvidencePlot as EvidencePlot,
     IntentLabeler as IntentLabeler,
     JudgmentBrowser as JudgmentBrowser,
+    LabelingDashboard as LabelingDashboard,
     OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
     RaterPage as RaterPage,
