@@ -176,7 +176,6 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
-    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )
