@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from figures import record
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
@@ -23,6 +24,13 @@ from routerlab.routers import Router
 from routerlab.stats import percentile_interval, resample_counts
 
 NAMES = ("OutcomeEmbedder + kNN, layer 3", "kNN, MiniLM + surface", "ridge, strong penalty")
+MEANS = {"mean of the three": NAMES, "mean of the two kNN": NAMES[:2]}
+PROTOCOL = "5 folds, copies in one, seed 0; out of fold; 95% intervals over prompts, routers held fixed"
+
+
+def keep(name: str, figure: Any, n: int | None = None) -> None:
+    """Write a figure to the file that all pages read."""
+    record(f"mean, {name}", figure, n=n, protocol=PROTOCOL, command="python benchmarks/mean.py")
 
 
 def members(layer_3: int | str = "auto", last: int | str = "auto") -> dict[str, Any]:
@@ -43,8 +51,11 @@ def members(layer_3: int | str = "auto", last: int | str = "auto") -> dict[str, 
 def estimates(prompts: pd.Series, quality: pd.DataFrame, cost: pd.DataFrame, **neighbors: Any) -> dict[str, Any]:
     """Estimate out of fold: the mean of members on the same folds is what MeanRouter estimates."""
     found = {n: rl.cross_estimates(r, prompts, quality, cost) for n, r in members(**neighbors).items()}
-    mean = tuple(sum(getattr(found[n], part) for n in NAMES) / len(NAMES) for part in ("quality", "cost"))
-    return {n: (e.quality, e.cost) for n, e in found.items()} | {"mean of the three": mean}
+    means = {
+        name: tuple(sum(getattr(found[n], part) for n in names) / len(names) for part in ("quality", "cost"))
+        for name, names in MEANS.items()
+    }
+    return {n: (e.quality, e.cost) for n, e in found.items()} | means
 
 
 def apgr_difference(a: pd.Series, b: pd.Series, quality: pd.DataFrame, pair: dict[str, str]) -> tuple[float, ...]:
@@ -67,14 +78,19 @@ def mmlu() -> None:
     pair = {"strong": "gpt-4-1106-preview", "weak": "mistralai/Mixtral-8x7B-Instruct-v0.1"}
     found = estimates(data.prompts.loc[quality.index, "prompt"], quality, cost, layer_3=240, last=120)
     score = {n: e[0][pair["strong"]] - e[0][pair["weak"]] for n, e in found.items()}
-    print(f"\nMMLU, n = {len(quality):,}, copies in one fold\n\n| estimator | APGR | CPT(50%) | mean less it, APGR |")
-    print("| --- | --- | --- | --- |")
+    head = ("estimator", "APGR", "CPT(50%)", *(f"{name} less it, APGR" for name in MEANS))
+    print(f"\nMMLU, n = {len(quality):,}\n\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for name, value in score.items():
         got = rl.call_metrics(value, quality, **pair, targets=[0.5])
-        cells = [f"{v.estimate:.3f} [{v.low:.3f}, {v.high:.3f}]" for v in got.values()]
-        if name in NAMES:
-            ahead = apgr_difference(score["mean of the three"], value, quality, pair)
-            cells.append("{:+.3f} [{:+.3f}, {:+.3f}]".format(*ahead))
+        cells = []
+        for metric, v in got.items():
+            keep(f"MMLU, {name}: {metric}", v)
+            cells.append(f"{v.estimate:.3f} [{v.low:.3f}, {v.high:.3f}]")
+        for mean, names in MEANS.items():
+            ahead = apgr_difference(score[mean], value, quality, pair) if name in names else None
+            cells.append("" if ahead is None else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*ahead))
+            if ahead is not None:
+                keep(f"MMLU, {mean} less {name}, APGR", ahead, len(quality))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -85,10 +101,22 @@ def many(title: str, data: Any, column: str = "prompt") -> None:
         quality, cost = rl.pivot_outcomes(data.outcomes)
         found = estimates(data.prompts.loc[quality.index, column], quality, cost)
     sweeps = {n: sweep_estimates(*e) for n, e in found.items()}
-    print(f"\n{title}, n = {len(quality):,}\n\n| against | AIQ of the mean less it, points |\n| --- | --- |")
+    head = ("against", *(f"AIQ of the {mean} less it, points" for mean in MEANS))
+    print(f"\n{title}, n = {len(quality):,}\n\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
     for name in (*NAMES, "zero_router"):
-        ahead = rl.aiq_difference(sweeps["mean of the three"], sweeps.get(name, name), quality, cost)
-        print(f"| {name} | {100 * ahead.estimate:+.2f} [{100 * ahead.low:+.2f}, {100 * ahead.high:+.2f}] |", flush=True)
+        cells = []
+        for mean in MEANS:
+            ahead = rl.aiq_difference(sweeps[mean], sweeps.get(name, name), quality, cost)
+            keep(f"{title}, {mean} less {name}, AIQ", ahead)
+            cells.append(f"{100 * ahead.estimate:+.2f} [{100 * ahead.low:+.2f}, {100 * ahead.high:+.2f}]")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def priced() -> Any:
+    """AlpacaEval's models that have a price, and its baseline."""
+    everything = rl.fetch_alpaca_eval()
+    named = everything.outcomes.dropna(subset="cost_usd")["model"].unique()
+    return rl.fetch_alpaca_eval([model for model in named if model != everything.baseline])
 
 
 def main() -> None:
@@ -96,7 +124,7 @@ def main() -> None:
     parts = {
         "routerbench": lambda: many("RouterBench", rl.fetch_routerbench(responses=False), "question"),
         "crux": lambda: many("CRUX", rl.fetch_zeroeval("crux")),
-        "alpaca": lambda: many("AlpacaEval", rl.fetch_alpaca_eval()),
+        "alpaca": lambda: many("AlpacaEval", priced()),
         "mmlu": mmlu,
     }
     for name in sys.argv[1:] or parts:

@@ -129,7 +129,7 @@ def _check_cascades(cascades: Mapping[str, Cascade], endpoints: Mapping[str, Any
     if unknown:
         refuse("'cascades'", f"{shown(unknown)} is not a Cascade.", "Pass options.definitions(outcomes).")
     if taken := sorted(cascades.keys() & set(endpoints)):
-        refuse("'cascades'", f"{shown(taken)} is the name of a model, too.", "Give the cascade another name.")
+        refuse("'cascades'", f"{shown(taken)} is the name of a model.", "Give the cascade another name.")
     odd = [n for n, c in cascades.items() if check is None and c.check != "agreement"]
     if odd:
         made_with = shown({cascades[name].check for name in odd})
