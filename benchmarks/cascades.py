@@ -1,6 +1,6 @@
 """Ask, check, escalate: what cheap answers tell, on CRUX, ARC, MATH and WinoGrande; cost on RouterBench; speed.
 
-python benchmarks/cascades.py [apgr|probes|routerbench|grid|speed ...]    needs the published files (ROUTERLAB_DATA)
+python benchmarks/cascades.py [apgr|probes|routerbench|grid|speed ...] [CRUX|ARC ...]    needs ROUTERLAB_DATA
 
 Every prompt is judged by routers and checks that have not seen it: 5 outer folds, copies in one, seed 0, and folds
 inside for what learns from estimates. Features were chosen with seeds 1 to 3.
@@ -158,7 +158,8 @@ def probes() -> None:
         "calls, % of the gap in cost", "picked for the paid one",
     )  # fmt: skip
     print(f"\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for name, (_, weak, strong, _, _) in SETS.items():
+    for name in [name for name in SETS if name in sys.argv[1:]] or SETS:
+        _, weak, strong, _, _ = SETS[name]
         quality, cost, responses, texts = load(name)
         X, pair = embedded(texts), {"strong": strong, "weak": weak}
         features = look_features(name, responses, quality.index)
@@ -167,11 +168,12 @@ def probes() -> None:
         before = rl.cross_estimates(rl.KNNRouter(), X, quality[[weak, strong]], cost[[weak, strong]], prompts=texts)
         cells = [f"{name}, {weak.split('/')[-1]} -> {strong}", f"{len(quality)}"]
         cells.append(shown(rl.call_metrics(before.quality[strong] - before.quality[weak], quality, **pair)["APGR"]))
-        for paying in (False, True):
-            score, fee, names = picked(*known, **pair, paying=paying)
+        picks = picked(*known, **pair)
+        for paying, (score, fee, _) in picks.items():
             found = interval_of(score, fee * paying, quality, pair)
             keep(f"{name}: APGR, picked in the folds, {'paid' if paying else 'calls not counted'}", found, len(quality))
             cells.append("{:.2f} [{:.2f}, {:.2f}]".format(*found))
+        _, fee, names = picks[True]
         cells += [f"{100 * fee:.0f}", ", ".join(f"{pick} {n}x" for pick, n in pd.Series(names).value_counts().items())]
         print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -193,7 +195,7 @@ def look_features(name: str, responses: pd.DataFrame, index: pd.Index) -> dict[t
 
 
 def scored(
-    features: Any, X: Any, quality: Any, cost: Any, texts: Any, train: Any, test: Any, pair: dict[str, str]
+    features: Any, X: Any, quality: Any, cost: Any, train: Any, test: Any, pair: dict[str, str]
 ) -> dict[tuple[str, tuple[str, ...]], Any]:
     """Score the need for the strong model on test prompts by every signal, learned on training prompts."""
     two = [pair["weak"], pair["strong"]]
@@ -209,32 +211,34 @@ def scored(
 
 
 def picked(
-    features: Any, fees: Any, X: Any, quality: Any, cost: Any, texts: Any, *, weak: str, strong: str, paying: bool
-) -> tuple[pd.Series, float, list[str]]:
+    features: Any, fees: Any, X: Any, quality: Any, cost: Any, texts: Any, *, weak: str, strong: str
+) -> dict[bool, tuple[pd.Series, float, list[str]]]:
     """Score each prompt by the signal that did best on folds of the others; its place among theirs is its score.
 
-    Return also what the calls cost as a share of the gap, and what was picked.
+    Return, for calls that are not counted and for paid ones: the scores, what the calls cost as a share of the gap, and
+    what was picked.
     """
-    pair = {"weak": weak, "strong": strong}
-    codes, values, share, names = copy_codes(texts, quality.index), np.empty(len(quality)), 0.0, []
+    pair, known = {"weak": weak, "strong": strong}, (features, X, quality, cost)
+    codes = copy_codes(texts, quality.index)
+    values: dict[bool, Any] = {paying: np.empty(len(quality)) for paying in (False, True)}
+    shares, names = {False: 0.0, True: 0.0}, {False: list[str](), True: list[str]()}
     for train, test in grouped_folds(codes, 5, 0):
         inside: dict[Any, Any] = {}
         for fit, rest in grouped_folds(np.unique(codes[train], return_inverse=True)[1], 5, 1):
-            rows = scored(features, X, quality, cost, texts, train[fit], train[rest], pair)
-            for key, score in rows.items():
+            for key, score in scored(*known, train[fit], train[rest], pair).items():
                 inside.setdefault(key, np.empty(len(train)))[rest] = score
-        known = quality.iloc[train]
-        worth = {
-            key: charged(pd.Series(score, known.index), fees.get(key[1], 0.0) * paying, known, pair)
-            for key, score in inside.items()
-        }
-        best = max(worth, key=worth.__getitem__)
-        outside = scored(features, X, quality, cost, texts, train, test, pair)[best]
-        place = [np.searchsorted(np.sort(inside[best]), outside, side=side) for side in ("left", "right")]
-        values[test] = np.mean(place, axis=0) / len(train)
-        share += fees.get(best[1], 0.0) * len(test) / len(quality)
-        names.append(" + ".join([best[0], *(model.split("/")[-1] for model in best[1])]))
-    return pd.Series(values, quality.index), share, names
+        outside, table = scored(*known, train, test, pair), quality.iloc[train]
+        for paying in values:
+            worth = {
+                key: charged(pd.Series(score, table.index), fees.get(key[1], 0.0) * paying, table, pair)
+                for key, score in inside.items()
+            }
+            best = max(worth, key=worth.__getitem__)
+            place = [np.searchsorted(np.sort(inside[best]), outside[best], side=side) for side in ("left", "right")]
+            values[paying][test] = np.mean(place, axis=0) / len(train)
+            shares[paying] += fees.get(best[1], 0.0) * len(test) / len(quality)
+            names[paying].append(" + ".join([best[0], *(model.split("/")[-1] for model in best[1])]))
+    return {p: (pd.Series(values[p], quality.index), shares[p], names[p]) for p in values}
 
 
 def charged(score: pd.Series, fee: float, quality: pd.DataFrame, pair: dict[str, str]) -> float:
@@ -372,7 +376,7 @@ def speed() -> None:
 def main() -> None:
     """Print the tables that the command line names, or all of them."""
     parts = {"apgr": apgr, "probes": probes, "routerbench": routerbench, "grid": grid, "speed": speed}
-    for name in sys.argv[1:] or parts:
+    for name in [name for name in sys.argv[1:] if name not in SETS] or parts:
         parts[name]()
 
 
