@@ -140,8 +140,8 @@ class PointwiseJudge(BaseJudge):
         DataFrame, or CostEstimate
             The rows of `responses` that have a grade, with ``score`` in [0, 1] (a grade of 1 is 0, of 10 is 1),
             ``judge``, ``judged_at``, ``note`` (rationale) and ``judge_usd`` (what the grade cost). What could not be
-            read has no row, which is not a score of 0. ``attrs``: judge, structured, n_unreadable, unreadable (how many for
-            which reason), n_failed, n_left_out, collection (the run's report), provenance.
+            read has no row, which is not a score of 0. ``attrs``: judge, structured, n_unreadable, unreadable (how many
+            for which reason), n_failed, n_left_out, collection (the run's report), provenance.
 
         Raises
         ------
