@@ -1,6 +1,6 @@
 """The mean of three estimators against each of them: MMLU, RouterBench, CRUX, AlpacaEval, out of fold.
 
-python benchmarks/mean.py [mmlu|routerbench|crux|alpaca ...]    needs the published files (ROUTERLAB_DATA)
+python benchmarks/mean.py [mmlu|shuffles|routerbench|crux|alpaca ...]    needs the published files (ROUTERLAB_DATA)
 
 Numbers of neighbours and penalties are chosen by cross-validation inside each fold; on MMLU the numbers of neighbours
 are those that `benchmarks/mmlu.py` chose with folds of other seeds.
@@ -94,6 +94,38 @@ def mmlu() -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
+def shuffles(n_shuffles: int = 4) -> None:
+    """Print APGR of the two kNN and of their mean on MMLU, on folds of several seeds."""
+    data = rl.fetch_routellm("mmlu")
+    quality, cost = rl.pivot_outcomes(data.outcomes)
+    texts = data.prompts.loc[quality.index, "prompt"]
+    strong, weak = "gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1"
+    parts = [rl.SentenceEmbedder().fit_transform(texts), rl.SurfaceFeatures().fit_transform(texts)]
+    members = {
+        NAMES[0]: (
+            rl.SentenceEmbedder(layer=3).fit_transform(texts),
+            make_pipeline(rl.OutcomeEmbedder(), rl.KNNRouter(240)),
+        ),
+        NAMES[1]: (rl.join_embeddings(*parts, weights=[1, 0.5]), rl.KNNRouter(120, weights="similarity")),
+    }
+    rows = []
+    print(
+        f"\nMMLU, folds of {n_shuffles} seeds\n\n| seed | {' | '.join(NAMES[:2])} | mean of the two |\n|{' --- |' * 4}"
+    )
+    for seed in range(n_shuffles):
+        gaps = []
+        for features, router in members.values():
+            found = rl.cross_estimates(router, features, quality, cost, prompts=texts, random_state=seed).quality
+            gaps.append(found[strong] - found[weak])
+        gaps.append(gaps[0] + gaps[1])
+        rows.append([rl.apgr(rl.call_curve(gap, quality, strong=strong, weak=weak)) for gap in gaps])
+        print(f"| {seed} | {' | '.join(f'{value:.4f}' for value in rows[-1])} |", flush=True)
+    means, spread = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
+    for name, mean in zip((*NAMES[:2], "mean of the two kNN"), means, strict=True):
+        keep(f"MMLU, {name}: APGR, mean of {n_shuffles} shuffles", float(mean), len(quality))
+    print(f"| mean (sd) | {' | '.join(f'{m:.4f} ({s:.4f})' for m, s in zip(means, spread, strict=True))} |")
+
+
 def many(title: str, data: Any, column: str = "prompt") -> None:
     """Print AIQ less that of each member, in points."""
     with warnings.catch_warnings():
@@ -126,6 +158,7 @@ def main() -> None:
         "crux": lambda: many("CRUX", rl.fetch_zeroeval("crux")),
         "alpaca": lambda: many("AlpacaEval", priced()),
         "mmlu": mmlu,
+        "shuffles": shuffles,
     }
     for name in sys.argv[1:] or parts:
         parts[name]()
