@@ -167,6 +167,7 @@ from .routers import (
     load_router as load_router,
 )
 from .schema import (
+    Judgments as Judgments,
     Outcomes as Outcomes,
     check_judgments as check_judgments,
     check_outcomes as check_outcomes,
