@@ -141,6 +141,10 @@ def _check_cascades(cascades: Mapping[str, Cascade], endpoints: Mapping[str, Any
         if absent or not cascade.models:
             wrong = f"{name!r} asks {shown(absent)}, without an endpoint." if absent else f"{name!r} has no stage."
             refuse("'cascades'", wrong, f"There are {shown(endpoints, 20)}: give each model one.")
+        n_checks = len(cascade.stages) - 1
+        if len(cascade.threshold) < n_checks:
+            wrong = f"{name!r} has {len(cascade.threshold)} thresholds for {n_checks} checks."
+            refuse("'cascades'", wrong, "Give each stage but the last its own.")
         if check is None and len(cascade.stages[0]) < 2:
             wrong = f"{name!r} asks {shown(cascade.stages[0])} alone, which can't agree with anyone."
             refuse("'cascades'", wrong, "Ask two models, or pass check=.")

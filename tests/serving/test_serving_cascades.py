@@ -279,6 +279,11 @@ def test_a_check_must_give_a_score(three, server, gave, says):
         ({"small": TWO}, "'small' is the name of a model"),
         ({"two": Cascade("two", (("small", "giant"), ("large",)))}, "'two' asks 'giant', without an endpoint"),
         ({"one": Cascade("one", (("small",), ("large",)))}, "'one' asks 'small' alone"),
+        ({"none": Cascade("none", ())}, "'none' has no stage"),
+        (
+            {"far": Cascade("far", (("small", "tiny"), ("small#2",), ("large",)))},
+            "'far' has 1 thresholds for 2 checks.*its own",
+        ),
         ({"a": Cascade("a", (("small", "tiny"), ("a",)))}, "'a' leads to itself"),
     ],
 )
