@@ -22,9 +22,9 @@ from routerlab.labeling import (
     to_judgments,
     votes_needed,
 )
+from routerlab.markup import visible
 from routerlab.schema import TableError, provenance_of, reject
 from routerlab.widgets._labeler import Asker, boxed, source, style
-from routerlab.widgets._render import visible
 
 _MOST = 50  # rows of a table; the page says how many there are
 _TITLE = "How labeling goes"
