@@ -100,7 +100,7 @@ def test_looking_back_follows_python_keeps_what_was_chosen_and_says_when_the_ker
     # Win rates by slice, sorted by their heads.
     assert page.locator(".rl-rates tbody tr").count() == 6
     page.click(".rl-sort[data-sort=rate]")
-    rates = [int(cell.split("[")[0]) for cell in page.locator(".rl-rates td.rl-rate").all_inner_texts()]
+    rates = [int(cell.split("[")[0]) for cell in page.locator(".rl-rates td .rl-rate").all_inner_texts()]
     assert rates == sorted(rates, reverse=True) and rates[0] > rates[-1]
     assert page.get_attribute(".rl-rates th:nth-child(3)", "aria-sort") == "descending"
     page.select_option(".rl-rates select", "judge")
