@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import RidgeCV
 
 import routerlab as rl
 from routerlab import market
@@ -111,6 +112,53 @@ def test_costs_of_one_price_a_model_and_missing_cells_are_taken(world):
     found = market.add_model(base, asked(world, IDS[:80]))
     assert found.router.predict_cost(X)["new"].iloc[0] == pytest.approx(0.002)
     assert found.router.predict_quality(X).notna().all(axis=None)
+
+
+OTHERS = {
+    "ridge": rl.Router(RidgeCV([1.0, 10.0]), willingness_to_pay=0.03),
+    "mean": rl.MeanRouter([rl.KNNRouter(25), rl.Router(RidgeCV([1.0, 10.0]))], willingness_to_pay=0.03),
+    "intent": rl.IntentRouter(25, willingness_to_pay=0.03),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_routers_learn_the_model_from_the_tables_they_were_fitted_on(world, kind):
+    X, quality, cost = world
+    old = ["large", "medium", "small"]
+    data = {"X": X, "quality": quality[old], "cost": cost[old]}
+    intents = np.where(X[0] > 0, "one", "two")
+    if kind == "intent":
+        base = OTHERS[kind].fit(X, intents, quality=quality[old], cost=cost[old])
+    else:
+        base = OTHERS[kind].fit(X, quality[old], cost=cost[old])
+    with pytest.raises(TableError, match=f"{type(base).__name__}, which keeps no outcomes.*X=, quality=, cost="):
+        market.probe_prompts(base)
+    probes = market.probe_prompts(base, 100, **data)
+    found = market.add_model(base, asked(world, probes.index), probes=probes, **data)
+    assert list(base.models_) == old
+    assert type(found.router) is type(base)
+    assert list(found.router.models_) == [*old, "new"]
+    believed = found.router.predict_quality(X)["new"]
+    assert believed.mean() == pytest.approx(quality["new"].mean(), abs=0.07)
+    assert believed[X[0] > 0].mean() > believed[X[0] < 0].mean() + 0.1
+    assert (found.router.predict(X) == "new").mean() > 0.2
+    assert "estimated: quality of new" in found.provenance
+    assert "as a KNNRouter" in repr(found)
+
+
+def test_tables_that_the_router_was_not_fitted_on_are_refused(world):
+    X, quality, cost = world
+    old = ["large", "medium"]
+    base = rl.Router(RidgeCV([1.0])).fit(X, quality[old], cost=cost[old])
+    with pytest.raises(TableError, match="the router differ in model 'small'"):
+        market.probe_prompts(base, X=X, quality=quality[[*old, "small"]], cost=cost[[*old, "small"]])
+    judged = pd.DataFrame({"prompt_id": IDS, "model_a": "large", "model_b": "medium", "winner": "tie"})
+    votes = rl.SimilarityWeightedRouter().fit(X, judged, cost=cost[old])
+    with pytest.raises(TableError, match="learns from judgments"):
+        market.add_model(votes, asked(world, IDS[:40]))
+    intent = rl.IntentRouter(5).fit(X, np.repeat("one", N), quality=quality[old], cost=cost[old])
+    with pytest.raises(TableError, match="other prompts than the router"):
+        market.probe_prompts(intent, X=X.iloc[:50], quality=quality[old].iloc[:50], cost=cost[old].iloc[:50])
 
 
 @pytest.mark.parametrize(
