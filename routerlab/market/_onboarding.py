@@ -92,7 +92,7 @@ def probe_prompts(
     router : KNNRouter or another
         Fitted on the rivals; the probes are some of its training prompts.
     n_probes : int, default 100
-        On RouterBench, CRUX and MMLU, 100 lost at most a fifth of what full data gains, and 50 more on RouterBench: see
+        On RouterBench, CRUX and MMLU, 100 lost at most a quarter of what full data gains, and 50 more on RouterBench: see
         ``benchmarks/README.md``.
     X, quality, cost : optional
         What the router was fitted on; only a KNNRouter keeps it.
