@@ -92,8 +92,8 @@ def probe_prompts(
     router : KNNRouter or another
         Fitted on the rivals; the probes are some of its training prompts.
     n_probes : int, default 100
-        On RouterBench, CRUX and MMLU, 100 lost at most a quarter of what full data gains, and 50 more on RouterBench: see
-        ``benchmarks/README.md``.
+        On RouterBench, CRUX and MMLU, 100 lost at most a quarter of what full data gains, and 50 more on RouterBench:
+        see ``benchmarks/README.md``.
     X, quality, cost : optional
         What the router was fitted on; only a KNNRouter keeps it.
     random_state : int, Generator or None, default 0
@@ -195,8 +195,9 @@ def add_model(
     Worth is that to a KNNRouter on these prompts. It is reckoned as if each training prompt were a new one: prompts are
     left out by tenths, as probes and as neighbours, and the others choose for them. The new model's quality is an
     estimate where it was not asked; the mean over all prompts is corrected by how far estimates were off on the probes,
-    which are left out in their turn (a difference estimator). A model that others can replace is worth little, however
-    good it is.
+    which are left out in their turn (a difference estimator). The interval allows for other probes, which would have
+    made another router: at 95% it held what the model brought to other prompts in 94% of 250 simulations, and in 99% of
+    150 where the model is hardly ever chosen. A model that others can replace is worth little, however good it is.
 
     References
     ----------
@@ -376,7 +377,15 @@ def _cross_fit(
             expected[place, ~seen] = _mean_around(values, own)  # type: ignore[arg-type]
     truth = guess.copy()
     truth[rows] = y
-    return _Pool(np.column_stack([quality, guess]), np.column_stack([quality, truth]), cost, *expected, by_fold, wtp)
+    return _Pool(
+        np.column_stack([quality, guess]),
+        np.column_stack([quality, truth]),
+        cost,
+        expected[0],
+        expected[1],
+        by_fold,
+        wtp,
+    )
 
 
 @dataclass(frozen=True)

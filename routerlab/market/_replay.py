@@ -412,8 +412,8 @@ def traffic_shape(arrivals: Any, *, period: str = "1D", n_slots: int = 24) -> Fl
     Raises
     ------
     TableError
-        Arrivals that are no times, or a log that covers less than nine tenths of a period: slots without arrivals
-        would then mean that nobody looked.
+        Arrivals that cannot be read as times, or a log that covers less than nine tenths of a period: slots without
+        arrivals would then mean that nobody looked.
 
     Examples
     --------

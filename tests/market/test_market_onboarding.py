@@ -192,7 +192,7 @@ def test_bad_routers_and_numbers_are_refused(world, router):
 def test_the_interval_of_a_new_models_worth_holds_what_it_brings_to_other_prompts():
     rng = np.random.default_rng(1)
     held = []
-    for _ in range(60):
+    for _ in range(100):
         X = pd.DataFrame(rng.normal(size=(4000, 3)))
         lift = np.array([1.0, 0.3, 0.7]) + X[[0]].to_numpy() * [0.2, 0.8, 1.0] + X[[1]].to_numpy() * [0.8, 0.3, 0.0]
         quality = pd.DataFrame(
@@ -222,4 +222,4 @@ def test_the_interval_of_a_new_models_worth_holds_what_it_brings_to_other_prompt
         ]
         low, high = found.worth.loc["new", ["low", "high"]]
         held.append(low <= 1000 * (value[0] - value[1]).mean() <= high)
-    assert np.mean(held) >= 0.8  # 85% when last measured: the docstring says that it is too narrow
+    assert 0.93 <= np.mean(held) <= 0.99
