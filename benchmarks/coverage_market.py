@@ -1,11 +1,12 @@
 """How often the intervals of replays and of anti-fragility hold the truth, on simulated markets.
 
 python benchmarks/coverage_market.py [simulations]           all parts
-python benchmarks/coverage_market.py 1000 prompts            parts: prompts, markets, both
+python benchmarks/coverage_market.py 400 prompts             parts: prompts, markets, both, worth
 
 *Over prompts*: a market is fixed, and samples of prompts are drawn from a population whose value is known. *Over
 markets*: a further market of the same kind falls into the range of 99 simulated ones; and into that of 99 markets
-resampled from a single history, which has to learn from the history how often things happen.
+resampled from a single history, which has to learn from the history how often things happen. *Worth*: a new model is
+learnt from 100 probes among 500 prompts, and what it then brings to others is known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import routerlab as rl
 from routerlab import market
 
 START, DAYS, WTP = "2024-01-01", 360, 0.02
@@ -137,7 +139,7 @@ def over_prompts(n_simulations: int, sizes: tuple[int, ...], seed: int) -> Itera
             yield row(name, f"market {seed}, prompts drawn", n, held[name], width[name])
 
 
-def over_markets(n_histories: int, seed: int, n_new: int = 1000) -> Iterator[dict[str, Any]]:
+def over_markets(n_histories: int, seed: int, n_new: int = 300) -> Iterator[dict[str, Any]]:
     """Draw ranges of markets, and see how many further markets fall into each."""
     everyone = population()
     sample = drawn(everyone, np.arange(50))
@@ -180,6 +182,46 @@ def over_both(n_simulations: int, sizes: tuple[tuple[int, int], ...], seed: int)
             yield row(name, f"{n_paths} markets and prompts drawn", n, held[name], width[name])
 
 
+# Log-odds of a right answer without and with the prompt's two features, USD a request, USD that quality is worth.
+NEW_MODELS: dict[str, tuple[Any, ...]] = {
+    "takes a third or more": ([1.0, 0.3, 0.7], [[0.2, 0.8, 1.0], [0.8, 0.3, 0.0]], [0.01, 0.001, 0.002], 0.05),
+    "complements a rival": ([0.8, 0.3, 0.8], [[1.0, 0.3, -1.0], [0.0, 0.0, 0.0]], [0.005, 0.001, 0.005], 0.1),
+    "hardly ever chosen": ([1.2, 0.6, 0.2], [[0.5, 0.5, 0.5], [0.0, 0.0, 0.0]], [0.01, 0.001, 0.004], 0.05),
+}
+
+
+def onboarded(which: str, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return the interval of a new model's worth, and what it brought to 3,500 other prompts."""
+    base, slopes, prices, wtp = NEW_MODELS[which]
+    names = ["large", "small", "new"]
+    X = pd.DataFrame(rng.normal(size=(4000, 3)))
+    chance = 1 / (1 + np.exp(-(np.array(base) + X[[0, 1]].to_numpy() @ np.array(slopes))))
+    quality = pd.DataFrame((rng.random((4000, 3)) < chance) * 1.0, X.index, names)
+    cost = pd.DataFrame(dict(zip(names, prices, strict=True)), index=X.index)
+    some, rest = X.index[:500], X.index[500:]
+    router = rl.KNNRouter(40, willingness_to_pay=wtp)
+    router.fit(X.loc[some], quality.loc[some, names[:2]], cost=cost.loc[some, names[:2]])
+    probes = market.probe_prompts(router, 100, random_state=rng)
+    asked = pd.DataFrame({"model": "new", "quality": quality["new"], "cost_usd": cost["new"]}).loc[probes.index]
+    found = market.add_model(router, asked.rename_axis("prompt_id").reset_index(), probes=probes)
+    value = (wtp * quality - cost).loc[rest].to_numpy()
+    with_it, without = (
+        value[np.arange(len(rest)), quality.columns.get_indexer(r.predict(X.loc[rest]))].mean()
+        for r in (found.router, router)
+    )
+    low, high = found.worth.loc["new", ["low", "high"]]
+    return low, high, 1000 * (with_it - without)
+
+
+def over_new_models(n_simulations: int, seed: int, which: Any = NEW_MODELS) -> Iterator[dict[str, Any]]:
+    """Draw prompts, outcomes and probes of new models."""
+    for name in which:
+        rng = np.random.default_rng(seed)
+        found = [onboarded(name, rng) for _ in range(n_simulations)]
+        held, width = zip(*[(low <= truth <= high, high - low) for low, high, truth in found], strict=True)
+        yield row("worth of a new model", name, 100, list(held), list(width))
+
+
 def rows(n_simulations: int = 400, thin: bool = False, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Yield one row for each cell."""
     # Market 0: one prompt in fourteen gains. Market 1: almost all do.
@@ -197,6 +239,7 @@ def main() -> None:
         "prompts": lambda: (cell for which in (1, 0) for cell in over_prompts(n, (60, 150, 400), which)),
         "markets": lambda: over_markets(n // 10, 0),
         "both": lambda: over_both(n // 2, ((150, 40), (400, 100)), 0),
+        "worth": lambda: over_new_models(n, 1),
     }
     print(f"| measure | world | n | coverage | refused | simulations | median width |\n|{' --- |' * 7}")
     for name in sys.argv[2:] or parts:
