@@ -197,7 +197,8 @@ def add_model(
     estimate where it was not asked; the mean over all prompts is corrected by how far estimates were off on the probes,
     which are left out in their turn (a difference estimator). The interval allows for other probes, which would have
     made another router: at 95% it held what the model brought to other prompts in 95% of 200 simulations, and in 99%
-    where it is hardly ever chosen (``benchmarks/coverage_market.py``). A model that others can replace is worth little, however good it is.
+    where it is hardly ever chosen (``benchmarks/coverage_market.py``). A model that others can replace is worth little,
+    however good it is.
 
     References
     ----------
