@@ -166,6 +166,7 @@ from .routers import (
     load_router as load_router,
 )
 from .schema import (
+    Judgments as Judgments,
     Outcomes as Outcomes,
     check_judgments as check_judgments,
     check_outcomes as check_outcomes,
@@ -186,6 +187,7 @@ from .widgets import (
     JudgmentBrowser as JudgmentBrowser,
     OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
+    RaterPage as RaterPage,
 )
 
 __version__: str

@@ -111,7 +111,7 @@ def test_to_the_end_and_back(tmp_path):
     widget = PairComparator(responses_of(2), log=tmp_path / "ana.jsonl", rater="ana", repeat_share=0)
     for i in range(6):
         send(widget, choice="tie", nonce=f"n{i}")
-    assert widget.state["item"] is None and "judgments" in widget.state["finished"]["text"]
+    assert widget.state["item"] is None and "saved" in widget.state["finished"]["text"]
     assert widget.judgments.groupby("prompt_id").size().tolist() == [3, 3]
     send(widget, "undo", nonce="u")
     assert widget.state["item"] is not None
@@ -182,7 +182,10 @@ def test_reveal_names_the_right_sides(tmp_path):
 # The ratings panel
 
 
-def test_ratings_come_only_when_asked_for(comparator):
+def test_ratings_come_only_to_who_may_see_them_and_when_asked_for(tmp_path, comparator):
+    comparator._handle_custom_msg({"type": "panel", "open": True}, [])
+    assert comparator.panel == {"open": False} and not comparator.ratings
+    comparator = PairComparator(responses_of(), log=tmp_path / "o.jsonl", rater="owner", repeat_share=0, ratings=True)
     assert comparator.panel == {"open": False}
     comparator._handle_custom_msg({"type": "panel", "open": True}, [])
     assert "No ratings yet" in comparator.panel["text"]
@@ -289,13 +292,21 @@ def test_views_on_demand(comparator, monkeypatch):
     assert sent[-1] == {"type": "pong"}
 
 
-TAGS = "p|br|hr|em|strong|s|del|code|pre|blockquote|ul|ol|li|h[1-6]|table|thead|tbody|tr|th|td"
+TAGS = (
+    "p|br|hr|em|strong|s|del|code|pre|blockquote|ul|ol|li|h[1-6]|table|thead|tbody|tr|th|td|b|i|u|sub|sup|kbd|ins|mark"
+)
+FORMULA = (
+    "m(ath|row|i|n|o|frac|sqrt|root|sub|sup|subsup|under|over|underover|table|tr|td|text|space|style|padded|enclose)"
+)
 ALLOWED = re.compile(
-    rf'</?({TAGS})( dir="auto"| start="\d+")* ?/?>|</?(span|div)( class="rl-[a-z-]+"| title="[^"<>]*")*>'
+    rf'</?({TAGS}|small)( dir="auto"| start="\d+"| class="rl-(center|right)")* ?/?>'
+    r'|</?(span|div)( class="rl-[a-z-]+( rl-formula)?"| title="[^"<>]*")*>'
+    rf'|</?{FORMULA}( [a-z]+="[a-z0-9.-]+")*>'
 )
-PIECES = """< > " ' ` ![ ]( ) [ javascript: <img\tsrc=x\tonerror=a()> <!-- &lt; # | |-| ** ~~ <svg> </span> = http://a.b""".split(
-    " "
-)
+PIECES = (
+    r"""< > " ' ` ![ ]( ) [ javascript: <!-- &lt; # | |-| ** ~~ $ $$ \( \) \text{ \frac { } <sub> </sub> """
+    "<br> <b> <svg> </span> = http://a.b <img\tsrc=x\tonerror=a()>"
+).split(" ")
 MARKUP = st.lists(st.sampled_from([*PIECES, "```\n", "\n", " ", "\x00"]) | st.text(max_size=5), max_size=30).map(
     "".join
 )
@@ -331,7 +342,7 @@ def test_markdown_renders_what_models_write():
 
 def test_odd_text_is_shown_and_said():
     assert show_markdown("").body == "" and show_markdown("  \n").body == ""
-    assert show_plain("a\x00\x1b[31m").note == "2 control characters are shown as signs."
+    assert show_plain("a\x00\x1b[31m").note == "2 hidden or control characters are shown as signs."
     assert "\ud800" not in show_plain("\ud800x").body and "⟦U+D800⟧" in show_plain("\ud800x").body
     assert 'dir="auto"' in show_markdown("שלום").body
     cut = show_markdown("word " * 300_000)
