@@ -14,7 +14,7 @@ from snippets import SNIPPETS
 
 from routerlab.markup import visible
 from routerlab.widgets import JudgmentBrowser
-from routerlab.widgets._labeler import HERE
+from routerlab.widgets._rater_page import HERE
 
 LONG = "A sentence of a long prompt. " * 581 + "THE QUESTION?"  # 16,862 characters
 SETUP = rf"""
