@@ -290,8 +290,8 @@ def percentile_interval(draws: Floats, confidence: float, n: int) -> tuple[float
 def cluster_df(size: Floats, count: Floats | None = None) -> float:
     """Degrees of freedom of the variance of a mean over groups of these sizes: groups less one, if they are equal.
 
-    `count` says how many groups have each size (default: one). Satterthwaite's, as Bell and McCaffrey (2002) and Imbens and Kolesar (2016) have them, for totals whose variance
-    grows with the size or with its square: the smaller of both.
+    `count` says how many groups have each size (default: one). Satterthwaite's, as Bell and McCaffrey (2002) and Imbens
+    and Kolesar (2016) have them, for totals whose variance grows with the size or with its square: the smaller of both.
 
     Examples
     --------

@@ -189,14 +189,15 @@ def read_ids(part: Part) -> Any:
     """Read a partition's prompt ids, as an Arrow array of numbers or text."""
     pa = arrow()
     column = pa.parquet.read_table(part.path, columns=[ID], partitioning=None)[ID]
-    return _plain_ids(column, part)
+    return plain_ids(column, part)
 
 
-def _plain_ids(column: Any, part: Part) -> Any:
+def plain_ids(column: Any, part: Part, name: str = ID, remedy: str = "Name every prompt.") -> Any:
+    """Return ids, or names of groups, as one Arrow array of numbers or text without empty ones."""
     pa = arrow()
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        reject(f"file {part.path!r}, column {ID!r}", f"is empty in row {row}.", "Name every prompt.", PartitionError)
+        reject(f"file {part.path!r}, column {name!r}", f"is empty in row {row}.", remedy, PartitionError)
     if _kind(column.type) == "text":
         column = column.cast(pa.large_string())
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -210,7 +211,7 @@ def read_table(part: Part, columns: Sequence[str] | None = None) -> tuple[Any, A
         table = pa.parquet.read_table(part.path, columns=wanted, partitioning=None)
     except (pa.ArrowInvalid, OSError) as error:
         reject(f"file {part.path!r}", f"cannot be read ({error}).", "Write it again, and run again.", PartitionError)
-    return _plain_ids(table[ID], part), table.drop_columns([ID])
+    return plain_ids(table[ID], part), table.drop_columns([ID])
 
 
 def index_of(ids: Any) -> pd.Index:

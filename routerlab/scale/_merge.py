@@ -28,9 +28,25 @@ from routerlab.scale._folders import (
     outcomes_of,
 )
 from routerlab.scale._partitioned import SWITCHES, parts_of, sweep_of
-from routerlab.scale._shuffle import ROWS_PER_BUCKET, check_ids, from_buckets, into_buckets, read_groups
+from routerlab.scale._shuffle import (
+    ROWS_PER_BUCKET,
+    check_ids,
+    from_buckets,
+    into_buckets,
+    open_groups,
+    read_groups,
+)
 from routerlab.scale._tally import merge, points, tally
-from routerlab.scale._work import Runner, prepare, read_batch, remove, run_kept, running_on, write_batches, write_parquet
+from routerlab.scale._work import (
+    Runner,
+    read_batch,
+    remove,
+    results_in,
+    run_kept,
+    running_on,
+    write_batches,
+    write_parquet,
+)
 from routerlab.schema import reject
 from routerlab.stats import bounded_ends, check_confidence, cluster_df, cost_ends, few_groups_note, skewed_note
 
@@ -78,7 +94,7 @@ def frontier_parquet(
         For all operating points, in order: ``pandas.read_parquet(to)`` is the whole frontier.
     ci : bool, default False
         Add pointwise intervals of both means, as `frontier` does. The spread of costs, which decides whether there is
-        an interval of the cost, comes from bins of a sixteenth of an octave above 4,096 prompts.
+        an interval of the cost, comes from bins of an eighth of an octave above 4,096 prompts.
     confidence : float, default 0.95
         Of those intervals.
     max_points : int, optional
@@ -117,12 +133,16 @@ def frontier_parquet(
     measured, spent = open_outcomes(quality, cost)
     check_same_parts(swept, measured)
     switches = _switches_of(swept)
-    grouped = None if groups is None or not ci else _open_groups(groups, swept)
+    grouped = None if groups is None or not ci else open_groups(groups, swept)
     n_switches = sum(opened.n_rows for opened in switches)
-    folder = prepare(to, 8.0 * n_switches * (3 + 2 * ci + 2 * (grouped is not None)) + 24.0 * n_switches)
-    work = folder / "_work"
+    n_columns = 6 + 6 * ci + 6 * (grouped is not None)  # of the steps and of the points
+    sources = [folder for folder in (swept, measured, spent) if isinstance(folder, Folder)]
     cuts = _cuts(switches, n_switches)
-    with running_on(client, n_workers, progress) as runner:
+    with (
+        results_in(to, "frontier", None, sources, 8.0 * n_switches * n_columns) as folder,
+        running_on(client, n_workers, progress) as runner,
+    ):
+        work = folder / "_work"
         check_ids(swept, work, runner)
         steps = _all_steps(runner, work, swept, measured, spent, grouped, cuts, ci)
         starts = _starts(steps, len(cuts) + 1, ci, confidence, None if grouped is None else "groups")
@@ -134,7 +154,7 @@ def frontier_parquet(
         ]
         _remove_others(folder, {path for path, *_ in tasks})
         sizes = run_kept(runner, _merged, tasks, "Merging")
-    remove(work)
+        remove(work)
     curve = _read_thinned([path for path, *_ in tasks], sizes, max_points)
     n_abstained = sum(stamp["n_abstained"] for stamp in steps)
     curve.attrs = {"n": swept.n_rows, "n_abstained": n_abstained, "n_points": sum(s["n"] for s in sizes)} | curve.attrs
@@ -143,12 +163,8 @@ def frontier_parquet(
         curve.attrs |= {"confidence": confidence, "interval": "pointwise, over prompts, router held fixed"}
         curve.attrs |= {"n_groups": round(starts[0].n_groups)} if grouped is not None else {}
         curve.attrs |= {"note": ends["note"]} if ends["note"] else {}
-    note = measured.provenance or swept.provenance
-    return curve if not note else _with_provenance(curve, note)
-
-
-def _with_provenance(curve: pd.DataFrame, note: str) -> pd.DataFrame:
-    curve.attrs["provenance"] = note
+    if note := measured.provenance or swept.provenance:
+        curve.attrs["provenance"] = note
     return curve
 
 
@@ -181,14 +197,6 @@ def _switches_of(swept: Folder) -> list[_Switches]:
     return found
 
 
-def _open_groups(groups: Any, swept: Folder) -> tuple[Folder, str]:
-    if not isinstance(groups, tuple) or len(groups) != 2:
-        reject("'groups'", f"is {groups!r}.", "Pass (folder, column): ('prompts/', 'conversation').")
-    opened = open_folder(groups[0], "groups", [groups[1]], "Name the column that holds the groups.")
-    check_same_parts(swept, opened)
-    return opened, groups[1]
-
-
 def _cuts(switches: list[_Switches], n_switches: int) -> NDArray[np.float64]:
     """Willingnesses to pay, falling, that cut all switches into ranges of about the same number.
 
@@ -197,7 +205,7 @@ def _cuts(switches: list[_Switches], n_switches: int) -> NDArray[np.float64]:
     n_ranges = -(-n_switches // ROWS_PER_RANGE)
     if n_ranges < 2:
         return np.empty(0)
-    least, rows = (np.array(column, dtype=float) for column in zip(*(p for s in switches for p in s.least)))
+    least, rows = np.array([pair for one in switches for pair in one.least], dtype=float).T
     order = np.argsort(-least, kind="stable")
     passed = np.cumsum(rows[order])
     place = np.searchsorted(passed, n_switches * np.arange(1, n_ranges) / n_ranges)
@@ -219,7 +227,7 @@ def _all_steps(
     group_parts = [(None, "")] * len(swept.parts) if grouped is None else [(p, grouped[1]) for p in grouped[0].parts]
     centre = runner.map(_centre, [(swept.parts[0], measured.parts[0], costs[0])], "Looking at the first partition")[0]
     n_buckets = 0 if grouped is None else 1 + (2 * swept.n_rows) // ROWS_PER_BUCKET
-    tasks = []
+    tasks: list[tuple[Path, str, tuple[Any, ...]]] = []
     for number, (part, quality, price, of) in enumerate(
         zip(swept.parts, measured.parts, costs, group_parts, strict=True)
     ):
@@ -248,7 +256,7 @@ class _Scored(NamedTuple):
     ids: Any
     best: NDArray[np.intp]
     n_abstained: int
-    values: list[NDArray[np.float64]]
+    outcomes: list[NDArray[np.float64]]
 
 
 def _scored(part: Part, quality: Part, cost: Any) -> _Scored:
@@ -268,7 +276,7 @@ def _scored(part: Part, quality: Part, cost: Any) -> _Scored:
 def _centre(part: Part, quality: Part, cost: Any) -> tuple[float, float]:
     """Means of the first partition at the first point: squares are summed about them, which keeps their digits."""
     scored = _scored(part, quality, cost)
-    spent, worth = (float(value[np.arange(len(scored.best)), scored.best].mean()) for value in scored.values)
+    spent, worth = (float(value[np.arange(len(scored.best)), scored.best].mean()) for value in scored.outcomes)
     return spent, worth
 
 
@@ -297,13 +305,13 @@ def _steps(
     scored = _scored(part, quality, cost)
     prompt, origin, target, wtp = _read_switches(part)
     row = np.arange(len(scored.best))
-    held = [value[row, scored.best] - middle for value, middle in zip(scored.values, centre, strict=True)]
+    held = [value[row, scored.best] - middle for value, middle in zip(scored.outcomes, centre, strict=True)]
     moves = [
         (value[prompt, origin] - middle, value[prompt, target] - middle)
-        for value, middle in zip(scored.values, centre, strict=True)
+        for value, middle in zip(scored.outcomes, centre, strict=True)
     ]
     step = [after - before for before, after in moves]
-    dearest = scored.values[0].max(axis=1)
+    dearest = scored.outcomes[0].max(axis=1)
     stamp: dict[str, Any] = {"n": len(row), "n_abstained": scored.n_abstained}
     if group[0] is not None:  # prompts and their switches, for the bucket of their group
         key = read_groups(group[0], group[1], scored.ids, part)
@@ -335,12 +343,18 @@ def _grouped_steps(
     moved = moved[np.argsort(-rows["wtp"][moved], kind="stable")]
     n_groups = int(code.max()) + 1 if len(code) else 0
     size = np.bincount(code[first], minlength=n_groups).astype(float)
-    dearest = np.bincount(code[first], rows["dearest"][first], n_groups)
-    columns, start = {}, {}
+    dearest = np.bincount(code[first], rows["dearest"][first], n_groups).astype(float)
+    columns: dict[str, Any] = {}
+    start: dict[str, Any] = {}
     for name in _VALUES:
-        held, step = np.bincount(code[first], rows[name][first], n_groups), rows[name][moved]
+        held = np.bincount(code[first], rows[name][first], n_groups).astype(float)
+        step = rows[name][moved]
         before = _before(code[moved], step, held)
-        columns |= {name: step, f"{name}_squares": step * (2 * before + step), f"{name}_crossed": step * size[code[moved]]}
+        columns |= {
+            name: step,
+            f"{name}_squares": step * (2 * before + step),
+            f"{name}_crossed": step * size[code[moved]],
+        }
         start |= {name: held.sum(), f"{name}_squares": held @ held, f"{name}_crossed": held @ size}
     sizes, count = np.unique(size, return_counts=True)
     stamp: dict[str, Any] = {
@@ -384,9 +398,7 @@ def _write_steps(
     write_batches(path, {"wtp": wtp, **columns}, ends, {"mark": mark, "sums": sums, **stamp})
 
 
-def _starts(
-    steps: list[dict[str, Any]], n_ranges: int, ci: bool, confidence: float, what: str | None
-) -> list[_Start]:
+def _starts(steps: list[dict[str, Any]], n_ranges: int, ci: bool, confidence: float, what: str | None) -> list[_Start]:
     """Add up what the files of steps say: where each range starts."""
     n = sum(stamp["n"] for stamp in steps)
     size, count = np.concatenate([stamp["sizes"] for stamp in steps]).T
@@ -450,7 +462,7 @@ def _merged(path: Path, mark: str, paths: list[str], number: int, start: _Start)
             crossed = running(f"{name}_crossed", start.crossed[k]) if f"{name}_crossed" in rows else total[k]
             variances.append(_variance(squares, crossed, mean, start))
         columns |= _ends(columns, variances, start)
-    write_parquet(path, columns, {"mark": mark, "n": len(columns["quality"])})
+    write_parquet(path, columns, {"kind": "frontier", "mark": mark, "n": len(columns["quality"])})
 
 
 def _variance(squares: Any, crossed: Any, mean: Any, start: _Start) -> Any:
@@ -462,7 +474,7 @@ def _variance(squares: Any, crossed: Any, mean: Any, start: _Start) -> Any:
 
 
 def _ends(columns: dict[str, Any], variances: list[Any], start: _Start) -> dict[str, Any]:
-    """Ends of both intervals at each point."""
+    """Return the ends of both intervals at each point."""
     ends = start.ends or {}
     low, high = cost_ends(columns["cost_usd"], variances[0], ends["dearest"], start.n_groups, ends["quantile"])
     if ends["refused"]:
@@ -484,7 +496,6 @@ def _read_thinned(paths: list[Path], sizes: list[dict[str, Any]], max_points: in
     n = sum(stamp["n"] for stamp in sizes)
     if max_points is None or n <= max_points:
         return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-    spans = [pa.parquet.read_table(path, columns=["cost_usd"])["cost_usd"].to_numpy() for path in paths[:1]]
     low, high = np.inf, -np.inf
     for path in paths:
         spans = pa.parquet.read_table(path, columns=["cost_usd"])["cost_usd"].to_numpy()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from routerlab.decision import Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.decision import Sweep, check_wtp, decide, estimates_of, sweep_arrays
 from routerlab.scale._folders import (
     ID,
     Folder,
@@ -25,8 +25,8 @@ from routerlab.scale._folders import (
     outcomes_of,
     read_table,
 )
-from routerlab.scale._shuffle import check_ids, stamp_unique
-from routerlab.scale._work import Runner, prepare, remove, run_kept, running_on, write_parquet
+from routerlab.scale._shuffle import check_ids, note_compared
+from routerlab.scale._work import remove, results_in, run_kept, running_on, write_parquet
 from routerlab.schema import refuse_parameter
 
 SWITCHES = "_switches"  # folder of the switches, inside that of the choices
@@ -92,9 +92,11 @@ def embed_parquet(
     ['prompt_id', 'embedding']
     """
     source = open_folder(prompts, "prompts", [check_text(column, "column")], "Say column=, the one to embed.")
-    folder = prepare(to)
     mark = _fingerprint(embedder)
-    with running_on(client, n_workers, progress) as runner:
+    with (
+        results_in(to, "embeddings", _names(source), [source]) as folder,
+        running_on(client, n_workers, progress) as runner,
+    ):
         check_ids(source, folder / "_work", runner)
         shared = runner.share(embedder)
         tasks = [
@@ -102,7 +104,7 @@ def embed_parquet(
             for part in source.parts
         ]
         run_kept(runner, _embed, tasks, "Embedding")
-    return _finished(folder, tasks)
+        return _finished(folder)
 
 
 def route_parquet(
@@ -155,9 +157,11 @@ def route_parquet(
     if not hasattr(router, "predict_quality"):
         refuse_parameter("router", "a fitted router", router)
     source = open_folder(X, "X")
-    folder = prepare(to)
     mark = _fingerprint(router)
-    with running_on(client, n_workers, progress) as runner:
+    with (
+        results_in(to, "choices", _names(source), [source]) as folder,
+        running_on(client, n_workers, progress) as runner,
+    ):
         check_ids(source, folder / "_work", runner)
         shared = runner.share(router)
         tasks = [
@@ -165,7 +169,7 @@ def route_parquet(
             for part in source.parts
         ]
         run_kept(runner, _route, tasks, "Routing")
-    return _finished(folder, tasks)
+        return _finished(folder)
 
 
 def sweep_parquet(
@@ -217,16 +221,19 @@ def sweep_parquet(
     """
     check_wtp(willingness_to_pay)
     estimated, spent = open_outcomes(quality, cost)
-    folder = prepare(to)
     provenance = estimated.provenance
-    with running_on(client, n_workers, progress) as runner:
+    sources = [folder for folder in (estimated, spent) if isinstance(folder, Folder)]
+    with (
+        results_in(to, "choices", _names(estimated), sources) as folder,
+        running_on(client, n_workers, progress) as runner,
+    ):
         check_ids(estimated, folder / "_work", runner)
         tasks = []
         for part, price in zip(estimated.parts, parts_of(spent, estimated), strict=True):
             mark = mark_of("sweep", part.mark, getattr(price, "mark", price), str(willingness_to_pay))
             tasks.append((folder / part.name, mark, (part, price, willingness_to_pay, provenance)))
         run_kept(runner, _sweep, tasks, "Sweeping")
-    return _finished(folder, tasks)
+        return _finished(folder)
 
 
 def parts_of(folder: Folder | dict[str, float], like: Folder) -> Any:
@@ -240,12 +247,14 @@ def _fingerprint(estimator: Any) -> str:
     return str(joblib.hash(estimator))
 
 
-def _finished(folder: Path, tasks: Any) -> Path:
+def _names(folder: Folder) -> list[str]:
+    return [part.name for part in folder.parts]
+
+
+def _finished(folder: Path) -> Path:
     """Note that ids were compared, and remove what only helped."""
     remove(folder / "_work")
-    written = open_folder(folder, "to")
-    if {part.path for part in written.parts} == {str(path) for path, *_ in tasks}:
-        stamp_unique(written)
+    note_compared(open_folder(folder, "to"))
     return folder
 
 
@@ -256,8 +265,13 @@ def _embed(path: Path, mark: str, embedder: Any, part: Part, column: str, proven
     vectors = naming(embedder.transform, part, texts)
     values = np.ascontiguousarray(vectors, dtype=np.float32)
     lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-    names = list(getattr(vectors, "columns", [])) or None
-    stamp = {"mark": mark, "provenance": provenance, "features": [str(name) for name in names] if names else None}
+    names = [str(name) for name in getattr(vectors, "columns", [])] or None
+    stamp = {
+        "kind": "embeddings",
+        "mark": mark,
+        "provenance": provenance,
+        "features": names,
+    }
     write_parquet(path, {ID: ids, "embedding": lists}, stamp)
 
 
@@ -292,9 +306,9 @@ def _route(path: Path, mark: str, router: Any, part: Part, provenance: str | Non
 def _sweep(path: Path, mark: str, quality: Part, cost: Any, wtp: float, provenance: str | None) -> None:
     ids, _ = read_table(quality, [])
     outcomes, models = outcomes_of(quality, ids, quality, cost)
-    values = [frame.to_numpy() for frame in outcomes]
-    sweep = sweep_arrays(*values, outcomes.index, models)
-    position = decide(*values, wtp)
+    worth, price = (frame.to_numpy() for frame in outcomes)
+    sweep = sweep_arrays(worth, price, outcomes.index, models)
+    position = decide(worth, price, wtp)
     _write_sweep(path, mark, ids, sweep, position, provenance, len(models) == 1)
 
 
@@ -313,7 +327,7 @@ def _write_sweep(
     def named(place: Any) -> Any:
         return pa.DictionaryArray.from_arrays(pa.array(np.asarray(place, dtype=np.int32)), pa.array(names))
 
-    stamp = {"mark": mark, "models": names, "provenance": provenance, "always": always}
+    stamp = {"kind": "choices", "mark": mark, "models": names, "provenance": provenance, "always": always}
     switches = path.parent / SWITCHES / path.name
     columns = {"prompt": sweep.prompt, "origin": sweep.origin, "target": sweep.target, "willingness_to_pay": sweep.wtp}
     write_parquet(switches, columns, stamp, row_group_size=_ROW_GROUP)
@@ -337,6 +351,3 @@ def sweep_of(part: Part) -> tuple[Any, NDArray[np.intp], NDArray[np.bool_], list
     best = best.chunk(0) if hasattr(best, "chunk") else best
     place = pd.Index(models).get_indexer(best.dictionary.to_pylist())
     return ids, place[best.indices.to_numpy()], table["abstained"].to_numpy(), models
-
-
-__all__ = ["as_choices", "choices_of", "embed_parquet", "route_parquet", "sweep_of", "sweep_parquet"]

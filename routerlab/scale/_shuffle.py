@@ -10,11 +10,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.exceptions import PartitionError
-from routerlab.scale._folders import ID, Folder, Part, index_of, mark_of, naming, read_ids, read_table
-from routerlab.scale._work import Runner, read_batch, run_kept, write_batches
+from routerlab.scale._folders import (
+    Folder,
+    Part,
+    check_same_parts,
+    index_of,
+    mark_of,
+    open_folder,
+    plain_ids,
+    positions,
+    read_ids,
+    read_table,
+)
+from routerlab.scale._work import Runner, read_batch, run_kept, stamp_of, write_batches
 from routerlab.schema import reject, shown
 
 ROWS_PER_BUCKET = 4_000_000
+_COMPARED = "_ids.arrow"
 
 
 def hashed(values: Any) -> NDArray[np.uint64]:
@@ -45,8 +57,7 @@ def from_buckets(paths: list[str], number: int) -> dict[str, NDArray[Any]]:
 
 def check_ids(folder: Folder, work: Path, runner: Runner) -> None:
     """Refuse a prompt id that stands in two files, or twice in one. Hashes are compared, bucket by bucket."""
-    marks = [part.mark for part in folder.parts]
-    if folder.stamp.get("n_parts") and stamped_unique(folder):
+    if stamp_of(folder.root / _COMPARED).get("mark") == _mark_of_all(folder):
         return
     n_buckets = 1 + folder.n_rows // ROWS_PER_BUCKET
     tasks = [
@@ -55,23 +66,17 @@ def check_ids(folder: Folder, work: Path, runner: Runner) -> None:
     ]
     run_kept(runner, _hash_ids, tasks, "Reading prompt ids")
     paths = [str(path) for path, *_ in tasks]
-    done = work / "ids-checked.arrow"
     found = runner.map(_seen_twice, [(paths, number) for number in range(n_buckets)], "Comparing prompt ids")
     _name_those_seen_twice(folder, [pair for pairs in found for pair in pairs])
-    write_batches(done, {"unique": [True]}, [1], {"mark": mark_of(marks)})
 
 
-def stamped_unique(folder: Folder) -> bool:
-    """Whether routerlab wrote these very files after it had compared their ids."""
-    from routerlab.scale._work import stamp_of
-
-    return stamp_of(folder.root / "_ids.arrow").get("mark") == mark_of([part.mark for part in folder.parts])
+def note_compared(folder: Folder) -> None:
+    """Note in a folder of results that the ids of these very files were compared."""
+    write_batches(folder.root / _COMPARED, {"unique": [True]}, [1], {"mark": _mark_of_all(folder)})
 
 
-def stamp_unique(folder: Folder) -> None:
-    """Note that the ids of these files were compared."""
-    stamp = {"mark": mark_of([part.mark for part in folder.parts])}
-    write_batches(folder.root / "_ids.arrow", {"unique": [True]}, [1], stamp)
+def _mark_of_all(folder: Folder) -> str:
+    return mark_of([part.mark for part in folder.parts])
 
 
 def _hash_ids(path: Path, mark: str, part: Part, n_buckets: int) -> None:
@@ -101,23 +106,18 @@ def _name_those_seen_twice(folder: Folder, pairs: list[tuple[int, int, int]]) ->
         reject(what, wrong, "Keep one row for each prompt, or number copies so that ids differ.", PartitionError)
 
 
+def open_groups(groups: Any, like: Folder) -> tuple[Folder, str]:
+    """Open the folder that says which prompts are not independent, and name its column."""
+    if not isinstance(groups, tuple) or len(groups) != 2 or not isinstance(groups[1], str):
+        reject("'groups'", f"is {groups!r}.", "Pass a folder and its column: ('prompts/', 'conversation').")
+    opened = open_folder(groups[0], "groups", [groups[1]], "Name the column that holds the groups.")
+    check_same_parts(like, opened)
+    return opened, groups[1]
+
+
 def read_groups(part: Part, column: str, ids: Any, like: Part) -> NDArray[np.uint64]:
     """Read the group of each prompt, as a hash."""
-    from routerlab.scale._folders import positions
-
     found, table = read_table(part, [column])
-    values = table[column]
-    if values.null_count:
-        odd = index_of(found)[values.is_null().to_numpy()]
-        wrong = f"says nothing of prompt_id {shown(odd)}."
-        remedy = "Give every prompt a group, e.g. its conversation; a group of one is fine."
-        reject(f"file {part.path!r}, column {column!r}", wrong, remedy, PartitionError)
+    keys = hashed(plain_ids(table[column], part, column, "Give every prompt a group; a group of one is fine."))
     place = positions(found, ids, part, like)
-    keys = naming(hashed, part, _text_or_number(values))
     return keys if place is None else keys[place]
-
-
-def _text_or_number(values: Any) -> Any:
-    from routerlab.scale._folders import _plain_ids
-
-    return _plain_ids(values, Part("", ID, 0, ("", 0, 0)))

@@ -1,7 +1,7 @@
 """Weighted points that stand for many rows, with the same sums and squares: what intervals are computed from.
 
 A tally is an array with a row for each bin: the count, the sums of its values, and the sums of their squares and
-products. Bins are a sixteenth of an octave wide in each value, the same everywhere, so that tallies of partitions add
+products. Bins are an eighth of an octave wide in each value, the same everywhere, so that tallies of partitions add
 up to the tally of all. `points` puts points in each bin with its mean and covariance. Until there are many rows, each
 stays as it is.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.stats import Floats
 
 EXACT = 4096  # rows that stay as they are
-_PER_OCTAVE = 16
+_PER_OCTAVE = 8
 
 
 def tally(*values: Floats) -> Floats:
@@ -45,7 +45,7 @@ def points(rows: Floats) -> tuple[Floats, Floats]:
     k = _n_values(rows.shape[1])
     count, mean = rows[:, 0], rows[:, 1 : 1 + k] / rows[:, :1]
     spread = np.empty((len(rows), k, k))
-    for number, (i, j) in enumerate((i, j) for i in range(k) for j in range(i, k)):
+    for number, (i, j) in enumerate(zip(*np.triu_indices(k), strict=True)):
         spread[:, i, j] = spread[:, j, i] = rows[:, 1 + k + number] / count - mean[:, i] * mean[:, j]
     wide = (count > 1) & (np.einsum("rii->r", spread) > 1e-14 * np.square(mean).sum(axis=1))
     found, counts = [mean[~wide]], [count[~wide]]
@@ -70,7 +70,7 @@ def _binned(columns: list[Floats], moments: list[Floats]) -> Floats:
 
 
 def _bin(column: Floats) -> NDArray[np.int64]:
-    """Number bins by size and sign; 0 has its own."""
+    """Return the number of each value's bin, by size and sign; 0 has its own."""
     with np.errstate(divide="ignore"):
         size = np.floor(_PER_OCTAVE * np.log2(np.abs(column)))
     place = np.where(column == 0, 0, np.clip(size, -(2**19) + 1, 2**19 - 1) + 2**19)

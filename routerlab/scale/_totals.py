@@ -13,9 +13,16 @@ from routerlab.evaluation import Savings
 from routerlab.exceptions import DroppedRowsWarning, ParameterError, PartitionError
 from routerlab.scale._folders import Folder, Part, check_same_parts, mark_of, open_folder, open_outcomes, outcomes_of
 from routerlab.scale._partitioned import choices_of, parts_of
-from routerlab.scale._shuffle import ROWS_PER_BUCKET, check_ids, from_buckets, into_buckets, read_groups
+from routerlab.scale._shuffle import (
+    ROWS_PER_BUCKET,
+    check_ids,
+    from_buckets,
+    into_buckets,
+    open_groups,
+    read_groups,
+)
 from routerlab.scale._tally import merge, points, tally
-from routerlab.scale._work import Runner, prepare, remove, run_kept, running_on, write_batches, write_parquet
+from routerlab.scale._work import Runner, remove, results_in, run_kept, running_on, write_batches, write_parquet
 from routerlab.schema import check_model, read_numbers, reject, shown
 from routerlab.stats import (
     check_confidence,
@@ -76,7 +83,7 @@ def savings_parquet(
     -------
     Savings
         As `savings` gives it. Means and sums are exact. Above 4,096 prompts (or groups), intervals are computed from
-        points with the same sums, squares and products, in bins of a sixteenth of an octave.
+        points with the same sums, squares and products, in bins of an eighth of an octave.
 
     Raises
     ------
@@ -101,18 +108,23 @@ def savings_parquet(
     measured, spent = open_outcomes(quality, cost)
     check_same_parts(chosen, measured)
     check_model(baseline, [name for name in measured.columns if name != "prompt_id"], "baseline")
-    grouped = None if groups is None else _open_groups(groups, chosen)
-    folder = prepare(to, 0.0 if grouped is None else 48.0 * chosen.n_rows)
-    work = folder / "_work"
-    with running_on(client, n_workers, progress) as runner:
+    grouped = None if groups is None else open_groups(groups, chosen)
+    sources = [folder for folder in (chosen, measured, spent) if isinstance(folder, Folder)]
+    n_bytes = 0.0 if grouped is None else 72.0 * chosen.n_rows
+    with (
+        results_in(to, "savings", ["savings.parquet"], sources, n_bytes) as folder,
+        running_on(client, n_workers, progress) as runner,
+    ):
+        work = folder / "_work"
         check_ids(chosen, work, runner)
         inputs = (runner, work, chosen, measured, spent, grouped, baseline, own)
         total = _add(_scored(*inputs, {}))
         if total["n"] < total["n_asked"]:
             total = _add(_scored(*inputs, _stand_in_weights(total)))
-    found = _claim(total, chosen, measured, baseline, margin, router_cost, own, confidence, grouped, judged)
-    write_parquet(folder / "savings.parquet", {name: [v] for name, v in _row(found).items()}, {"mark": ""})
-    remove(work)
+        found = _claim(total, chosen, measured, baseline, margin, router_cost, own, confidence, grouped, judged)
+        row = {name: [value] for name, value in _row(found).items()}
+        write_parquet(folder / "savings.parquet", row, {"kind": "savings"})
+        remove(work)
     return found
 
 
@@ -131,12 +143,6 @@ def _own_cost(router_cost: Any) -> float:
     return float(read[0])
 
 
-def _open_groups(groups: Any, chosen: Folder) -> tuple[Folder, str]:
-    from routerlab.scale._merge import _open_groups as opened
-
-    return opened(groups, chosen)
-
-
 def _scored(
     runner: Runner,
     work: Path,
@@ -151,7 +157,7 @@ def _scored(
     """Sum up each partition, and, with groups, each bucket of groups; return what their files say."""
     n_buckets = 0 if grouped is None else 1 + chosen.n_rows // ROWS_PER_BUCKET
     group_parts = [(None, "")] * len(chosen.parts) if grouped is None else [(p, grouped[1]) for p in grouped[0].parts]
-    tasks = []
+    tasks: list[tuple[Path, str, tuple[Any, ...]]] = []
     rows = zip(chosen.parts, measured.parts, parts_of(spent, measured), group_parts, strict=True)
     for number, (part, quality, price, of) in enumerate(rows):
         sources = [part.mark, quality.mark, getattr(price, "mark", price), getattr(of[0], "mark", None), of[1]]
@@ -188,8 +194,8 @@ def _totals(
     place = models.get_indexer(names)
     where = f"file {part.path!r}, column 'model'"
     if (code < 0).any():
-        rows = shown(ids.take(np.flatnonzero(code < 0)).to_pylist())
-        reject(where, f"is empty for prompt_id {rows}.", "Choose a model for each prompt.", PartitionError)
+        empty = shown(ids.take(np.flatnonzero(code < 0)).to_pylist())
+        reject(where, f"is empty for prompt_id {empty}.", "Choose a model for each prompt.", PartitionError)
     if (place < 0).any():
         wrong = f"names {shown(names[place < 0])}, which has no column in {quality.path!r}."
         reject(where, wrong, "Measure it, or correct the name.", PartitionError)
@@ -204,12 +210,11 @@ def _totals(
             reject(f"file {part.path!r}", wrong, "Fill it, or empty that quality as well.", PartitionError)
     known = ~np.isnan(spent + base + gained + before)
     weight = pd.Series(names).map(lambda name: weights.get(name, 1.0)).to_numpy(dtype=float)[code]
-    rows = {"spent": spent * weight, "base": base * weight, "difference": (gained - before) * weight}
+    rows: dict[str, Any] = {"spent": spent * weight, "base": base * weight, "difference": (gained - before) * weight}
     rows |= {"quality": gained * weight, "baseline_quality": before * weight, "weight": weight}
     rows = {name: value[known] for name, value in rows.items()}
     counts = [np.bincount(codes, minlength=len(names)).tolist() for codes in (code, code[known])]
     stamp = {
-        "mark": mark,
         "n": int(known.sum()),
         "n_asked": len(code),
         "n_abstained": int(abstained.sum()),
@@ -224,7 +229,7 @@ def _totals(
         sums = {name: np.bincount(first, rows[name], len(found)) for name in _SUMS}
         into_buckets(path, mark, found, sums | {"rows": np.bincount(first).astype(float)}, n_buckets, **stamp)
         return
-    write_batches(path, {"n": [len(code)]}, [1], stamp | _tallied(rows, np.ones(int(known.sum()))))
+    write_batches(path, {"n": [len(code)]}, [1], {"mark": mark, **stamp} | _tallied(rows, np.ones(int(known.sum()))))
 
 
 def _grouped(path: Path, mark: str, paths: list[str], number: int) -> None:
@@ -270,8 +275,8 @@ def _stand_in_weights(total: dict[str, Any]) -> dict[str, float]:
         wrong = f"on no prompt that was given to {shown(unknown)} is its outcome known."
         reject("'quality' and 'cost'", wrong, "Have those responses judged, or evaluate a router without that model.")
     warnings.warn(
-        f"savings: of {total['n_asked']:,} prompts, {total['n']:,} have a known outcome of the chosen model. They stand "
-        "for the others, which is right if what is known does not depend on the prompt.",
+        f"savings: of {total['n_asked']:,} prompts, {total['n']:,} have a known outcome of the chosen model. They "
+        "stand for the others, which is right if what is known does not depend on the prompt.",
         DroppedRowsWarning,
         stacklevel=3,
     )
@@ -313,10 +318,14 @@ def _claim(
         saving = (1 - sums["spent"] / sums["base"], 1 - high, 1 - low)
     stays = f"all of these prompts stay with {baseline}, others may not; if none ever leaves, route with one model"
     judge = judged if isinstance(judged, str) else "the judge" if judged else None
-    errors = f"quality is {judge}'s: its errors hide losses; label a random part of the prompts, and use savings(people=)"
+    errors = (
+        f"quality is {judge}'s: its errors hide losses; label a random part of the prompts, and use savings(people=)"
+    )
     few = None if grouped is None else few_groups_note(np.arange(min(n_groups, 1000)))
     notes = (stays if same and not kept else None, few, note, errors if judge else None)
-    stand_in = f"; of {total['n_asked']:,} prompts those with a known outcome, weighted to stand for all given to the model"
+    stand_in = (
+        f"; of {total['n_asked']:,} prompts those with a known outcome, weighted to stand for all given to the model"
+    )
     return Savings(
         baseline=baseline,
         n=n,

@@ -133,22 +133,66 @@ def _connected(address: str | None, n_workers: int) -> Iterator[Any]:
             cluster.close()
 
 
-def prepare(to: Any, n_bytes: float = 0.0) -> Path:
-    """Make the folder of the results, remove what a killed worker left half-written, and see that there is space."""
+@contextmanager
+def results_in(
+    to: Any, kind: str, names: Sequence[str] | None, sources: Sequence[Any], n_bytes: float = 0.0
+) -> Iterator[Path]:
+    """Yield the folder of the results, for this run alone, and see that there is space.
+
+    Parameters
+    ----------
+    to : str or Path
+        The folder.
+    kind : str
+        What the results are, as their stamps say.
+    names : sequence of str, optional
+        Files that will be written there. By default those of an earlier run may be replaced.
+    sources : sequence of Folder
+        What is read, in which no result may be written.
+    n_bytes : float
+        About how much will be written.
+    """
+    from filelock import FileLock, Timeout
+
     if not isinstance(to, (str, Path)):
         refuse_parameter("to", "the path of a folder for the results", to)
     folder = Path(to)
+    for source in sources:
+        root = source.root.resolve()
+        if root == folder.resolve() or root in folder.resolve().parents:
+            wrong = f"{str(folder)!r} is, or lies in, the folder of {source.what!r}."
+            reject("'to'", wrong, "Choose another: results must not mix with what they are made of.", ParameterError)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.rglob("*.unfinished"):
-            left.unlink()
-        free = shutil.disk_usage(folder).free
+        lock = FileLock(folder / "_lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        reject("'to'", f"another run writes into {str(folder)!r}.", "Wait for it, or choose another.", ParameterError)
     except OSError as error:
         reject("'to'", f"{str(folder)!r} cannot be used ({error}).", "Choose a folder that you may write.", SpillError)
-    if free < n_bytes:
-        wrong = f"{str(folder)!r} has {free / 1e9:.2f} GB free, and about {n_bytes / 1e9:.2f} GB will be written."
-        reject("'to'", wrong, "Free some space, or choose another disk. What is finished stays.", SpillError)
-    return folder
+    try:
+        _check_contents(folder, kind, names)
+        for left in folder.rglob("*.unfinished"):  # by a worker that was killed
+            left.unlink()
+        free = shutil.disk_usage(folder).free
+        if free < n_bytes:
+            wrong = f"{str(folder)!r} has {free / 1e9:.2f} GB free, and about {n_bytes / 1e9:.2f} GB will be written."
+            reject("'to'", wrong, "Free some space, or choose another disk. What is finished stays.", SpillError)
+        yield folder
+    finally:
+        lock.release()
+        (folder / "_lock").unlink(missing_ok=True)
+
+
+def _check_contents(folder: Path, kind: str, names: Sequence[str] | None) -> None:
+    """Refuse a folder with files that are not such results, or results of other partitions."""
+    for path in sorted(folder.rglob("*.parquet")):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith("_"):
+            continue
+        if stamp_of(path).get("kind") != kind or (names is not None and name not in names):
+            wrong = f"{str(folder)!r} holds {name!r}, which is not a result of this run."
+            reject("'to'", wrong, "Choose an empty folder, or remove that file.", ParameterError)
 
 
 @contextmanager
@@ -168,7 +212,9 @@ def _whole(path: Path) -> Iterator[Path]:
         reject(f"file {str(path)!r}", f"cannot be written ({error}).", remedy, SpillError)
 
 
-def write_parquet(path: Path, columns: dict[str, Any], stamp: dict[str, Any], row_group_size: int | None = None) -> None:
+def write_parquet(
+    path: Path, columns: dict[str, Any], stamp: dict[str, Any], row_group_size: int | None = None
+) -> None:
     """Write a result for people and programs to read, with the stamp in its schema."""
     pa = arrow()
     table = pa.table(columns)
@@ -193,7 +239,10 @@ def read_batch(path: Any, number: int) -> dict[str, Any]:
     pa = arrow()
     with pa.memory_map(str(path)) as source:
         batch = pa.ipc.open_file(source).get_batch(number)
-        return {name: column.to_numpy(zero_copy_only=False).copy() for name, column in zip(batch.schema.names, batch)}
+        return {
+            name: column.to_numpy(zero_copy_only=False).copy()
+            for name, column in zip(batch.schema.names, batch, strict=True)
+        }
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
