@@ -146,7 +146,7 @@ def _check_columns(file: Path, what: str, columns: dict[str, str], needed: Seque
     where = f"'{what}', file {str(file)!r}"
     if ID not in columns:
         wrong = f"has no column {ID!r}; there are {shown(columns)}."
-        reject(where, wrong, "Name it so, or name the index so before frame.to_parquet(...).", PartitionError)
+        reject(where, wrong, "Write it with the ids in a column: frame.reset_index(names='prompt_id').", PartitionError)
     absent = [name for name in needed if name not in columns]
     if absent:
         reject(where, f"has no column {shown(absent)}; there are {shown(columns)}.", remedy, PartitionError)

@@ -144,11 +144,11 @@ def route_parquet(
     Examples
     --------
     >>> import tempfile
-    >>> from routerlab.routers import MeanRouter
+    >>> from routerlab.routers import KNNRouter
     >>> folder = Path(tempfile.mkdtemp())
     >>> X = pd.DataFrame(np.eye(2), columns=["x", "y"], index=pd.Index(["p1", "p2"], name="prompt_id"))
     >>> quality = pd.DataFrame({"small": [0.5, 0.4], "large": [1.0, 0.9]}, index=X.index)
-    >>> router = MeanRouter().fit(X, quality, cost=quality / 100)
+    >>> router = KNNRouter(1).fit(X, quality, cost=quality / 100)
     >>> X.to_parquet(folder / "X.parquet")
     >>> made = route_parquet(router, folder / "X.parquet", folder / "choices", n_workers=0, progress=False)
     >>> pd.read_parquet(made)["model"].tolist()

@@ -220,7 +220,8 @@ def write_parquet(
     table = pa.table(columns)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), STAMP: json.dumps(stamp).encode()})
     with _whole(path) as aside:
-        pa.parquet.write_table(table, aside, row_group_size=row_group_size)
+        names = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]  # numbers seldom repeat
+        pa.parquet.write_table(table, aside, row_group_size=row_group_size, use_dictionary=names)
 
 
 def write_batches(path: Path, columns: dict[str, Any], ends: Sequence[int], stamp: dict[str, Any]) -> None:
