@@ -87,7 +87,8 @@ def embed_parquet(
     >>> prompts = pd.DataFrame({"prompt_id": ["p1", "p2"], "prompt": ["Hi", "How do I poach an egg?"]})
     >>> (folder / "prompts").mkdir()
     >>> prompts.to_parquet(folder / "prompts" / "part-0.parquet")
-    >>> made = embed_parquet(SurfaceFeatures(), folder / "prompts", folder / "X", n_workers=0, progress=False)
+    >>> embedder = SurfaceFeatures().fit(prompts["prompt"])
+    >>> made = embed_parquet(embedder, folder / "prompts", folder / "X", n_workers=0, progress=False)
     >>> pd.read_parquet(made).columns.tolist()
     ['prompt_id', 'embedding']
     """

@@ -117,9 +117,7 @@ def test_an_id_in_two_files_is_found_in_whatever_is_read_first(world):
     chosen = made.folder / "chosen"
     shutil.copytree(made.path("sweep"), chosen, ignore=shutil.ignore_patterns("_*"))
     for name in ("chosen", "quality", "cost"):
-        change(
-            made, name, lambda frame: frame.reset_index(drop="prompt_id" in frame).replace({"p301": "p2"}).pipe(indexed)
-        )
+        change(made, name, of_the_first_file if name != "chosen" else of_the_first_file_of_choices)
     with pytest.raises(PartitionError, match="prompt_id 'p2' is in both"):
         rl.savings_parquet(chosen, made.path("quality"), made.path("cost"), made.path("out"), baseline="large", **HERE)
 
@@ -263,7 +261,7 @@ def test_vectors_that_a_router_cannot_take_are_named(world):
     made.path("X").mkdir()
     for path in made.path("quality").glob("*.parquet"):
         X.loc[pd.read_parquet(path).index, ["a", "b"]].to_parquet(made.path("X") / path.name)
-    with pytest.raises(PartitionError, match=r"part-0.parquet: 'X': has 2 features, and fit saw 4"):
+    with pytest.raises(PartitionError, match=r"part-0.parquet': 'X': has 2 features, and fit saw 4"):
         rl.route_parquet(router, made.path("X"), made.path("routed"), **HERE)
     with pytest.raises(ParameterError, match="'router' must be a fitted router"):
         rl.route_parquet("router", made.path("X"), made.path("routed"), **HERE)
