@@ -243,9 +243,17 @@ def parts_of(folder: Folder | dict[str, float], like: Folder) -> Any:
 
 
 def _fingerprint(estimator: Any) -> str:
+    """Hash a fitted router or embedder; of what plain pickle cannot hold, such as a class of a notebook, its bytes."""
+    import pickle
+
     import joblib
 
-    return str(joblib.hash(estimator))
+    try:
+        return str(joblib.hash(estimator))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        import cloudpickle  # comes with Dask
+
+        return str(joblib.hash(cloudpickle.dumps(estimator)))
 
 
 def _names(folder: Folder) -> list[str]:

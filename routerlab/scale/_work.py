@@ -172,16 +172,22 @@ def results_in(
         reject("'to'", f"{str(folder)!r} cannot be used ({error}).", "Choose a folder that you may write.", SpillError)
     try:
         _check_contents(folder, kind, names)
-        for left in folder.rglob("*.unfinished"):  # by a worker that was killed
-            left.unlink()
+        _remove_unfinished(folder)
         free = shutil.disk_usage(folder).free
         if free < n_bytes:
             wrong = f"{str(folder)!r} has {free / 1e9:.2f} GB free, and about {n_bytes / 1e9:.2f} GB will be written."
             reject("'to'", wrong, "Free some space, or choose another disk. What is finished stays.", SpillError)
         yield folder
+        _remove_unfinished(folder)
     finally:
         lock.release()
         (folder / "_lock").unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a worker that was killed had begun to write."""
+    for left in folder.rglob("*.unfinished"):
+        left.unlink(missing_ok=True)
 
 
 def _check_contents(folder: Path, kind: str, names: Sequence[str] | None) -> None:
