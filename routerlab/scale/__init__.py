@@ -7,7 +7,7 @@ off goes on from there. Needs ``pip install 'routerlab[scale]'``.
 """
 
 from routerlab.exceptions import ClusterError, PartitionError, SpillError
-from routerlab.scale._merge import frontier_parquet
+from routerlab.scale._merged_frontier import frontier_parquet
 from routerlab.scale._partitioned import embed_parquet, route_parquet, sweep_parquet
 from routerlab.scale._totals import savings_parquet
 

@@ -34,6 +34,10 @@ from routerlab.stats import (
     ratio_note,
 )
 
+_METHOD = "score intervals over prompts, router held fixed"
+_THOSE = "; of {:,} prompts those with a known outcome, weighted to stand for all given to the model"
+_STAYS = "all of these prompts stay with {}, others may not; if none ever leaves, route with one model"
+_ERRORS = "quality is {}'s: its errors hide losses; label a random part of the prompts: savings(people=)"
 _SUMS = ("spent", "base", "difference", "quality", "baseline_quality", "weight")
 
 
@@ -316,16 +320,11 @@ def _claim(
         _, low, high = ratio_interval(*cost_points.T, confidence=confidence, count=of_cost, df=df)
         note, _ = ratio_note(cost_points[:, 1], count=of_cost, what="groups" if grouped else "prompts")
         saving = (1 - sums["spent"] / sums["base"], 1 - high, 1 - low)
-    stays = f"all of these prompts stay with {baseline}, others may not; if none ever leaves, route with one model"
     judge = judged if isinstance(judged, str) else "the judge" if judged else None
-    errors = (
-        f"quality is {judge}'s: its errors hide losses; label a random part of the prompts, and use savings(people=)"
-    )
     few = None if grouped is None else few_groups_note(np.arange(min(n_groups, 1000)))
-    notes = (stays if same and not kept else None, few, note, errors if judge else None)
-    stand_in = (
-        f"; of {total['n_asked']:,} prompts those with a known outcome, weighted to stand for all given to the model"
-    )
+    stays = _STAYS.format(baseline) if same and not kept else None
+    notes = (stays, few, note, _ERRORS.format(judge) if judge else None)
+    n_asked = total["n_asked"]
     return Savings(
         baseline=baseline,
         n=n,
@@ -340,7 +339,7 @@ def _claim(
         cost_usd=sums["spent"] / n,
         baseline_cost_usd=sums["base"] / n,
         router_cost_usd=None if router_cost is None else own,
-        shares={name: asked / total["n_asked"] for name, (asked, _) in total["models"].items()},
+        shares={name: asked / n_asked for name, (asked, _) in total["models"].items()},
         n_abstained=total["n_abstained"],
         margin=margin,
         confidence=confidence,

@@ -9,7 +9,7 @@ import pytest
 
 import routerlab as rl
 from routerlab.decision import sweep_estimates
-from routerlab.scale import _merge, _shuffle, _tally
+from routerlab.scale import _merged_frontier as _merge, _shuffle, _tally
 from routerlab.stats import cluster_df, mean_interval, ratio_interval
 
 HERE = {"n_workers": 0, "progress": False}
