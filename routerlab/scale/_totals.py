@@ -346,6 +346,6 @@ def _claim(
         n_groups=None if grouped is None else n_groups,
         judge=judge,
         notes=tuple(text for text in notes if text),
-        method="score intervals over prompts, router held fixed" + (stand_in if n < total["n_asked"] else ""),
+        method=_METHOD + (_THOSE.format(n_asked) if n < n_asked else ""),
         provenance=measured.provenance or chosen.provenance,
     )
