@@ -23,6 +23,7 @@ STAMP = b"routerlab"  # key of what routerlab writes into a file's schema
 def arrow() -> Any:
     """Import pyarrow, or say which extra brings it."""
     try:
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         msg = "routerlab.scale needs pyarrow, which is not installed. Run: pip install 'routerlab[scale]'."
@@ -55,7 +56,7 @@ class Folder:
     stamp : dict
         What routerlab wrote into the first file's schema.
     provenance : str or None
-        Of the first file's table.
+        Of the files' tables, joined where they differ.
     """
 
     root: Path
@@ -94,19 +95,20 @@ def open_folder(path: Any, what: str, needed: Sequence[str] = (), remedy: str = 
     files = [file for file in files if not any(p.startswith(("_", ".")) for p in file.relative_to(root).parts)]
     if not files:
         reject(f"'{what}'", f"folder {str(root)!r} has no *.parquet file.", "Write it with frame.to_parquet(...).")
-    parts, first, stamp, provenance = [], None, {}, None
+    parts, first, stamp, notes = [], None, {}, []
     for file in files:
         name = file.name if root.is_file() else file.relative_to(root).as_posix()
         columns, n_rows, metadata = _footer(file, what)
         if first is None:
-            first, stamp, provenance = columns, _stamp(metadata), _provenance(metadata)
+            first, stamp = columns, _stamp(metadata)
             _check_columns(file, what, columns, needed, remedy)
         elif columns != first:
             _refuse_schema(file, files[0], what, columns, first)
         if not n_rows:
             reject(f"'{what}', file {str(file)!r}", "has no rows.", "Remove it, or write it again.", PartitionError)
+        notes.append(_noted(metadata))
         parts.append(Part(str(file), name, n_rows, (name, file.stat().st_size, file.stat().st_mtime_ns)))
-    return Folder(root, what, tuple(parts), first or {}, stamp, provenance)
+    return Folder(root, what, tuple(parts), first or {}, stamp, provenance_of(*notes))
 
 
 def _footer(file: Path, what: str) -> tuple[dict[str, str], int, dict[bytes, bytes]]:
@@ -136,10 +138,12 @@ def _stamp(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     return json.loads(metadata[STAMP]) if STAMP in metadata else {}
 
 
-def _provenance(metadata: dict[bytes, bytes]) -> str | None:
+def _noted(metadata: dict[bytes, bytes]) -> pd.DataFrame:
+    """Return an empty frame with what a file notes of its provenance."""
     frame = pd.DataFrame()
     frame.attrs = json.loads(metadata.get(b"PANDAS_ATTRS", b"{}"))
-    return provenance_of(frame) or _stamp(metadata).get("provenance")
+    frame.attrs |= {"provenance": note} if (note := _stamp(metadata).get("provenance")) else {}
+    return frame
 
 
 def _check_columns(file: Path, what: str, columns: dict[str, str], needed: Sequence[str], remedy: str) -> None:

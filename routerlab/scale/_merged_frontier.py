@@ -101,7 +101,8 @@ def frontier_parquet(
         Thin what is returned to about this many rows, evenly along the cost; None returns all.
     groups : (path, str), optional
         A folder of Parquet files with the same prompts in files of the same name, and its column that says which
-        prompts are not independent: conversation, customer, text. For `ci`. Groups may span partitions.
+        prompts are not independent: conversation, customer, text. For `ci`. Groups may span partitions; a worker holds
+        a whole group.
     client, n_workers, progress
         See `embed_parquet`.
 
@@ -401,16 +402,17 @@ def _write_steps(
 def _starts(steps: list[dict[str, Any]], n_ranges: int, ci: bool, confidence: float, what: str | None) -> list[_Start]:
     """Add up what the files of steps say: where each range starts."""
     n = sum(stamp["n"] for stamp in steps)
-    size, count = np.concatenate([stamp["sizes"] for stamp in steps]).T
+    filled = [stamp for stamp in steps if stamp["n"]]  # a bucket may have no group
+    size, count = np.concatenate([stamp["sizes"] for stamp in filled]).T
     n_groups = float(count.sum())
     ends = None
     if ci:
-        worth, units = points(merge(stamp["dearest"] for stamp in steps))
+        worth, units = points(merge(stamp["dearest"] for stamp in filled))
         skewed = skewed_note(worth[:, 0], count=units, what=what or "prompts")
         few = None if what is None else few_groups_note(np.arange(min(round(n_groups), 10**4)))
         ends = {
             "quantile": float(stats.t.ppf((1 + confidence) / 2, cluster_df(size, count))),
-            "dearest": float(sum(np.sum(np.asarray(stamp["dearest"])[:, 1]) for stamp in steps)) / n,
+            "dearest": float(sum(np.sum(np.asarray(stamp["dearest"])[:, 1]) for stamp in filled)) / n,
             "refused": skewed is not None,
             "note": "; ".join(note for note in (few, skewed) if note),
         }

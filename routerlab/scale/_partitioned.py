@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.decision import Sweep, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.exceptions import PartitionError
 from routerlab.scale._folders import (
     ID,
     Folder,
@@ -27,7 +28,7 @@ from routerlab.scale._folders import (
 )
 from routerlab.scale._shuffle import check_ids, note_compared
 from routerlab.scale._work import remove, results_in, run_kept, running_on, write_parquet
-from routerlab.schema import refuse_parameter
+from routerlab.schema import refuse_parameter, reject, shown
 
 SWITCHES = "_switches"  # folder of the switches, inside that of the choices
 _ROW_GROUP = 32_768  # switches; the ends of the groups tell how switches are spread before any is read
@@ -290,6 +291,11 @@ def embeddings_of(part: Part) -> tuple[Any, pd.DataFrame]:
     if "embedding" in table.column_names:
         column = table["embedding"].combine_chunks()
         column = column.chunk(0) if hasattr(column, "chunk") else column
+        lengths = arrow().compute.list_value_length(column).unique().to_pylist()
+        if len(lengths) != 1 or lengths[0] is None:
+            wrong = f"holds vectors of {shown(lengths)} numbers."
+            remedy = "Embed all prompts with one embedder, and leave no vector out."
+            reject(f"file {part.path!r}, column 'embedding'", wrong, remedy, PartitionError)
         frame = pd.DataFrame(column.flatten().to_numpy().reshape(len(ids), -1), index=index_of(ids))
         features = json.loads((table.schema.metadata or {}).get(b"routerlab", b"{}")).get("features")
         numbered = features is None or features == [str(k) for k in range(len(features))]

@@ -49,7 +49,9 @@ def world(tmp_path):
             "cost": costs(),
             "expected_quality": expected,
             "expected_cost": costs(),
-            "prompts": pd.DataFrame({"conversation": rng.integers(0, n // 3, n)}, index=index),
+            "prompts": pd.DataFrame({"conversation": rng.integers(0, n // 3, n)}, index).assign(
+                team=np.where(rng.random(n) < 0.3, "red", "blue")
+            ),
         }
         made = World(tmp_path / f"world{seed}", frames)
         for name, table in frames.items():

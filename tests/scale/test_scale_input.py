@@ -262,5 +262,9 @@ def test_vectors_that_a_router_cannot_take_are_named(world):
         X.loc[pd.read_parquet(path).index, ["a", "b"]].to_parquet(made.path("X") / path.name)
     with pytest.raises(PartitionError, match=r"part-0.parquet': 'X': has 2 features, and fit saw 4"):
         rl.route_parquet(router, made.path("X"), made.path("routed"), **HERE)
+    ragged = pd.DataFrame({"prompt_id": ["a", "b"], "embedding": [[1.0, 2.0], [1.0]]})
+    ragged.to_parquet(made.folder / "ragged.parquet")
+    with pytest.raises(PartitionError, match=r"ragged.parquet', column 'embedding': holds vectors of 2, 1 numbers"):
+        rl.route_parquet(router, made.folder / "ragged.parquet", made.path("routed"), **HERE)
     with pytest.raises(ParameterError, match="'router' must be a fitted router"):
         rl.route_parquet("router", made.path("X"), made.path("routed"), **HERE)
