@@ -48,7 +48,7 @@ def test_frontier_is_that_of_one_frame(world, monkeypatch, seed, digits, skew, g
     where = (made.path("prompts"), grouped) if grouped else None
     got = rl.frontier_parquet(*folders, made.path("points"), ci=True, groups=where, max_points=None, **HERE)
     # The variance between two groups is a small difference of large sums.
-    pd.testing.assert_frame_equal(got, wanted, rtol=1e-9 if grouped == "team" else 1e-11, atol=1e-13)
+    pd.testing.assert_frame_equal(got, wanted, rtol=1e-7 if grouped == "team" else 1e-11, atol=1e-13)
     assert got.attrs == wanted.attrs
     assert len(list(made.path("points").glob("*.parquet"))) > 1
     pd.testing.assert_frame_equal(pd.read_parquet(made.path("points")), got)
