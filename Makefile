@@ -111,7 +111,7 @@ docs: $(DOCS)
 # Executes every notebook from clean into out/ and compares its key numbers with the committed ones; those on published
 # data stop in their first cell where it is absent.
 notebooks: $(INSTALLED)
-	$(BIN)/python notebooks/execute.py --check --out out $(NOTEBOOKS)
+	$(BIN)/python notebooks/execute.py --check --jobs 2 --out out $(NOTEBOOKS)
 
 benchmarks: $(INSTALLED)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

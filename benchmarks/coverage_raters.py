@@ -18,7 +18,7 @@ import pandas as pd
 import routerlab as rl
 from benchmarks.grid import Cell, Row, interval_row, rate_row
 from routerlab.judging import ppi_rate, ppi_win_rate
-from routerlab.labeling import agreement, position_bias, votes_needed
+from routerlab.labeling import krippendorff_alpha, position_bias, votes_needed
 from routerlab.ratings import best_models, solve_bradley_terry
 
 VERDICTS = np.array(["model_a", "tie", "model_b"])
@@ -58,7 +58,7 @@ def trusted(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float =
         by = pd.Series(code) if groups else None
         report = rl.judge_trust(votes(judge, "bob"), votes(human), groups=by, n_resamples=2)
         kappa, same = report.kappa, report.agreement
-        return [(kappa.ci_low, kappa.ci_high, repeats), (same.ci_low, same.ci_high, repeats + (1 - repeats) * chance)]
+        return [(kappa.low, kappa.high, repeats), (same.low, same.high, repeats + (1 - repeats) * chance)]
 
     return draw
 
@@ -70,7 +70,9 @@ def reliable(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float 
         human, judge, code = judged(n, p, repeats, rng, groups, icc)
         if len(np.unique([human, judge])) < 2:
             return None
-        both = agreement(pd.concat([votes(human), votes(judge, "bob")]), groups=pd.Series(code) if groups else None)
+        both = krippendorff_alpha(
+            pd.concat([votes(human), votes(judge, "bob")]), groups=pd.Series(code) if groups else None
+        )
         return both.ci_low, both.ci_high, repeats
 
     return draw
@@ -83,7 +85,7 @@ def leaning(raters: int, each: int, spread: float) -> Draw:
         left = np.clip(0.5 + rng.normal(0, spread, raters), 0, 1).repeat(each)
         said = votes(np.where(rng.random(raters * each) < left, 0, 2))
         found = position_bias(said.assign(judge=np.arange(raters).repeat(each).astype(str))).left
-        return found.ci_low, found.ci_high, 0.5
+        return found.low, found.high, 0.5
 
     return draw
 

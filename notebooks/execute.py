@@ -21,6 +21,7 @@ import os
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +180,11 @@ def main() -> int:
     parser.add_argument("--html", action="store_true", help="write HTML copies too")
     parser.add_argument("--write", action="store_true", help="write the outputs into the notebooks themselves")
     parser.add_argument("--check", action="store_true", help="compare cells tagged 'numbers' with the committed ones")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks to execute at a time")
     arguments = parser.parse_args()
     # All of them, though one failed: a run takes minutes, and one report is worth more than its first line.
-    return 0 if all([run(path, arguments) for path in arguments.notebooks]) else 1
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        return 0 if all(list(pool.map(lambda path: run(path, arguments), arguments.notebooks))) else 1
 
 
 if __name__ == "__main__":

@@ -174,6 +174,7 @@ from .scale import (
     sweep_parquet as sweep_parquet,
 )
 from .schema import (
+    Judgments as Judgments,
     Outcomes as Outcomes,
     check_judgments as check_judgments,
     check_outcomes as check_outcomes,

@@ -90,3 +90,33 @@ def moved(package: str, names: tuple[str, ...], to: str) -> Callable[[str], Any]
         raise AttributeError(msg)
 
     return find
+
+
+def called(package: str, **names: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package that gives what it has renamed, with a DeprecationWarning.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``.
+    **names : str
+        ``old="module:new"``.
+
+    Examples
+    --------
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     called("somewhere", renew="routerlab.deprecation:renamed")("renew") is renamed
+    True
+    """
+
+    def find(name: str) -> Any:
+        if name not in names:
+            msg = f"module {package!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        module, new = names[name].split(":")
+        msg = f"{package}.{name} is called {module}.{new} now; the old name will go after one release."
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
+        return getattr(import_module(module), new)
+
+    return find

@@ -23,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from routerlab.deprecation import old_name
 from routerlab.exceptions import ParameterError
 from routerlab.schema import reject, shown
 
@@ -52,6 +53,7 @@ __all__ = [
     "resample_counts",
     "resampled_sums",
     "share_interval",
+    "share_of",
     "sign_flip_p_value",
     "skewed_note",
     "t_interval",
@@ -118,6 +120,17 @@ class Interval:
             f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] ({100 * self.confidence:.5g}%, "
             f"n = {self.n:,}{groups}; {self.method}{drawn}){note}"
         )
+
+    def __format__(self, spec: str) -> str:
+        """Write estimate and ends in one format: ``f"{interval:.0%}"`` gives '86% [49%, 97%]'."""
+        if not spec:
+            return repr(self)
+        return f"{self.estimate:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    share = old_name("share", "estimate")
+    value = old_name("value", "estimate")
+    ci_low = old_name("ci_low", "low")
+    ci_high = old_name("ci_high", "high")
 
 
 def check_confidence(confidence: float, name: str = "confidence") -> float:
@@ -851,6 +864,37 @@ def ratio_set(
         return outer
 
     return end(min(limits[0], ratio)), end(max(limits[1], ratio))
+
+
+def share_of(hits: Any, of: Any, codes: Codes, *, confidence: float = 0.95) -> Interval:
+    """Share of `hits` in `of`, with `clustered_share`'s interval; rows without a trial are left out.
+
+    Parameters
+    ----------
+    hits, of : array-like of shape (n,)
+        Hits and trials of each row, which may be fractions; None for one trial in each.
+    codes : ndarray of shape (n,)
+        Group of each row.
+    confidence : float, default 0.95
+        Two-sided.
+
+    Returns
+    -------
+    Interval
+        With `n` trials in `n_groups` groups.
+
+    Examples
+    --------
+    >>> share = share_of([1, 0, 1, 1], None, np.arange(4))
+    >>> f"{share:.0%} of {share.n}"
+    '75% [30%, 95%] of 4'
+    """
+    hits = np.asarray(hits, dtype=float)
+    of = np.ones(len(hits)) if of is None else np.asarray(of, dtype=float)
+    hits, codes, of = hits[of > 0], codes[of > 0], of[of > 0]
+    share, low, high = clustered_share(hits, of, codes, confidence=confidence)
+    method = "Wilson's, at the rows' worth by group"
+    return Interval(share, low, high, round(of.sum()), confidence, method=method, n_groups=len(np.unique(codes)))
 
 
 def clustered_share(

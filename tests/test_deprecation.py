@@ -33,3 +33,20 @@ def test_an_old_name_does_what_the_new_one_does_and_warns(function):
     assert str(found) == str(call(**{new: value}))
     with pytest.raises(TypeError, match=f"'{old}' and '{new}', which are one argument"):
         call(**{old: value, new: value})
+
+
+def test_renamed_things_are_found_by_their_old_names_and_warn():
+    from routerlab import labeling
+
+    for old, new in (("agreement", labeling.krippendorff_alpha), ("Share", rl.stats.Interval)):
+        with pytest.warns(DeprecationWarning, match=f"routerlab.labeling.{old} is called .*{new.__name__} now"):
+            assert getattr(labeling, old) is new
+    with pytest.raises(AttributeError, match="has no attribute 'disagreement'"):
+        labeling.disagreement  # noqa: B018
+
+
+def test_an_interval_answers_to_the_fields_of_the_two_objects_it_replaced():
+    share = rl.stats.share_of([1, 0, 1, 1], None, np.arange(4))
+    for old, new in (("share", "estimate"), ("value", "estimate"), ("ci_low", "low"), ("ci_high", "high")):
+        with pytest.warns(DeprecationWarning, match=f"Interval.{old} is called '{new}' now"):
+            assert getattr(share, old) == getattr(share, new)

@@ -122,6 +122,37 @@ def test_ratings_by_intent_check_the_judgments_once(monkeypatch):
     assert looked == ["check_judgments"]
 
 
+def test_checked_judgments_are_not_checked_again(monkeypatch):
+    from routerlab import judging, labeling
+
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame({"prompt_id": np.arange(300), "model_a": "x", "model_b": "y"})
+    people = pd.concat([pairs.assign(winner=rng.choice(["model_a", "tie", "model_b"], 300), judge=j) for j in "ab"])
+    people = people.reset_index(drop=True)
+    judge = people[people["judge"] == "a"].assign(judge="model")
+    looks = []
+    frame = rl.schema._tables._frame
+    monkeypatch.setattr(
+        rl.schema._tables, "_frame", lambda table, name, need: looks.append(name) or frame(table, name, need)
+    )
+    for call in (
+        lambda judge, human: rl.judge_trust(judge, human).kappa,
+        lambda judge, human: judging.ppi_win_rate(judge, human).to_numpy().tolist(),
+        lambda judge, human: rl.rate(human, by=pd.Series("one", pd.RangeIndex(300))).to_numpy().tolist(),
+        lambda judge, human: rl.rate(human).to_numpy().tolist(),
+        lambda judge, human: rl.BradleyTerry().fit(human).ratings_.tolist(),
+        lambda judge, human: labeling.position_bias(human),
+        lambda judge, human: labeling.krippendorff_alpha(human),
+        lambda judge, human: labeling.disagreements(human).to_numpy().tolist(),
+        lambda judge, human: labeling.standings(human).provenance,
+    ):
+        by_frames = call(judge, people)
+        checked = rl.Judgments(judge), rl.Judgments(people)
+        looks.clear()
+        assert call(*checked) == by_frames
+        assert looks == []
+
+
 @pytest.mark.slow
 def test_readmes_own_prompts_run_against_a_server(tmp_path, monkeypatch):
     ten, collect, serve = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

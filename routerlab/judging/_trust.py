@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from routerlab.completions import counted
-from routerlab.labeling import PositionBias, SelfConsistency, Share, position_bias
+from routerlab.labeling import PositionBias, SelfConsistency, position_bias
 from routerlab.ratings import KEY, SCORE, oriented, paired_votes, reject_disjoint
-from routerlab.schema import as_pandas, check_judgments, check_responses, provenance_of, reject, shown
+from routerlab.schema import Judgments, check_responses, provenance_of, reject, shown
 from routerlab.stats import (
     Codes,
     Floats,
+    Interval,
     check_confidence,
     cluster_df,
     equation_interval,
@@ -22,31 +23,11 @@ from routerlab.stats import (
     group_codes,
     percentile_interval,
     resampled_sums,
+    share_of,
 )
 
 KINDS = ("model_a", "tie", "model_b")
 _FEWEST_FOR_WIDTH = 30  # pairs of people's, below which a correlation says too little to promise a width
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval.
-
-    Attributes
-    ----------
-    value, ci_low, ci_high : float
-        NaN where the data do not define it, such as kappa where people or the judge have one verdict only.
-    """
-
-    value: float
-    ci_low: float
-    ci_high: float
-
-    def __str__(self) -> str:
-        """Return the number and its interval."""
-        if np.isnan(self.value):
-            return "not defined: people or the judge gave one verdict only"
-        return f"{self.value:.2f} [{self.ci_low:.2f}, {self.ci_high:.2f}]"
 
 
 @dataclass(frozen=True)
@@ -55,24 +36,24 @@ class LengthBias:
 
     Attributes
     ----------
-    judge, human : Estimate
+    judge, human : Interval
         Change of the win rate (ties as half) for each doubling of the ratio of lengths, among the judge and people, on
         the same pairs.
-    difference : Estimate
+    difference : Interval
         Judge less people: what the judge adds to their taste.
     n : int
         Pairs of responses.
     """
 
-    judge: Estimate
-    human: Estimate
-    difference: Estimate
+    judge: Interval
+    human: Interval
+    difference: Interval
     n: int
 
     def __str__(self) -> str:
         """Return one line, in points of win rate."""
         judge, human, more = (
-            f"{100 * e.value:+.1f} [{100 * e.ci_low:+.1f}, {100 * e.ci_high:+.1f}]"
+            f"{100 * e.estimate:+.1f} [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
             for e in (self.judge, self.human, self.difference)
         )
         return f"twice the length moves the win rate by {judge} points (judge), {human} (people); difference {more}"
@@ -109,7 +90,7 @@ def kappa(matrix: Floats) -> Floats:
         return np.where(several, (seen - chance) / (1 - chance), np.nan)
 
 
-def kappa_estimate(matrices: Floats, groups: Codes, confidence: float) -> Estimate:
+def kappa_estimate(matrices: Floats, groups: Codes, confidence: float) -> Interval:
     """Kappa and the values of it that a score test does not reject, at any number of pairs.
 
     It inverts the test of ``agreement - chance = kappa * (1 - chance)``, with the influence of the margins on chance:
@@ -118,7 +99,7 @@ def kappa_estimate(matrices: Floats, groups: Codes, confidence: float) -> Estima
     total = matrices.sum(axis=0) / matrices.sum()
     value = float(kappa(total))
     if np.isnan(value):
-        return Estimate(value, value, value)
+        return Interval(value, value, value, len(matrices), confidence, method="not defined")
     people, judge = total.sum(axis=1), total.sum(axis=0)
     chance = judge[:, None] + people[None, :] - people @ judge  # what each cell adds to the agreement by chance
     agree = np.eye(len(KINDS))
@@ -128,7 +109,8 @@ def kappa_estimate(matrices: Floats, groups: Codes, confidence: float) -> Estima
         cells = agree - at - (1 - at) * chance
         return seen - at - (1 - at) * pulled, cells.min(), cells.max()
 
-    return Estimate(value, *equation_interval(score, value, (-1.0, 1.0), codes=groups, confidence=confidence))
+    low, high = equation_interval(score, value, (-1.0, 1.0), codes=groups, confidence=confidence)
+    return Interval(value, low, high, len(matrices), confidence, method="score interval")
 
 
 def correlation(matrices: Floats) -> float:
@@ -141,7 +123,7 @@ def correlation(matrices: Floats) -> float:
     return float(covariance / np.sqrt(spread)) if spread > 1e-15 else float("nan")
 
 
-def human_agreement(human: pd.DataFrame, groups: pd.Series, confidence: float) -> Share | None:
+def human_agreement(human: pd.DataFrame, groups: pd.Series, confidence: float) -> Interval | None:
     """Share of pairs of people who agree on the same pair of responses; None if nobody shared one."""
     if "judge" not in human or human["judge"].isna().any():
         return None
@@ -154,7 +136,7 @@ def human_agreement(human: pd.DataFrame, groups: pd.Series, confidence: float) -
         return None
     agree = ((counts**2).sum(axis=1) - n) / (n * (n - 1))
     codes = groups.loc[counts.index.get_level_values("prompt_id")].to_numpy()
-    return Share.of(agree, np.ones(len(counts)), codes, confidence)
+    return share_of(agree, None, codes, confidence=confidence)
 
 
 def showings(judge: pd.DataFrame) -> pd.DataFrame:
@@ -171,7 +153,7 @@ def position(shown: pd.DataFrame, groups: pd.Series, confidence: float) -> Posit
     """Share of votes for a side that went to the first response; None if no vote is for a side."""
     if not shown["winner"].isin(("model_a", "model_b")).any():
         return None
-    return position_bias(shown, groups=groups, confidence=confidence)
+    return position_bias(Judgments.checked(shown), groups=groups, confidence=confidence)
 
 
 def consistency(shown: pd.DataFrame, groups: pd.Series, confidence: float) -> SelfConsistency | None:
@@ -214,9 +196,9 @@ def length_bias(
     return LengthBias(judge, human, more, len(x))
 
 
-def agreement(matrices: Floats, groups: Codes, confidence: float) -> Share:
+def agreement(matrices: Floats, groups: Codes, confidence: float) -> Interval:
     """Share of verdicts on the diagonal."""
-    return Share.of(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), groups, confidence)
+    return share_of(np.trace(matrices, axis1=1, axis2=2), matrices.sum(axis=(1, 2)), groups, confidence=confidence)
 
 
 def by_intent(units: pd.DataFrame, matrices: Floats, by: pd.Series, groups: Codes, confidence: float) -> pd.DataFrame:
@@ -234,21 +216,22 @@ def by_intent(units: pd.DataFrame, matrices: Floats, by: pd.Series, groups: Code
         kappa = kappa_estimate(matrices[mine], codes, confidence)
         rows[intent] = {
             "n": int(mine.sum()),
-            "agreement": share.share,
-            "agreement_low": share.ci_low,
-            "agreement_high": share.ci_high,
-            "kappa": kappa.value,
-            "kappa_low": kappa.ci_low,
-            "kappa_high": kappa.ci_high,
+            "agreement": share.estimate,
+            "agreement_low": share.low,
+            "agreement_high": share.high,
+            "kappa": kappa.estimate,
+            "kappa_low": kappa.low,
+            "kappa_high": kappa.high,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by.name or "intent")
 
 
-def _interval(value: float, draws: Floats, confidence: float, codes: Codes) -> Estimate:
-    draws, size = draws[np.isfinite(draws)], np.bincount(codes).astype(float)
-    if len(size) < 2 or len(draws) < 2:
-        return Estimate(value, float("nan"), float("nan"))
-    return Estimate(value, *percentile_interval(draws, confidence, int(cluster_df(size)) + 1))
+def _interval(value: float, draws: Floats, confidence: float, codes: Codes) -> Interval:
+    n_resamples, draws, size = len(draws), draws[np.isfinite(draws)], np.bincount(codes).astype(float)
+    low = high = float("nan")
+    if len(size) > 1 and len(draws) > 1:
+        low, high = percentile_interval(draws, confidence, int(cluster_df(size)) + 1)
+    return Interval(value, low, high, len(codes), confidence, n_resamples, method="percentile bootstrap")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -261,13 +244,13 @@ class JudgeReport:
         Name of the judge.
     n_pairs, n_prompts : int
         Pairs of responses, and prompts, that both people and the judge judged.
-    agreement : Share
+    agreement : Interval
         How often a verdict of the judge is a person's: first model, second model, or a tie of either kind.
-    decided : Share or None
+    decided : Interval or None
         The same where both prefer a side.
-    kappa : Estimate
+    kappa : Interval
         Cohen's: 1 is perfect agreement, 0 what chance gives.
-    people : Share or None
+    people : Interval or None
         How often two people agree, where two judged the same pair: what one can ask of a judge.
     correlation : float
         Of the judge's scores with people's (1, 1/2, 0).
@@ -300,10 +283,10 @@ class JudgeReport:
     judge: str
     n_pairs: int
     n_prompts: int
-    agreement: Share
-    decided: Share | None
-    kappa: Estimate
-    people: Share | None
+    agreement: Interval
+    decided: Interval | None
+    kappa: Interval
+    people: Interval | None
     correlation: float
     confusion: pd.DataFrame
     by: pd.DataFrame | None
@@ -333,9 +316,9 @@ class JudgeReport:
                 "follows position, not content: the same side won both times in "
                 f"{swapped.n_same_side:,} of {swapped.same.n:,} pairs shown in both orders"
             )
-        if not np.isfinite(self.kappa.ci_low):
+        if not np.isfinite(self.kappa.low):
             return "agreement beyond chance not measured: people or the judge gave one verdict only"
-        if self.kappa.ci_low <= 0:
+        if self.kappa.low <= 0:
             return "not shown to agree with people more often than chance would"
         if self.n_pairs < _FEWEST_FOR_WIDTH:
             return "agrees with people beyond chance"
@@ -346,13 +329,17 @@ class JudgeReport:
         )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        yield "agreement", f"{self.agreement} pairs of responses on {counted(self.n_prompts, 'prompt')}"
-        yield "both decided", f"{self.decided}" if self.decided else "never"
-        yield "Cohen's kappa", f"{self.kappa}"
-        yield "two people agree", f"{self.people}" if self.people else "not known: no pair was judged by two"
+        pairs = f"{self.agreement.n} pairs of responses on {counted(self.n_prompts, 'prompt')}"
+        one_verdict = "not defined: people or the judge gave one verdict only"
+        yield "agreement", f"{self.agreement:.0%} of {pairs}"
+        yield "both decided", f"{self.decided:.0%} of {self.decided.n}" if self.decided else "never"
+        yield "Cohen's kappa", one_verdict if np.isnan(self.kappa.estimate) else f"{self.kappa:.2f}"
+        people = self.people
+        yield "two people agree", f"{people:.0%} of {people.n}" if people else "not known: no pair was judged by two"
         if self.position:
+            left = self.position.left
             undecided = f"; {self.position.n_undecided:,} for neither"
-            yield "position", f"the first response wins {self.position.left} votes for a side{undecided}"
+            yield "position", f"the first response wins {left:.0%} of {left.n} votes for a side{undecided}"
         if self.consistency:
             yield "consistency", str(self.consistency)
         if self.length:
@@ -457,12 +444,12 @@ def judge_trust(
     >>> people = table.assign(winner=rng.choice(["model_a", "tie", "model_b"], 300))
     >>> votes = people.assign(winner=people["winner"].where(rng.random(300) < 0.7, "model_a"), judge="made up")
     >>> report = judge_trust(votes, people)
-    >>> report.judge, report.agreement.n, 0.6 < report.agreement.share < 0.9, report.kappa.ci_low > 0.4
+    >>> report.judge, report.agreement.n, 0.6 < report.agreement.estimate < 0.9, report.kappa.low > 0.4
     ('made up', 300, True, True)
     """
     check_confidence(confidence)
-    judge, human = as_pandas(judge), as_pandas(human)
-    name = _one_judge(judge)
+    judge, human = Judgments(judge), Judgments(human)
+    name = _one_judge(judge.table)
     theirs, people = paired_votes(judge, "judge"), paired_votes(human, "human")
     units = joined(theirs, people)
     if not len(units):
@@ -474,7 +461,7 @@ def judge_trust(
     counts = pd.DataFrame(
         matrices.sum(axis=0), index=pd.Index(KINDS, name="people"), columns=pd.Index(KINDS, name="judge")
     )
-    shown_once = showings(check_judgments(judge))
+    shown_once = showings(judge.table)
     checked = None if responses is None else check_responses(responses)
     return JudgeReport(
         judge=name,

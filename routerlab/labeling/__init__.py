@@ -1,5 +1,6 @@
 """Label pairs of responses: which pair next, the vote log, and what the votes say. No browser in it."""
 
+from routerlab.deprecation import called
 from routerlab.exceptions import (
     LogError,
     LogFormatError,
@@ -13,9 +14,8 @@ from routerlab.labeling._agreement import (
     Agreement,
     PositionBias,
     SelfConsistency,
-    Share,
-    agreement,
     disagreements,
+    krippendorff_alpha,
     position_bias,
     self_consistency,
 )
@@ -36,6 +36,8 @@ from routerlab.labeling._queue import Pair, PairQueue, Progress
 from routerlab.labeling._votelog import Ack, BadLine, LogReport, VoteLog, label_record
 from routerlab.ratings import Standings, VotesNeeded, oriented, standings, votes_needed
 
+__getattr__ = called(__name__, agreement="routerlab.labeling:krippendorff_alpha", Share="routerlab.stats:Interval")
+
 __all__ = [
     "Ack",
     "Agreement",
@@ -53,17 +55,16 @@ __all__ = [
     "PositionBias",
     "Progress",
     "SelfConsistency",
-    "Share",
     "StaleVote",
     "Standings",
     "VoteLog",
     "VotesNeeded",
-    "agreement",
     "dataset_id",
     "disagreements",
     "from_arena",
     "from_evalica",
     "from_llm_comparator",
+    "krippendorff_alpha",
     "label_record",
     "merge_logs",
     "oriented",

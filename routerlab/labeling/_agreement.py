@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from routerlab.labeling._merge import first_showings
 from routerlab.ratings import oriented, vote_groups
 from routerlab.schema import WINNERS, check_choice, check_judgments, reject
-from routerlab.stats import Codes, Floats, check_confidence, clustered_share, equation_interval, few_groups_note
+from routerlab.stats import Codes, Floats, Interval, check_confidence, equation_interval, few_groups_note, share_of
 
 _KEY = ["prompt_id", "model_a", "model_b"]
 _TALLY = ("wins_a", "wins_b", "ties", "both_bad")
@@ -69,7 +69,7 @@ class Agreement:
         )
 
 
-def agreement(
+def krippendorff_alpha(
     judgments: pd.DataFrame,
     *,
     level: str = "nominal",
@@ -121,10 +121,10 @@ def agreement(
     >>> rows = [(p, "x", "y", w, judge) for judge, ws in (("ana", "abab"), ("bob", "abaa")) for p, w in enumerate(ws)]
     >>> votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge"])
     >>> votes["winner"] = "model_" + votes["winner"]
-    >>> round(agreement(votes).alpha, 3)
+    >>> round(krippendorff_alpha(votes).alpha, 3)
     0.533
     """
-    check_choice(level, ("nominal", "ordinal"), "level", "agreement")
+    check_choice(level, ("nominal", "ordinal"), "level", "krippendorff_alpha")
     check_confidence(confidence)
     frame = _comparable(judgments, groups)
     counts, codes = _counts(frame, level)
@@ -153,7 +153,7 @@ def disagreements(judgments: pd.DataFrame, *, adjudicator: str | None = None) ->
     Parameters
     ----------
     judgments : DataFrame of shape (n_judgments, n_columns)
-        With ``judge``; see `agreement`.
+        With ``judge``; see `krippendorff_alpha`.
     adjudicator : str, optional
         Rater who settles: pairs that they judged are left out.
 
@@ -276,47 +276,12 @@ def _alpha_interval(
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A proportion with Wilson's interval, at the number of independent votes that the groups are worth.
-
-    Attributes
-    ----------
-    share, ci_low, ci_high : float
-        The proportion and its interval.
-    n : int
-        Votes (or pairs of votes) that it is taken over.
-    confidence : float
-        Nominal coverage of the interval.
-    n_groups : int or None
-        Groups of votes that were taken as one piece of evidence each: raters, prompts, or what `groups` named.
-    """
-
-    share: float
-    ci_low: float
-    ci_high: float
-    n: int
-    confidence: float
-    n_groups: int | None = None
-
-    @classmethod
-    def of(cls, hits: Any, of: Any, groups: Codes, confidence: float) -> Self:
-        """Estimate the share of `hits` in `of`, both of shape (n,), from groups of votes."""
-        hits, of = np.asarray(hits, dtype=float), np.asarray(of, dtype=float)
-        share, low, high = clustered_share(hits[of > 0], of[of > 0], groups[of > 0], confidence=confidence)
-        return cls(share, low, high, round(of.sum()), confidence, len(np.unique(groups[of > 0])))
-
-    def __str__(self) -> str:
-        """Return the share and its interval."""
-        return f"{self.share:.0%} [{self.ci_low:.0%}, {self.ci_high:.0%}] of {self.n}"
-
-
-@dataclass(frozen=True, slots=True)
 class PositionBias:
     """How much the side decides.
 
     Attributes
     ----------
-    left : Share
+    left : Interval
         Share of left among votes for a side: 0.5 without bias, since sides are random.
     n_undecided : int
         Votes for neither side.
@@ -324,14 +289,14 @@ class PositionBias:
         What to keep in mind, such as that raters are few.
     """
 
-    left: Share
+    left: Interval
     n_undecided: int
     note: str | None = None
 
     def __str__(self) -> str:
         """Return one line."""
         note = f" [{self.note}]" if self.note else ""
-        return f"left wins {self.left} votes for a side; {self.n_undecided} for neither{note}"
+        return f"left wins {self.left:.0%} of {self.left.n} votes for a side; {self.n_undecided} for neither{note}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +305,7 @@ class SelfConsistency:
 
     Attributes
     ----------
-    same : Share
+    same : Interval
         Share of repeats with the same verdict as the first time.
     n_same_side : int
         Repeats in which the same *side* won both times, hence the other model: position bias.
@@ -350,7 +315,7 @@ class SelfConsistency:
         What to keep in mind, such as that raters are few.
     """
 
-    same: Share
+    same: Interval
     n_same_side: int
     n_other: int
     note: str | None = None
@@ -361,14 +326,14 @@ class SelfConsistency:
         same = (both["winner"] == both["winner_first"]).to_numpy()
         stayed = (both["side"] == both["side_first"]) & both["side"].isin(("model_a", "model_b"))
         same_side = ~same & stayed.to_numpy()
-        share = Share.of(same, np.ones(len(both)), groups, confidence)
+        share = share_of(same, None, groups, confidence=confidence)
         return cls(share, int(same_side.sum()), int((~same & ~same_side).sum()), note)
 
     def __str__(self) -> str:
         """Return one line."""
         note = f" [{self.note}]" if self.note else ""
         stayed = f"{self.n_same_side} times the side stayed, not the model"
-        return f"same verdict in {self.same} swapped repeats; {stayed}{note}"
+        return f"same verdict in {self.same:.0%} of {self.same.n} swapped repeats; {stayed}{note}"
 
 
 def position_bias(votes: pd.DataFrame, *, groups: Any = None, confidence: float = 0.95) -> PositionBias:
@@ -406,7 +371,7 @@ def position_bias(votes: pd.DataFrame, *, groups: Any = None, confidence: float 
     if not n:
         reject("judgments table, column 'winner'", "holds no vote for a side.", "Collect more votes.")
     codes = vote_groups(frame, groups)
-    left = Share.of(frame["winner"] == "model_a", sided, codes, confidence)
+    left = share_of(frame["winner"] == "model_a", sided, codes, confidence=confidence)
     return PositionBias(left, len(frame) - n, _note(codes[sided.to_numpy()]))
 
 
@@ -437,7 +402,7 @@ def self_consistency(votes: pd.DataFrame, *, groups: Any = None, confidence: flo
     >>> rows = [("s1", None, "x", "y", "model_a"), ("s2", "s1", "y", "x", "model_a")]
     >>> votes = pd.DataFrame(rows, columns=["pair_id", "repeat_of", "model_a", "model_b", "winner"])
     >>> result = self_consistency(votes.assign(prompt_id="p1", judge="ana"))
-    >>> result.same.share, result.n_same_side
+    >>> result.same.estimate, result.n_same_side
     (0.0, 1)
     """
     frame = check_judgments(votes)

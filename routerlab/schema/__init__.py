@@ -41,6 +41,7 @@ from routerlab.schema._matrices import (
 from routerlab.schema._scale import WIN_SHARE, Scale, to_quality
 from routerlab.schema._tables import (
     WINNERS,
+    Judgments,
     check_judgments,
     check_outcomes,
     check_prompts,
@@ -55,6 +56,7 @@ __all__ = [
     "WINNERS",
     "WIN_SHARE",
     "DroppedRowsWarning",
+    "Judgments",
     "MixedScalesWarning",
     "Odd",
     "Outcomes",

@@ -19,6 +19,7 @@ from routerlab.exceptions import ParameterError, RouterlabError, TableError
 
 KEYS = ("prompt_id", "model", "model_a", "model_b")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 _UNSEEN = "\ufeff\u200b\u2060"  # byte order mark, zero-width space, word joiner: str.strip leaves them
 
 
@@ -145,6 +146,20 @@ def as_pandas(table: Any) -> Any:
         if isinstance(found, (pd.DataFrame, pd.Series)):
             return found
     return table
+
+
+def own(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame that may be changed without changing this one; pandas 3 copies when that happens.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"a": [1]})
+    >>> mine = own(frame)
+    >>> mine.loc[0, "a"] = 2
+    >>> int(frame.loc[0, "a"])
+    1
+    """
+    return frame.copy(deep=not _COPY_ON_WRITE)
 
 
 def plain(column: pd.Series) -> pd.Series:

@@ -19,6 +19,7 @@ from routerlab.schema._doors import (
     check_choice,
     id_remedy,
     kind_of,
+    own,
     plain,
     plain_frame,
     provenance_of,
@@ -29,8 +30,6 @@ from routerlab.schema._doors import (
 )
 from routerlab.schema._scale import Scale
 from routerlab.schema._tables import check_outcomes
-
-_COPY_ON_WRITE = int(pd.__version__.split(".")[0]) >= 3
 
 
 class Outcomes:
@@ -80,12 +79,12 @@ class Outcomes:
     def checked(cls, quality: pd.DataFrame, cost: pd.DataFrame, *, complete: bool = False) -> Outcomes:
         """Hold frames that come out of checked ones, without looking again; `complete`: that no cell is empty."""
         self = cls.__new__(cls)
-        self._quality, self._cost = _own(quality), _own(cost)
+        self._quality, self._cost = own(quality), own(cost)
         self.complete = complete or not (_empty(quality) or _empty(cost))
         return self
 
-    quality = property(lambda self: _own(self._quality))
-    cost = property(lambda self: _own(self._cost))
+    quality = property(lambda self: own(self._quality))
+    cost = property(lambda self: own(self._cost))
     index = property(lambda self: self._quality.index)
     models = property(lambda self: self._quality.columns)
     attrs = property(lambda self: {"provenance": provenance_of(self._quality, self._cost)})
@@ -122,11 +121,6 @@ class _Rows:
         if quality.index is not self.of.index:
             _check_labels(quality.index, "prompt_id", f"outcomes.{self.how}")
         return Outcomes.checked(quality, cost, complete=self.of.complete)
-
-
-def _own(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame that may be changed without changing this one; pandas 3 copies when that happens."""
-    return frame.copy(deep=not _COPY_ON_WRITE)
 
 
 def _empty(frame: pd.DataFrame) -> bool:

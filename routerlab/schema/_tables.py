@@ -1,6 +1,9 @@
 """Checks of the four tidy tables, done once, at the door."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ from routerlab.schema._doors import (
     as_pandas,
     check_keys,
     id_remedy,
+    own,
     plain,
     plain_frame,
     read_numbers,
@@ -191,12 +195,66 @@ def check_responses(responses: pd.DataFrame, prompts: pd.DataFrame | None = None
     return frame
 
 
-def check_judgments(judgments: pd.DataFrame, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Check a judgments table: one verdict on two models' responses to a prompt in each row.
+class Judgments:
+    """A judgments table that was checked, here, and is taken as checked from then on.
+
+    Whatever takes a judgments table takes one of these in its place.
 
     Parameters
     ----------
     judgments : DataFrame
+        See `check_judgments`.
+    prompts : DataFrame, optional
+        If given, every ``prompt_id`` must be in it.
+
+    Attributes
+    ----------
+    table : DataFrame of shape (n_judgments, n_columns)
+        Its reader's: changing it changes nothing in here.
+
+    Examples
+    --------
+    >>> vote = {"prompt_id": "p1", "model_a": "x", "model_b": "y", "winner": "tie"}
+    >>> votes = Judgments(pd.DataFrame([vote]))
+    >>> votes, check_judgments(votes).winner.tolist()
+    (Judgments(n=1), ['tie'])
+    """
+
+    __slots__ = ("_table",)
+    _table: pd.DataFrame
+
+    def __init__(self, judgments: Any, prompts: pd.DataFrame | None = None) -> None:
+        self._table = check_judgments(judgments, prompts)
+
+    @classmethod
+    def checked(cls, table: pd.DataFrame) -> Judgments:
+        """Hold a table that comes out of a checked one, without looking again."""
+        self = cls.__new__(cls)
+        self._table = own(table)
+        return self
+
+    table = property(lambda self: own(self._table))
+    attrs = property(lambda self: self._table.attrs)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `table`."""
+        return own(self._table)
+
+    def __len__(self) -> int:
+        """Judgments."""
+        return len(self._table)
+
+    def __repr__(self) -> str:
+        """Size only."""
+        return f"Judgments(n={len(self)})"
+
+
+def check_judgments(judgments: pd.DataFrame | Judgments, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Check a judgments table: one verdict on two models' responses to a prompt in each row.
+
+    Parameters
+    ----------
+    judgments : DataFrame, or Judgments
         ``prompt_id``, ``model_a``, ``model_b`` and ``winner``, one of 'model_a', 'model_b', 'tie',
         'both_bad'. Optional columns (``judge``, ``judged_at``, ``note``, ...) pass through.
     prompts : DataFrame, optional
@@ -218,6 +276,10 @@ def check_judgments(judgments: pd.DataFrame, prompts: pd.DataFrame | None = None
     >>> len(check_judgments(pd.DataFrame([vote])))
     1
     """
+    if isinstance(judgments, Judgments):
+        frame = judgments.table
+        _known(frame, "judgments", prompts)
+        return frame
     frame = _frame(judgments, "judgments", ["prompt_id", "model_a", "model_b", "winner"])
     _known(frame, "judgments", prompts)
     bad = ~frame["winner"].map(lambda winner: isinstance(winner, str) and winner in WINNERS).astype(bool)

@@ -88,7 +88,7 @@ def test_every_pair_is_shown_in_both_orders_and_read(tmp_path):
     people = expected(responses).assign(judge="ana")
     assert len(rate(pd.concat([table, people]))) == 3
     report = judge_trust(table, people, responses)
-    assert report.agreement.share == 1 and report.consistency.same.share == 1
+    assert report.agreement.estimate == 1 and report.consistency.same.estimate == 1
 
 
 def test_the_judge_sees_no_model_name_and_no_way_out_of_the_marks(tmp_path):
@@ -124,7 +124,7 @@ def test_a_judge_that_always_says_a_has_no_opinion(tmp_path):
     assert (soft["winner"] == "model_a").all() and len(soft) == 2 * len(table)
     for one in (table, soft):
         report = judge_trust(one, expected(responses))
-        assert report.position.left.share == 1 and report.consistency.same.share == 0
+        assert report.position.left.estimate == 1 and report.consistency.same.estimate == 0
 
 
 @pytest.mark.parametrize(

@@ -33,17 +33,17 @@ def test_agreement_and_kappa_are_what_everybody_computes():
     judge, human = people_and_judge()
     report = judge_trust(judge, human)
     same = (judge["winner"] == human["winner"]).to_numpy()
-    assert report.agreement.share == pytest.approx(same.mean())
-    assert report.kappa.value == pytest.approx(cohen_kappa_score(human["winner"], judge["winner"]))
+    assert report.agreement.estimate == pytest.approx(same.mean())
+    assert report.kappa.estimate == pytest.approx(cohen_kappa_score(human["winner"], judge["winner"]))
     sided = (judge["winner"] != "tie") & (human["winner"] != "tie")
-    assert (report.decided.share, report.decided.n) == (pytest.approx(same[sided].mean()), sided.sum())
+    assert (report.decided.estimate, report.decided.n) == (pytest.approx(same[sided].mean()), sided.sum())
     score = {"model_a": 1, "tie": 0.5, "model_b": 0}
     r = np.corrcoef(judge["winner"].map(score), human["winner"].map(score))[0, 1]
     assert report.correlation == pytest.approx(r)
     assert report.width_limit == pytest.approx(np.sqrt(1 - r**2))
     table = pd.crosstab(human["winner"], judge["winner"]).loc[report.confusion.index, report.confusion.columns]
     assert (report.confusion == table).all(axis=None)
-    low, high = report.agreement.ci_low, report.agreement.ci_high
+    low, high = report.agreement.low, report.agreement.high
     # One vote for each prompt: Wilson's interval of a proportion, but for n - 1 in place of n.
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(same.mean() * (1 - same.mean()) / len(same)), rel=0.02)
 
@@ -60,7 +60,7 @@ def test_sides_order_of_rows_and_both_bad_do_not_matter():
         judge_trust(judge, human.sample(frac=1, random_state=1)),
     ):
         assert other.agreement == report.agreement
-        assert other.kappa.value == pytest.approx(report.kappa.value)
+        assert other.kappa.estimate == pytest.approx(report.kappa.estimate)
         assert other.correlation == pytest.approx(report.correlation)
     again = judge_trust(judge, human)
     assert str(again) == str(report)
@@ -71,24 +71,24 @@ def test_several_votes_on_a_pair_count_as_one_pair():
     second = human.assign(judge="bob", winner=np.roll(human["winner"], 1))
     report = judge_trust(judge, pd.concat([human, second]))
     share = np.mean([judge["winner"] == human["winner"], judge["winner"] == second["winner"]], axis=0)
-    assert report.agreement.share == pytest.approx(share.mean())
+    assert report.agreement.estimate == pytest.approx(share.mean())
     assert report.agreement.n == report.n_pairs == 100
     same = (human["winner"] == second["winner"]).mean()
-    assert (report.people.share, report.people.n) == (pytest.approx(same), 100)
+    assert (report.people.estimate, report.people.n) == (pytest.approx(same), 100)
     assert judge_trust(judge, human).people is None
 
 
 def test_a_judge_by_chance_is_said_to_be_one():
     judge, human = people_and_judge(300, agreement=0.0)
     report = judge_trust(judge, human)
-    assert report.kappa.ci_low < 0 < report.kappa.ci_high
+    assert report.kappa.low < 0 < report.kappa.high
     assert "not shown to agree" in report.verdict
     good = judge_trust(*people_and_judge(300, agreement=0.9))
-    assert good.kappa.ci_low > 0.7 and "beyond chance" in good.verdict
+    assert good.kappa.low > 0.7 and "beyond chance" in good.verdict
     same = judge_trust(judge.assign(winner="tie"), human.assign(winner="tie"))
-    assert np.isnan(same.kappa.value) and "not measured" in same.verdict and same.decided is None
-    assert np.isnan(judge_trust(judge.assign(winner="tie"), human).kappa.value), "0 by construction: it says nothing"
-    assert same.agreement.share == 1 and same.agreement.ci_low == pytest.approx(300 / (300 + 1.96**2), abs=1e-3)
+    assert np.isnan(same.kappa.estimate) and "not measured" in same.verdict and same.decided is None
+    assert np.isnan(judge_trust(judge.assign(winner="tie"), human).kappa.estimate), "0 by construction: it says nothing"
+    assert same.agreement.estimate == 1 and same.agreement.low == pytest.approx(300 / (300 + 1.96**2), abs=1e-3)
 
 
 def test_by_intent():
@@ -98,9 +98,9 @@ def test_by_intent():
     assert table.index.name == "kind" and table["n"].to_dict() == {"chat": 30, "code": 30}
     mine = by[by == "chat"].index
     alone = judge_trust(judge[judge["prompt_id"].isin(mine)], human)
-    assert table.loc["chat", "agreement"] == pytest.approx(alone.agreement.share)
-    assert table.loc["chat", "agreement_low"] == pytest.approx(alone.agreement.ci_low)
-    assert table.loc["chat", "kappa"] == pytest.approx(alone.kappa.value)
+    assert table.loc["chat", "agreement"] == pytest.approx(alone.agreement.estimate)
+    assert table.loc["chat", "agreement_low"] == pytest.approx(alone.agreement.low)
+    assert table.loc["chat", "kappa"] == pytest.approx(alone.kappa.estimate)
     with pytest.raises(TableError, match="knows none of the prompts"):
         judge_trust(judge, human, by=by.rename(lambda k: f"p{k}"))
     with pytest.raises(TableError, match="more than one row"):
@@ -124,15 +124,15 @@ def test_position_bias_and_consistency_from_long_and_wide_tables():
     long, wide, human = both_orders(4000, 0.4)
     reports = [judge_trust(table, human) for table in (long, wide)]
     for report in reports:
-        assert report.position.left.ci_low < 0.7 < report.position.left.ci_high  # 0.4 + 0.6 / 2
+        assert report.position.left.low < 0.7 < report.position.left.high  # 0.4 + 0.6 / 2
         same = (wide["winner_ab"] == wide["winner_ba"]).mean()
-        assert report.consistency.same.share == pytest.approx(same)
-        assert report.consistency.same.ci_low < 0.6 < report.consistency.same.ci_high  # the order that puts it second
+        assert report.consistency.same.estimate == pytest.approx(same)
+        assert report.consistency.same.low < 0.6 < report.consistency.same.high  # the order that puts it second
         assert report.consistency.n_same_side == (wide["winner_ab"] != wide["winner_ba"]).sum()
     assert reports[0].position == reports[1].position
     fair, _, human = both_orders(400, 0.0)
     report = judge_trust(fair, human)
-    assert report.position.left.share == 0.5 and report.consistency.same.share == 1
+    assert report.position.left.estimate == 0.5 and report.consistency.same.estimate == 1
     stubborn, _, human = both_orders(400, 0.9)
     assert "follows position, not content" in judge_trust(stubborn, human).verdict
     once = judge_trust(fair.head(400), human)
@@ -160,24 +160,24 @@ def with_lengths(excess, seed=0, n=2000):
 def test_length_bias_beyond_peoples_own_is_found():
     judge, human, responses = with_lengths(0.08)
     bias = judge_trust(judge, human, responses).length
-    assert bias.human.ci_low < 0.05 < bias.human.ci_high
-    assert bias.judge.ci_low < 0.13 < bias.judge.ci_high
-    assert 0 < bias.difference.ci_low < 0.08 < bias.difference.ci_high
-    assert bias.difference.value == pytest.approx(bias.judge.value - bias.human.value)
+    assert bias.human.low < 0.05 < bias.human.high
+    assert bias.judge.low < 0.13 < bias.judge.high
+    assert 0 < bias.difference.low < 0.08 < bias.difference.high
+    assert bias.difference.estimate == pytest.approx(bias.judge.estimate - bias.human.estimate)
     assert bias.n == 2000
     score = (human["winner"] == "model_a").to_numpy() - 0.5
     length = [responses.loc[responses["model"] == m, "response"].str.len().to_numpy() for m in "xy"]
     x = np.log2(length[0] / length[1])
-    assert bias.human.value == pytest.approx(np.linalg.lstsq(x[:, None], score, rcond=None)[0][0])
+    assert bias.human.estimate == pytest.approx(np.linalg.lstsq(x[:, None], score, rcond=None)[0][0])
     fair = judge_trust(*with_lengths(0.0, seed=1)).length
-    assert fair.difference.ci_low < 0 < fair.difference.ci_high
+    assert fair.difference.low < 0 < fair.difference.high
 
 
 def test_length_bias_copes_with_empty_and_missing_responses():
     judge, human, responses = with_lengths(0.0, n=50)
     responses.loc[responses["prompt_id"] == 0, "response"] = ["", "zz"]
     bias = judge_trust(judge, human, responses[responses["prompt_id"] != 1]).length
-    assert bias.n == 49 and np.isfinite(bias.difference.ci_high)
+    assert bias.n == 49 and np.isfinite(bias.difference.high)
     assert judge_trust(judge, human, responses.assign(response="same")).length is None
 
 
@@ -247,8 +247,8 @@ def test_intervals_hold_the_truth(per_prompt):
     for seed in range(150):
         report = judge_trust(*people_and_judge(150, seed=seed + 1, per_prompt=per_prompt), n_resamples=2)
         held += [
-            report.agreement.ci_low <= truth.agreement.share <= report.agreement.ci_high,
-            report.kappa.ci_low <= truth.kappa.value <= report.kappa.ci_high,
+            report.agreement.low <= truth.agreement.estimate <= report.agreement.high,
+            report.kappa.low <= truth.kappa.estimate <= report.kappa.high,
         ]
     assert (held / 150 >= 0.91).all(), held / 150
 
@@ -265,7 +265,7 @@ def test_on_the_demos_real_verdicts():
     report = judge_trust(votes, demo.verdicts, demo.responses, by=demo.prompts["intent"])
     assert report.n_pairs == 414 and report.n_prompts == 138
     assert len(report.by) == demo.prompts["intent"].nunique()
-    assert report.length.difference.ci_low > 0
+    assert report.length.difference.low > 0
     assert "real:" in str(report)
 
 
@@ -279,6 +279,6 @@ def test_on_auto_js_human_verdicts(published_data):
     report = judge_trust(data.judgments.assign(winner=said, judge="longer"), data.judgments, data.responses)
     assert report.n_pairs == 1392
     # People, too, prefer longer responses, but by far less than a judge that looks at nothing else.
-    assert report.length.human.ci_low > 0
-    assert report.length.difference.ci_low > report.length.human.value
-    assert 0.1 < report.kappa.ci_low < report.kappa.ci_high < 0.4
+    assert report.length.human.low > 0
+    assert report.length.difference.low > report.length.human.estimate
+    assert 0.1 < report.kappa.low < report.kappa.high < 0.4

@@ -9,8 +9,8 @@ from benchmarks.labeling import compare, label
 from routerlab.labeling import (
     LogError,
     LogOwnerError,
-    agreement,
     disagreements,
+    krippendorff_alpha,
     merge_logs,
     position_bias,
     self_consistency,
@@ -52,7 +52,7 @@ def test_alpha_is_that_of_evalica(seed):
     votes = panel(seed=seed)
     wide = votes.pivot(index="judge", columns="prompt_id", values="winner")  # noqa: PD010
     expected = evalica.alpha(wide, distance="nominal").alpha
-    assert agreement(votes).alpha == pytest.approx(expected)
+    assert krippendorff_alpha(votes).alpha == pytest.approx(expected)
 
 
 def test_alpha_of_a_worked_example():
@@ -64,27 +64,29 @@ def test_alpha_of_a_worked_example():
         for k, value in enumerate(values)
     ]
     votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge"])
-    assert agreement(votes).alpha == pytest.approx(0.095, abs=5e-4)
+    assert krippendorff_alpha(votes).alpha == pytest.approx(0.095, abs=5e-4)
 
 
 def test_agreement_at_its_ends():
     votes = panel(noise=0.0)
-    perfect = agreement(votes)
+    perfect = krippendorff_alpha(votes)
     assert (perfect.alpha, perfect.ci_high, perfect.raw) == (1, 1, 1)
     assert 0.8 < perfect.ci_low < 0.95, "sixty pairs without a disagreement do not rule disagreements out"
-    chance = agreement(panel(n_pairs=400, noise=1.0, seed=1))
+    chance = krippendorff_alpha(panel(n_pairs=400, noise=1.0, seed=1))
     assert chance.ci_low < 0 < chance.ci_high
     assert abs(chance.alpha) < 0.1
 
 
 def test_agreement_does_not_depend_on_sides_order_or_repeats():
     votes = panel()
-    result = agreement(votes)
+    result = krippendorff_alpha(votes)
     repeat = votes[:5].assign(winner="both_bad", repeat_of="x")
     for same in (turned(votes, slice(0, None, 3)), votes.sample(frac=1, random_state=0), pd.concat([votes, repeat])):
-        assert agreement(same).alpha == pytest.approx(result.alpha)
+        assert krippendorff_alpha(same).alpha == pytest.approx(result.alpha)
     single = votes.drop_duplicates("prompt_id")
-    assert agreement(pd.concat([votes, single.assign(prompt_id="q" + single["prompt_id"])])).n_units == (result.n_units)
+    assert krippendorff_alpha(pd.concat([votes, single.assign(prompt_id="q" + single["prompt_id"])])).n_units == (
+        result.n_units
+    )
 
 
 def test_ordinal_agreement_forgives_ties_more_than_opposites():
@@ -94,9 +96,9 @@ def test_ordinal_agreement_forgives_ties_more_than_opposites():
     other = votes["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
     near = votes.assign(winner=votes["winner"].mask(first & decided, "tie"))
     far = votes.assign(winner=votes["winner"].mask(first & decided, other))
-    ordinal = [agreement(v, level="ordinal").alpha for v in (near, far)]
+    ordinal = [krippendorff_alpha(v, level="ordinal").alpha for v in (near, far)]
     assert ordinal[0] > ordinal[1] + 0.2
-    assert not agreement(near).alpha > agreement(far).alpha + 0.2
+    assert not krippendorff_alpha(near).alpha > krippendorff_alpha(far).alpha + 0.2
 
 
 @pytest.mark.parametrize(
@@ -110,16 +112,16 @@ def test_ordinal_agreement_forgives_ties_more_than_opposites():
 )
 def test_agreement_refuses_what_has_none(change, message):
     with pytest.raises(rl.TableError, match=message):
-        agreement(change(panel()))
+        krippendorff_alpha(change(panel()))
 
 
 @pytest.mark.slow
 def test_the_interval_of_alpha_holds_the_truth():
     """Several pairs on one prompt; the truth from a large panel. At 95%, 150 simulations: at least 93%, and noise."""
-    truth = agreement(panel(20_000, missing=0.3)).alpha
+    truth = krippendorff_alpha(panel(20_000, missing=0.3)).alpha
     held = []
     for seed in range(150):
-        result = agreement(panel(150, missing=0.3, seed=seed + 1, per_prompt=3))
+        result = krippendorff_alpha(panel(150, missing=0.3, seed=seed + 1, per_prompt=3))
         held.append(result.ci_low <= truth <= result.ci_high)
     assert np.mean(held) >= 0.91
 
@@ -167,10 +169,10 @@ def simulate_rater(bias=0.0, consistency=1.0, n=300, seed=0, repeat_share=0.3):
 
 def test_position_bias_is_found_where_there_is_one():
     fair = position_bias(simulate_rater())
-    assert fair.left.ci_low < 0.5 < fair.left.ci_high
+    assert fair.left.low < 0.5 < fair.left.high
     biased = position_bias(simulate_rater(bias=0.3))
-    assert biased.left.ci_low < 0.65 < biased.left.ci_high  # 0.3 + 0.7 / 2
-    assert biased.left.ci_low > 0.5
+    assert biased.left.low < 0.65 < biased.left.high  # 0.3 + 0.7 / 2
+    assert biased.left.low > 0.5
     assert biased.left.n + biased.n_undecided == len(simulate_rater(bias=0.3))
     with pytest.raises(rl.TableError, match="no vote for a side"):
         position_bias(simulate_rater().assign(winner="tie"))
@@ -178,14 +180,14 @@ def test_position_bias_is_found_where_there_is_one():
 
 def test_self_consistency_is_that_of_the_rater():
     steady = self_consistency(simulate_rater())
-    assert (steady.same.share, steady.n_same_side, steady.n_other) == (1, 0, 0)
+    assert (steady.same.estimate, steady.n_same_side, steady.n_other) == (1, 0, 0)
     votes = simulate_rater(consistency=0.6, n=600)
     wavering = self_consistency(votes)
     expected = 0.6**2 + (1 - 0.6**2) / 2
-    assert wavering.same.ci_low < expected < wavering.same.ci_high
+    assert wavering.same.low < expected < wavering.same.high
     assert wavering.same.n == votes["repeat_of"].notna().sum()
     always_left = self_consistency(simulate_rater(bias=1.0))
-    assert always_left.same.share == 0
+    assert always_left.same.estimate == 0
     assert always_left.n_same_side == always_left.same.n
     with pytest.raises(rl.TableError, match="no swapped repeat"):
         self_consistency(votes[votes["repeat_of"].isna()])

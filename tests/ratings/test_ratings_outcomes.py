@@ -180,14 +180,14 @@ def test_a_sweep_over_known_cells_agrees_with_the_claim_at_every_point(hidden):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::routerlab.schema.DroppedRowsWarning")
 def test_the_interval_of_a_claim_from_votes_holds_the_truth():
-    truth, held, n = 0.6 * 0.0 + 0.4 * (1 / (1 + np.exp(2.2)) - 0.5), 0, 300
+    truth, held, n = 0.6 * 0.0 + 0.4 * (1 / (1 + np.exp(2.2)) - 0.5), 0, 150
     for seed in range(n):
         table, answers, _ = arena(400, np.random.default_rng(seed))
         quality, cost = rl.pivot_outcomes(rl.judged_outcomes(table, answers, baseline="big"), missing="keep")
         choices = pd.Series("small", index=quality.index)
         claim = rl.savings(choices, quality, cost, baseline="big", n_resamples=300, random_state=seed)
         held += claim.quality_low <= truth <= claim.quality_high
-    assert 0.92 <= held / n <= 0.98
+    assert 0.91 <= held / n <= 0.99
 
 
 def test_against_a_baseline_sides_and_both_bad_do_not_matter():
