@@ -117,7 +117,11 @@ def _connected(address: str | None, n_workers: int) -> Iterator[Any]:
     try:
         if address is None:
             cluster = distributed.LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                host="127.0.0.1",
             )
         client = distributed.Client(address if cluster is None else cluster)
     except (OSError, TimeoutError, ValueError) as error:
