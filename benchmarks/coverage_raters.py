@@ -58,7 +58,7 @@ def trusted(n: int, p: np.ndarray, repeats: float, groups: int = 0, icc: float =
         by = pd.Series(code) if groups else None
         report = rl.judge_trust(votes(judge, "bob"), votes(human), groups=by, n_resamples=2)
         kappa, same = report.kappa, report.agreement
-        return [(kappa.ci_low, kappa.ci_high, repeats), (same.low, same.high, repeats + (1 - repeats) * chance)]
+        return [(kappa.low, kappa.high, repeats), (same.low, same.high, repeats + (1 - repeats) * chance)]
 
     return draw
 
@@ -85,7 +85,7 @@ def leaning(raters: int, each: int, spread: float) -> Draw:
         left = np.clip(0.5 + rng.normal(0, spread, raters), 0, 1).repeat(each)
         said = votes(np.where(rng.random(raters * each) < left, 0, 2))
         found = position_bias(said.assign(judge=np.arange(raters).repeat(each).astype(str))).left
-        return found.ci_low, found.ci_high, 0.5
+        return found.low, found.high, 0.5
 
     return draw
 

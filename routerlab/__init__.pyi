@@ -187,6 +187,7 @@ from .widgets import (
     JudgmentBrowser as JudgmentBrowser,
     OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
+    RaterPage as RaterPage,
 )
 
 __version__: str

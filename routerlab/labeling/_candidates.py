@@ -101,6 +101,17 @@ class Candidates:
             keys, wanted = self.prompt, pd.Index(self.prompt_ids).get_indexer(pd.Index(pairs["prompt_id"]))
         return np.isin(keys, wanted), np.isin(wanted, keys)
 
+    def verdicts(self, judgments: pd.DataFrame) -> dict[int, str]:
+        """Return candidate -> who won, by name, or 'tie' or 'both_bad'; rows without a candidate are refused."""
+        found = {}
+        for row in judgments.to_dict("records"):
+            k = self.find(row["prompt_id"], row["model_a"], row["model_b"])
+            if k is None:
+                wrong = f"has a pair on prompt {row['prompt_id']!r} that the responses table does not hold."
+                reject("'gold'", wrong, "Add those responses, or drop those rows.")
+            found[k] = str(row[row["winner"]] if row["winner"] in ("model_a", "model_b") else row["winner"])
+        return found
+
     def first_on_left(self, candidate: int, model_left: str) -> bool:
         """Whether the candidate's first model is the one on the left."""
         return self.models[self.first[candidate]] == model_left
@@ -270,15 +281,26 @@ class Remaining:
         self.allowed = np.ones(len(cell), dtype=bool)
         self._common = np.random.default_rng(seed).permutation(len(cell))
         self.counts = np.diff(self._start)
-        self.total = len(cell)
+        self.total = self.n_allowed = len(cell)
 
-    def remove(self, candidate: int) -> None:
-        """Take a candidate out, if it is there."""
-        if self._left[candidate]:
-            self._left[candidate] = False
-            if self.allowed[candidate]:
-                self.counts[self._cell[candidate]] -= 1
-                self.total -= 1
+    def remove(self, candidate: int) -> bool:
+        """Take a candidate out, and tell whether it was there."""
+        if not self._left[candidate]:
+            return False
+        self._left[candidate] = False
+        self._change(candidate, -1)
+        return True
+
+    def give(self, candidate: int) -> None:
+        """Put a candidate in again that `remove` took out."""
+        if not self._left[candidate]:
+            self._left[candidate] = True
+            self._change(candidate, 1)
+
+    def _change(self, candidate: int, by: int) -> None:
+        if self.allowed[candidate]:
+            self.counts[self._cell[candidate]] += by
+            self.total += by
 
     def put_back(self, candidate: int) -> None:
         """Put a candidate in again; the counts hold after the next `restrict`."""
@@ -289,6 +311,7 @@ class Remaining:
         self.allowed = allowed
         self.counts = np.bincount(self._cell[self._left & allowed], minlength=len(self.counts))
         self.total = int(self.counts.sum())
+        self.n_allowed = int(allowed.sum())
 
     def draw(self, rng: np.random.Generator, cells: NDArray[np.intp]) -> int:
         """Draw uniformly over all candidates left in `cells`."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from routerlab.exceptions import LogOwnerError, NothingToUndo, ParameterError, StaleVote
 from routerlab.jsonl import Kind, Log, Record, line_of, now, parse
+from routerlab.labeling._shown import Shown
 from routerlab.schema import WINNERS, reject, shown
 
 VOTE_COLUMNS = (
@@ -199,6 +201,10 @@ class LogState:
             msg = f"Vote log {path}: pair {record['pair_id']!r} is decided already. Undo that first to change it."
             raise StaleVote(msg, recorded=False)
 
+    def stands(self, nonce: str) -> bool:
+        """Tell whether a decision is in the log and neither undone nor changed."""
+        return nonce in self.by_nonce and self.decided.get(self.record(nonce).get("pair_id", "")) == nonce
+
     def counting(self, kind: str) -> list[Record]:
         """Return the decisions of a kind that count, oldest first, with the notes that were added later."""
         rows = map(self.record, self.decided.values())
@@ -207,7 +213,7 @@ class LogState:
 
 def votes_frame(votes: Iterable[Mapping[str, Any]], dataset_id: str) -> pd.DataFrame:
     """Return votes (which name their ``judge``) as a judgments table with fixed first columns."""
-    rows = [{key: value for key, value in vote.items() if key not in ("type", "n")} for vote in votes]
+    rows = [_row(vote) for vote in votes]
     extra = dict.fromkeys(key for row in rows for key in row if key not in VOTE_COLUMNS)
     frame = pd.DataFrame(rows, columns=[*VOTE_COLUMNS, *extra], dtype=object)
     for name in frame:
@@ -216,6 +222,18 @@ def votes_frame(votes: Iterable[Mapping[str, Any]], dataset_id: str) -> pd.DataF
     frame["judged_at"] = pd.to_datetime(frame["judged_at"], utc=True, format="ISO8601", errors="coerce")
     frame.attrs["dataset_id"] = dataset_id
     return frame
+
+
+def _row(vote: Mapping[str, Any]) -> Record:
+    """Return a vote as a row; each criterion is a column of its own."""
+    row = {key: value for key, value in vote.items() if key not in ("type", "n", "criteria", "strength")}
+    for name, prefix in (("criteria", "criterion_"), ("strength", "strength_")):
+        values = vote.get(name)
+        if isinstance(values, Mapping):
+            row |= {f"{prefix}{criterion}": value for criterion, value in values.items()}
+        elif values is not None:
+            row[name] = values
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +291,25 @@ class LogReport:
         if self.lost:
             return f"{text} Record {shown(self.lost)} was acknowledged and is not readable: look for a backup."
         return text if self.clean else f"{text} No acknowledged vote is missing."
+
+
+class Lock:
+    """Lets one thread in at a time, the same one again; Jupyter may handle messages on a thread of its own.
+
+    What holds one can be copied and pickled: the copy has a lock of its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type["Lock"], tuple[()]]:
+        return Lock, ()
 
 
 class Reader:
@@ -399,9 +436,11 @@ class VoteLog:
         self.rater = rater
         self.dataset_id = dataset_id
         self._reader = Reader(self.path, {"rater": rater, "dataset_id": dataset_id}, lock_timeout)
+        self._lock = Lock()
         with self._reader.log.locked():
             self._reader.refresh()
         self._check_owner()
+        self._shown = Shown(self.path)
 
     def __repr__(self) -> str:
         return f"VoteLog({str(self.path)!r}, rater={self.rater!r}: {self.n_votes} votes)"
@@ -423,9 +462,10 @@ class VoteLog:
     @property
     def report(self) -> LogReport:
         """How many records the log holds, and which lines could not be read."""
-        return self._reader.report()
+        with self._lock:
+            return self._reader.report()
 
-    def append(self, record: Mapping[str, Any]) -> Ack:
+    def append(self, record: Mapping[str, Any], *, replaces: str | None = None) -> Ack:
         """Write a record, wait until it is on the disk, and acknowledge it.
 
         Parameters
@@ -433,6 +473,9 @@ class VoteLog:
         record : mapping
             From `Pair.vote`, `Pair.skip` or `label_record`; may hold whatever else JSON can. A record of type
             'note' with ``nonce``, ``pair_id`` and ``note`` adds a note to the pair's vote.
+        replaces : str, optional
+            Nonce of an earlier vote or skip that this one takes the place of, however long ago: an undo of that one
+            and the record are written together.
 
         Returns
         -------
@@ -442,7 +485,8 @@ class VoteLog:
         Raises
         ------
         StaleVote
-            The nonce is in the log (``recorded=True``), or the pair is decided otherwise (``recorded=False``).
+            The nonce is in the log (``recorded=True``), or the pair is decided otherwise, or what was to be replaced
+            does not count any more (``recorded=False``).
         LogWriteError
             Nothing was recorded: disk full, read-only, removed, locked. Send it again once that is repaired.
         TableError
@@ -450,7 +494,7 @@ class VoteLog:
         """
         checked = check_record(record)
         with self._writing():
-            return self._write(checked)
+            return self._write(checked) if replaces is None else self._replace(checked, replaces)
 
     def undo(self, *, nonce: str | None = None) -> Ack:
         """Take back the latest vote, label or skip that still counts, by a new record.
@@ -484,7 +528,20 @@ class VoteLog:
 
     def refresh(self) -> None:
         """Read what another process has appended since."""
-        self._reader.refresh()
+        with self._lock:
+            self._reader.refresh()
+
+    @contextmanager
+    def choosing(self) -> Iterator[Shown]:
+        """Keep other processes from choosing pairs while this one does: two kernels of one rater show different ones.
+
+        Yields
+        ------
+        Shown
+            What the others show; `Shown.put` says what this one shows. It is forgotten when the process ends.
+        """
+        with self._lock, self._shown.locked():
+            yield self._shown
 
     def records(self, since: int = 0) -> list[Record]:
         """Return the records in the order of writing, undone ones and undos included.
@@ -499,7 +556,8 @@ class VoteLog:
         list of dict
             Copies.
         """
-        return self._reader.state.records(since)
+        with self._lock:
+            return self._reader.state.records(since)
 
     def votes(self) -> pd.DataFrame:
         """Return the votes that count, undo applied, as a judgments table.
@@ -511,7 +569,8 @@ class VoteLog:
             judged_at, note, pair_id, repeat_of, side_seed, propensity, chosen_by, intent, seconds, nonce``, and
             whatever else the records hold.
         """
-        rows = ({**vote, "judge": self.rater} for vote in self._reader.state.counting("vote"))
+        with self._lock:
+            rows = [{**vote, "judge": self.rater} for vote in self._reader.state.counting("vote")]
         return votes_frame(rows, self.dataset_id)
 
     def labels(self) -> pd.Series:
@@ -522,7 +581,8 @@ class VoteLog:
         Series of shape (n_labels,)
             ``prompt_id`` -> intent.
         """
-        labels = self._reader.state.counting("label")
+        with self._lock:
+            labels = self._reader.state.counting("label")
         index = pd.Index([r["prompt_id"] for r in labels], name="prompt_id", dtype=None if labels else object)
         return pd.Series([r["intent"] for r in labels], index=index, name="intent", dtype=object)
 
@@ -539,7 +599,7 @@ class VoteLog:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Keep other writers out, read what they wrote, and explain what the disk refuses."""
-        with self._reader.log.locked(create=False):
+        with self._lock, self._reader.log.locked(create=False):
             self._reader.refresh()
             try:
                 yield
@@ -547,11 +607,26 @@ class VoteLog:
                 raise self._reader.log.refused(error) from error
 
     def _write(self, record: Record) -> Ack:
-        state, number = self._reader.state, self._reader.next_number
-        state.refuse_stale(record, self.path)
-        self._reader.log.append(line_of({"n": number, **record}))
+        self._reader.state.refuse_stale(record, self.path)
+        return self._write_lines(record)
+
+    def _replace(self, record: Record, nonce: str) -> Ack:
+        state = self._reader.state
+        if record["nonce"] in state.by_nonce:
+            state.refuse_stale(record, self.path)
+        if not state.stands(nonce) or showing(state.record(nonce)) != showing(record):
+            msg = f"Vote log {self.path}: what was to be changed was changed or undone elsewhere."
+            raise StaleVote(msg, recorded=False)
+        old = state.record(nonce)
+        undo = {"type": "undo", "nonce": uuid4().hex, "judged_at": now(), "undoes": nonce, "pair_id": old["pair_id"]}
+        return self._write_lines(undo, {**record, "replaces": nonce})
+
+    def _write_lines(self, *records: Record) -> Ack:
+        number = self._reader.next_number
+        self._reader.log.append(b"".join(line_of({"n": n, **r}) for n, r in enumerate(records, number)))
         self._reader.refresh()
-        return Ack(record["nonce"], record.get("pair_id"), number, state.n_votes)
+        last, number = records[-1], number + len(records) - 1
+        return Ack(last["nonce"], last.get("pair_id"), number, self._reader.state.n_votes)
 
 
 def _file_name(rater: str) -> str:

@@ -1,9 +1,7 @@
 """Widgets for Jupyter: label pairs side by side, give prompts an intent, look back, go from a plot to its evidence."""
 
-from routerlab.widgets._browser import JudgmentBrowser
-from routerlab.widgets._comparator import PairComparator
-from routerlab.widgets._evidence_plot import EvidencePlot
-from routerlab.widgets._intents import IntentLabeler
-from routerlab.widgets._offer_explorer import OfferExplorer
+import lazy_loader
 
-__all__ = ["EvidencePlot", "IntentLabeler", "JudgmentBrowser", "OfferExplorer", "PairComparator"]
+# Each from its module when it is first used: a rater's page should not wait for the market's imports.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = sorted(__all__)

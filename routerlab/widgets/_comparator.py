@@ -1,7 +1,7 @@
 """Two responses side by side, and a verdict: the widget over `PairQueue` and `VoteLog`."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,18 @@ import pandas as pd
 import traitlets
 from numpy.typing import NDArray
 
-from routerlab.labeling import Pair, PairQueue, StaleVote, Standings, VoteLog, standings, to_judgments, votes_needed
+from routerlab.exceptions import ParameterError
+from routerlab.labeling import (
+    LogError,
+    Pair,
+    PairQueue,
+    StaleVote,
+    Standings,
+    VoteLog,
+    standings,
+    to_judgments,
+    votes_needed,
+)
 from routerlab.schema import TableError
 from routerlab.widgets._chat import as_text
 from routerlab.widgets._labeler import Labeler, open_log, source
@@ -26,12 +37,18 @@ from routerlab.widgets._render import (
 
 KEYS = {
     "left": "1", "right": "2", "tie": "3", "both_bad": "4", "skip": "s", "undo": "u", "note": "n", "raw": "r",
-    "diff": "d", "lock": "l", "fold": "f", "ratings": "g", "help": "?",
+    "diff": "d", "lock": "l", "fold": "f", "back": "b", "onward": ".", "away": "i", "ratings": "g", "help": "?",
 }  # fmt: skip
+_LATER = ("back", "onward", "away")  # not in 0.1.0: a key that the caller gives to another action is not theirs
 SAID = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_bad": "Both bad"}
-_ALL = "Every pair is decided.", "Your votes are in comparator.judgments: rate(comparator.judgments)."
+_SIDES = {"model_a": "left", "model_b": "right", "tie": "tie", "both_bad": "both_bad"}
+_ALL = "Thank you: every pair is decided.", "Your votes are saved. You can close this page."
+_OTHERS = "No pair is left for this page.", "The last ones are shown in another page of yours."
 _SELECTED = "Every pair of the selection is decided.", "Clear the selection to go on with the others."
 _NONE = "The selection holds no pair to compare.", "Select another part, or clear the selection."
+_MAX_CRITERIA = 5
+_STRENGTHS = {"-2": "model_a", "-1": "model_a", "0": "tie", "1": "model_b", "2": "model_b"}
+_MIN_GOLD = 3
 _MAX_WHOLE = 2_000_000
 
 
@@ -57,9 +74,19 @@ class PairComparator(Labeler):
     by : str or Series, optional
         Intent of each prompt, as in `PairQueue`; shown next to the prompt.
     goal : int, optional
-        How many pairs to decide in all; progress is shown against it. By default, all.
+        How many pairs to decide; then the page thanks the rater, who may go on with as many again. By default, all.
     reveal : bool, default False
-        Name the models after each vote, with tokens, latency and cost. Repeats of that pair are then no longer blind.
+        Name the models after each vote, with tokens, latency and cost, as the *last* pair's. Repeats of that pair are
+        then no longer blind.
+    ratings : bool, default False
+        Offer the panel of ratings so far (key ``g``), which names the models. Off for raters, whom it would tell what
+        leads; on for the owner of the data. `standings` is there either way.
+    criteria : list or mapping, optional
+        Up to five questions asked of each pair besides the verdict, each A / B / tie, or with
+        ``{"accuracy": "verdict", "style": "strength"}`` in five steps from A much better to B much better. Answers are
+        optional, and come as columns of `judgments`: see `by_criterion`.
+    gold_threshold : float, default 0.7
+        Share of gold pairs (see ``gold`` in `PairQueue`) below which the rater is warned, from the third on.
     keys : mapping, optional
         Remaps keys, such as ``{"left": "a", "right": "b"}``; '' takes a key away, None turns all off.
     height : int, default 440
@@ -71,7 +98,7 @@ class PairComparator(Labeler):
     random_state : int, optional
         Seed of the queue. By default it follows from rater and responses, and so is the same after a restart.
     **queue
-        ``strategy``, ``random_share``, ``repeat_share``, ``pairs``: see `PairQueue`.
+        ``strategy``, ``random_share``, ``repeat_share``, ``pairs``, ``gold``, ``gold_share``: see `PairQueue`.
 
     Attributes
     ----------
@@ -101,6 +128,8 @@ class PairComparator(Labeler):
     _esm = source("comparator.js")
     height = traitlets.Int(440).tag(sync=True)
     panel = traitlets.Dict().tag(sync=True)
+    criteria: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)
+    ratings = traitlets.Bool().tag(sync=True)
 
     def __init__(
         self,
@@ -113,6 +142,9 @@ class PairComparator(Labeler):
         by: str | pd.Series | None = None,
         goal: int | None = None,
         reveal: bool = False,
+        ratings: bool = False,
+        criteria: Iterable[str] | Mapping[str, Literal["verdict", "strength"]] | None = None,
+        gold_threshold: float = 0.7,
         keys: Mapping[str, str] | None = {},  # noqa: B006
         height: int = 440,
         guidelines: str | None = None,
@@ -127,11 +159,16 @@ class PairComparator(Labeler):
         vote_log = open_log(log, rater, self.queue.dataset_id, "PairComparator")
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
-        self._goal = goal
+        self._goal, self._batch = goal, goal
         self._images = images
+        self._gold_threshold = gold_threshold
         self._selected = False
+        self._reviewed_nonce: str | None = None  # of the earlier decision that is looked at again
         self._last: dict[str, Any] | None = None
-        super().__init__(vote_log, keys, KEYS, height=height, guidelines=guidelines)
+        theirs = set((keys or {}).values())
+        defaults = {name: "" if name in _LATER and key in theirs else key for name, key in KEYS.items()}
+        traits = {"criteria": _criteria(criteria), "ratings": ratings}
+        super().__init__(vote_log, keys, defaults, height=height, guidelines=guidelines, **traits)
         self._notices += _left_out(self.queue, vote_log)
         self._show()
         self._show_ratings()
@@ -143,7 +180,32 @@ class PairComparator(Labeler):
     @property
     def judgments(self) -> pd.DataFrame:
         """The votes that count, as a judgments table for `rate` and the rest of routerlab."""
-        return to_judgments(self.vote_log)
+        with self._lock:
+            return to_judgments(self.vote_log)
+
+    def by_criterion(self, name: str) -> pd.DataFrame:
+        """Return the votes with the answers on a criterion in the place of the verdicts, for `rate` and its like.
+
+        Parameters
+        ----------
+        name : str
+            One of `criteria`.
+
+        Returns
+        -------
+        DataFrame of shape (n_answers, n_columns)
+            A judgments table of the votes that have an answer. A preference strength is in the column
+            ``strength_<name>``, from 0 (equal) to 2 (much better).
+        """
+        if name not in [criterion["name"] for criterion in self.criteria]:
+            known = ", ".join(repr(criterion["name"]) for criterion in self.criteria) or "none"
+            msg = f"The 'name' parameter of by_criterion must be one of its criteria ({known}). Got {name!r}."
+            raise ParameterError(msg)
+        votes = self.judgments
+        column = f"criterion_{name}"
+        if column not in votes:
+            return votes.iloc[:0]
+        return votes[votes[column].notna()].assign(winner=lambda answered: answered[column]).reset_index(drop=True)
 
     def standings(self, *, confidence: float = 0.95) -> Standings:
         """Rate the models from the votes so far, and from the `judgments` given at the start.
@@ -175,11 +237,13 @@ class PairComparator(Labeler):
         ndarray of bool of shape (n_rows,)
             Rows for which there is a pair to show.
         """
-        self.queue.sync(self.vote_log)
-        found = self.queue.restrict(pairs, reason)
-        self._selected = pairs is not None
-        self._show()
-        return found
+        with self._lock:
+            self.queue.sync(self.vote_log)
+            found = self.queue.restrict(pairs, reason)
+            self._selected = pairs is not None
+            self._reviewed_nonce = None
+            self._show()
+            return found
 
     def _pair(self, pair_id: str) -> Pair:
         pair = next((p for p in self.queue.peek(3) if p.pair_id == pair_id), None) or self.queue.find(pair_id)
@@ -190,20 +254,27 @@ class PairComparator(Labeler):
 
     def _decide(self, content: dict[str, Any]) -> None:
         pair = self._pair(str(content["id"]))
-        nonce, note, seconds = content["nonce"], content.get("note"), content.get("seconds")
+        nonce, note = content["nonce"], content.get("note")
+        standing, replaces = self.queue.standing(pair), content.get("changes")
+        if replaces is None and standing is not None and standing["type"] == "skip":
+            replaces = standing["nonce"]  # it came back
+        more = {"active_seconds": content.get("active"), "gives_away": True if content.get("away") else None}
         if content["type"] == "skip":
             record, said = pair.skip(nonce=nonce, note=note), "Skipped"
         else:
-            record, said = (
-                pair.vote(content["choice"], nonce=nonce, note=note, seconds=seconds),
-                SAID[content["choice"]],
-            )
-        self.vote_log.append(record)
+            more |= _answers(self.criteria, content.get("criteria") or {})
+            record = pair.vote(content["choice"], nonce=nonce, note=note, seconds=content.get("seconds"), **more)
+            said = SAID[content["choice"]]
+        # Written again by a page that missed the acknowledgement, a change is refused as recorded, by its nonce.
+        self.vote_log.append(record) if replaces is None else self.vote_log.append(record, replaces=replaces)
+        verb = "Changed" if content.get("changes") else "Saved"
+        self._reviewed_nonce = None
         words = " and ".join(f"{side} {n_words(text):,}" for side, text in (("A", pair.left), ("B", pair.right)))
-        text = f"Saved: {said}" + (", with your note" if note else "")
+        text = f"{verb}: {said}" + (", with your note" if note else "")
         self._last = {"text": text, "words": f"Words: {words}", "reveal": self._reveal(pair)}
 
     def _undo(self, nonce: str) -> None:
+        self._reviewed_nonce = None
         self.vote_log.undo(nonce=nonce)
         self._last = {"text": "Undone: decide again"}
 
@@ -214,21 +285,68 @@ class PairComparator(Labeler):
         return [{"side": s, "model": m, "detail": self._details.get((pair.prompt_id, m), "")} for s, m in sides]
 
     def _show(self, error: str | None = None) -> None:
-        self.queue.sync(self.vote_log)  # another kernel may have written to it as well
-        super()._show(error)
-        if self.panel.get("open"):
-            self._show_ratings()
+        with self._lock:
+            error = self._catch_up() or error
+            super()._show(error)
+            if self.panel.get("open"):
+                self._show_ratings()
+
+    def _catch_up(self) -> str | None:
+        """Read what another kernel wrote, and choose pairs that it does not show; return what went wrong."""
+        with self.vote_log.choosing() as shown:
+            try:
+                self.vote_log.refresh()
+            except LogError as error:
+                return str(error)
+            self.queue.sync(self.vote_log)
+            self.queue.leave_to_others(shown.others())
+            self.queue.peek(3)
+            shown.put(self.queue.showings())
+        return None
+
+    def _look_again(self) -> None:
+        before = self.queue.earlier()
+        self._catch_up()
+        if before != self.queue.earlier():
+            self._show()
 
     def _answer(self, content: dict[str, Any]) -> None:
-        if content["type"] == "panel":
-            self.panel = {**self.panel, "open": bool(content["open"])}
+        if content["type"] == "panel" and self.ratings:
+            self.panel = {"open": bool(content["open"])}
             self._show_ratings()
         elif content["type"] == "view":
             pair = self._pair(str(content["id"]))
             self.send({**content, **_view(pair, content["mode"], bool(content.get("full")), self._images)})
+        elif content["type"] == "more" and self._goal is not None and self._batch is not None:
+            self._goal = self.queue.progress().n_votes + self._batch
+            self._show()
+        elif content["type"] in ("back", "onward"):
+            self._turn(-1 if content["type"] == "back" else 1)
+            self._show()
+
+    def _turn(self, step: int) -> None:
+        """Look at the decision before or after the one looked at; after the latest comes the pair to decide."""
+        nonces = [record["nonce"] for record in self.queue.earlier()]
+        at = nonces.index(self._reviewed_nonce) if self._reviewed_nonce in nonces else len(nonces)
+        at = max(0, at + step)
+        self._reviewed_nonce = nonces[at] if at < len(nonces) else None
+
+    def _reviewed(self) -> tuple[Pair, dict[str, Any], str] | None:
+        """Return the earlier pair that is looked at again, the decision on it, and which it is."""
+        records = self.queue.earlier() if self._reviewed_nonce else []
+        for number, record in enumerate(records, 1):
+            if record["nonce"] == self._reviewed_nonce and (pair := self.queue.find(record["pair_id"])):
+                return pair, record, f"{number:,} of {len(records):,}"
+        return None
 
     def _upcoming(self) -> list[tuple[str, Any]]:
-        return [(pair.pair_id, pair) for pair in self.queue.peek(3)]
+        coming = [] if self._at_goal() else self.queue.peek(3)
+        if earlier := self._reviewed():
+            coming = [earlier[0], *coming[:2]]
+        return [(pair.pair_id, pair) for pair in coming]
+
+    def _at_goal(self) -> bool:
+        return self._goal is not None and not self._selected and self.queue.progress().n_votes >= self._goal
 
     def _card(self, item: Pair) -> dict[str, Any]:
         prompt = show_prompt(item.prompt, images=self._images).payload()
@@ -238,19 +356,69 @@ class PairComparator(Labeler):
 
     def _status(self) -> dict[str, Any]:
         progress = self.queue.progress()
-        done = progress.n_votes + progress.n_skipped
-        total = done + progress.n_left
-        finished = _ALL if not self._selected else _SELECTED if total else _NONE
+        done = progress.n_votes + progress.n_skipped - progress.n_to_return
+        left = progress.n_left + progress.n_to_return
+        total = done + left
         if self._goal is not None and not self._selected:
             total = max(self._goal, done)
+        earlier = self._reviewed()
         return {
             "done": done,
             "total": total,
             "selected": self._selected,
             "last": self._last,
-            "can_undo": self.vote_log.can_undo,
-            "finished": dict(zip(("title", "text"), finished, strict=True)),
+            "can_undo": self.vote_log.can_undo and earlier is None,
+            "can_go_back": self.vote_log.can_undo,
+            "earlier": earlier and {"number": earlier[2], "nonce": earlier[1]["nonce"]},
+            "given": self._given(earlier),
+            "warning": self._gold_warning(),
+            "finished": self._finished(done, left),
         }
+
+    def _given(self, earlier: tuple[Pair, dict[str, Any], str] | None) -> dict[str, Any] | None:
+        """Return what the rater said on the pair shown, if it was decided before: to look at, or to say again."""
+        if earlier is None:
+            pair = next(iter(self.queue.peek(1)), None)
+            record = pair and (self.queue.undone(pair.pair_id) or self.queue.standing(pair))
+        else:
+            pair, record = earlier[:2]
+        if pair is None or not record:
+            return None
+        strength, sign = record.get("strength") or {}, {"model_a": -1, "tie": 0, "model_b": 1}
+        criteria = {
+            name: str(sign[winner] * int(strength[name])) if name in strength else _SIDES[winner]
+            for name, winner in (record.get("criteria") or {}).items()
+        }
+        return {
+            "id": pair.pair_id,
+            "choice": earlier and _SIDES.get(record.get("winner", ""), "skip"),
+            "note": record.get("note"),
+            "away": bool(record.get("gives_away")),
+            "criteria": criteria,
+        }
+
+    def _gold_warning(self) -> str | None:
+        hits, n = self.queue.gold_hits()
+        if n < _MIN_GOLD or hits >= self._gold_threshold * n:
+            return None
+        return (
+            f"Of {n:,} pairs whose answer is known, you gave that answer on {hits:,} ({hits / n:.0%}; expected at "
+            f"least {self._gold_threshold:.0%}). Please read the guidelines again, or ask who gave you this task."
+        )
+
+    def _finished(self, done: int, left: int) -> dict[str, Any]:
+        if self._at_goal():
+            n = self.queue.progress().n_votes
+            more = min(self._batch or 0, left)
+            text = f"That was the goal: {n:,} pairs are decided, and saved. You can close this page" + (
+                ", or go on." if more else "."
+            )
+            return {"title": "Thank you!", "text": text, "more": f"Go on with {more:,} more" if more else None}
+        if self._selected:
+            title, text = _SELECTED if done + left else _NONE
+        else:
+            title, text = _OTHERS if left else _ALL
+        return {"title": title, "text": text, "more": None}
 
     def _show_ratings(self) -> None:
         """Fill the ratings panel; its rows only if it is open, because they hold the models' names."""
@@ -273,6 +441,38 @@ class PairComparator(Labeler):
         progress = self.queue.progress()
         counts = f"{progress.n_votes:,} votes, {progress.n_skipped:,} skipped, {progress.n_left:,} pairs left"
         return "Which response is better?", counts
+
+
+def _criteria(criteria: Iterable[str] | Mapping[str, str] | None) -> list[dict[str, str]]:
+    """Check the criteria, and return name and scale of each."""
+    named = dict(criteria) if isinstance(criteria, Mapping) else dict.fromkeys(criteria or [], "verdict")
+    start = "The 'criteria' parameter of PairComparator "
+    if isinstance(criteria, str) or not all(isinstance(name, str) and name.strip() for name in named):
+        msg = f"{start}must name each criterion by text, e.g. ['accuracy', 'style']. Got {criteria!r}."
+        raise ParameterError(msg)
+    if len(named) > _MAX_CRITERIA:
+        msg = f"{start}names {len(named)}, expected at most {_MAX_CRITERIA}: each takes a rater's time on every pair."
+        raise ParameterError(msg)
+    odd = {scale for scale in named.values() if scale not in ("verdict", "strength")}
+    if odd:
+        msg = f"{start}gives the scale {odd.pop()!r}, expected 'verdict' (A, B or tie) or 'strength' (five steps)."
+        raise ParameterError(msg)
+    return [{"name": name, "scale": str(scale)} for name, scale in named.items()]
+
+
+def _answers(criteria: list[dict[str, str]], given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a record that hold the answers on criteria, of those that were answered."""
+    scales = {criterion["name"]: criterion["scale"] for criterion in criteria}
+    winners = {choice: winner for winner, choice in _SIDES.items() if winner != "both_bad"}
+    answers = {
+        name: (_STRENGTHS if scales.get(name) == "strength" else winners).get(str(value))
+        for name, value in given.items()
+    }
+    if not scales.keys() >= answers.keys() or None in answers.values():
+        msg = f"A vote was refused: it answers {dict(given)!r}, which is not among the criteria. Show the pair again."
+        raise StaleVote(msg, recorded=False)
+    strength = {name: abs(int(value)) for name, value in given.items() if scales[name] == "strength"}
+    return {"criteria": answers or None, "strength": strength or None}
 
 
 def _seed(rater: str) -> int:

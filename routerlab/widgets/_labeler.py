@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import anywidget
@@ -13,23 +14,14 @@ from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
 from routerlab.markup import fragment
 from routerlab.schema import reject
+from routerlab.widgets._rater_page import source as source, style as style
 from routerlab.widgets._render import to_html
 
-HERE = Path(__file__).parent
-MAX_STEP = 90_000  # bytes of text sent ahead for one step
+MAX_STEP = 90_000  # bytes of text sent for one step, if there is more than the item to show
+_SLOTS = ("card0", "card1", "card2")
 BOX = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em;line-height:1.5"
 CELL = "padding:2px 14px 2px 0;text-align:left"
 _N_ACKS = 64  # acknowledgements kept for a page that missed some
-
-
-def source(name: str) -> str:
-    """Return a widget's module: the shared part and its own."""
-    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("shared.js", name))
-
-
-def style() -> str:
-    """Return the style sheet of all widgets."""
-    return (HERE / "widgets.css").read_text(encoding="utf-8")
 
 
 class Labeler(anywidget.AnyWidget):
@@ -37,12 +29,16 @@ class Labeler(anywidget.AnyWidget):
 
     The page sends ``{type: vote | skip | undo, nonce, id, choice, note, seconds}``. A decision is
     appended to the log first and acknowledged after, by its nonce in ``state["acks"]``; the page
-    keeps what was not acknowledged, and may send it again at any time.
+    keeps what was not acknowledged, and may send it again at any time. Jupyter may handle messages on a thread of its
+    own while the user's code runs on another: one lock keeps them apart.
     """
 
     _css = style()
     state = traitlets.Dict().tag(sync=True)
-    cards = traitlets.Dict().tag(sync=True)
+    # Texts of the item to show and of the next two, each with its id. A trait of its own: only what is new is sent.
+    card0 = traitlets.Dict().tag(sync=True)
+    card1 = traitlets.Dict().tag(sync=True)
+    card2 = traitlets.Dict().tag(sync=True)
     bindings = traitlets.Dict().tag(sync=True)
     guidelines = traitlets.Unicode().tag(sync=True)  # HTML
 
@@ -58,6 +54,7 @@ class Labeler(anywidget.AnyWidget):
         **traits: Any,
     ) -> None:
         self.vote_log = log
+        self._lock = RLock()
         self._acks: list[str] = []
         self._serial = 0
         self._notices: list[str] = []
@@ -66,12 +63,13 @@ class Labeler(anywidget.AnyWidget):
 
     def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         """Handle a message; whatever goes wrong is shown in the widget, because Jupyter would swallow it."""
-        try:
-            self._handle(content)
-        except LogError as error:
-            self._show(error=str(error))
-        except Exception as error:  # noqa: BLE001
-            self._show(error=f"{type(error).__name__}: {error}")
+        with self._lock:
+            try:
+                self._handle(content)
+            except LogError as error:
+                self._show(error=str(error))
+            except Exception as error:  # noqa: BLE001
+                self._show(error=f"{type(error).__name__}: {error}")
 
     def _handle(self, content: dict[str, Any]) -> None:
         kind, nonce = content.get("type"), content.get("nonce")
@@ -87,6 +85,7 @@ class Labeler(anywidget.AnyWidget):
             self._show()
         elif kind == "ping":
             self.send({"type": "pong"})
+            self._look_again()
         else:
             self._answer(content)
 
@@ -95,6 +94,9 @@ class Labeler(anywidget.AnyWidget):
 
     def _undo(self, nonce: str) -> None:
         raise NotImplementedError
+
+    def _look_again(self) -> None:
+        """Take note of what changed elsewhere: the page has been quiet for a while."""
 
     def _answer(self, content: dict[str, Any]) -> None:
         """Handle any other message."""
@@ -128,16 +130,26 @@ class Labeler(anywidget.AnyWidget):
         self._notices = []
         self._send_cards(upcoming)
 
+    @property
+    def cards(self) -> dict[str, Any]:
+        """Texts that the page has, by the id of the item."""
+        return {card["id"]: card for card in (getattr(self, slot) for slot in _SLOTS) if card}
+
     def _send_cards(self, upcoming: list[tuple[str, Any]]) -> None:
-        cards: dict[str, Any] = {}
+        """Send the texts that the page lacks: at least the first, and not more than a step should take."""
+        wanted, have = dict(upcoming[: len(_SLOTS)]), self.cards
+        free = [slot for slot in _SLOTS if getattr(self, slot).get("id") not in wanted]
         size = 0
-        for name, item in upcoming:
-            card = self.cards.get(name) or self._card(item)
+        for name, item in wanted.items():
+            if name in have:
+                continue
+            card = {"id": name, **self._card(item)}
             size += card_bytes(card)
-            if cards and size > MAX_STEP:
+            if size > MAX_STEP and name != upcoming[0][0]:
                 break
-            cards[name] = card
-        self.cards = cards
+            setattr(self, free.pop(0), card)
+        for slot in free:
+            setattr(self, slot, {})
 
     def _store(self) -> str:
         """Name the page's store of unacknowledged decisions: the same for the same log after a restart."""

@@ -48,6 +48,30 @@ function column(side, onscroll) {
   return { node, text, more };
 }
 
+// The questions besides the verdict, each a group of radio buttons.
+function criteriaRows(app) {
+  const { model } = app;
+  const scales = {
+    verdict: [["left", "A"], ["tie", "Tie"], ["right", "B"]],
+    strength: [["-2", "A much better"], ["-1", "A"], ["0", "Equal"], ["1", "B"], ["2", "B much better"]],
+  };
+  const group = makeNonce();
+  const boxes = [];
+  const rows = model.get("criteria").map(({ name, scale }, i) => {
+    const options = scales[scale].map(([value, text]) => {
+      const box = h("input", { type: "radio", name: `rl-${group}-${i}`, value });
+      boxes.push({ box, name, value });
+      return h("label", { class: "rl-option" }, box, h("span", {}, text));
+    });
+    return h("fieldset", { class: "rl-criterion" }, h("legend", {}, name), h("div", { class: "rl-options" }, options));
+  });
+  return {
+    body: h("div", { class: "rl-criteria", hidden: !rows.length }, rows),
+    get: () => Object.fromEntries(boxes.filter(({ box }) => box.checked).map(({ name, value }) => [name, value])),
+    set: (answers) => boxes.forEach(({ box, name, value }) => { box.checked = answers?.[name] === value; }),
+  };
+}
+
 function buildComparator(app) {
   const { model } = app;
   let card = null;
@@ -68,13 +92,18 @@ function buildComparator(app) {
     h("span", { class: "rl-grow" }), raw, diff, lock, fold);
   const promptCard = h("div", { class: "rl-prompt" }, tools, prompt.node);
   const grid = h("div", { class: "rl-cols" }, columns.left.node, columns.right.node);
-  const panel = ratingsPanel(app);
+  const panel = model.get("ratings") ? ratingsPanel(app) : null;
+  const criteria = criteriaRows(app);
+  const away = app.button("away", { "aria-pressed": "false" });
+  const back = app.button("back");
+  const onward = app.button("onward");
+  const earlier = h("div", { class: "rl-notice rl-earlier", role: "status", hidden: true });
+  const votes = [app.button("left", { kind: "rl-vote rl-a" }), app.button("right", { kind: "rl-vote rl-b" }),
+    app.button("tie", { kind: "rl-vote" }), app.button("both_bad", { kind: "rl-vote" })];
   grid.style.setProperty("--rl-height", `min(${model.get("height")}px, 52vh)`);
-  const body = h("div", { class: "rl-body" }, promptCard,
-    grid,
-    h("div", { class: "rl-verdicts" },
-      app.button("left", { kind: "rl-vote rl-a" }), app.button("tie", { kind: "rl-vote" }),
-      app.button("both_bad", { kind: "rl-vote" }), app.button("right", { kind: "rl-vote rl-b" })));
+  // The keys run from left to right, and the order of Tab is that of the picture at every width.
+  const verdicts = h("div", { class: "rl-dock" }, criteria.body, h("div", { class: "rl-verdicts" }, votes));
+  const body = h("div", { class: "rl-body" }, earlier, promptCard, grid, verdicts);
 
   function follow(from, to) {
     if (ghost === from) {
@@ -104,12 +133,18 @@ function buildComparator(app) {
     // Grow with the content but do not shrink again: the buttons should stay where the hand expects them.
     least = Math.max(least, ...both.map(({ text }) => text.offsetHeight));
     grid.style.setProperty("--rl-least", `${least}px`);
+    // A stop for Tab only where there is something to scroll.
+    for (const { text } of both) {
+      const scrolls = text.scrollHeight > text.clientHeight + 1;
+      if (scrolls || document.activeElement === text) text.tabIndex = 0;
+      else text.removeAttribute("tabindex");
+    }
   }
 
   function showAll() {
     full = true;
     ask(mode === "diff" ? "raw" : mode);
-    app.focus(); // the button is about to go
+    columns.left.text.focus(); // the button is about to go
   }
 
   function ask(wanted) {
@@ -123,15 +158,33 @@ function buildComparator(app) {
 
   return {
     body,
-    after: panel.body,
-    tool: panel.button,
-    stop: panel.stop,
+    after: panel?.body,
+    tools: [away, back, onward, panel?.button],
+    stop: () => panel?.stop(),
+    extra: () => ({ criteria: criteria.get(), away: away.getAttribute("aria-pressed") === "true" }),
+    restore(given) {
+      criteria.set(given.criteria);
+      away.setAttribute("aria-pressed", String(Boolean(given.away)));
+      for (const button of votes) {
+        if (given.choice) button.setAttribute("aria-pressed", String(button.dataset.action === given.choice));
+        else button.removeAttribute("aria-pressed");
+      }
+    },
+    status(state) {
+      const now = state.earlier;
+      onward.hidden = !now;
+      back.setAttribute("aria-disabled", String(!state.can_go_back));
+      const said = { left: "A is better", right: "B is better", tie: "Tie", both_bad: "Both bad", skip: "Skip" };
+      setText(earlier, now ? `Earlier pair ${now.number}. You said: ${said[state.given?.choice]}. Vote to change it.` : "");
+      earlier.hidden = !now;
+    },
     toggles: {
       raw: () => { full = false; ask(mode === "raw" ? "markdown" : "raw"); },
       diff: () => { full = false; ask(mode === "diff" ? "markdown" : "diff"); },
       lock: () => { locked = !locked; lock.setAttribute("aria-pressed", String(!locked)); },
       fold: prompt.toggle,
-      ratings: panel.toggle,
+      ratings: () => panel?.toggle(),
+      away: () => away.setAttribute("aria-pressed", String(away.getAttribute("aria-pressed") !== "true")),
     },
     show(next) {
       card = next;
@@ -149,14 +202,18 @@ function buildComparator(app) {
       if (content.prompt) prompt.show(content.prompt);
       if (content.mode !== "prompt") fill(content);
     },
+    // Scrolls both responses from wherever the focus is; at their end, or where they fit, the page itself scrolls.
     key(event, root) {
       const page = columns.left.text.clientHeight * 0.9;
       const steps = { ArrowDown: 60, ArrowUp: -60, PageDown: page, PageUp: -page, Home: -1e9, End: 1e9 };
-      const step = event.key === " " ? (event.shiftKey ? -page : page) : steps[event.key];
-      if (!step || event.target !== root) return;
-      event.preventDefault();
+      const onFrame = event.target === root;
+      const step = event.key === " " ? onFrame && (event.shiftKey ? -page : page) : steps[event.key];
+      const wanted = onFrame || (event.key.startsWith("Page") && !event.target.closest(".rl-text,.rl-prompt-text"));
+      if (!step || !wanted) return;
+      const before = both.map(({ text }) => text.scrollTop);
       columns.left.text.scrollTop += step;
-      if (!locked || columns.left.text.scrollHeight <= columns.left.text.clientHeight) columns.right.text.scrollTop += step;
+      if (!locked || columns.left.text.scrollTop === before[0]) columns.right.text.scrollTop += step;
+      if (both.some(({ text }, i) => text.scrollTop !== before[i])) event.preventDefault();
     },
   };
 }
@@ -177,7 +234,10 @@ export default {
         diff: { label: "Differences", run: () => view.toggles.diff() },
         lock: { label: "Scroll apart", run: () => view.toggles.lock() },
         fold: { label: "Expand", help: "Open the prompt, or fold it", run: () => view.toggles.fold() },
-        ratings: { label: "Ratings so far", run: () => view.toggles.ratings() },
+        away: { label: "Gives itself away", help: "A response says which model wrote it", run: () => view.toggles.away() },
+        back: { label: "Back", help: "Look at an earlier vote, and change it", run: () => app.model.send({ type: "back" }) },
+        onward: { label: "Onward", help: "From an earlier vote to the next", run: () => app.model.send({ type: "onward" }) },
+        ...(app.model.get("ratings") ? { ratings: { label: "Ratings so far", run: () => view.toggles.ratings() } } : {}),
       }),
       build: (app) => (view = buildComparator(app)),
     };

@@ -5,6 +5,8 @@
 const ANSWER_MS = 1500; // no answer for this long: say so
 const QUIET_MS = 10000; // after this long without a word, ask whether the kernel is there
 const GUARD_MS = 250; // a press this soon after a pair appears was meant for the one before
+const IDLE_MS = 60000; // longer without a movement, a key or a scroll: the rater is not at work
+const MAX_NOTE = 10000;
 
 // Characters that show nothing become signs, in names and notes as in texts (see markup.py). What is at work stays:
 // joiners and variants of emoji and letters.
@@ -114,6 +116,8 @@ function makeNonce() {
 
 // Decisions that Python has not acknowledged. localStorage keeps them through a reload and a dead kernel; the nonce
 // makes it harmless to send one twice.
+const CARDS = ["card0", "card1", "card2"]; // what Python sends ahead
+
 class Outbox {
   static memory = new Map(); // where localStorage is forbidden
 
@@ -178,6 +182,12 @@ function labeler({ model, el }, spec) {
   let probing = false; // asked whether the kernel is there
   let timer = null; // runs while an answer is due
   let keysOn = true;
+  let gone = null; // the item decided last, whose entries are on their way
+  let hadFocus = false;
+  let active = 0; // milliseconds at work on the item shown
+  let movedAt = 0; // when the rater last moved, scrolled or pressed something
+  const drafts = new Map(); // what was entered for an item and is not saved yet: note, and what the widget adds
+  const outside = document.body.dataset.voila ? "Reload this page" : "Run this cell again";
 
   const live = h("div", { class: "rl-hidden", "aria-live": "polite" });
   const banner = h("div", { class: "rl-banner", role: "alert", hidden: true });
@@ -188,14 +198,19 @@ function labeler({ model, el }, spec) {
   const last = h("div", { class: "rl-last" });
   const help = h("div", { class: "rl-help", id: `rl-${makeNonce()}`, role: "region", "aria-label": "Keys", hidden: true });
   const helpButton = button("help", { "aria-expanded": "false", "aria-controls": help.id });
-  const noteInput = h("input", {
-    class: "rl-input", type: "text", maxlength: 2000, "aria-label": "Note",
-    placeholder: "Why? Saved with your next vote. Enter to keep, Esc to discard.",
+  const noteInput = h("textarea", {
+    class: "rl-input", rows: 3, "aria-label": "Note", oninput: showNote,
+    placeholder: "Why? Saved with your vote. Enter when done, Shift+Enter for a new line.",
   });
-  const noteRow = h("div", { class: "rl-note", hidden: true }, noteInput);
+  const noteSize = h("span", { class: "rl-muted", role: "status" });
+  const noteRow = h("div", { class: "rl-note", hidden: true }, noteInput,
+    h("div", { class: "rl-row" }, noteSize, h("span", { class: "rl-grow" }),
+      h("button", { type: "button", class: "rl-btn rl-quiet", onclick: clearNote }, "Clear"),
+      h("button", { type: "button", class: "rl-btn rl-quiet", onclick: openNote }, "Done")));
   const noteButton = button("note");
   const undoButton = button("undo");
   const view = spec.build(app);
+  const warning = h("div", { class: "rl-notice rl-warning", role: "status", hidden: true });
   const finished = h("div", { class: "rl-finished", hidden: true });
   const rules = h("div", { class: "rl-rich" });
   fillText(rules, { body: model.get("guidelines") ?? "", html: true });
@@ -205,8 +220,8 @@ function labeler({ model, el }, spec) {
     { class: `rl ${spec.name}`, tabindex: "0", role: "group", "aria-label": spec.title },
     h("div", { class: "rl-head" }, h("span", { class: "rl-title" }, spec.title),
       h("span", { class: "rl-hint" }, "Click here to use the keys"), h("span", { class: "rl-grow" }), count, bar, helpButton),
-    help, banner, notice, guidelines, view.body, finished, noteRow,
-    h("div", { class: "rl-foot" }, last, h("span", { class: "rl-grow" }), button("skip"), noteButton, undoButton, view.tool),
+    help, banner, warning, notice, guidelines, view.body, finished, noteRow,
+    h("div", { class: "rl-foot" }, last, h("span", { class: "rl-grow" }), button("skip"), noteButton, undoButton, view.tools),
     view.after, live,
   );
   el.append(root);
@@ -245,7 +260,11 @@ function labeler({ model, el }, spec) {
   function current() {
     const { item, ahead } = model.get("state");
     if (!silent) return item;
-    return [item, ...ahead].find((id) => id && !outbox.has(id) && model.get("cards")[id]) ?? null;
+    return [item, ...ahead].find((id) => id && !outbox.has(id) && cardOf(id)) ?? null;
+  }
+
+  function cardOf(id) {
+    return CARDS.map((slot) => model.get(slot)).find((card) => card?.id === id) ?? null;
   }
 
   function decide(choice) {
@@ -257,13 +276,29 @@ function labeler({ model, el }, spec) {
       return;
     }
     const note = noteInput.value.trim() || null;
+    if (note && note.length > MAX_NOTE) { // said, and not cut
+      if (noteRow.hidden) openNote();
+      return;
+    }
     const type = choice === null ? "skip" : "vote";
-    outbox.put({ type, nonce: makeNonce(), id, choice, note, seconds: Math.round(seconds * 100) / 100 });
+    moved();
+    const times = { seconds: Math.round(seconds * 100) / 100, active: Math.round(active / 10) / 100 };
+    const { earlier } = model.get("state");
+    const changes = earlier && model.get("state").item === id ? earlier.nonce : undefined;
+    outbox.put({ type, nonce: makeNonce(), id, choice, note, ...times, changes, ...view.extra?.() });
+    gone = id;
     noteInput.value = "";
     noteRow.hidden = true;
     expectAnswer();
-    focus();
+    keepFocus();
     update();
+  }
+
+  // The rater moved: count the time since the last movement, unless it was so long that nobody was at work.
+  function moved() {
+    const now = performance.now();
+    active += Math.min(now - movedAt, IDLE_MS);
+    movedAt = now;
   }
 
   function undo() {
@@ -271,7 +306,6 @@ function labeler({ model, el }, spec) {
     waiting = makeNonce();
     outbox.send({ type: "undo", nonce: waiting });
     expectAnswer();
-    focus();
   }
 
   function expectAnswer() {
@@ -320,8 +354,39 @@ function labeler({ model, el }, spec) {
 
   function openNote() {
     noteRow.hidden = !noteRow.hidden;
+    showNote();
     if (noteRow.hidden) focus();
     else noteInput.focus();
+  }
+
+  function clearNote() {
+    noteInput.value = "";
+    showNote();
+    noteInput.focus();
+  }
+
+  function showNote() {
+    const { length } = noteInput.value.trim();
+    const [n, most] = [length, MAX_NOTE].map((value) => value.toLocaleString("en"));
+    setText(noteSize, length > MAX_NOTE
+      ? `${n} characters: shorten it to ${most}, then vote. Nothing is cut.` : `${n} of at most ${most} characters`);
+    noteSize.classList.toggle("rl-waits", length > MAX_NOTE);
+    noteButton.classList.toggle("rl-on", Boolean(length));
+    noteButton.setAttribute("aria-expanded", String(!noteRow.hidden));
+    noteButton.firstChild.textContent = length ? "Note ✓" : "Note";
+  }
+
+  // Keep what was entered for the item that goes, and bring back what was entered or said on the one that comes.
+  function exchangeDrafts(before, id) {
+    if (before && before !== gone) drafts.set(before, { note: noteInput.value, ...view.extra?.() });
+    gone = null;
+    const { given } = model.get("state");
+    const draft = drafts.get(id) ?? (given?.id === id ? given : null) ?? {};
+    drafts.delete(id);
+    noteInput.value = draft.note ?? "";
+    noteRow.hidden = !draft.note;
+    view.restore?.(draft);
+    showNote();
   }
 
   function toggleHelp() {
@@ -345,22 +410,34 @@ function labeler({ model, el }, spec) {
     root.focus({ preventScroll: true });
   }
 
+  // Leave the focus where the rater put it; only if its element went away, the frame takes it.
+  function keepFocus() {
+    const element = document.activeElement;
+    if (root.contains(element) && !element.checkVisibility()) focus();
+    else if (hadFocus && (element === document.body || !element)) focus();
+  }
+
   function showBanner() {
     const n = outbox.items.length;
     const kept = n ? ` ${plural(n, "decision")} not saved yet, kept in this page.` : "";
     let text = "";
     if (silent) {
       text = `The kernel does not answer: it stopped, restarted or is busy.${kept} `
-        + "Run this cell again to go on; what waits is then saved, once.";
+        + `${outside} to go on; what waits is then saved, once.`;
     } else if (failed()) text = `${failed()}${kept}`;
     if (text && banner.dataset.text !== text) { // an alert that is set again is read out again
       const retry = n ? h("button", { type: "button", class: "rl-btn", onclick: resend }, "Try again") : "";
-      banner.replaceChildren(h("span", {}, text), retry);
+      const again = () => location.reload();
+      const reload = silent && document.body.dataset.voila
+        ? h("button", { type: "button", class: "rl-btn", onclick: again }, "Reload") : "";
+      banner.replaceChildren(h("span", {}, text), retry, reload);
     }
     banner.dataset.text = text;
     banner.hidden = !text;
     setText(notice, model.get("state").notice ?? "");
     notice.hidden = !notice.textContent;
+    setText(warning, model.get("state").warning ?? "");
+    warning.hidden = !warning.textContent;
   }
 
   function showProgress() {
@@ -376,10 +453,12 @@ function labeler({ model, el }, spec) {
     else if (latest) {
       const tick = h("span", { class: "rl-tick", "aria-hidden": "true" }, "✓");
       const words = latest.words ? h("span", { class: "rl-muted" }, latest.words) : "";
-      last.replaceChildren(tick, h("span", {}, latest.text), words, ...(latest.reveal ?? []).map(revealed));
+      const names = (latest.reveal ?? []).map(revealed);
+      last.replaceChildren(tick, h("span", {}, latest.text), words, names.length ? h("b", {}, "Last pair:") : "", ...names);
     }
     undoButton.setAttribute("aria-disabled", String(!model.get("state").can_undo));
-    noteButton.classList.toggle("rl-on", Boolean(noteInput.value.trim()));
+    showNote();
+    view.status?.(model.get("state"));
   }
 
   function revealed({ side, model: name, detail }) {
@@ -392,23 +471,35 @@ function labeler({ model, el }, spec) {
     showBanner();
     showProgress();
     const id = current();
-    const card = id ? model.get("cards")[id] : null;
+    const card = id ? cardOf(id) : null;
     root.setAttribute("aria-busy", String(Boolean(outbox.items.length) && !silent && !failed()));
     if (id && !card) return; // its text is on the way
+    hadFocus = root.contains(document.activeElement);
+    const before = app.shownId;
+    if (before !== (card ? id : null)) exchangeDrafts(before, id);
     finished.hidden = Boolean(card);
     view.body.hidden = !card;
     if (!card) {
       app.shownId = null;
       const later = { title: "Waiting for the kernel", text: "All that this page holds is decided." };
-      const { title, text } = state.item ? later : state.finished;
-      finished.replaceChildren(h("b", {}, title), h("p", {}, text));
+      const { title, text, more } = state.item ? later : state.finished;
+      const goOn = more ? h("button", { type: "button", class: "rl-btn", onclick: () => model.send({ type: "more" }) }, more) : "";
+      if (finished.dataset.text !== `${title} ${text} ${more}`) {
+        finished.replaceChildren(h("b", {}, title), h("p", {}, text), goOn);
+        finished.dataset.text = `${title} ${text} ${more}`;
+        setText(live, `${title} ${text}`);
+      }
     } else if (app.shownId !== id) {
       app.shownId = id;
+      finished.dataset.text = "";
       view.show(card, id);
-      shownAt = performance.now();
-      if (root.contains(document.activeElement)) focus();
-      setText(live, `${state.last ? `${state.last.text}. ` : ""}${spec.noun} ${state.done + 1} of ${state.total}`);
+      shownAt = movedAt = performance.now();
+      active = 0;
+      const which = state.earlier ? `Earlier ${spec.noun.toLowerCase()} ${state.earlier.number}`
+        : `${spec.noun} ${state.done + 1} of ${state.total}`;
+      setText(live, `${state.last ? `${state.last.text}. ` : ""}${which}`);
     }
+    keepFocus();
   }
 
   function onState() {
@@ -417,16 +508,17 @@ function labeler({ model, el }, spec) {
   }
 
   function onKey(event) {
-    const typing = event.target.matches("input:not([type=checkbox]),select,textarea");
-    if (event.target === noteInput && (event.key === "Enter" || event.key === "Escape") && !event.isComposing) {
-      if (event.key === "Escape") noteInput.value = "";
-      noteRow.hidden = true;
-      focus();
-      showProgress();
+    moved();
+    const typing = event.target.matches("input:not([type=checkbox],[type=radio]),select,textarea");
+    const done = event.key === "Escape" || (event.key === "Enter" && !event.shiftKey);
+    if (event.target === noteInput && done && !event.isComposing) {
+      openNote();
       event.preventDefault();
     }
     if (!isSave(event)) event.stopPropagation();
-    if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey)) event.preventDefault(); // no press
+    const newline = event.target === noteInput && event.key === "Enter";
+    if (event.key === "Enter" && !newline && (event.shiftKey || event.ctrlKey || event.metaKey)) event.preventDefault(); // no press
+    if (event.repeat && ["Enter", " "].includes(event.key) && event.target.matches("button")) event.preventDefault(); // one press
     if (typing || event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
     const name = Object.keys(actions()).find((action) => [event.key, event.key.toLowerCase()].includes(keyOf(action)));
     if (name) {
@@ -454,11 +546,13 @@ function labeler({ model, el }, spec) {
 
   root.addEventListener("keydown", onKey);
   window.addEventListener("keydown", onSave, true);
+  const movements = ["pointermove", "pointerdown", "wheel", "scroll", "focusin"];
+  movements.forEach((name) => root.addEventListener(name, moved, { capture: true, passive: true }));
   root.addEventListener("mouseup", (event) => {
     if (!event.target.closest("button,input,select,textarea,label,summary") && !String(getSelection())) focus();
   });
   model.on("change:state", onState);
-  model.on("change:cards", update);
+  CARDS.forEach((slot) => model.on(`change:${slot}`, update));
   model.on("msg:custom", onMessage);
   model.on("comm_live_update", lost);
   root.addEventListener("focusin", ask);
@@ -468,7 +562,7 @@ function labeler({ model, el }, spec) {
     clearTimeout(timer);
     window.removeEventListener("keydown", onSave, true);
     model.off("change:state", onState);
-    model.off("change:cards", update);
+    CARDS.forEach((slot) => model.off(`change:${slot}`, update));
     model.off("msg:custom", onMessage);
     model.off("comm_live_update", lost);
   };

@@ -68,7 +68,7 @@ def test_hostile_responses_are_inert(hostile: Book):
     page, watch = hostile.page, Watch(hostile.page)
     hostile.show(
         "c = PairComparator(many, asked, log='hostile', rater='ana', by='intent', reveal=True, repeat_share=0,\n"
-        "    images=True, guidelines=PAYLOADS[0])\nc"
+        "    images=True, guidelines=PAYLOADS[0], ratings=True)\nc"
     )
     page.focus(".rl")
     for i in range(-(-len(PAYLOADS) // 12)):

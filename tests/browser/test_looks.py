@@ -40,6 +40,7 @@ prompts["intent"] = ["cooking", "code"] * 4
 verdicts = [("ana", "model_a"), ("ben", "tie")]
 rows = [(p, "akkouq", "tabmow", w, j, "because") for p in prompts.prompt_id[:4] for j, w in verdicts]
 votes = pd.DataFrame(rows, columns=["prompt_id", "model_a", "model_b", "winner", "judge", "note"])
+owner = {"ratings": True, "criteria": {"accuracy": "verdict", "style": "strength"}}
 known = prompts.set_index("prompt_id").intent[:4]
 
 from routerlab.decision import sweep_estimates
@@ -52,7 +53,7 @@ sweep = sweep_estimates(quality, cost)
 """
 WIDGETS = {
     "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes,\n"
-    "    guidelines='Be **fair**.')",
+    "    guidelines='Be **fair**.', **owner)",
     "intents": "IntentLabeler(prompts, ['cooking', 'code', 'chat'], log='looks/i.jsonl', rater='ana', labels=known)",
     "browser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
     "offers": "OfferExplorer(load_offers(), on='2026-11-29', quality={'gpt-4o': .8}).filter(without=['free'])",

@@ -111,7 +111,7 @@ def test_to_the_end_and_back(tmp_path):
     widget = PairComparator(responses_of(2), log=tmp_path / "ana.jsonl", rater="ana", repeat_share=0)
     for i in range(6):
         send(widget, choice="tie", nonce=f"n{i}")
-    assert widget.state["item"] is None and "judgments" in widget.state["finished"]["text"]
+    assert widget.state["item"] is None and "saved" in widget.state["finished"]["text"]
     assert widget.judgments.groupby("prompt_id").size().tolist() == [3, 3]
     send(widget, "undo", nonce="u")
     assert widget.state["item"] is not None
@@ -182,7 +182,10 @@ def test_reveal_names_the_right_sides(tmp_path):
 # The ratings panel
 
 
-def test_ratings_come_only_when_asked_for(comparator):
+def test_ratings_come_only_to_who_may_see_them_and_when_asked_for(tmp_path, comparator):
+    comparator._handle_custom_msg({"type": "panel", "open": True}, [])
+    assert comparator.panel == {"open": False} and not comparator.ratings
+    comparator = PairComparator(responses_of(), log=tmp_path / "o.jsonl", rater="owner", repeat_share=0, ratings=True)
     assert comparator.panel == {"open": False}
     comparator._handle_custom_msg({"type": "panel", "open": True}, [])
     assert "No ratings yet" in comparator.panel["text"]
