@@ -91,6 +91,7 @@ from .exceptions import (
 )
 from .judging import (
     PairwiseJudge as PairwiseJudge,
+    PointwiseJudge as PointwiseJudge,
     judge_trust as judge_trust,
     ppi_rate as ppi_rate,
     ppi_win_rate as ppi_win_rate,
@@ -177,7 +178,6 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
-    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )
@@ -185,6 +185,7 @@ from .widgets import (
     EvidencePlot as EvidencePlot,
     IntentLabeler as IntentLabeler,
     JudgmentBrowser as JudgmentBrowser,
+    LabelingDashboard as LabelingDashboard,
     OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
     RaterPage as RaterPage,
