@@ -14,10 +14,6 @@ from snippets import SNIPPETS
 
 from routerlab.markup import visible
 from routerlab.widgets import JudgmentBrowser
-<<<<<<< HEAD
-from routerlab.widgets._rater_page import HERE
-=======
->>>>>>> render
 
 LONG = "A sentence of a long prompt. " * 581 + "THE QUESTION?"  # 16,862 characters
 SETUP = rf"""
