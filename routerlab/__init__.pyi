@@ -18,6 +18,7 @@ from . import (
     pricing as pricing,
     ratings as ratings,
     routers as routers,
+    scale as scale,
     schema as schema,
     serving as serving,
     stats as stats,
@@ -165,6 +166,13 @@ from .routers import (
     Router as Router,
     SimilarityWeightedRouter as SimilarityWeightedRouter,
     load_router as load_router,
+)
+from .scale import (
+    embed_parquet as embed_parquet,
+    frontier_parquet as frontier_parquet,
+    route_parquet as route_parquet,
+    savings_parquet as savings_parquet,
+    sweep_parquet as sweep_parquet,
 )
 from .schema import (
     Judgments as Judgments,
