@@ -513,7 +513,7 @@ def load_encoder(files: ModelFiles, device: str) -> Any:
 
 @functools.lru_cache(maxsize=2)
 def load_onnx(files: ModelFiles, layer: int | None, int8: bool) -> OnnxEncoder:
-    """Load a model for onnxruntime once in a process; its graph stays beside the embeddings in the user's cache."""
+    """Load a model for onnxruntime once in a process; its graph stays with the embeddings in the user's cache."""
     return OnnxEncoder(files.folder, files.fingerprint, default_folder().parent / "onnx", layer, int8)
 
 
