@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of, refuse_parameter
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
-_CHUNK = 2048
+_CHUNK = 4096
 
 
 class Estimates(NamedTuple):
