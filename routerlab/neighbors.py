@@ -315,6 +315,12 @@ class _OpenedUsearch:
         return keys
 
 
+_NO_DATABASE = (
+    "PgvectorIndex can't use the database ({}). Check url=, that the server answers, and that pgvector is installed "
+    "(CREATE EXTENSION vector, by someone who may; halfvec, for precision='float16', came with its version 0.7)."
+)
+
+
 @dataclass(frozen=True)
 class PgvectorIndex:
     """Neighbours from a team's PostgreSQL database with pgvector: extra ``routerlab[postgres]``.
@@ -329,8 +335,8 @@ class PgvectorIndex:
         ``PGPASSWORD``: a saved router holds the url.
     table : str, default 'routerlab_vectors'
         Name of the table, with a schema before a dot if there is one.
-    precision : {'float32', 'float16'}, default 'float16'
-        Of the vectors in the database (``vector`` or ``halfvec``).
+    precision : {'float32', 'float16'}, default 'float32'
+        Of the vectors in the database: ``vector``, or ``halfvec``, which pgvector has from 0.7 on.
     connectivity, expansion_add, expansion_search : int, default 16, 64, 128
         pgvector's ``m``, ``ef_construction`` and ``hnsw.ef_search``, which is raised to what is searched.
 
@@ -343,7 +349,7 @@ class PgvectorIndex:
     kind: ClassVar[str] = "pgvector"
     url: str
     table: str = "routerlab_vectors"
-    precision: str = "float16"
+    precision: str = "float32"
     connectivity: int = 16
     expansion_add: int = 64
     expansion_search: int = 128
@@ -373,35 +379,44 @@ class PgvectorIndex:
             msg = f"'precision' of PgvectorIndex must be 'float32' or 'float16'. Got {self.precision!r} instead."
             raise ParameterError(msg)
         psycopg = _imported("psycopg", "PgvectorIndex", "postgres")
-        pgvector = _imported("pgvector.psycopg", "PgvectorIndex", "postgres")
+        pgvector: Any = _imported("pgvector.psycopg", "PgvectorIndex", "postgres")
         try:
-            connection = psycopg.connect(self.url, autocommit=True)
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            connection = psycopg.connect(self.url, autocommit=True, client_encoding="utf8")
         except psycopg.Error as error:
-            msg = (
-                f"PgvectorIndex can't use the database ({str(error).strip()}). Check url=, that the server answers, "
-                "and that the extension is installed: CREATE EXTENSION vector, by someone who may."
-            )
-            raise ParameterError(msg) from error
+            raise ParameterError(_NO_DATABASE.format(str(error).strip())) from error
+        try:
+            made = self._agree(connection, train)
+        except psycopg.Error as error:
+            connection.close()
+            raise ParameterError(_NO_DATABASE.format(str(error).strip())) from error
+        except ParameterError:
+            connection.close()
+            raise
         pgvector.register_vector(connection)
+        return _OpenedPgvector(made, connection, self)
+
+    def _agree(self, connection: Any, train: NDArray[np.float32]) -> str:
+        """Fill the table if it is not there, or check what it holds; one at a time."""
         made = fingerprint(train)
+        connection.execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector")
         with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.table])  # one fills it
+            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.table])
             (there,) = connection.execute("SELECT to_regclass(%s)", [self.table]).fetchone()
             if there is None:
                 self._fill(connection, train, made)
             else:
                 (about,) = connection.execute("SELECT obj_description(%s::regclass)", [self.table]).fetchone()
                 if about != f"routerlab {made}":
-                    connection.close()
                     _refuse_other(f"the table {self.table}", train, "Name another table, or drop it.")
-        return _OpenedPgvector(made, connection, self)
+        return made
 
     def _fill(self, connection: Any, train: NDArray[np.float32], made: str) -> None:
         """Copy the vectors, index them, and say in the table's comment what they are."""
         from pgvector import HalfVector, Vector
+        from pgvector.psycopg import register_vector
 
         kind, column = (HalfVector, "halfvec") if self.precision == "float16" else (Vector, "vector")
+        register_vector(connection)
         connection.execute(f"CREATE TABLE {self.table} (row integer, vector {column}({train.shape[1]}))")
         with connection.cursor().copy(f"COPY {self.table} (row, vector) FROM STDIN WITH (FORMAT BINARY)") as copy:
             copy.set_types(["int4", column])
