@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of, refuse_parameter
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
-_CHUNK = 4096
+_CHUNK = 2048
 
 
 class Estimates(NamedTuple):
@@ -414,14 +414,14 @@ def _walk(
     """
     quality, cost = np.ascontiguousarray(quality.T), np.ascontiguousarray(cost.T)
     current = first = _cheapest(quality == quality.max(axis=0), cost)
-    rows = np.arange(len(first))
-    if abstained.any():
-        rows = rows[~abstained]
-        quality, cost, current = quality.take(rows, axis=1), cost.take(rows, axis=1), first[rows]
-    price = np.zeros(len(rows))  # 1 / WTP reached so far
+    rows, floor = np.arange(len(first)), cost.min(axis=0)
+    left = np.flatnonzero((cost[first, rows] > floor) & ~abstained)  # from the cheapest model nothing leads on
+    price = np.zeros(len(first))  # 1 / WTP reached so far
     switches = []
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        while len(rows):
+        while len(left):
+            rows, current, price, floor = rows[left], current[left], price[left], floor[left]
+            quality, cost = quality.take(left, axis=1), cost.take(left, axis=1)
             at = np.arange(len(rows))
             saved = cost[current, at] - cost
             rate = quality[current, at] - quality
@@ -430,15 +430,11 @@ def _walk(
             lowest = rate.min(axis=0)
             # Among models that become preferable together, the cheapest.
             target = _cheapest(rate == lowest, cost)
-            moves = np.isfinite(lowest)
-            if not moves.all():
-                at = np.flatnonzero(moves)
-                rows, current = rows[at], current[at]
-                quality, cost = quality.take(at, axis=1), cost.take(at, axis=1)
-                price, lowest, target = price[at], lowest[at], target[at]
             price = np.maximum(price, lowest)  # rounding must not reorder the switches of a prompt
-            switches.append((rows, current, target, 1.0 / price))
-            current = target
+            moves = np.isfinite(lowest)
+            part = slice(None) if moves.all() else moves
+            switches.append((rows[part], current[part], target[part], 1.0 / price[part]))
+            current, left = target, np.flatnonzero(moves & (cost[target, at] > floor))
     return first, switches
 
 
