@@ -94,7 +94,7 @@ def main(n: int) -> None:
     about = {
         "n": n,
         "protocol": "MMLU by MiniLM, augmented; two shared cores",
-        "command": "python benchmarks/neighbours.py",
+        "command": f"python benchmarks/neighbours.py {n}",
     }
     for expansion in (32, 64, 128, 256):
         index.graph.expansion_search = expansion
