@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of, refuse_parameter
 
 # Rows handled at once: keeps the working set of the hull walk inside the processor's cache.
-_CHUNK = 8192
+_CHUNK = 2048
 
 
 class Estimates(NamedTuple):
@@ -381,37 +381,68 @@ def sweep_arrays(
         first[abstained] = models.get_loc(fallback)
     empty = (np.empty(0, np.int32), np.empty(0, small), np.empty(0, small), np.empty(0))
     prompt, origin, target, wtp = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
-    order = np.argsort(-wtp, kind="stable")  # stable: switches of one prompt at equal WTP keep their order
+    order = quick_order(-wtp)  # switches of one prompt at equal WTP keep their order
     return Sweep(index, models, first, prompt[order], origin[order], target[order], wtp[order], abstained, provenance)
+
+
+def quick_order(values: NDArray[np.float64], then: NDArray[np.float64] | None = None) -> NDArray[np.intp]:
+    """Sort by `values`, equal ones by `then` (by default as they came): several times sooner than a stable sort.
+
+    Examples
+    --------
+    >>> quick_order(np.array([2.0, 1.0, 2.0]), np.array([5.0, 0.0, 4.0]))
+    array([1, 2, 0])
+    """
+    order = np.argsort(values)
+    ordered = values[order]
+    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if len(same) > len(values) // 8:
+        return np.argsort(values, kind="stable") if then is None else np.lexsort((then, values))
+    if len(same):
+        rows = np.union1d(same, same + 1)
+        tied = np.sort(order[rows])
+        order[rows] = tied[np.lexsort((values[tied],) if then is None else (then[tied], values[tied]))]
+    return order
 
 
 def _walk(
     quality: NDArray[np.float64], cost: NDArray[np.float64], abstained: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], list[tuple[Any, ...]]]:
-    """Walk each row down its own hull; return the first choices and a list of switch batches."""
-    current = first = best_first(quality, cost)
-    rows = np.arange(len(quality))
-    if abstained.any():
-        rows = rows[~abstained]
-        quality, cost, current = quality[rows], cost[rows], first[rows]
-    price = np.zeros(len(rows))  # 1 / WTP reached so far
+    """Walk each row down its own hull; return the first choices and a list of switch batches.
+
+    Models are rows here: what is compared across models then runs over long stretches of memory.
+    """
+    quality, cost = np.ascontiguousarray(quality.T), np.ascontiguousarray(cost.T)
+    current = first = _cheapest(quality == quality.max(axis=0), cost)
+    rows, floor = np.arange(len(first)), cost.min(axis=0)
+    left = np.flatnonzero((cost[first, rows] > floor) & ~abstained)  # from the cheapest model nothing leads on
+    price = np.zeros(len(first))  # 1 / WTP reached so far
     switches = []
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        while len(rows):
+        while len(left):
+            rows, current, price, floor = rows[left], current[left], price[left], floor[left]
+            quality, cost = quality.take(left, axis=1), cost.take(left, axis=1)
             at = np.arange(len(rows))
-            saved = cost[at, current][:, None] - cost
-            rate = quality[at, current][:, None] - quality
+            saved = cost[current, at] - cost
+            rate = quality[current, at] - quality
             rate /= saved
             rate[saved <= 0] = np.inf
-            lowest = rate.min(axis=1)
+            lowest = rate.min(axis=0)
             # Among models that become preferable together, the cheapest.
-            target = np.where(rate == lowest[:, None], cost, np.inf).argmin(axis=1)
-            moves = np.isfinite(lowest)
-            if not moves.all():
-                at = at[moves]
-                rows, quality, cost, current = rows[at], quality[at], cost[at], current[at]
-                price, lowest, target = price[at], lowest[at], target[at]
+            target = _cheapest(rate == lowest, cost)
             price = np.maximum(price, lowest)  # rounding must not reorder the switches of a prompt
-            switches.append((rows, current, target, 1.0 / price))
-            current = target
+            moves = np.isfinite(lowest)
+            part = slice(None) if moves.all() else moves
+            switches.append((rows[part], current[part], target[part], 1.0 / price[part]))
+            current, left = target, np.flatnonzero(moves & (cost[target, at] > floor))
     return first, switches
+
+
+def _cheapest(candidates: NDArray[np.bool_], cost: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Position of the cheapest candidate in each column, the first among equals."""
+    if np.count_nonzero(candidates) > candidates.shape[1]:
+        price = np.where(candidates, cost, np.inf)
+        candidates = price == price.min(axis=0)
+    n_models = len(cost)
+    from_end = np.arange(n_models, 0, -1, dtype=np.int8 if n_models < 128 else np.int32)
+    return n_models - (candidates * from_end[:, None]).max(axis=0).astype(np.intp)

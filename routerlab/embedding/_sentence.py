@@ -6,7 +6,6 @@ import copy
 import functools
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -25,6 +24,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.embedding._cache import VectorCache, default_folder, demo_vectors, text_key
+from routerlab.embedding._onnx import (
+    PACKAGES,
+    OnnxEncoder,
+    check_layer,
+    is_installed,
+    transformer_folder,
+    why_not,
+    window_of,
+)
 from routerlab.embedding._saved import SavedMixin
 from routerlab.embedding._text import as_frame, check_texts, reads_text
 from routerlab.exceptions import CutPromptsWarning, ModelNotFoundError, ParameterError
@@ -32,6 +40,7 @@ from routerlab.schema import check_choice, refuse_parameter, unit_rows
 
 _LONG_WORK = 256  # prompts: about a second on two cores
 WINDOWS = ("first", "mean", "last")
+BACKENDS = ("auto", "torch", "onnx", "onnx-int8")
 _SHORT = 100  # bytes: no model's window is that small, so such texts need no tokenizer
 _AT_ONCE = 256  # texts tokenized in one call, on all cores
 DEFAULT_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
@@ -77,6 +86,11 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         'auto' draws a bar if more than 256 texts must be encoded.
     device : str, default 'cpu'
         Device that torch computes on.
+    backend : {'auto', 'torch', 'onnx', 'onnx-int8'}, default 'auto'
+        What encodes. 'onnx': onnxruntime, which starts in a fraction of torch's time and is about twice as quick (the
+        extra ``routerlab[onnx]``); for models of BERT's kind on a CPU. 'auto' takes it where it can, and torch
+        otherwise. 'onnx-int8' rounds weights and activations to 8 bits: quicker still, and other vectors (cosines of
+        .98 to .99 with the exact ones), which have a cache of their own.
 
     Attributes
     ----------
@@ -87,6 +101,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     -----
     Stateless: `fit` learns nothing but the width, and `transform` works without it. Duplicates are encoded once. Texts
     are encoded in order of length; because of padding the same text encoded in another batch may differ by about 1e-7.
+    'torch' and 'onnx' differ by no more than that, so they share one cache: vectors stay known when the extra is
+    installed or removed.
 
     References
     ----------
@@ -112,6 +128,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         cache_dir: str | Path | None = None,
         show_progress: bool | str = "auto",
         device: str = "cpu",
+        backend: str = "auto",
     ) -> None:
         self.model = model
         self.revision = revision
@@ -122,6 +139,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.show_progress = show_progress
         self.device = device
+        self.backend = backend
 
     def fit(self, X: Any, y: Any = None) -> SentenceEmbedder:
         """Check prompts and parameters, and find the model; nothing is learned but the width.
@@ -180,9 +198,9 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
             )
         layer = "" if self.layer is None else f" layer {self.layer}"
         window = "" if self.window == "first" else f" window {self.window}"
-        frame = as_frame(
-            vectors, texts, _names(vectors.shape[1]), f"{files.name} {files.fingerprint[:12]}{layer}{window}"
-        )
+        rounded = " int8" if self.backend == "onnx-int8" else ""
+        made_by = f"{files.name} {files.fingerprint[:12]}{layer}{window}{rounded}"
+        frame = as_frame(vectors, texts, _names(vectors.shape[1]), made_by)
         frame.attrs["n_cut"] = n_cut
         return frame
 
@@ -253,15 +271,34 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         return find_model(self.model, self.revision)
 
     def _encode(self, texts: list[str], files: ModelFiles) -> NDArray[Any]:
+        if self._without_torch(files):
+            return load_onnx(files, self.layer, self.backend == "onnx-int8").encode(texts)
         encoder = load_encoder(files, self.device)
         if self.layer is not None:
             return mean_of_layer(encoder, texts, self.layer)
         return encoder.encode(texts, batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True)
 
+    def _without_torch(self, files: ModelFiles) -> bool:
+        """Whether onnxruntime encodes: where it can, unless it was told not to."""
+        if self.backend == "torch":
+            return False
+        missing = None if is_installed() else f"{', '.join(PACKAGES)} are not all installed"
+        other = None if self.device == "cpu" else f"it runs on the CPU, not on {self.device!r}"
+        reason = missing or other or why_not(files.folder)
+        if reason and self.backend != "auto":
+            msg = (
+                f"The 'backend' parameter of SentenceEmbedder is {self.backend!r}, which can't encode with "
+                f"{files.name}: {reason}. Pass backend='torch' or 'auto'"
+                + (", or pip install 'routerlab[onnx]'." if missing else ".")
+            )
+            raise ParameterError(msg)
+        return reason is None
+
     def _store(self, files: ModelFiles) -> VectorCache:
         """Return the cache on disk; the default one knows the demo's texts, for which no model is loaded."""
         weights = files.folder / "model.safetensors"
         default = self.cache_dir is None and files.name == DEFAULT_REPOSITORY and weights.is_file()
+        default = default and self.backend != "onnx-int8"
         known = demo_vectors(self.layer) if default and _sha256(weights) == OFFICIAL_SHA256 else None
         return VectorCache(self._cache_path(files), known)
 
@@ -269,10 +306,12 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         folder = default_folder() if self.cache_dir is None else Path(self.cache_dir).expanduser()
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(files.name).name)
         layer = "" if self.layer is None else f"-layer{self.layer}"
-        return folder / f"{name}-{files.fingerprint[:16]}{layer}.sqlite"
+        rounded = "-int8" if self.backend == "onnx-int8" else ""
+        return folder / f"{name}-{files.fingerprint[:16]}{layer}{rounded}.sqlite"
 
     def _check_parameters(self) -> None:
         check_choice(self.window, WINDOWS, "window", "SentenceEmbedder")
+        check_choice(self.backend, BACKENDS, "backend", "SentenceEmbedder")
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             refuse_parameter("batch_size", "an int of at least 1", self.batch_size, "SentenceEmbedder")
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
@@ -341,11 +380,8 @@ def _tokenizer(files: ModelFiles, device: str) -> tuple[Any, int]:
     """
     from tokenizers import Tokenizer
 
-    folder = files.folder
-    for part in _read(folder / "modules.json") or []:
-        if part.get("idx") == 0:
-            folder = folder / part.get("path", "")
-    limit = _limit(folder)
+    folder = transformer_folder(files.folder)
+    limit = window_of(folder)
     if (folder / "tokenizer.json").is_file() and limit:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     else:
@@ -358,22 +394,6 @@ def _tokenizer(files: ModelFiles, device: str) -> tuple[Any, int]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer, limit
-
-
-def _limit(folder: Path) -> int:
-    """Tokens that sentence-transformers reads of a text."""
-    own = _read(folder / "sentence_bert_config.json").get("max_seq_length")
-    if own:
-        return int(own)
-    sizes = [
-        _read(folder / "tokenizer_config.json").get("model_max_length"),
-        _read(folder / "config.json").get("max_position_embeddings"),
-    ]
-    return int(min((size for size in sizes if size), default=0)) if all(sizes) else 0
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 @dataclass(frozen=True)
@@ -417,6 +437,11 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
 
 def _from_hub(repository: str, revision: str | None, *, local_files_only: bool) -> tuple[Path | None, str]:
     """Return the snapshot's folder, or None and the reason."""
+    from huggingface_hub import constants
+
+    kept = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    if local_files_only and not kept.is_dir():  # the rest of the package takes longer to load than this model
+        return None, f"{kept} is not there"
     from huggingface_hub import snapshot_download
 
     ignored = [*_NOT_NEEDED, "*.bin"]  # the same weights twice, where there are safetensors
@@ -486,6 +511,12 @@ def load_encoder(files: ModelFiles, device: str) -> Any:
         return SentenceTransformer(str(files.folder), device=device, local_files_only=True)
 
 
+@functools.lru_cache(maxsize=2)
+def load_onnx(files: ModelFiles, layer: int | None, int8: bool) -> OnnxEncoder:
+    """Load a model for onnxruntime once in a process; its graph stays with the embeddings in the user's cache."""
+    return OnnxEncoder(files.folder, files.fingerprint, default_folder().parent / "onnx", layer, int8)
+
+
 def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.float32]:
     """Average a hidden layer of a loaded transformer over the tokens of each text."""
     import torch
@@ -498,14 +529,9 @@ def mean_of_layer(encoder: Any, texts: list[str], layer: int) -> NDArray[np.floa
         texts, padding=True, truncation=True, max_length=encoder.max_seq_length, return_tensors="pt"
     ).to(transformer.device)
     n_layers = transformer.config.num_hidden_layers
-    if not -n_layers - 1 <= layer <= n_layers:
-        msg = (
-            f"The 'layer' parameter must lie in [{-n_layers - 1}, {n_layers}] for this model (0: token "
-            f"embeddings, {n_layers} or -1: last layer). Got {layer} instead."
-        )
-        raise ParameterError(msg)
+    depth = check_layer(layer, n_layers)
     with torch.inference_mode():
-        state = _hidden_state(transformer, tokens, layer % (n_layers + 1))
+        state = _hidden_state(transformer, tokens, depth)
     real = tokens["attention_mask"][..., None].to(state.dtype)
     return ((state * real).sum(dim=1) / real.sum(dim=1)).float().cpu().numpy()
 

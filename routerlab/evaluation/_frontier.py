@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
-from routerlab.decision import Sweep
+from routerlab.decision import Sweep, quick_order
 from routerlab.evaluation._scoring import align, check_choices, last_of_equal, running
 from routerlab.schema import Outcomes, check_aligned, provenance_of, reject
 from routerlab.stats import (
@@ -168,7 +168,7 @@ def hull(cost: Any, quality: Any) -> tuple[NDArray[np.float64], NDArray[np.float
     x, y = np.asarray(cost, dtype=float).ravel(), np.asarray(quality, dtype=float).ravel()
     if len(x) != len(y) or not len(x) or not (np.isfinite(x).all() and np.isfinite(y).all()):
         reject("hull", f"got {len(x)} costs and {len(y)} qualities.", "Pass as many finite numbers of each.")
-    order = np.lexsort((-y, x))  # by cost, the best quality first among equals
+    order = quick_order(x, -y)  # by cost, the best quality first among equals
     x, y = x[order], y[order]
     record = np.append(True, y[1:] > np.maximum.accumulate(y)[:-1])
     x, y = x[record], y[record]

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from routerlab.decision import Sweep
 from routerlab.schema import Outcomes, by_prompt, check_aligned, id_remedy, kind_of, plain, reject, shown, spread_prices
 
+_BLOCK = 2**14  # switches scored at once: what they read twice stays in a core's cache
+
 
 class Scored(NamedTuple):
     """Measured quality and cost, both of shape (n_prompts, n_models), in the order of some choices."""
@@ -183,7 +185,7 @@ def running(
     start = values[np.arange(n), sweep.first]
     # Centring keeps the running sum of squares from losing digits.
     centre = start.mean()
-    step = values[sweep.prompt, sweep.target] - values[sweep.prompt, sweep.origin]
+    step = _steps(sweep, values)
     total = _accumulate((start - centre).sum(), step, last)
     if not variance:
         return Running(centre + total / n, np.empty(0))
@@ -198,6 +200,19 @@ def running(
     n_groups = len(size)
     spread = np.maximum(residual, 0) / n**2 * n_groups / (n_groups - 1) if n_groups > 1 else np.full(len(total), np.nan)
     return Running(centre + mean, spread)
+
+
+def _steps(sweep: Sweep, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``values[prompt, target] - values[prompt, origin]`` of each switch; both are read while their row is at hand."""
+    flat = values.ravel("A")  # a view where memory goes by prompts or by models
+    by_models = values.flags.f_contiguous and not values.flags.c_contiguous
+    stride, across = (1, np.intp(len(values))) if by_models else (values.shape[1], np.intp(1))
+    step = np.empty(len(sweep.prompt))
+    for start in range(0, len(step), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        row = sweep.prompt[part].astype(np.intp) * stride
+        step[part] = flat[row + sweep.target[part] * across] - flat[row + sweep.origin[part] * across]
+    return step
 
 
 def _totals_before(

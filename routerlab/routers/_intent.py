@@ -23,7 +23,7 @@ class IntentRouter(NeighborRouter):
     Parameters
     ----------
     n_neighbors : int, default 15
-        How many neighbours (cosine similarity, exact search).
+        How many neighbours (cosine similarity).
     weights : {'uniform', 'similarity'} or callable, default 'uniform'
         See `KNNRouter`.
     willingness_to_pay : float, default infinity
@@ -31,6 +31,8 @@ class IntentRouter(NeighborRouter):
     min_similarity, fallback
         See `KNNRouter`. In an intent embedding everything resembles some intent, keyboard noise as well: judge by
         similarity in the plain sentence embedding instead.
+    index : {'exact', 'usearch'}, UsearchIndex or PgvectorIndex, default 'exact'
+        See `KNNRouter`.
 
     Attributes
     ----------
@@ -57,12 +59,14 @@ class IntentRouter(NeighborRouter):
         willingness_to_pay: float = float("inf"),
         min_similarity: float | None = None,
         fallback: str | None = None,
+        index: Any = "exact",
     ) -> None:
         self.n_neighbors = n_neighbors
         self.weights = weights
         self.willingness_to_pay = willingness_to_pay
         self.min_similarity = min_similarity
         self.fallback = fallback
+        self.index = index
 
     def fit(
         self,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from routerlab.decision import OperatingPoint
 from routerlab.exceptions import SavedFileError
 from routerlab.jsonl import replace_file
+from routerlab.neighbors import INDEXES
 from routerlab.schema import shown
 
 FORMAT = 1
@@ -175,6 +176,8 @@ def _with_suffix(path: str | Path) -> Path:
 def _plain(value: Any, what: str, router: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
+    if type(value) in INDEXES.values():
+        return {"index": value.kind} | asdict(value)
     if isinstance(value, float) and not np.isfinite(value):
         return {"float": repr(value)}
     if value is None or isinstance(value, (str, int, float)):
@@ -187,6 +190,8 @@ def _plain(value: Any, what: str, router: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
+    if isinstance(value, dict) and "index" in value:
+        return INDEXES[value["index"]](**{name: given for name, given in value.items() if name != "index"})
     return float(value["float"]) if isinstance(value, dict) and "float" in value else value
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.exceptions import ParameterError
-from routerlab.neighbors import nearest
+from routerlab.neighbors import OpenedIndex, check_index, fingerprint, nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
 from routerlab.schema import Outcomes, check_choice, refuse_parameter, row_labels, unit_rows
 
@@ -22,6 +22,7 @@ class NeighborRouter(BaseRouter):
     n_neighbors: int | str
     weights: Weights
     min_similarity: float | None
+    index: Any = "exact"
 
     def _keep_embeddings(self, X: Any, values: NDArray[np.float32]) -> None:
         k = self.n_neighbors
@@ -38,6 +39,22 @@ class NeighborRouter(BaseRouter):
     def _keep_rows(self, X: Any, values: NDArray[np.float32]) -> None:
         self.embeddings_ = unit_rows(values)
         self.index_ = row_labels(X)
+        self._opened_index()
+
+    def _opened_index(self) -> OpenedIndex | None:
+        """Return the index of the training embeddings, built when the router was fitted or is first used again."""
+        settings = check_index(self.index)
+        if settings is None:
+            return None
+        known, opened = getattr(self, "_opened", (None, None))
+        if opened is None or known != settings or opened.fingerprint != fingerprint(self.embeddings_):
+            opened = settings.open(self.embeddings_)
+            self._opened = settings, opened
+        return opened
+
+    def __getstate__(self) -> Any:
+        """Leave out the opened index, which may hold a connection; it is opened again."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_opened"}
 
     @property
     def _k(self) -> int:
@@ -63,7 +80,7 @@ class NeighborRouter(BaseRouter):
 
     def _search(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]:
         """Similarity, row and weight of each query's neighbours, all of shape (n_queries, n_neighbors)."""
-        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k)
+        similarity, neighbor = nearest(unit_rows(X), self.embeddings_, self._k, index=self._opened_index())
         return similarity, neighbor, self._weigh(similarity)
 
     def _estimate(self, X: NDArray[np.float32]) -> Estimates:
@@ -114,7 +131,7 @@ class KNNRouter(NeighborRouter):
     Parameters
     ----------
     n_neighbors : int or 'auto', default 'auto'
-        How many neighbours (cosine similarity, exact search). 'auto' chooses by cross-validation at `fit`, from 5 to
+        How many neighbours (cosine similarity). 'auto' chooses by cross-validation at `fit`, from 5 to
         500: the number whose estimates of the models' differences have the least squared error.
     weights : {'uniform', 'similarity'} or callable, default 'uniform'
         How much each neighbour counts; a function maps similarities of shape (n_queries, n_neighbors)
@@ -127,6 +144,9 @@ class KNNRouter(NeighborRouter):
         A prompt whose nearest neighbour is less similar than this goes to `fallback`.
     fallback : str, optional
         A model name, usually the baseline.
+    index : {'exact', 'usearch'}, UsearchIndex or PgvectorIndex, default 'exact'
+        How neighbours are searched. From some hundred thousand training prompts on, an index is quicker and misses a
+        few neighbours; see `routerlab.neighbors`. Cross-validation of `n_neighbors` is always exact.
 
     Attributes
     ----------
@@ -170,6 +190,7 @@ class KNNRouter(NeighborRouter):
         willingness_to_pay: float = float("inf"),
         min_similarity: float | None = None,
         fallback: str | None = None,
+        index: Any = "exact",
     ) -> None:
         self.n_neighbors = n_neighbors
         self.weights = weights
@@ -177,6 +198,7 @@ class KNNRouter(NeighborRouter):
         self.willingness_to_pay = willingness_to_pay
         self.min_similarity = min_similarity
         self.fallback = fallback
+        self.index = index
 
     def fit(self, X: Any, quality: pd.DataFrame | Outcomes, *, cost: pd.DataFrame | None = None) -> Self:
         """Keep the training prompts' embeddings, quality and cost.

@@ -282,7 +282,11 @@ def check_judgments(judgments: pd.DataFrame | Judgments, prompts: pd.DataFrame |
         return frame
     frame = _frame(judgments, "judgments", ["prompt_id", "model_a", "model_b", "winner"])
     _known(frame, "judgments", prompts)
-    bad = ~frame["winner"].map(lambda winner: isinstance(winner, str) and winner in WINNERS).astype(bool)
+    winner = frame["winner"]
+    if isinstance(winner.dtype, pd.StringDtype):
+        bad = ~winner.isin(WINNERS)
+    else:  # anything may stand there, lists as well
+        bad = ~winner.map(lambda winner: isinstance(winner, str) and winner in WINNERS).astype(bool)
     if bad.any():
         labels = {repr(winner): winner for winner in frame.loc[bad, "winner"]}
         reject(

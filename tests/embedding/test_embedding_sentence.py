@@ -339,9 +339,10 @@ def test_minilm_agrees_with_sentence_transformers(wheel_folder, tmp_path):
 
     texts = ["short", "a longer text about eggs " * 20, "middle " * 9]
     theirs = SentenceTransformer(str(wheel_folder), device="cpu").encode(texts, normalize_embeddings=True)
-    ours = rl.SentenceEmbedder(batch_size=1, cache_dir=tmp_path)
-    for _ in range(2):
-        np.testing.assert_allclose(ours.transform(texts), theirs, atol=1e-6)
+    for backend in ("torch", "auto"):
+        ours = rl.SentenceEmbedder(batch_size=1, cache_dir=tmp_path / backend, backend=backend)
+        for _ in range(2):
+            np.testing.assert_allclose(ours.transform(texts), theirs, atol=1e-6)
 
 
 def test_a_layer_is_the_mean_of_its_token_vectors(wheel_folder, tmp_path):
@@ -437,7 +438,7 @@ def test_quiet_lazy_and_without_lasting_effects(wheel_folder, tmp_path):
         before = dict(os.environ)
         import routerlab.embedding
         assert not {{"torch", "transformers", "sklearn.manifold"}} & set(sys.modules)
-        embedder = routerlab.embedding.SentenceEmbedder(cache_dir={str(tmp_path)!r})
+        embedder = routerlab.embedding.SentenceEmbedder(cache_dir={str(tmp_path)!r}, backend="torch")
         assert "torch" not in sys.modules
         embedder.transform(["a"])
         from transformers.utils import logging

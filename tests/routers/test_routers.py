@@ -525,7 +525,7 @@ def test_neighbours_are_searched_once_for_an_answer(monkeypatch, kind, call):
         return
     searches = []
     for module in (_knn, _similarity):
-        monkeypatch.setattr(module, "nearest", lambda *args: searches.append(args) or nearest(*args))
+        monkeypatch.setattr(module, "nearest", lambda *args, **given: searches.append(args) or nearest(*args, **given))
     CALLS[call](router, X)
     assert len(searches) == (call == "explain" if kind == "similarity" else 1)
 

@@ -87,7 +87,7 @@ def test_a_route_searches_for_neighbours_once(embedder, local, monkeypatch):
     router = rl.KNNRouter(3, willingness_to_pay=0.05, min_similarity=0.6, fallback="large")
     client = RoutedClient(router.fit(X, quality, cost=quality / 100), embedder, client=local)
     searches = []
-    monkeypatch.setattr(_knn, "nearest", lambda *args: searches.append(args) or nearest(*args))
+    monkeypatch.setattr(_knn, "nearest", lambda *args, **given: searches.append(args) or nearest(*args, **given))
     decision = client.route("Boil an egg")
     assert decision.abstained == bool(router.estimate(embedder.transform(["Boil an egg"])).abstained[0])
     assert len(searches) == 2  # one of them ours, in the line above

