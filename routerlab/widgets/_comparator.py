@@ -85,7 +85,8 @@ class PairComparator(Labeler):
     random_state : int, optional
         Seed of the queue. By default it follows from rater and responses, and so is the same after a restart.
     **queue
-        ``strategy``, ``random_share``, ``repeat_share``, ``pairs``, ``gold``, ``gold_share``: see `PairQueue`.
+        ``strategy``, ``random_share``, ``repeat_share``, ``pairs``, ``gold``, ``gold_share``,
+        ``return_skipped`` (here True): see `PairQueue`.
 
     Attributes
     ----------
@@ -139,7 +140,15 @@ class PairComparator(Labeler):
     ) -> None:
         rater = log.rater if isinstance(log, VoteLog) else rater
         seed = _seed(rater or "") if random_state is None else random_state
-        self.queue = PairQueue(responses, prompts, judgments=judgments, by=by, rater=rater, random_state=seed, **queue)
+        self.queue = PairQueue(
+            responses,
+            prompts,
+            judgments=judgments,
+            by=by,
+            rater=rater,
+            random_state=seed,
+            **{"return_skipped": True, **queue},
+        )
         vote_log = open_log(log, rater, self.queue.dataset_id, "PairComparator")
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
