@@ -22,6 +22,7 @@ from routerlab.completions._report import counted
 from routerlab.completions._transport import check_client
 from routerlab.deprecation import old_name
 from routerlab.exceptions import CollectionWarning
+from routerlab.markup import fragment
 from routerlab.pricing import Prices, estimate_tokens, price_list_info
 from routerlab.schema import refuse, reject, shown
 
@@ -310,7 +311,7 @@ class CostEstimate:
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{html.escape(text)}</li>" for text in self.assumptions)
         table = self._rounded().to_html(float_format=_figure, border=0)
-        return f"{table}<p>{html.escape(self._summary())}</p><ul>{notes}</ul>"
+        return fragment(f"{table}<p>{html.escape(self._summary())}</p><ul>{notes}</ul>")
 
 
 def estimate_requests(

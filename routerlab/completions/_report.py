@@ -9,6 +9,7 @@ from typing import Any
 
 from routerlab.deprecation import old_name
 from routerlab.jsonl import Record
+from routerlab.markup import fragment
 from routerlab.schema import shown
 
 
@@ -189,7 +190,7 @@ class RunReport:
         return " ".join([text, *self.problems()])
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(str(self))}</p>"
+        return fragment(f"<p>{html.escape(str(self))}</p>")
 
 
 def usd(amount: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.markup import fragment
 from routerlab.schema import (
     check_judgments,
     check_model,
@@ -122,7 +123,7 @@ class Dataset:
             f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(text)}</td></tr>'
             for name, text in self._lines()
         )
-        return f"<table><caption><b>{escape(self.name)}</b></caption>{rows}</table>"
+        return fragment(f"<table><caption><b>{escape(self.name)}</b></caption>{rows}</table>")
 
 
 def _summary(table: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from scipy.linalg import solve
 from scipy.special import expit, logit
 from scipy.stats import rankdata, t as student
 
+from routerlab.markup import fragment
 from routerlab.schema import check_embeddings, provenance_of, refuse_parameter, reject, row_labels, shown, unit_rows
 from routerlab.stats import Codes, Floats, check_confidence, few_groups_note, group_codes, group_sums
 
@@ -85,7 +86,7 @@ class Separability:
 
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
-        return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
+        return fragment(f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>")
 
 
 def domain_separability(

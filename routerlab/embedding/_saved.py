@@ -10,6 +10,7 @@ import numpy as np
 
 from routerlab.exceptions import SavedFileError
 from routerlab.jsonl import replace_file
+from routerlab.markup import NotebookReprMixin
 
 FORMAT = 1
 _HEADER = "header"
@@ -29,7 +30,7 @@ _LEARNED = {
 _EMBEDDERS = tuple(name for name in _LEARNED if name not in ("TfidfVectorizer", "TruncatedSVD", "RidgeCV"))
 
 
-class SavedMixin:
+class SavedMixin(NotebookReprMixin):
     """Give an embedder its method ``save``, and let `load_embedder` find it by name."""
 
     kinds: ClassVar[dict[str, Any]] = {}

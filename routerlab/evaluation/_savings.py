@@ -13,6 +13,7 @@ from routerlab.deprecation import renamed
 from routerlab.evaluation._baselines import always
 from routerlab.evaluation._scoring import check_choices, chosen_outcomes, score_choices, stand_ins
 from routerlab.exceptions import ParameterError
+from routerlab.markup import fragment
 from routerlab.ratings import ppi_mean_difference
 from routerlab.schema import (
     DroppedRowsWarning,
@@ -171,7 +172,7 @@ class Savings:
 
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
-        return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
+        return fragment(f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>")
 
 
 @renamed(margin="max_quality_loss")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from routerlab.completions import counted
 from routerlab.labeling import PositionBias, SelfConsistency, position_bias
+from routerlab.markup import fragment
 from routerlab.ratings import KEY, SCORE, oriented, paired_votes, reject_disjoint
 from routerlab.schema import Judgments, check_responses, provenance_of, reject, shown
 from routerlab.stats import (
@@ -371,7 +372,7 @@ class JudgeReport:
         box = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em"
         by = "" if self.by is None else self.by.round(2).to_html(escape=True, border=0)
         tables = f"<table>{rows}</table>{by}".replace("<table", '<table style="color:inherit;font:inherit"')
-        return f'<div style="{box}"><b>Judge {escape(self.judge)}</b>{tables}</div>'
+        return fragment(f'<div style="{box}"><b>Judge {escape(self.judge)}</b>{tables}</div>')
 
 
 def judge_trust(

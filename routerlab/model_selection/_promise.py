@@ -18,6 +18,7 @@ from scipy import stats
 from routerlab.decision import Sweep, draws
 from routerlab.evaluation import always, frontier
 from routerlab.exceptions import ParameterError
+from routerlab.markup import fragment
 from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, mean_interval, mean_p_value
 
@@ -220,7 +221,7 @@ class Promise:
 
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
-        return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
+        return fragment(f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>")
 
 
 class Options(NamedTuple):

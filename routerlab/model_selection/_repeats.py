@@ -12,6 +12,7 @@ from scipy import stats
 from routerlab.deprecation import renamed
 from routerlab.evaluation import savings
 from routerlab.exceptions import ParameterError
+from routerlab.markup import fragment
 from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import training_outcomes
@@ -63,7 +64,7 @@ class RepeatedClaims:
 
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
-        return f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>"
+        return fragment(f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>")
 
 
 def _ends(interval: Interval, form: str) -> str:

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.markup import NotebookReprMixin
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._scores import features_of
@@ -45,7 +46,7 @@ class Joint(NamedTuple):
     after: dict[Stage, pd.DataFrame]
 
 
-class CascadeRouter(BaseEstimator):
+class CascadeRouter(NotebookReprMixin, BaseEstimator):
     """Route, look at cheap answers, and decide again: the rule of all routers, applied after each answer.
 
     Before any answer, each model's quality is estimated from the prompt. Where `first` models have answered, the

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.markup import NotebookReprMixin
 from routerlab.options._answers import extract_answers, refuse, wide, with_samples
 from routerlab.schema import by_prompt, check_embeddings, check_responses, reject, row_labels, shown, unit_rows
 
@@ -139,7 +140,7 @@ def features_of(answers: pd.DataFrame, texts: pd.DataFrame, first: Sequence[str]
     return pd.DataFrame(columns, index=answers.index).astype(float)
 
 
-class LearnedCheck(BaseEstimator):
+class LearnedCheck(NotebookReprMixin, BaseEstimator):
     """Probability that an answer is good enough, learned from the prompt's embedding and the cheap answers.
 
     A penalised logistic regression, calibrated by scikit-learn on folds of the training prompts.

@@ -11,6 +11,7 @@ from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from routerlab.markup import NotebookReprMixin
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     bootstrap,
@@ -32,7 +33,7 @@ from routerlab.schema import check_judgments, provenance_of, refuse_parameter, r
 from routerlab.stats import FEW_GROUPS, Floats, check_confidence
 
 
-class BradleyTerry(BaseEstimator):
+class BradleyTerry(NotebookReprMixin, BaseEstimator):
     r"""Ratings of models from pairwise judgments, by maximum likelihood, with intervals.
 
     A model with rating r beats one with rating s with probability ``1 / (1 + base**((s - r) / scale))``.

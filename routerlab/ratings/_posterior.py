@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 
+from routerlab.markup import fragment
 from routerlab.ratings._solver import solve_bradley_terry
 from routerlab.ratings._uncertainty import (
     cluster_scores,
@@ -99,7 +100,9 @@ class Standings:
         return "\n".join([*lines, "; ".join(part for part in made if part)])
 
     def _repr_html_(self) -> str:
-        return f"{self.table().round().to_html(index=False, escape=True)}<p>{escape(repr(self).splitlines()[-1])}</p>"
+        return fragment(
+            f"{self.table().round().to_html(index=False, escape=True)}<p>{escape(repr(self).splitlines()[-1])}</p>"
+        )
 
 
 def standings(judgments: pd.DataFrame, *, groups: Any = None, confidence: float = 0.95) -> Standings:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, draws, sweep_arrays
 from routerlab.exceptions import ParameterError
+from routerlab.markup import NotebookReprMixin
 from routerlab.routers._costs import warn_if_stale, with_costs
 from routerlab.routers._explain import Explanation, explain_choice
 from routerlab.schema import (
@@ -31,7 +32,7 @@ from routerlab.schema import (
 )
 
 
-class BaseRouter(BaseEstimator):
+class BaseRouter(NotebookReprMixin, BaseEstimator):
     """A quality estimator plus the decision rule. Subclasses fit, and implement ``_estimate``."""
 
     willingness_to_pay: float

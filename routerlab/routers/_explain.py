@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.markup import fragment
 from routerlab.schema import by_prompt, reject
 
 
@@ -92,7 +93,7 @@ class Explanation:
         formats = {"quality": "{:.3f}".format, "cost_usd": "{:.2e}".format, "net": "{:.3f}".format}
         models = self.models.to_html(formatters=formats, escape=True)
         neighbors = self._nearest().to_html(float_format="{:.3f}".format, escape=True)
-        return f"<p><strong>{escape(self.why)}</strong></p>{note}{models}{neighbors}"
+        return fragment(f"<p><strong>{escape(self.why)}</strong></p>{note}{models}{neighbors}")
 
 
 def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explanation:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from routerlab.completions import ProcessLock, real_keys, renew_after_fork, tell
 from routerlab.exceptions import CaptureError, CaptureWarning, LogError
 from routerlab.jsonl import Kind, Log, Record, line_of, now, why_not_written
+from routerlab.markup import fragment
 from routerlab.schema import (
     WIN_SHARE,
     DroppedRowsWarning,
@@ -450,7 +451,7 @@ class Captured:
         return text + (f"; not readable: {'; '.join(self.bad_lines)}" if self.bad_lines else "")
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(repr(self))}</p>"
+        return fragment(f"<p>{escape(repr(self))}</p>")
 
     def complete(self) -> Outcomes:
         """Return quality and cost without gaps: measured where there is feedback, estimates elsewhere.

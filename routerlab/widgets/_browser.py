@@ -14,9 +14,11 @@ import traitlets
 from numpy.typing import NDArray
 
 from routerlab.jsonl import replace_file
+from routerlab.markup import MATHJAX_OFF, visible
 from routerlab.schema import check_judgments, check_prompts, check_responses, provenance_of, reject
+from routerlab.widgets._chat import as_text, gist
 from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
-from routerlab.widgets._render import show_markdown, visible
+from routerlab.widgets._render import show_whole, whole_prompt
 
 _PER_PAGE = 50
 _SNIPPET = 110
@@ -48,6 +50,8 @@ class JudgmentBrowser(anywidget.AnyWidget):
         Intent of each prompt: a column of `prompts`, or ``prompt_id`` -> intent.
     height : int, default 400
         Largest height of a response, in pixels.
+    images : bool, default False
+        Show images that a text holds itself, as data URIs. Images elsewhere are never loaded.
 
     Attributes
     ----------
@@ -85,7 +89,10 @@ class JudgmentBrowser(anywidget.AnyWidget):
         *,
         by: str | pd.Series | None = None,
         height: int = 400,
+        images: bool = False,
     ) -> None:
+        responses, prompts = as_text(responses, "response"), as_text(prompts, "prompt")
+        self._images = images
         self._votes = entries(check_judgments(judgments), intents_of(by, prompts))
         self._provenance = provenance_of(judgments, responses)
         self._texts = texts_of(responses)
@@ -253,7 +260,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
 
     def _item(self, entry: int) -> dict[str, Any]:
         row = self._entries.loc[entry]
-        prompt = visible(" ".join(self._prompt(row["prompt_id"])[:400].split()))[0]
+        prompt = visible(" ".join(gist(self._prompt(row["prompt_id"]))[:400].split()))[0]
         snippet = prompt[:_SNIPPET] + ("…" if len(prompt) > _SNIPPET else "")
         return {
             "id": str(entry),
@@ -267,11 +274,12 @@ class JudgmentBrowser(anywidget.AnyWidget):
         sides = []
         for model in (row["_first"], row["_second"]):
             text = self._texts.get((row["prompt_id"], model))
-            shown = None if text is None else show_markdown(text)
-            body = None if shown is None else shown.body or "<p><em>The response is empty.</em></p>"
+            shown = None if text is None else show_whole(text, images=self._images)
+            body = None if shown is None else shown.as_html() or "<p><em>The response is empty.</em></p>"
             sides.append({"model": str(model), "body": body, "detail": None if shown is None else shown.note})
-        prompt = visible(self._prompt(row["prompt_id"])[:8_000])[0]
-        return {"id": str(entry), "prompt": prompt, "sides": sides, "verdicts": self._verdicts(entry, row)}
+        prompt = whole_prompt(self._prompt(row["prompt_id"]), images=self._images)
+        asked = {"prompt": prompt.body, "html": prompt.html, "note": prompt.note}
+        return {"id": str(entry), **asked, "sides": sides, "verdicts": self._verdicts(entry, row)}
 
     def _verdicts(self, entry: int, row: pd.Series) -> list[dict[str, Any]]:
         said = {
@@ -316,37 +324,41 @@ class JudgmentBrowser(anywidget.AnyWidget):
         """Return a whole HTML document of the selected pairs, which its own policy forbids to load anything."""
         entries = self._votes.loc[self._kept(), "_entry"].drop_duplicates().to_list()
         digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-        policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
         shown = entries[:max_pairs]
         count = f"{len(shown):,} of {len(entries):,} pairs" if len(shown) < len(entries) else f"{len(entries):,} pairs"
         note = f'<div class="rl-notice">{escape(self._provenance)}</div>' if self._provenance else ""
         body = "\n".join(self._written(entry, first=k == 0) for k, entry in enumerate(shown))
-        return (
+        document = (
             f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Judgments</title>'
             f'<meta name="viewport" content="width=device-width">'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             f"<style>{style()}\nbody{{margin:0;background:Canvas;color-scheme:light dark}}</style></head><body>"
-            f'<main class="rl rl-report"><div class="rl-head"><h1 class="rl-title">Judgments</h1>'
+            f'<main class="rl rl-report {MATHJAX_OFF}"><div class="rl-head"><h1 class="rl-title">Judgments</h1>'
             f'<span class="rl-count">{count}</span><span class="rl-grow"></span>'
             f'<input class="rl-input" type="search" aria-label="Filter" placeholder="Filter"></div>'
             f"{note}\n{body}\n</main><script>{_SCRIPT}</script></body></html>\n"
         )
+        return visible(document)[0]
 
     def _written(self, entry: int, *, first: bool) -> str:
         item, shown = self._item(entry), self._open(entry)
         said = ((verdict["side"], escape(_plain(verdict))) for verdict in shown["verdicts"])
         chips = " ".join(f'<span class="rl-reveal rl-{side}">{text}</span>' for side, text in said)
         columns = "".join(
-            f'<section class="rl-col rl-{side}"><div class="rl-head-model"><b>{escape(part["model"])}</b></div>'
+            f'<section class="rl-col rl-{side}"><div class="rl-head-model"><b>{escape(part["model"])}</b>'
+            f"<small> {escape(part['detail'] or '')}</small></div>"
             f'<div class="rl-text" dir="auto">{part["body"] or "<em>No text.</em>"}</div></section>'
             for side, part in zip("ab", shown["sides"], strict=True)
         )
+        note = f'<div class="rl-muted">{escape(shown["note"])}</div>' if shown["note"] else ""
         return (
             f"<details{' open' if first else ''}><summary>{escape(item['prompt'])} "
             f'<span class="rl-item-models">{escape(item["models"])}{" · split" if item["split"] else ""}</span>'
             "</summary>"
             f'<div class="rl-prompt"><b class="rl-label">Prompt</b>'
-            f'<div class="rl-prompt-text" dir="auto">{escape(shown["prompt"])}</div></div>'
+            f'<div class="rl-prompt-text{" rl-rich" if shown["html"] else ""}" dir="auto">'
+            f"{shown['prompt'] if shown['html'] else escape(shown['prompt'])}</div>{note}</div>"
             f'<div class="rl-last">{chips}</div><div class="rl-cols">{columns}</div></details>'
         )
 

@@ -23,8 +23,17 @@ from routerlab.labeling import (
     votes_needed,
 )
 from routerlab.schema import TableError
+from routerlab.widgets._chat import as_text
 from routerlab.widgets._labeler import Labeler, open_log, source
-from routerlab.widgets._render import show_difference, show_markdown, show_plain, visible
+from routerlab.widgets._render import (
+    n_words,
+    show_difference,
+    show_markdown,
+    show_plain,
+    show_prompt,
+    show_whole,
+    whole_prompt,
+)
 
 KEYS = {
     "left": "1", "right": "2", "tie": "3", "both_bad": "4", "skip": "s", "undo": "u", "note": "n", "raw": "r",
@@ -40,7 +49,6 @@ _NONE = "The selection holds no pair to compare.", "Select another part, or clea
 _MAX_CRITERIA = 5
 _STRENGTHS = {"-2": "model_a", "-1": "model_a", "0": "tie", "1": "model_b", "2": "model_b"}
 _MIN_GOLD = 3
-_MAX_PROMPT = 8_000
 _MAX_WHOLE = 2_000_000
 
 
@@ -54,8 +62,9 @@ class PairComparator(Labeler):
     ----------
     responses : DataFrame
         ``prompt_id``, ``model``, ``response``; optional ``output_tokens``, ``latency_s`` and ``cost_usd`` for `reveal`.
+        A response is markdown or a list of messages, and so is shown turn by turn.
     prompts : DataFrame, optional
-        ``prompt_id``, ``prompt``.
+        ``prompt_id``, ``prompt``: text, or a list of messages (dicts with ``role`` and ``content``).
     log : str, Path or VoteLog
         Where votes go: a file, a folder (one file for each rater), or a log that is open.
     rater : str, optional
@@ -83,6 +92,10 @@ class PairComparator(Labeler):
         Remaps keys, such as ``{"left": "a", "right": "b"}``; '' takes a key away, None turns all off.
     height : int, default 440
         Largest height of a response, in pixels.
+    guidelines : str, optional
+        Markdown for raters, in a panel above the first prompt that folds.
+    images : bool, default False
+        Show images that a text holds itself, as data URIs. Images elsewhere are never loaded.
     random_state : int, optional
         Seed of the queue. By default it follows from rater and responses, and so is the same after a restart.
     **queue
@@ -136,10 +149,13 @@ class PairComparator(Labeler):
         gold_threshold: float = 0.7,
         keys: Mapping[str, str] | None = {},  # noqa: B006
         height: int = 440,
+        guidelines: str | None = None,
+        images: bool = False,
         random_state: int | None = None,
         **queue: Any,
     ) -> None:
         rater = log.rater if isinstance(log, VoteLog) else rater
+        responses, prompts = as_text(responses, "response"), as_text(prompts, "prompt")
         seed = _seed(rater or "") if random_state is None else random_state
         self.queue = PairQueue(
             responses,
@@ -154,13 +170,15 @@ class PairComparator(Labeler):
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
         self._goal, self._batch = goal, goal
+        self._images = images
         self._gold_threshold = gold_threshold
         self._selected = False
         self._reviewed_nonce: str | None = None  # of the earlier decision that is looked at again
         self._last: dict[str, Any] | None = None
         theirs = set((keys or {}).values())
         defaults = {name: "" if name in _LATER and key in theirs else key for name, key in KEYS.items()}
-        super().__init__(vote_log, keys, defaults, height=height, criteria=_criteria(criteria), ratings=ratings)
+        traits = {"criteria": _criteria(criteria), "ratings": ratings}
+        super().__init__(vote_log, keys, defaults, height=height, guidelines=guidelines, **traits)
         self._notices += _left_out(self.queue, vote_log)
         self._show()
         self._show_ratings()
@@ -237,7 +255,9 @@ class PairComparator(Labeler):
         self.vote_log.append(record) if replaces is None else self.vote_log.append(record, replaces=replaces)
         verb = "Changed" if content.get("changes") else "Saved"
         self._reviewed_nonce = None
-        self._last = {"text": f"{verb}: {said}" + (", with your note" if note else ""), "reveal": self._reveal(pair)}
+        words = " and ".join(f"{side} {n_words(text):,}" for side, text in (("A", pair.left), ("B", pair.right)))
+        text = f"{verb}: {said}" + (", with your note" if note else "")
+        self._last = {"text": text, "words": f"Words: {words}", "reveal": self._reveal(pair)}
 
     def _undo(self, nonce: str) -> None:
         self._reviewed_nonce = None
@@ -282,7 +302,7 @@ class PairComparator(Labeler):
             self._show_ratings()
         elif content["type"] == "view":
             pair = self._pair(str(content["id"]))
-            self.send({**content, **_view(pair, content["mode"], bool(content.get("full")))})
+            self.send({**content, **_view(pair, content["mode"], bool(content.get("full")), self._images)})
         elif content["type"] == "more" and self._goal is not None and self._batch is not None:
             self._goal = self.queue.progress().n_votes + self._batch
             self._show()
@@ -315,8 +335,8 @@ class PairComparator(Labeler):
         return self._goal is not None and not self._selected and self.queue.progress().n_votes >= self._goal
 
     def _card(self, item: Pair) -> dict[str, Any]:
-        prompt = visible(item.prompt[:_MAX_PROMPT])[0] + (" […]" if len(item.prompt) > _MAX_PROMPT else "")
-        sides = {side: show_markdown(getattr(item, side)).payload() for side in ("left", "right")}
+        prompt = show_prompt(item.prompt, images=self._images).payload()
+        sides = {side: show_markdown(getattr(item, side), images=self._images).payload() for side in ("left", "right")}
         intent = None if item.intent is None else str(item.intent).replace("_", " ")
         return {"prompt": prompt, "intent": intent, **sides}
 
@@ -445,14 +465,20 @@ def _seed(rater: str) -> int:
     return int.from_bytes(hashlib.sha256(rater.encode("utf-8", "replace")).digest()[:6], "big")
 
 
-def _view(pair: Pair, mode: Literal["markdown", "raw", "diff"], full: bool) -> dict[str, Any]:
+def _view(pair: Pair, mode: Literal["markdown", "raw", "diff", "prompt"], full: bool, images: bool) -> dict[str, Any]:
+    """Return what the page asks for beyond what it was sent: another view of the responses, or a text to its end."""
+    if mode == "prompt":
+        return {"prompt": whole_prompt(pair.prompt, images=images).payload()}
     if mode == "diff":
         left, right = show_difference(pair.left, pair.right)
+    elif mode == "markdown":
+        left, right = (show_whole(text, images=images) for text in (pair.left, pair.right))
     elif full:
         left, right = (show_plain(text, max_chars=_MAX_WHOLE) for text in (pair.left, pair.right))
     else:
         left, right = show_plain(pair.left), show_plain(pair.right)
-    return {"html": mode == "diff", "left": left.payload(), "right": right.payload()}
+    shown = {"html": mode == "diff", "left": left.payload(), "right": right.payload()}
+    return {**shown, "prompt": show_plain(pair.prompt, max_chars=_MAX_WHOLE).payload()} if mode == "raw" else shown
 
 
 def _details(responses: pd.DataFrame) -> dict[tuple[Any, str], str]:

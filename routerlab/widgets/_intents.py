@@ -12,11 +12,11 @@ import pandas as pd
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
 from routerlab.schema import check_choice, check_embeddings, check_prompts, reject, shown, unit_rows
+from routerlab.widgets._chat import as_text
 from routerlab.widgets._labeler import Labeler, open_log, source
-from routerlab.widgets._render import visible
+from routerlab.widgets._render import whole_prompt
 
 KEYS = {f"pick{k}": str(k) for k in range(1, 10)} | {"search": "/", "skip": "s", "undo": "u", "note": "n", "help": "?"}
-_MAX_PROMPT = 20_000
 _AHEAD = 60  # prompts of the table from which the next one is chosen
 
 
@@ -48,6 +48,8 @@ class IntentLabeler(Labeler):
         suggestions get better sooner, but the labels so far are not a random sample. 'table' keeps the order.
     closed : bool, default False
         Whether only `intents` may be given.
+    guidelines : str, optional
+        Markdown for raters, in a panel above the prompt that folds.
     keys : mapping, optional
         Remaps keys, as in `PairComparator`.
 
@@ -96,9 +98,10 @@ class IntentLabeler(Labeler):
         n_neighbors: int = 20,
         order: Literal["coverage", "table"] = "coverage",
         closed: bool = False,
+        guidelines: str | None = None,
         keys: Mapping[str, str] | None = {},  # noqa: B006
     ) -> None:
-        self._prompts = check_prompts(prompts)["prompt"]
+        self._prompts = check_prompts(as_text(prompts, "prompt"))["prompt"]
         self._known = _known(labels, self._prompts.index)
         self._intents = list(dict.fromkeys([*(intents or []), *self._known.dropna()]))
         if not self._intents and closed:
@@ -110,7 +113,9 @@ class IntentLabeler(Labeler):
         self._buffer: list[Any] = []
         self._hits: list[bool] = []
         self._last: dict[str, Any] | None = None
-        super().__init__(open_log(log, rater, _dataset_id(self._prompts), "IntentLabeler"), keys, KEYS)
+        super().__init__(
+            open_log(log, rater, _dataset_id(self._prompts), "IntentLabeler"), keys, KEYS, guidelines=guidelines
+        )
         self._show()
 
     def __repr__(self) -> str:
@@ -253,8 +258,8 @@ class IntentLabeler(Labeler):
         return [(_pair_id(prompt_id), prompt_id) for prompt_id in self._buffer]
 
     def _card(self, item: Any) -> dict[str, Any]:
-        text = self._prompts[item]
-        return {"prompt": visible(text[:_MAX_PROMPT])[0] + (" […]" if len(text) > _MAX_PROMPT else "")}
+        shown = whole_prompt(self._prompts[item])
+        return {"prompt": shown.body, "html": shown.html, "note": shown.note}
 
     def _status(self) -> dict[str, Any]:
         done = len(self._prompts) - len(self._open) - int(self._known.notna().sum())

@@ -12,8 +12,10 @@ import traitlets
 
 from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
+from routerlab.markup import fragment
 from routerlab.schema import reject
 from routerlab.widgets._rater_page import source as source, style as style
+from routerlab.widgets._render import to_html
 
 MAX_STEP = 90_000  # bytes of text sent for one step, if there is more than the item to show
 _SLOTS = ("card0", "card1", "card2")
@@ -38,18 +40,25 @@ class Labeler(anywidget.AnyWidget):
     card1 = traitlets.Dict().tag(sync=True)
     card2 = traitlets.Dict().tag(sync=True)
     bindings = traitlets.Dict().tag(sync=True)
+    guidelines = traitlets.Unicode().tag(sync=True)  # HTML
 
     vote_log: VoteLog
 
     def __init__(
-        self, log: VoteLog, keys: Mapping[str, str] | None, defaults: Mapping[str, str], **traits: Any
+        self,
+        log: VoteLog,
+        keys: Mapping[str, str] | None,
+        defaults: Mapping[str, str],
+        *,
+        guidelines: str | None = None,
+        **traits: Any,
     ) -> None:
         self.vote_log = log
         self._lock = RLock()
         self._acks: list[str] = []
         self._serial = 0
         self._notices: list[str] = []
-        super().__init__(bindings=check_keys(keys, defaults), **traits)
+        super().__init__(bindings=check_keys(keys, defaults), guidelines=to_html(guidelines or ""), **traits)
         self.on_msg(self._on_message)
 
     def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
@@ -163,7 +172,8 @@ class Labeler(anywidget.AnyWidget):
 
 def boxed(title: str, *parts: str) -> str:
     """Return a static HTML box; `parts` are HTML."""
-    return f'<div style="{BOX}"><b>{escape(title)}</b>{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+    inside = "".join(f"<div>{part}</div>" for part in parts)
+    return fragment(f'<div style="{BOX}"><b>{escape(title)}</b>{inside}</div>')
 
 
 def with_summary(bundle: Any, html: str, text: str) -> Any:

@@ -19,7 +19,8 @@ function browser({ model, el }) {
   const previous = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: () => turn(-1) }, "Previous");
   const next = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: () => turn(1) }, "Next");
   const pages = h("span", { class: "rl-count" });
-  const prompt = h("div", { class: "rl-prompt-text", tabindex: "0", role: "region", "aria-label": "Prompt", dir: "auto" });
+  const expand = h("button", { type: "button", class: "rl-btn rl-quiet", "aria-expanded": "false", onclick: () => prompt.toggle() }, "Expand");
+  const prompt = promptBox(expand);
   const verdicts = h("div", { class: "rl-last" });
   const sides = ["a", "b"].map((side) => {
     const name = h("div", { class: "rl-head-model" });
@@ -27,7 +28,8 @@ function browser({ model, el }) {
     return { name, body, node: h("section", { class: `rl-col rl-${side}` }, name, body) };
   });
   const detail = h("div", { class: "rl-detail" },
-    h("div", { class: "rl-prompt" }, h("b", { class: "rl-label" }, "Prompt"), prompt), verdicts,
+    h("div", { class: "rl-prompt" },
+      h("div", { class: "rl-row" }, h("b", { class: "rl-label" }, "Prompt"), h("span", { class: "rl-grow" }), expand), prompt.node), verdicts,
     h("div", { class: "rl-cols" }, sides.map((side) => side.node)));
   const error = h("div", { class: "rl-banner", role: "alert", hidden: true });
   const root = h("div", { class: "rl rl-browser", role: "group", "aria-label": "Judgments", tabindex: "0" },
@@ -82,15 +84,15 @@ function browser({ model, el }) {
     setText(error, shown.error ?? "");
     error.hidden = !shown.error;
     if (!shown.id) return;
-    setText(prompt, shown.prompt);
+    prompt.show({ ...shown, body: shown.prompt });
     verdicts.replaceChildren(...verdictChips(shown.verdicts));
     sides.forEach(({ name, body }, i) => {
       const side = shown.sides[i];
       name.replaceChildren(h("b", {}, side.model), side.detail ? h("small", {}, ` ${side.detail}`) : "");
-      body.setAttribute("aria-label", `Response of ${side.model}`);
+      body.setAttribute("aria-label", visible(`Response of ${side.model}`));
       const missing = h("em", { class: "rl-muted" }, "The responses table does not hold this response.");
       if (side.body === null) body.replaceChildren(missing);
-      else body.innerHTML = side.body; // rendered and sanitised in Python
+      else fillText(body, { body: side.body, html: true });
       body.scrollTop = 0;
     });
   }

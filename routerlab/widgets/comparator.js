@@ -43,8 +43,8 @@ function column(side, onscroll) {
   const label = `Response ${side}`;
   const text = h("div", { class: "rl-text", tabindex: "0", role: "region", "aria-label": label, dir: "auto", onscroll });
   const more = h("div", { class: "rl-more", hidden: true });
-  const badge = h("div", { class: "rl-side", "aria-hidden": "true" }, side);
-  const node = h("section", { class: `rl-col rl-${side.toLowerCase()}` }, badge, text, more);
+  const head = h("div", { class: "rl-side", "aria-hidden": "true" }, side);
+  const node = h("section", { class: `rl-col rl-${side.toLowerCase()}` }, head, text, more);
   return { node, text, more };
 }
 
@@ -82,15 +82,15 @@ function buildComparator(app) {
   let ghost = null; // the column that the other one has just moved
   const columns = { left: column("A", () => follow("left", "right")), right: column("B", () => follow("right", "left")) };
   const both = Object.values(columns);
-  const prompt = h("div", { class: "rl-prompt-text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Prompt" });
   const intent = h("span", { class: "rl-chip" });
-  const fold = app.button("fold", { "aria-expanded": "true" });
+  const fold = app.button("fold", { "aria-expanded": "false" });
+  const prompt = promptBox(fold, () => model.send({ type: "view", id: app.shownId, mode: "prompt", full: true }));
   const raw = app.button("raw", { "aria-pressed": "false" });
   const diff = app.button("diff", { "aria-pressed": "false" });
-  const lock = app.button("lock", { "aria-pressed": "true" });
+  const lock = app.button("lock", { "aria-pressed": "false" });
   const tools = h("div", { class: "rl-row" }, h("b", { class: "rl-label" }, "Prompt"), intent,
     h("span", { class: "rl-grow" }), raw, diff, lock, fold);
-  const promptCard = h("div", { class: "rl-prompt" }, tools, prompt);
+  const promptCard = h("div", { class: "rl-prompt" }, tools, prompt.node);
   const grid = h("div", { class: "rl-cols" }, columns.left.node, columns.right.node);
   const panel = model.get("ratings") ? ratingsPanel(app) : null;
   const criteria = criteriaRows(app);
@@ -122,13 +122,12 @@ function buildComparator(app) {
   function fill(content) {
     for (const [side, { text, more }] of Object.entries(columns)) {
       const value = content[side];
-      if (content.html) text.innerHTML = value.body; // rendered and sanitised in Python
-      else text.textContent = value.body;
-      text.classList.toggle("rl-plain", content.mode !== "markdown");
+      fillText(text, value);
+      text.classList.toggle("rl-plain", content.mode !== "markdown" || !value.html);
       text.classList.toggle("rl-mono", content.mode === "raw");
       if (!value.body) text.replaceChildren(h("em", { class: "rl-muted" }, "The response is empty."));
       more.hidden = !value.note;
-      const all = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: showAll }, "Show all as plain text");
+      const all = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: showAll }, "Show all");
       more.replaceChildren(h("span", {}, value.note ?? ""), value.cut && !full ? all : "");
     }
     // Grow with the content but do not shrink again: the buttons should stay where the hand expects them.
@@ -144,7 +143,7 @@ function buildComparator(app) {
 
   function showAll() {
     full = true;
-    ask("raw");
+    ask(mode === "diff" ? "raw" : mode);
     columns.left.text.focus(); // the button is about to go
   }
 
@@ -152,6 +151,7 @@ function buildComparator(app) {
     mode = wanted;
     raw.setAttribute("aria-pressed", String(mode === "raw"));
     diff.setAttribute("aria-pressed", String(mode === "diff"));
+    if (mode === "markdown") prompt.show(card.prompt);
     if (mode === "markdown" && !full) fill({ html: true, mode, left: card.left, right: card.right });
     else model.send({ type: "view", id: app.shownId, mode, full });
   }
@@ -181,25 +181,26 @@ function buildComparator(app) {
     toggles: {
       raw: () => { full = false; ask(mode === "raw" ? "markdown" : "raw"); },
       diff: () => { full = false; ask(mode === "diff" ? "markdown" : "diff"); },
-      lock: () => { locked = !locked; lock.setAttribute("aria-pressed", String(locked)); },
-      fold: () => fold.setAttribute("aria-expanded", String(!promptCard.classList.toggle("rl-folded"))),
+      lock: () => { locked = !locked; lock.setAttribute("aria-pressed", String(!locked)); },
+      fold: prompt.toggle,
       ratings: () => panel?.toggle(),
       away: () => away.setAttribute("aria-pressed", String(away.getAttribute("aria-pressed") !== "true")),
     },
     show(next) {
       card = next;
       full = false;
-      setText(prompt, card.prompt);
-      prompt.hidden = !card.prompt;
+      prompt.show(card.prompt);
       setText(intent, card.intent ?? "");
       intent.hidden = !card.intent;
       fill({ html: true, mode: "markdown", left: card.left, right: card.right });
       for (const { text } of both) text.scrollTop = 0;
-      prompt.scrollTop = 0;
       if (mode !== "markdown") ask(mode);
     },
     message(content) {
-      if (content.type === "view" && content.id === app.shownId && content.mode === mode) fill(content);
+      if (content.type !== "view" || content.id !== app.shownId) return;
+      if (content.mode !== "prompt" && (content.mode !== mode || content.full !== full)) return;
+      if (content.prompt) prompt.show(content.prompt);
+      if (content.mode !== "prompt") fill(content);
     },
     // Scrolls both responses from wherever the focus is; at their end, or where they fit, the page itself scrolls.
     key(event, root) {
@@ -231,8 +232,8 @@ export default {
         both_bad: { label: "Both bad", run: () => app.decide("both_bad") },
         raw: { label: "Plain text", run: () => view.toggles.raw() },
         diff: { label: "Differences", run: () => view.toggles.diff() },
-        lock: { label: "Scroll together", run: () => view.toggles.lock() },
-        fold: { label: "Fold", help: "Fold the prompt", run: () => view.toggles.fold() },
+        lock: { label: "Scroll apart", run: () => view.toggles.lock() },
+        fold: { label: "Expand", help: "Open the prompt, or fold it", run: () => view.toggles.fold() },
         away: { label: "Gives itself away", help: "A response says which model wrote it", run: () => view.toggles.away() },
         back: { label: "Back", help: "Look at an earlier vote, and change it", run: () => app.model.send({ type: "back" }) },
         onward: { label: "Onward", help: "From an earlier vote to the next", run: () => app.model.send({ type: "onward" }) },

@@ -8,7 +8,7 @@ const FAR = 10; // points that an end moves with Shift
 function s(tag, props, ...children) {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
-  node.append(...children);
+  node.append(...children.map((child) => (child instanceof Node ? child : visible(child))));
   return node;
 }
 

@@ -2,7 +2,8 @@
 
 function buildIntents(app) {
   const { model } = app;
-  const prompt = h("div", { class: "rl-prompt-text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Prompt" });
+  const expand = h("button", { type: "button", class: "rl-btn rl-quiet", "aria-expanded": "false", onclick: () => prompt.toggle() }, "Expand");
+  const prompt = promptBox(expand);
   const choices = h("div", { class: "rl-choices" });
   const names = h("datalist", { id: `rl-names-${makeNonce()}` });
   const search = h("input", {
@@ -10,7 +11,8 @@ function buildIntents(app) {
   });
   const hint = h("div", { class: "rl-muted rl-small" });
   const all = app.button("search");
-  const card = h("div", { class: "rl-prompt rl-large" }, h("b", { class: "rl-label" }, "Prompt"), prompt);
+  const card = h("div", { class: "rl-prompt rl-large" },
+    h("div", { class: "rl-row" }, h("b", { class: "rl-label" }, "Prompt"), h("span", { class: "rl-grow" }), expand), prompt.node);
   const body = h("div", { class: "rl-body" }, card, choices,
     h("div", { class: "rl-row rl-search" }, all, h("div", { class: "rl-grow" }, search)), names, hint);
 
@@ -41,7 +43,7 @@ function buildIntents(app) {
       return h("button", props, fill, cap, h("span", { class: "rl-name" }, intent.replaceAll("_", " ")),
         share ? h("small", {}, `${Math.round(100 * share)}%`) : null);
     }));
-    names.replaceChildren(...intents.map((intent) => h("option", { value: intent })));
+    names.replaceChildren(...intents.map((intent) => h("option", { value: intent, label: visible(intent) === intent ? null : intent })));
     search.placeholder = `Another intent${model.get("state").open ? ", or a new one" : ""}; Enter to give it`;
     setText(hint, model.get("state").hint ?? "");
   }
@@ -51,8 +53,7 @@ function buildIntents(app) {
     pick: (i) => choose(model.get("state").suggestions[i]?.intent),
     search: () => search.focus(),
     show(next) {
-      setText(prompt, next.prompt);
-      prompt.scrollTop = 0;
+      prompt.show({ ...next, body: next.prompt });
       showChoices();
     },
   };

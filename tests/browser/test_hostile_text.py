@@ -27,7 +27,10 @@ many = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
 asked = pd.DataFrame([(f"m{{i}}", t, t) for i, t in enumerate(texts)], columns=["prompt_id", "prompt", "intent"])
 """
 # What no text of a model may bring into the page.
-FORBIDDEN = "script,iframe,object,embed,link,style,svg,math,img,video,audio,form,base,meta,[style],[onerror],[onload],a"
+FORBIDDEN = (
+    "script,iframe,object,embed,link,style,svg,video,audio,form,input,base,meta,[style],[onerror],[onload],[ontoggle],"
+    "[href],a,mglyph,annotation-xml,maction,img:not([src^='data:image/png;base64,'],[src^='data:image/jpeg;base64,'])"
+)
 OWN = ("/api/", "/lab/api", "/static/", "/files/", "data:image", "blob:")  # what Jupyter itself asks for
 
 
@@ -47,7 +50,7 @@ class Watch:
         self.page.wait_for_timeout(100)
         assert self.page.evaluate("window.pwned") is None
         assert self.asked == []
-        found = f".rl-text :is({FORBIDDEN}), .rl-prompt-text *"
+        found = f":is(.rl-text, .rl-rich) :is({FORBIDDEN}), .rl-prompt-text:not(.rl-rich) *"
         assert self.page.locator(found).count() == 0
 
 
@@ -64,8 +67,8 @@ def test_the_corpus_is_large_and_each_payload_is_once_in_it():
 def test_hostile_responses_are_inert(hostile: Book):
     page, watch = hostile.page, Watch(hostile.page)
     hostile.show(
-        "c = PairComparator(many, asked, log='hostile', rater='ana', by='intent', repeat_share=0, "
-        "reveal=True, ratings=True)\nc"
+        "c = PairComparator(many, asked, log='hostile', rater='ana', by='intent', reveal=True, repeat_share=0,\n"
+        "    images=True, guidelines=PAYLOADS[0], ratings=True)\nc"
     )
     page.focus(".rl")
     for i in range(-(-len(PAYLOADS) // 12)):
@@ -91,23 +94,26 @@ def test_hostile_prompts_and_judgments_are_inert(lab: Book):
         page.wait_for_timeout(300)
         page.keyboard.press("1")
     watch.check()
-    lab.show("b = JudgmentBrowser(votes, responses, prompts, by='intent')\nb", ".rl-browser")
+    lab.show("b = JudgmentBrowser(votes, responses, prompts, by='intent', images=True)\nb", ".rl-browser")
     selected = "document.querySelectorAll('.rl-item')[{}].getAttribute('aria-selected') === 'true'"
-    for n_rows in (50, len(PAYLOADS) - 50):
+    n_pages = -(-len(PAYLOADS) // 50)
+    for number in range(1, n_pages + 1):
+        n_rows = min(50, len(PAYLOADS) - 50 * (number - 1))
         page.focus(".rl-rows")
         for i in range(n_rows):
             page.wait_for_function(selected.format(i))
             page.keyboard.press("ArrowDown")
         watch.check()
-        if n_rows == 50:
+        if number < n_pages:
             page.click("text=Next")
-            page.wait_for_function("document.querySelector('.rl-list .rl-count').textContent === '2 of 2'")
+            text = f"{number + 1} of {n_pages}"
+            page.wait_for_function(f"document.querySelector('.rl-list .rl-count').textContent === '{text}'")
 
 
 def test_saved_html_is_inert(lab: Book, chrome: Any):
     lab.run(SETUP)
     lab.run("""
-b = JudgmentBrowser(votes, responses, prompts, by="intent")
+b = JudgmentBrowser(votes, responses, prompts, by="intent", images=True)
 b.to_html("report.html")
 c = PairComparator(responses, prompts, log="hostile/<b>.jsonl", rater=names[0])
 l = IntentLabeler(prompts, PAYLOADS, log="hostile/l.jsonl", rater=names[1])

@@ -26,8 +26,14 @@ def f(x): return 'a' + 1  # {m}
 |-|-|
 | 1 | 2 |
 
-- one
+| first | second | third | fourth | fifth | sixth | seventh | eighth | ninth | tenth | eleventh | twelfth |
+|-|-|-|-|-|-|-|-|-|-|-|-|
+| unbreakable | unbreakable | unbreakable | unbreakable | unbreakable | unbreakable | unbreakable | unbreakable |
+
+- [x] one $x^2$
 - two
+
+\\[ x = y \\]
 '''
 responses, prompts = table(8, text=text + "more words " * 150)
 prompts["intent"] = ["cooking", "code"] * 4
@@ -46,7 +52,8 @@ cost = pd.DataFrame({"akkouq": 0.03, "tabmow": 0.001}, by.index)
 sweep = sweep_estimates(quality, cost)
 """
 WIDGETS = {
-    "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes, **owner)",
+    "comparator": "PairComparator(responses, prompts, log='looks', rater='ana', by='intent', judgments=votes,\n"
+    "    guidelines='Be **fair**.', **owner)",
     "intents": "IntentLabeler(prompts, ['cooking', 'code', 'chat'], log='looks/i.jsonl', rater='ana', labels=known)",
     "browser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
     "offers": "OfferExplorer(load_offers(), on='2026-11-29', quality={'gpt-4o': .8}).filter(without=['free'])",

@@ -91,7 +91,7 @@ c""")
         notes.append(page.inner_text(".rl-cols"))
         if "Only the first" in notes[-1]:
             sent = sum(map(len, lab.frames))
-            page.click("text=Show all as plain text >> nth=0")
+            page.click(".rl-col .rl-more >> text=Show all >> nth=0")
             page.wait_for_function("document.querySelector('.rl-text').textContent.length > 1e6")
         page.keyboard.press("1")
     lab.frames = None

@@ -292,13 +292,21 @@ def test_views_on_demand(comparator, monkeypatch):
     assert sent[-1] == {"type": "pong"}
 
 
-TAGS = "p|br|hr|em|strong|s|del|code|pre|blockquote|ul|ol|li|h[1-6]|table|thead|tbody|tr|th|td"
+TAGS = (
+    "p|br|hr|em|strong|s|del|code|pre|blockquote|ul|ol|li|h[1-6]|table|thead|tbody|tr|th|td|b|i|u|sub|sup|kbd|ins|mark"
+)
+FORMULA = (
+    "m(ath|row|i|n|o|frac|sqrt|root|sub|sup|subsup|under|over|underover|table|tr|td|text|space|style|padded|enclose)"
+)
 ALLOWED = re.compile(
-    rf'</?({TAGS})( dir="auto"| start="\d+")* ?/?>|</?(span|div)( class="rl-[a-z-]+"| title="[^"<>]*")*>'
+    rf'</?({TAGS}|small)( dir="auto"| start="\d+"| class="rl-(center|right)")* ?/?>'
+    r'|</?(span|div)( class="rl-[a-z-]+( rl-formula)?"| title="[^"<>]*")*>'
+    rf'|</?{FORMULA}( [a-z]+="[a-z0-9.-]+")*>'
 )
-PIECES = """< > " ' ` ![ ]( ) [ javascript: <img\tsrc=x\tonerror=a()> <!-- &lt; # | |-| ** ~~ <svg> </span> = http://a.b""".split(
-    " "
-)
+PIECES = (
+    r"""< > " ' ` ![ ]( ) [ javascript: <!-- &lt; # | |-| ** ~~ $ $$ \( \) \text{ \frac { } <sub> </sub> """
+    "<br> <b> <svg> </span> = http://a.b <img\tsrc=x\tonerror=a()>"
+).split(" ")
 MARKUP = st.lists(st.sampled_from([*PIECES, "```\n", "\n", " ", "\x00"]) | st.text(max_size=5), max_size=30).map(
     "".join
 )
@@ -334,7 +342,7 @@ def test_markdown_renders_what_models_write():
 
 def test_odd_text_is_shown_and_said():
     assert show_markdown("").body == "" and show_markdown("  \n").body == ""
-    assert show_plain("a\x00\x1b[31m").note == "2 control characters are shown as signs."
+    assert show_plain("a\x00\x1b[31m").note == "2 hidden or control characters are shown as signs."
     assert "\ud800" not in show_plain("\ud800x").body and "⟦U+D800⟧" in show_plain("\ud800x").body
     assert 'dir="auto"' in show_markdown("שלום").body
     cut = show_markdown("word " * 300_000)
