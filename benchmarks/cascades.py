@@ -1,6 +1,6 @@
 """Ask, check, escalate: what cheap answers tell, on CRUX, ARC, MATH and WinoGrande; cost on RouterBench; speed.
 
-python benchmarks/cascades.py [apgr|routerbench|grid|speed ...]    needs the published files (ROUTERLAB_DATA)
+python benchmarks/cascades.py [apgr|probes|routerbench|grid|speed ...] [CRUX|ARC ...]    needs ROUTERLAB_DATA
 
 Every prompt is judged by routers and checks that have not seen it: 5 outer folds, copies in one, seed 0, and folds
 inside for what learns from estimates. Features were chosen with seeds 1 to 3.
@@ -22,7 +22,16 @@ import routerlab as rl
 from routerlab.decision import Sweep, sweep_arrays
 from routerlab.embedding import join_embeddings
 from routerlab.model_selection import copy_codes, grouped_folds
-from routerlab.options import CascadeRouter, Joint, agreement, cross_cascades, extract_answers
+from routerlab.options import (
+    CascadeRouter,
+    Joint,
+    LearnedCheck,
+    agreement,
+    answer_features,
+    cross_cascades,
+    extract_answers,
+)
+from routerlab.stats import percentile_interval, resample_counts
 
 BASELINE = "gpt-4-1106-preview"
 YI, MIXTRAL, GPT35 = "zero-one-ai/Yi-34B-Chat", "mistralai/mixtral-8x7b-chat", "gpt-3.5-turbo-1106"
@@ -142,6 +151,121 @@ def apgr() -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
+def probes() -> None:
+    """Print APGR of the signal that is picked inside the folds: cheap calls not counted, and paid for."""
+    head = (
+        "data, weak -> strong", "n", "kNN on the prompt", "picked, calls not counted", "picked, every call paid",
+        "calls, % of the gap in cost", "picked for the paid one",
+    )  # fmt: skip
+    print(f"\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for name in [name for name in SETS if name in sys.argv[1:]] or SETS:
+        _, weak, strong, _, _ = SETS[name]
+        quality, cost, responses, texts = load(name)
+        X, pair = embedded(texts), {"strong": strong, "weak": weak}
+        features = look_features(name, responses, quality.index)
+        fees = {look: float(cost[list(look)].mean().sum() / (cost[strong] - cost[weak]).mean()) for look in features}
+        known = (features, fees, X, quality, cost, texts)
+        before = rl.cross_estimates(rl.KNNRouter(), X, quality[[weak, strong]], cost[[weak, strong]], prompts=texts)
+        cells = [f"{name}, {weak.split('/')[-1]} -> {strong}", f"{len(quality)}"]
+        cells.append(shown(rl.call_metrics(before.quality[strong] - before.quality[weak], quality, **pair)["APGR"]))
+        picks = picked(*known, **pair)
+        for paying, (score, fee, _) in picks.items():
+            found = interval_of(score, fee * paying, quality, pair)
+            keep(f"{name}: APGR, picked in the folds, {'paid' if paying else 'calls not counted'}", found, len(quality))
+            cells.append("{:.2f} [{:.2f}, {:.2f}]".format(*found))
+        _, fee, names = picks[True]
+        cells += [f"{100 * fee:.0f}", ", ".join(f"{pick} {n}x" for pick, n in pd.Series(names).value_counts().items())]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def look_features(name: str, responses: pd.DataFrame, index: pd.Index) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Describe what the weak model and one, two or all of the other cheap models answered; who agrees comes last."""
+    extract, weak, _, second, more = SETS[name]
+    others = [second, *more]
+    found: dict[tuple[str, ...], pd.DataFrame] = {}
+    for size in sorted({1, 2, len(others)}):
+        for look in itertools.combinations(others, size):
+            part = responses[responses["model"].isin([weak, *look])]
+            answers = extract_answers(part, extract).loc[index]
+            same = answers[list(look)].eq(answers[weak], axis=0) & answers[[weak]].notna().to_numpy()
+            said = answer_features(part, [weak, *look], extract=extract).loc[index]
+            whole = pd.concat([said, same.astype(float).add_prefix("same: ")], axis=1)
+            found[look] = whole.assign(share=same.mean(axis=1))
+    return found
+
+
+def scored(
+    features: Any, X: Any, quality: Any, cost: Any, train: Any, test: Any, pair: dict[str, str]
+) -> dict[tuple[str, tuple[str, ...]], Any]:
+    """Score the need for the strong model on test prompts by every signal, learned on training prompts."""
+    two = [pair["weak"], pair["strong"]]
+    router = rl.KNNRouter().fit(X.iloc[train], quality[two].iloc[train], cost=cost[two].iloc[train])
+    guess = router.predict_quality(X.iloc[test])
+    good = (quality[pair["weak"]] >= quality[pair["strong"]]).to_numpy()
+    found: dict[tuple[str, tuple[str, ...]], Any] = {("kNN", ()): (guess[two[1]] - guess[two[0]]).to_numpy()}
+    for look, table in features.items():
+        found["agreement", look] = -table["share"].to_numpy()[test]
+        check = LearnedCheck().fit(table.iloc[train], good[train])
+        found["learned", look] = -check.score_prompts(table.iloc[test])
+    return found
+
+
+def picked(
+    features: Any, fees: Any, X: Any, quality: Any, cost: Any, texts: Any, *, weak: str, strong: str
+) -> dict[bool, tuple[pd.Series, float, list[str]]]:
+    """Score each prompt by the signal that did best on folds of the others; its place among theirs is its score.
+
+    Return, for calls that are not counted and for paid ones: the scores, what the calls cost as a share of the gap, and
+    what was picked.
+    """
+    pair, known = {"weak": weak, "strong": strong}, (features, X, quality, cost)
+    codes = copy_codes(texts, quality.index)
+    values: dict[bool, Any] = {paying: np.empty(len(quality)) for paying in (False, True)}
+    shares, names = {False: 0.0, True: 0.0}, {False: list[str](), True: list[str]()}
+    for train, test in grouped_folds(codes, 5, 0):
+        inside: dict[Any, Any] = {}
+        for fit, rest in grouped_folds(np.unique(codes[train], return_inverse=True)[1], 5, 1):
+            for key, score in scored(*known, train[fit], train[rest], pair).items():
+                inside.setdefault(key, np.empty(len(train)))[rest] = score
+        outside, table = scored(*known, train, test, pair), quality.iloc[train]
+        for paying in values:
+            worth = {
+                key: charged(pd.Series(score, table.index), fees.get(key[1], 0.0) * paying, table, pair)
+                for key, score in inside.items()
+            }
+            best = max(worth, key=worth.__getitem__)
+            place = [np.searchsorted(np.sort(inside[best]), outside[best], side=side) for side in ("left", "right")]
+            values[paying][test] = np.mean(place, axis=0) / len(train)
+            shares[paying] += fees.get(best[1], 0.0) * len(test) / len(quality)
+            names[paying].append(" + ".join([best[0], *(model.split("/")[-1] for model in best[1])]))
+    return {p: (pd.Series(values[p], quality.index), shares[p], names[p]) for p in values}
+
+
+def charged(score: pd.Series, fee: float, quality: pd.DataFrame, pair: dict[str, str]) -> float:
+    """APGR if the calls before the choice cost as much as `fee` strong ones; with a fee, of the hull with both models.
+
+    Where looking costs more than it tells, nobody looks: mixing the models at random gives 0.5.
+    """
+    curve = rl.call_curve(score, quality, **pair)
+    if not fee:
+        return float(rl.apgr(curve))
+    ends = np.array([0.0, 1.0])
+    hull = rl.hull(np.r_[ends, curve["strong_share"] + fee], np.r_[ends, curve["pgr"]])
+    grid = np.linspace(0, 1, 2001)
+    return float(np.trapezoid(np.interp(grid, *hull), grid))
+
+
+def interval_of(score: pd.Series, fee: float, quality: pd.DataFrame, pair: dict[str, str]) -> tuple[float, ...]:
+    """Estimate and 95% interval over prompts, the scores held fixed."""
+
+    def at(rows: Any) -> float:
+        return charged(score.iloc[rows].reset_index(drop=True), fee, quality.iloc[rows].reset_index(drop=True), pair)
+
+    n = len(score)
+    draws = [at(np.repeat(np.arange(n), count.astype(int))) for count in np.vstack(list(resample_counts(n, 300, 0)))]
+    return at(np.arange(n)), *percentile_interval(np.array(draws), 0.95, n)
+
+
 def routerbench_options(n_steps: int = 8, random_state: int = 0) -> Joint:
     """RouterBench's 11 models and cascades on them, out of fold: a table of options for `routerlab.promise`."""
     quality, cost, responses, texts = load("RouterBench")
@@ -251,8 +375,8 @@ def speed() -> None:
 
 def main() -> None:
     """Print the tables that the command line names, or all of them."""
-    parts = {"apgr": apgr, "routerbench": routerbench, "grid": grid, "speed": speed}
-    for name in sys.argv[1:] or parts:
+    parts = {"apgr": apgr, "probes": probes, "routerbench": routerbench, "grid": grid, "speed": speed}
+    for name in [name for name in sys.argv[1:] if name not in SETS] or parts:
         parts[name]()
 
 

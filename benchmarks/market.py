@@ -80,7 +80,9 @@ SOLD_CRUX: dict[str, list[tuple[str, str]]] = {
 
 
 def keep(name: str, figure: Any, n: int | None = None, protocol: str = "") -> None:
-    """Write a figure to the file that all pages read."""
+    """Write a figure to the file that all pages read; an interval that was refused has no ends there."""
+    if hasattr(figure, "estimate") and not np.isfinite(figure.low):
+        figure, n = figure.estimate, figure.n
     record(f"market, {name}", figure, n=n, protocol=protocol, command="python benchmarks/market.py")
 
 
@@ -258,7 +260,10 @@ def swings(
     head = "prices alone, at 0.03 USD", "gain from swings, USD a month", "option to switch, USD a month"
     print(f"\n| {' | '.join([*head, 'changes a month'])} |\n| --- | --- | --- | --- |")
     for what, result in found.items():
-        cells = [f"{x.estimate + 0:,.1f} [{x.low:,.1f}, {x.high:,.1f}]" for x in (result.gain, result.option)]
+        cells = [
+            f"{x.estimate + 0:,.1f} " + (f"[{x.low:,.1f}, {x.high:,.1f}]" if np.isfinite(x.low) else f"({x.note})")
+            for x in (result.gain, result.option)
+        ]
         print(f"| {what} | {' | '.join(cells)} | {result.changes_per_month:.2f} |")
         for part in ("gain", "option"):
             keep(f"{name}, {part} {what}, USD a month", getattr(result, part), protocol=f"{start} to {END}")

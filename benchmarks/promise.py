@@ -25,20 +25,23 @@ COMMAND = "python benchmarks/promise.py"
 
 
 def with_cascades(quality: pd.DataFrame, cost: pd.DataFrame, data: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Append a column for each pair and triple of cheap models."""
-    answers = data.responses.pivot_table("response", "prompt_id", "model", aggfunc="first").loc[quality.index]
-    letter = answers.astype(str).apply(lambda column: column.str.extract(r"\b([A-E1-5])\b", expand=False))
-    choice = (data.prompts.loc[quality.index, "dataset"] != "mbpp").to_numpy()
+    """Append an option for each pair and triple of cheap models."""
+    outcomes = data.outcomes[data.outcomes["prompt_id"].isin(quality.index)]
+    letter = data.responses["response"].str.extract(r"\b([A-E1-5])\b", expand=False)
+    responses = data.responses.assign(letter=letter)
+    programs = outcomes["prompt_id"].isin(data.prompts.index[data.prompts["dataset"] == "mbpp"])
+    choices, dear = outcomes[~programs], outcomes[programs & (outcomes["model"] == BASELINE)]
     first = [name for name in quality.columns if name != BASELINE and cost[name].mean() < CHEAP]
-    more_quality, more_cost = {}, {}
+    parts = [outcomes]
     for asked in [*combinations(first, 2), *combinations(first, 3)]:
-        agree = choice & letter[asked[0]].notna().to_numpy()
-        for name in asked[1:]:
-            agree &= (letter[name] == letter[asked[0]]).to_numpy()
-        column = " + ".join(asked) + f" -> {BASELINE}"
-        more_quality[column] = quality[asked[0]].where(agree, quality[BASELINE])
-        more_cost[column] = cost[list(asked)].sum(axis=1).where(choice, 0.0) + cost[BASELINE].where(~agree, 0.0)
-    return quality.assign(**more_quality), cost.assign(**more_cost)
+        name = " + ".join(asked) + f" -> {BASELINE}"
+        few = choices[choices["model"].isin([*asked, BASELINE])]
+        said = responses[responses["model"].isin(asked)]
+        made = rl.cascade_outcomes(few, said, first=asked, then=BASELINE, extract="letter", name=name)
+        parts += [made[made["model"] == name], dear.assign(model=name)]
+    options = pd.concat(parts, ignore_index=True)
+    options.attrs = dict(outcomes.attrs)
+    return rl.pivot_outcomes(options)
 
 
 def held_out(X: Any, quality: pd.DataFrame, cost: pd.DataFrame, seed: int, **options: Any) -> tuple[float, float, int]:

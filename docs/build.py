@@ -36,6 +36,7 @@ TASKS = {
     "judge": ("Ask models and judge", ("completions", "judging", "pricing")),
     "serve": ("Serve", ("serving",)),
     "market": ("Choose on the market", ("market",)),
+    "scale": ("Run on partitions", ("scale",)),
     "data": ("Data and tables", ("datasets", "schema", "exceptions")),
 }
 CASES = "notebooks/case_studies"

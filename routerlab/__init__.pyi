@@ -18,6 +18,7 @@ from . import (
     pricing as pricing,
     ratings as ratings,
     routers as routers,
+    scale as scale,
     schema as schema,
     serving as serving,
     stats as stats,
@@ -91,6 +92,7 @@ from .exceptions import (
 )
 from .judging import (
     PairwiseJudge as PairwiseJudge,
+    PointwiseJudge as PointwiseJudge,
     judge_trust as judge_trust,
     ppi_rate as ppi_rate,
     ppi_win_rate as ppi_win_rate,
@@ -165,6 +167,13 @@ from .routers import (
     SimilarityWeightedRouter as SimilarityWeightedRouter,
     load_router as load_router,
 )
+from .scale import (
+    embed_parquet as embed_parquet,
+    frontier_parquet as frontier_parquet,
+    route_parquet as route_parquet,
+    savings_parquet as savings_parquet,
+    sweep_parquet as sweep_parquet,
+)
 from .schema import (
     Judgments as Judgments,
     Outcomes as Outcomes,
@@ -177,7 +186,6 @@ from .schema import (
 )
 from .serving import (
     AsyncRoutedClient as AsyncRoutedClient,
-    CascadeClient as CascadeClient,
     RoutedClient as RoutedClient,
     read_captured as read_captured,
 )
@@ -185,6 +193,7 @@ from .widgets import (
     EvidencePlot as EvidencePlot,
     IntentLabeler as IntentLabeler,
     JudgmentBrowser as JudgmentBrowser,
+    LabelingDashboard as LabelingDashboard,
     OfferExplorer as OfferExplorer,
     PairComparator as PairComparator,
     RaterPage as RaterPage,

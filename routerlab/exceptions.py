@@ -4,12 +4,15 @@ Errors (in parentheses: the built-in class that each is as well, from here down)
 
     RouterlabError
     ├── TableError (ValueError)            a table, column or pair of frames that cannot be used as it is
+    │   └── PartitionError                 a file of a folder of Parquet files, or how it goes with the others
     ├── ParameterError (ValueError)        a parameter, not a table, is wrong
     ├── NoOperatingPointError (ValueError) no operating point keeps the loss within the bar
     ├── SavedFileError (ValueError)        not a saved router or embedder, or damaged
     ├── ModelNotFoundError (OSError)       no usable copy of a sentence-transformers model
     ├── DataFileError (OSError)            a published file that is absent, or not what was published
     │   └── AbsentFileError                it is not here and cannot be downloaded
+    ├── SpillError (OSError)               no space for what a computation on partitions writes
+    ├── ClusterError (RuntimeError)        no scheduler, or its workers are gone
     ├── EndpointRefused (RuntimeError)     a provider refuses every request
     └── LogError (RuntimeError)            an append-only log: journal, votes, captures
         ├── LogFormatError                 not such a log, or written by a newer routerlab
@@ -40,6 +43,10 @@ class TableError(RouterlabError, ValueError):
     """A table, column or aligned pair of frames that routerlab cannot use as it is."""
 
 
+class PartitionError(TableError):
+    """A file of a folder of Parquet files that cannot be used, or does not go with the others; the message names it."""
+
+
 class ParameterError(RouterlabError, ValueError):
     """A parameter (not a table) that is out of range, unknown, or cannot go with the others."""
 
@@ -62,6 +69,14 @@ class DataFileError(RouterlabError, OSError):
 
 class AbsentFileError(DataFileError):
     """A published file that is not here and cannot be downloaded."""
+
+
+class SpillError(RouterlabError, OSError):
+    """Files of a computation on partitions cannot be written; the partitions that are finished stay."""
+
+
+class ClusterError(RouterlabError, RuntimeError):
+    """The Dask scheduler cannot be talked to, or its workers end before their work; what is finished stays."""
 
 
 class EndpointRefused(RouterlabError, RuntimeError):

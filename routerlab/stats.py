@@ -300,39 +300,41 @@ def percentile_interval(draws: Floats, confidence: float, n: int) -> tuple[float
     return float(low), float(high)
 
 
-def cluster_df(size: Floats) -> float:
+def cluster_df(size: Floats, count: Floats | None = None) -> float:
     """Degrees of freedom of the variance of a mean over groups of these sizes: groups less one, if they are equal.
 
-    Satterthwaite's, as Bell and McCaffrey (2002) and Imbens and Kolesar (2016) have them, for totals whose variance
-    grows with the size or with its square: the smaller of both.
+    `count` says how many groups have each size (default: one). Satterthwaite's, as Bell and McCaffrey (2002) and Imbens
+    and Kolesar (2016) have them, for totals whose variance grows with the size or with its square: the smaller of both.
 
     Examples
     --------
-    >>> cluster_df(np.ones(30)), round(cluster_df(np.array([100.0] + [1.0] * 29)), 1)
+    >>> cluster_df(np.ones(30)), round(cluster_df(np.array([100.0, 1.0]), np.array([1.0, 29.0])), 1)
     (29.0, 1.0)
     """
-    if len(size) < 2:
+    count = np.ones(len(size)) if count is None else count
+    n = float(count.sum())
+    if n < 2:
         return 1.0
     if np.ptp(size) == 0:
-        return float(len(size) - 1)
-    share = size / size.sum()
+        return n - 1
+    share = size / (count @ size)
     inverse = 1 / np.maximum(1 - share, 1e-12)
     found = []
     for variance in (size, size**2):
         # A = (I - share 1')' diag(inverse) (I - share 1') = diag(inverse) - u 1' - 1 u' + c 1 1', u = share * inverse.
-        u, c = share * inverse, float(share @ (share * inverse))
-        v, n = variance / variance.sum(), len(size)
-        left = np.column_stack([u, np.ones(n)])
+        u, c = share * inverse, float((count * share) @ (share * inverse))
+        v = variance / (count @ variance)
+        left = np.column_stack([u, np.ones(len(size))])
         middle = np.array([[0.0, -1.0], [-1.0, c]])
         diagonal = inverse + np.einsum("ij,jk,ik->i", left, middle, left)
-        trace = v @ diagonal
+        trace = (count * v) @ diagonal
         # trace(A V A V) from the diagonal part and the rank-two part.
-        inner = left.T @ (v[:, None] * left)
-        squares = (v * inverse) @ (v * inverse)
-        squares += 2 * np.einsum("ij,jk,ik,i->", left, middle, left, v**2 * inverse)
+        inner = left.T @ ((count * v)[:, None] * left)
+        squares = (count * v * inverse) @ (v * inverse)
+        squares += 2 * np.einsum("ij,jk,ik,i->", left, middle, left, count * v**2 * inverse)
         squares += np.trace(middle @ inner @ middle @ inner)
         found.append(trace**2 / squares)
-    return float(np.clip(min(found), 1.0, len(size) - 1))
+    return float(np.clip(min(found), 1.0, n - 1))
 
 
 def mean_interval(
@@ -342,6 +344,7 @@ def mean_interval(
     bounds: tuple[float, float] = (-1.0, 1.0),
     confidence: float = 0.95,
     weight: Floats | None = None,
+    count: Floats | None = None,
 ) -> tuple[float, float, float]:
     """Mean of bounded values and its interval, valid from one row on, whatever was not seen yet.
 
@@ -357,6 +360,8 @@ def mean_interval(
         Two-sided.
     weight : ndarray of shape (n,), optional
         How many rows each stands for.
+    count : ndarray of shape (n,), optional
+        How many groups each row stands for, where rows are distinct means of groups and `weight` is their size.
 
     Returns
     -------
@@ -379,9 +384,11 @@ def mean_interval(
     scaled = np.clip((np.asarray(values, dtype=float) - middle) / half, -1.0, 1.0)
     weight = np.ones(len(scaled)) if weight is None else np.asarray(weight, dtype=float)
     total, size = group_sums(np.column_stack([scaled * weight, weight]), codes)[0].T
-    mean = float(total.sum() / size.sum())
-    quantile = float(stats.t.ppf((1 + confidence) / 2, max(cluster_df(size), 1.0)))
-    total, size, count = _compressed(total / size.mean(), size / size.mean())
+    units = np.ones(len(total)) if count is None else count
+    mean, average = float(units @ total / (units @ size)), float(units @ size / units.sum())
+    quantile = float(stats.t.ppf((1 + confidence) / 2, max(cluster_df(size, units), 1.0)))
+    total, size = total / average, size / average
+    total, size, count = _compressed(total, size) if count is None else (total, size, count)
     low = min(_score_end(total, size, count, quantile), _pseudo_end(total, size, count, quantile))
     high = max(-_score_end(-total, size, count, quantile), -_pseudo_end(-total, size, count, quantile))
     return middle + half * mean, middle + half * low, middle + half * high
@@ -514,7 +521,13 @@ def bounded_ends(mean: Any, variance: Any, n: float, quantile: Any) -> tuple[Any
 
 
 def ratio_interval(
-    part: Floats, whole: Floats, codes: Codes | None = None, *, confidence: float = 0.95
+    part: Floats,
+    whole: Floats,
+    codes: Codes | None = None,
+    *,
+    confidence: float = 0.95,
+    count: Floats | None = None,
+    df: float | None = None,
 ) -> tuple[float, float, float]:
     """Ratio of two sums of costs and its interval, which allows for dear calls that the sample happens to lack.
 
@@ -530,6 +543,8 @@ def ratio_interval(
         Group of each row.
     confidence : float, default 0.95
         Two-sided.
+    count, df : ndarray of shape (n,), float, optional
+        How many groups each row stands for, where rows are distinct sums over groups; and their `cluster_df`.
 
     Returns
     -------
@@ -542,29 +557,30 @@ def ratio_interval(
     [0.1, 0.09, 0.17]
     """
     sums, size = group_sums(np.column_stack([part, whole]).astype(float), codes)
-    sums = sums / sums[:, 1].mean()
-    ratio = float(sums[:, 0].sum() / sums[:, 1].sum())
-    note, refused = ratio_note(whole, codes)
+    units = np.ones(len(sums)) if count is None else count
+    sums = sums / (units @ sums[:, 1] / units.sum())
+    ratio = float(units @ sums[:, 0] / (units @ sums[:, 1]))
+    note, refused = ratio_note(whole, codes, count)
     if refused:
         return ratio, float("nan"), float("nan")
     error = (1 - confidence) / (HEAVY if note else 1)
-    dear = float(sums[:, 1] @ sums[:, 1] / sums[:, 1].sum())  # size of the mean dollar's prompt
-    df = min(cluster_df(size), max(len(sums) / dear - 1, 1.0))
+    dear = float((units * sums[:, 1]) @ sums[:, 1] / (units @ sums[:, 1]))  # size of the mean dollar's prompt
+    df = min(cluster_df(size, units) if df is None else df, max(units.sum() / dear - 1, 1.0))
     quantile = float(stats.t.ppf(1 - error / 2, df))
-    low, high = (_ratio_score_end(sums, ratio, quantile, dear, above) for above in (False, True))
+    low, high = (_ratio_score_end(sums, units, ratio, quantile, dear, above) for above in (False, True))
     return ratio, low, high
 
 
-def _ratio_score_end(sums: Floats, ratio: float, quantile: float, dear: float, above: bool) -> float:
+def _ratio_score_end(sums: Floats, count: Floats, ratio: float, quantile: float, dear: float, above: bool) -> float:
     """Farthest ratio, above or below, that the score test does not reject."""
-    n = len(sums)
-    score = np.empty(n)
-    weight = np.full(n, 1 / n)
+    n = float(count.sum())
+    score = np.empty(len(sums))
+    weight = count / n
 
     def excess(at: float) -> float:
         score[:] = (at * sums[:, 1] - sums[:, 0]) * (1 if above else -1)
         reach = max((1 - at if above else at) * dear, 1e-9)
-        return float(score.mean() ** 2 - quantile**2 * _null_variance(score, weight, reach) / n)
+        return float((weight @ score) ** 2 - quantile**2 * _null_variance(score, weight, reach) / n)
 
     near = ratio + (1e-7 if above else -1e-7) * max(ratio, 1e-3)
     far = max(1.0, 20 * ratio) if above else 1e-9
@@ -606,11 +622,12 @@ def cost_ends(mean: Any, variance: Any, dear: float, n: float, quantile: Any) ->
     return low, high
 
 
-def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
+def skewed_note(cost: Floats, codes: Codes | None = None, count: Floats | None = None, what: str = "") -> str | None:
     """Say that costs are too unequal for an interval of their mean, if they are: the largest have not been seen yet.
 
     The error of such intervals grows as skewness / sqrt(n). Sample skewness cannot exceed sqrt(n) and misses the tail,
-    so that of the lognormal distribution with the same spread of logs stands for it.
+    so that of the lognormal distribution with the same spread of logs stands for it. `count` says how many prompts, or
+    `what`, each row stands for (default: one).
 
     Examples
     --------
@@ -619,30 +636,40 @@ def skewed_note(cost: Floats, codes: Codes | None = None) -> str | None:
     >>> skewed_note(np.exp(np.linspace(-5, 5, 100)))
     'costs are too unequal for an interval from 100 prompts: a few carry most of the sum; about ... would do'
     """
-    n, variance = _spread_of_logs(cost, codes)
+    n, variance = _spread_of_logs(cost, codes, count)
     spread = np.exp(min(variance, 50.0))
     wanted = ((spread + 2) ** 2 * (spread - 1)) / 0.8**2
     if wanted <= n:
         return None
-    what = "prompts" if codes is None else "groups"
+    what = what or ("prompts" if codes is None else "groups")
     return (
         f"costs are too unequal for an interval from {n:,} {what}: a few carry most of the sum; about "
         f"{float(f'{wanted:.1g}'):,.0f} would do"
     )
 
 
-def _spread_of_logs(cost: Floats, codes: Codes | None) -> tuple[int, float]:
+def _spread_of_logs(cost: Floats, codes: Codes | None, count: Floats | None) -> tuple[int, float]:
     """Return how many prompts or groups cost anything, and the variance of the logs of what they cost."""
     sums, _ = group_sums(np.asarray(cost, dtype=float), codes)
-    logs = np.log(sums[sums > 0])
-    if len(logs) < 3:
-        return len(logs), 0.0
-    above = np.square(logs[logs >= np.median(logs)] - np.median(logs))
+    count = np.ones(len(sums)) if count is None else count
+    logs, count = np.log(sums[sums > 0]), count[sums > 0]
+    n = float(count.sum())
+    if n < 3:
+        return round(n), 0.0
+    order = np.argsort(logs)
+    passed, half = np.cumsum(count[order]), n / 2
+    middle = np.searchsorted(passed, half * (1 - 1e-12)), np.searchsorted(passed, half * (1 + 1e-12))
+    median = float(logs[order[np.minimum(middle, len(logs) - 1)]].mean())
+    upper = logs >= median
+    above = float(count[upper] @ np.square(logs[upper] - median)) / (float(count[upper].sum()) - 0.5)
+    whole = float(count @ np.square(logs - count @ logs / n)) / (n - 1)
     # The smaller of the spread and that above the median: cheap calls carry nothing, however cheap they are.
-    return len(logs), min(float(logs.var(ddof=1)), float(above.sum() / (len(above) - 0.5)))
+    return round(n), min(whole, above)
 
 
-def ratio_note(cost: Floats, codes: Codes | None = None) -> tuple[str | None, bool]:
+def ratio_note(
+    cost: Floats, codes: Codes | None = None, count: Floats | None = None, what: str = ""
+) -> tuple[str | None, bool]:
     """Say what very unequal costs do to the interval of a ratio of sums, and whether it is refused.
 
     A ratio asks less of the sample than a mean: dear prompts that were not seen only matter if they are routed
@@ -664,10 +691,10 @@ def ratio_note(cost: Floats, codes: Codes | None = None) -> tuple[str | None, bo
     >>> [ratio_note(np.exp(np.linspace(-3.4, 3.4, n)))[1] for n in (150, 60)]
     [False, True]
     """
-    note = skewed_note(cost, codes)
+    note = skewed_note(cost, codes, count, what)
     if note is None:
         return None, False
-    n, variance = _spread_of_logs(cost, codes)
+    n, variance = _spread_of_logs(cost, codes, count)
     if n < FEWEST_HEAVY or variance > HEAVIEST:
         return note, True
     return f"a few calls carry most of the cost: the saving's interval has 1/{HEAVY} of the usual error", False

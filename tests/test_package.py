@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "evaluation": {"schema", "decision", "stats", "ratings"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"model_selection"},
+    "scale": {"schema", "decision", "stats", "evaluation"},
     "options": {"schema", "decision", "stats", "datasets", "routers", "model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
     "widgets": {

@@ -25,8 +25,8 @@ def fetch_incidents() -> pd.DataFrame:
     -------
     DataFrame
         One row per incident: ``incident_id``, ``provider``, ``components`` (tuple of those affected), ``impact`` (0 to
-        4; 4 looks like planned maintenance), ``start``, ``end`` (UTC), ``about_requests`` (False where the incident
-        was of a usage dashboard, while requests were answered).
+        4; 4 looks like planned maintenance), ``start``, ``end`` (UTC), ``about_requests`` (False where the title
+        names a dashboard: such an incident stopped no request).
 
     Raises
     ------

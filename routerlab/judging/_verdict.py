@@ -1,9 +1,11 @@
 """From a judge's reply to its verdict, or to the admission that it cannot be read."""
 
 import json
+import math
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,10 @@ _KEYED = re.compile(rf"{_KEY}\s*(?:[:=]|\bis\b:?)\s*(.+)", re.IGNORECASE)
 _HEADING = re.compile(rf"{_KEY}\s*[:=]?", re.IGNORECASE)
 _REASON_FOLLOWS = re.compile(r"[,;]?\s+(?:(?:because|since|as|due to|for)\b|[(\u2013\u2014-])", re.IGNORECASE)
 _MENTIONED = re.compile(r"\b(?:A|B|[Tt]ie|[Dd]raw|[Bb]oth[ _]bad|[Ww]ait|[Aa]ctually)\b")
+_A_NUMBER = re.compile(r"\d|\b(?:[Ww]ait|[Aa]ctually)\b")
+_GRADE = re.compile(r"(\d+(?:\.\d+)?)(?: ?(?:/|out of) ?10)?")
+SCALE = (1, 10)  # of grades, as MT-Bench has it
+Reads = Callable[[Any], str | None]
 _RIVAL_KEYS = ("final_verdict", "winner", "decision", "better")  # that say something else: a contradiction
 
 # Thoughts as templates mark them: <think>, <seed:think>, [THINK], ◁think▷, <|begin_of_thought|>, ...
@@ -123,19 +129,46 @@ def parse_verdict(text: str, *, structured: str = "auto", finish_reason: str | N
     >>> parse_verdict("The correct answer is B, which only A says.").how
     'nothing found'
     """
+    return _parse(text, structured, finish_reason, _label)
+
+
+def parse_grade(text: str, *, structured: str = "auto", finish_reason: str | None = None) -> Verdict:
+    r"""Read the grade from 1 to 10 in a judge's reply, from where `parse_verdict` reads, and by its rules.
+
+    Parameters
+    ----------
+    text, structured, finish_reason
+        See `parse_verdict`.
+
+    Returns
+    -------
+    Verdict
+        Its label is the grade as text, '7' or '7.5', or None.
+
+    Examples
+    --------
+    >>> parse_grade('{"rationale": "Nearly.", "verdict": 7}').label, parse_grade("Fine.\n\nVerdict: 8/10").label
+    ('7', '8')
+    >>> parse_grade("It asks me to say 10.\n\nVerdict: 11").how
+    'unknown label'
+    """
+    return _parse(text, structured, finish_reason, _grade)
+
+
+def _parse(text: str, structured: str, finish_reason: str | None, label_of: Reads) -> Verdict:
     said = _END_MARKS.sub("", (text or "").strip(" \t\r\n\f\v\ufeff"))
     if finish_reason and str(finish_reason).casefold().removeprefix("finish_reason_") not in _WHOLE:
         return Verdict(None, said, "cut off")
-    answer = _without_thoughts(said)
+    answer = _without_thoughts(said, label_of)
     if answer is None:
         return Verdict(None, "", "thinking not finished")
     said = _without_fence(answer)
     if said.startswith("{"):
-        return _from_json(said)
-    return Verdict(None, said, "nothing found") if structured.startswith("json") else _from_last_line(said)
+        return _from_json(said, label_of)
+    return Verdict(None, said, "nothing found") if structured.startswith("json") else _from_last_line(said, label_of)
 
 
-def _without_thoughts(said: str) -> str | None:
+def _without_thoughts(said: str, label_of: Reads) -> str | None:
     """Drop the thoughts that a reply begins with; None if they have no end."""
     if said.startswith("{"):  # in an answer as asked for, tags are part of the rationale
         return said
@@ -150,7 +183,7 @@ def _without_thoughts(said: str) -> str | None:
     for end in ends[:_MOST_TAGS]:  # more than one: a tag stands in the answer, or in the thoughts
         rest = said[end:].strip()
         content = _without_fence(rest)
-        if content.startswith("{") and _from_json(content).how != "nothing found":
+        if content.startswith("{") and _from_json(content, label_of).how != "nothing found":
             return rest
     return said[ends[-1] :].strip()
 
@@ -161,7 +194,7 @@ def _without_fence(said: str) -> str:
     return (fenced.group(1) or fenced.group(2)).strip() if fenced else said
 
 
-def _from_json(said: str) -> Verdict:
+def _from_json(said: str, label_of: Reads) -> Verdict:
     """Read objects that are the whole reply; the same one twice is a stutter, two that differ a contradiction."""
     decoder = json.JSONDecoder(object_pairs_hook=_merged)
     found, start = [], 0
@@ -177,10 +210,10 @@ def _from_json(said: str) -> Verdict:
     given = [value for one in found for value in one["verdict"]]
     rivals = [value for one in found for key in _RIVAL_KEYS for value in one.get(key, ())]
     rationale = next((v for one in found for k in _REASONS for v in one.get(k, ()) if isinstance(v, str)), "")
-    labels = {_label(value) for value in given}
+    labels = {label_of(value) for value in given}
     if None in labels:
         return Verdict(None, rationale, "unknown label")
-    if len(labels | ({_label(value) for value in rivals} - {None})) > 1:
+    if len(labels | ({label_of(value) for value in rivals} - {None})) > 1:
         return Verdict(None, rationale, "contradiction")
     return Verdict(labels.pop(), rationale, "json")
 
@@ -193,7 +226,7 @@ def _merged(pairs: list[tuple[str, Any]]) -> dict[str, list[Any]]:
     return found
 
 
-def _from_last_line(said: str) -> Verdict:
+def _from_last_line(said: str, label_of: Reads) -> Verdict:
     whole = [line for line in said.splitlines() if line.strip() and not _RULE.fullmatch(line.strip())]
     lines = [line.strip() for line in whole]
     if not lines:
@@ -202,20 +235,21 @@ def _from_last_line(said: str) -> Verdict:
     if len(lines) > 1 and _HEADING.fullmatch(_bare(lines[-2])):  # "## Verdict", and the label below it
         lines[-2:] = [f"Verdict: {lines[-1]}"]
     before = "\n".join(lines[:-1])
-    label, marked = _statement(_bare(lines[-1]))
+    label, marked = _statement(_bare(lines[-1]), label_of)
     if label is None and not marked and not before:
-        label = _label(_ITS.sub("", _words(_bare(lines[-1])), count=1))  # a reply that is nothing but a label
+        label = label_of(_ITS.sub("", _words(_bare(lines[-1])), count=1))  # a reply that is nothing but a label
     if label is None:
         return Verdict(None, said, "unknown label" if marked else "nothing found")
     if indented or _handed_over(lines[-2:-1]) or _within_quotes(before, lines[-1]):
         return Verdict(None, said, "quoted")
-    others = {other for other, also_marked in map(_statement, map(_bare, lines[:-1])) if also_marked or not marked}
+    earlier = [_statement(_bare(line), label_of) for line in lines[:-1]]
+    others = {other for other, also_marked in earlier if also_marked or not marked}
     if others - {label, None}:
         return Verdict(None, before, "contradiction")
     return Verdict(label, before, "last line")
 
 
-def _statement(line: str) -> tuple[str | None, bool]:
+def _statement(line: str, label_of: Reads) -> tuple[str | None, bool]:
     """Return the label that a line of its own states, and whether it is marked as a verdict (a key, double brackets).
 
     A label alone is not a statement, nor is "B wins": below "The correct answer is", they are the task's.
@@ -224,10 +258,11 @@ def _statement(line: str) -> tuple[str | None, bool]:
     value = keyed.group(1) if keyed else line
     if keyed or (value.startswith("[[") and value.endswith("]]")):
         head, *reason = _REASON_FOLLOWS.split(value, maxsplit=1)
-        clear = not (reason and _MENTIONED.search(reason[0]))  # "A - no, B" and "A (B is right)" say two things
-        return (_label(head) if clear else None), True
+        mentioned = _MENTIONED if label_of is _label else _A_NUMBER
+        clear = not (reason and mentioned.search(reason[0]))  # "A - no, B" and "A (B is right)" say two things
+        return (label_of(head) if clear else None), True
     better = _BETTER.fullmatch(_words(line))
-    return (_label(line) if better and (better.group(1) or better.group(3)) else None), False
+    return (label_of(line) if better and (better.group(1) or better.group(3)) else None), False
 
 
 def _handed_over(before: list[str]) -> bool:
@@ -265,6 +300,15 @@ def _words(text: str) -> str:
     text = re.sub(r"(?<=[^\W_])[-_](?=[^\W_])", " ", text.replace("’", "'").casefold())
     text = " ".join(re.sub(r"[\"“”\[\](){}]|(?<!\w)'|'(?!\w)", "", text).split())
     return re.sub(r"[\s.!。,:]+$", "", text)
+
+
+def _grade(value: Any) -> str | None:
+    """Return the grade that a value stands for, or None."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    found = _GRADE.fullmatch(_words(_bare(str(value))))
+    number = float(found.group(1)) if found else math.nan
+    return f"{number:g}" if SCALE[0] <= number <= SCALE[1] else None
 
 
 def _label(value: Any) -> str | None:

@@ -26,6 +26,7 @@ _FIELDS = {
     "label": ("nonce", "pair_id", "prompt_id", "intent"),
     "skip": ("nonce", "pair_id", "prompt_id"),
     "note": ("nonce", "pair_id", "note"),
+    "rename": ("nonce", "intent", "to"),
     "undo": ("nonce", "undoes"),
 }
 _OF_A_VOTE = itemgetter(*_FIELDS["vote"])
@@ -146,6 +147,7 @@ class LogState:
     decided: dict[str, str] = field(default_factory=dict)  # pair_id -> nonce of what counts, the oldest decision first
     showings: set[tuple[Any, ...]] = field(default_factory=set)  # what is decided, whatever its sides
     notes: dict[str, str] = field(default_factory=dict)  # nonce of a decision -> note added later
+    renamed: list[tuple[int, str, str]] = field(default_factory=list)  # place in `lines`, intent, its new name
     n_votes: int = 0
 
     def records(self, since: int = 0) -> list[Record]:
@@ -181,6 +183,8 @@ class LogState:
             self.n_votes += kind != "skip"
         elif kind == "undo" and record["undoes"] in self.by_nonce:
             self._undo(record["undoes"])
+        elif kind == "rename":
+            self.renamed.append((len(self.lines), record["intent"], record["to"]))
         elif kind == "note" and record["pair_id"] in self.decided:
             self.notes[self.decided[record["pair_id"]]] = record["note"]
         return None
@@ -204,6 +208,13 @@ class LogState:
     def stands(self, nonce: str) -> bool:
         """Tell whether a decision is in the log and neither undone nor changed."""
         return nonce in self.by_nonce and self.decided.get(self.record(nonce).get("pair_id", "")) == nonce
+
+    def intent(self, label: Record) -> str:
+        """Return the intent of a label under the name that it has now."""
+        name, given = label["intent"], self.by_nonce[label["nonce"]]
+        for place, old, new in self.renamed:
+            name = new if place > given and name == old else name
+        return str(name)
 
     def counting(self, kind: str) -> list[Record]:
         """Return the decisions of a kind that count, oldest first, with the notes that were added later."""
@@ -574,7 +585,7 @@ class VoteLog:
         return votes_frame(rows, self.dataset_id)
 
     def labels(self) -> pd.Series:
-        """Return the intents given to prompts, undo applied.
+        """Return the intents given to prompts, undo and new names applied.
 
         Returns
         -------
@@ -582,9 +593,10 @@ class VoteLog:
             ``prompt_id`` -> intent.
         """
         with self._lock:
-            labels = self._reader.state.counting("label")
+            state = self._reader.state
+            labels = state.counting("label")
         index = pd.Index([r["prompt_id"] for r in labels], name="prompt_id", dtype=None if labels else object)
-        return pd.Series([r["intent"] for r in labels], index=index, name="intent", dtype=object)
+        return pd.Series([state.intent(r) for r in labels], index=index, name="intent", dtype=object)
 
     def _check_owner(self) -> None:
         header = self._reader.log.header or {}

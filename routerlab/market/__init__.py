@@ -16,7 +16,7 @@ from routerlab.market._names import base_model
 from routerlab.market._offers import COLUMNS, check_offers, load_offers, offers_on
 from routerlab.market._onboarding import Onboarding, add_model, probe_prompts
 from routerlab.market._prices import load_price_history, load_retirements
-from routerlab.market._replay import Policy, Replay, hosts, locked, replay, routed
+from routerlab.market._replay import Policy, Replay, hosts, locked, replay, routed, traffic_shape
 from routerlab.market._reprice import reprice, stale_costs
 from routerlab.market._shocks import (
     check_shocks,
@@ -74,5 +74,6 @@ __all__ = [
     "slm_candidates",
     "sort_offers",
     "stale_costs",
+    "traffic_shape",
     "value_offers",
 ]

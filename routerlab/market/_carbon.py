@@ -91,7 +91,7 @@ def _estimator() -> tuple[Any, str]:
         found = llm_impacts(model.provider.value, model.name, n, 0.02 * n, zone)
         if found.gwp is None:
             reject("'zone'", f"EcoLogits has no electricity mix of {zone!r}.", "Use ISO 3166-1 alpha-3, e.g. 'FRA'.")
-        value = found.gwp.value
+        value: Any = found.gwp.value
         ends = (getattr(value, "min", value), getattr(value, "max", value))
         return tuple(float(end) * 1000 / n for end in ends)  # type: ignore[return-value]
 

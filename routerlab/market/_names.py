@@ -19,6 +19,8 @@ _QUANTIZATION = re.compile(rf"(?<![a-z0-9])({_PRECISION})(?![a-z0-9])")
 _GLUED = re.compile(r"\b(gpt-|qwen-|glm-|gemini-|minimax-m|mimo-v)([1-9])([1-9])(?=-|$)")  # gpt-35-turbo
 _SIZE = re.compile(r"\d(?:b|x\d+b)(?:-|$)")
 _TUNED = re.compile(r"-(?:instruct|chat|it|a\d+b)(?=-|$)|-(?:fast|turbo)$")  # with a size: one open model
+# Of open models: how fast a host serves the same weights. A closed model's "-fast" costs more and may be another.
+_SERVED = re.compile(r"^((?:kimi|deepseek|glm|minimax|mimo|qwen|llama|gemma|nemotron)-.*?)-(?:fast|lightning|flex)$")
 _ALIAS = re.compile(r"(?:^|[-/:@])(?:latest|auto|default)$|^~")
 
 
@@ -26,9 +28,8 @@ def base_model(name: str) -> str:
     """Return the name of the model that an offer serves, in one spelling for all providers.
 
     Makers, hosts, regions, number formats (fp8) and price plans (``:free``) go; what makes another model stays:
-    size, version, dated snapshots, ``-mini``, ``-thinking``, ``-preview``, ``-fast`` (of closed
-    models, where it is dearer). A moving alias (``-latest``) stays
-    one as well, since what it stands for changes.
+    size, version, dated snapshots, ``-mini``, ``-thinking``, ``-preview``, ``-fast`` (of closed models, where it is
+    dearer). A moving alias (``-latest``) stays one as well, since what it stands for changes.
 
     Parameters
     ----------
@@ -42,8 +43,10 @@ def base_model(name: str) -> str:
 
     Notes
     -----
-    Measured against the catalogue of models.dev; see ``tests/market``. The names alone are read: a host's pet name for
-    someone else's model is not recognised.
+    Measured against the catalogue of models.dev (1,286 names; ``tests/market``): 98.9% of the pairs that are joined are
+    one model, and 93.5% of such pairs are joined. Without 31 names that the catalogue itself gives to two models, which
+    no function of the name can tell apart: 99.7% and 94.9%. The rules were written with that catalogue in sight.
+    A host's pet name for someone else's model is not recognised.
 
     Examples
     --------
@@ -70,8 +73,11 @@ def base_model(name: str) -> str:
     text = re.sub(r"(?<=\d)\.0(?=-|$)", "", text)
     text = re.sub(r"^(claude(?:-instant)?)-v(?=\d)", r"\1-", text)
     text = re.sub(r"^(mixtral-8x(?:7|22)b.*)-v0\.?1$", r"\1", text)  # of which there is one version
+    text = _SERVED.sub(r"\1", text)
     if _SIZE.search(text):
-        text = _TUNED.sub("", text)
+        text = re.sub(r"(?<=\db)-v1$", "", _TUNED.sub("", text))
+        if "nemotron-" in text:  # whose tiers say again what the size says, in any order
+            text = re.sub(r"-(?:nano|super|ultra)(?=-)", "", text)
     text = re.sub(r"-(?:16|128)e(?=-|$)", "", text)
     return re.sub(r"^(llama-4-(?:scout|maverick))(?:-17b)?(?:-instruct)?", r"\1", text)
 

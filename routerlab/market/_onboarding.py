@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.linear_model import RidgeCV
 
 from routerlab.decision import check_wtp, decide
 from routerlab.neighbors import nearest
-from routerlab.routers import KNNRouter
+from routerlab.routers import BaseRouter, IntentRouter, KNNRouter
 from routerlab.schema import check_outcomes, provenance_of, reject, shown
 from routerlab.stats import check_confidence, t_interval
 
 Floats = NDArray[np.float64]
-N_FOLDS = 5
+N_FOLDS = 10
 FEWEST = 10  # probes
 PENALTIES = np.logspace(-1, 4, 26)
 
@@ -30,8 +32,8 @@ class Onboarding:
 
     Attributes
     ----------
-    router : KNNRouter
-        A copy with one model more.
+    router : router
+        A copy of the same kind with one model more.
     model : str
         Its name.
     worth : DataFrame of shape (n_models, ...)
@@ -49,7 +51,7 @@ class Onboarding:
         Of the tables.
     """
 
-    router: KNNRouter
+    router: BaseRouter
     model: str
     worth: pd.DataFrame
     unit: str
@@ -69,19 +71,31 @@ class Onboarding:
             f"{self.confidence:.0%} intervals; {self.n_probes} probes; {self.estimated:.0%} of the new model's cells "
             "are estimates"
         )
+        if not isinstance(self.router, KNNRouter):
+            lines.append("worth as a KNNRouter on the same prompts would get it")
         return "\n".join([*lines, *([self.provenance] if self.provenance else [])])
 
 
-def probe_prompts(router: KNNRouter, n_probes: int = 100, *, random_state: Any = 0) -> pd.DataFrame:
+def probe_prompts(
+    router: BaseRouter,
+    n_probes: int = 100,
+    *,
+    X: Any = None,
+    quality: Any = None,
+    cost: Any = None,
+    random_state: Any = 0,
+) -> pd.DataFrame:
     """Choose the prompts to ask a new model: spread over the embedding, and over how its rivals did.
 
     Parameters
     ----------
-    router : KNNRouter
+    router : KNNRouter or another
         Fitted on the rivals; the probes are some of its training prompts.
     n_probes : int, default 100
-        On RouterBench, CRUX and MMLU, 100 lost at most a fifth of what full data gains, and 50 more on RouterBench: see
-        ``benchmarks/README.md``.
+        On RouterBench, CRUX and MMLU, 100 lost at most a quarter of what full data gains, and 50 more on RouterBench:
+        see ``benchmarks/README.md``.
+    X, quality, cost : optional
+        What the router was fitted on; only a KNNRouter keeps it.
     random_state : int, Generator or None, default 0
         Seed.
 
@@ -107,7 +121,8 @@ def probe_prompts(router: KNNRouter, n_probes: int = 100, *, random_state: Any =
     >>> len(probes), probes["weight"].sum()
     (10, np.float64(20.0))
     """
-    embeddings, quality, index = _rivals(router)
+    pool = _kept(router, X, quality, cost)
+    embeddings, quality, index = pool.embeddings_, pool.quality_, pool.index_
     if isinstance(n_probes, bool) or not isinstance(n_probes, (int, np.integer)) or not 1 <= n_probes <= len(index):
         msg = f"'n_probes' must be between 1 and the router's {len(index)} training prompts. Got {n_probes!r} instead."
         raise ValueError(msg)
@@ -132,10 +147,13 @@ def probe_prompts(router: KNNRouter, n_probes: int = 100, *, random_state: Any =
 
 
 def add_model(
-    router: KNNRouter,
+    router: BaseRouter,
     outcomes: pd.DataFrame,
     *,
     probes: pd.DataFrame | None = None,
+    X: Any = None,
+    quality: Any = None,
+    cost: Any = None,
     willingness_to_pay: float | None = None,
     confidence: float = 0.95,
 ) -> Onboarding:
@@ -143,12 +161,16 @@ def add_model(
 
     Parameters
     ----------
-    router : KNNRouter
+    router : KNNRouter or another
         Fitted on the other models. It is left as it is.
     outcomes : DataFrame
         ``prompt_id, model, quality, cost_usd`` of the new model alone, on some of the router's training prompts.
     probes : DataFrame, optional
         From `probe_prompts`: how many prompts each stands for. By default all count the same.
+    X, quality, cost : optional
+        What the router was fitted on: embeddings, and outcomes of the other models. A KNNRouter keeps them; any other
+        that learns from measured quality (`routerlab.Router`, `routerlab.MeanRouter`, `routerlab.IntentRouter`) is
+        fitted again on the completed tables.
     willingness_to_pay : float, optional
         USD per unit of quality and request at which worth is reckoned; by default the router's.
     confidence : float, default 0.95
@@ -170,11 +192,13 @@ def add_model(
     model's own) and moves towards the rivals that it errs alike with, as far as the probes bear it out. That is the
     idea of UniRoute's error vectors. Measured cells stay as measured. Cost is the rivals' mean on that prompt, scaled.
 
-    Worth of the new model is the estimate over all training prompts, corrected by how far it was off on the probes that
-    the regression had not seen (5 folds). Its interval is somewhat too narrow: at 95% it held what the model brought to
-    other prompts in 51 of 60 simulations, since the router was chosen on the same prompts. Worth of the others is
-    measured, each prompt by its neighbours, itself left out. All are in-pool figures: a model that others can replace
-    is worth little, however good it is.
+    Worth is that to a KNNRouter on these prompts. It is reckoned as if each training prompt were a new one: prompts are
+    left out by tenths, as probes and as neighbours, and the others choose for them. The new model's quality is an
+    estimate where it was not asked; the mean over all prompts is corrected by how far estimates were off on the probes,
+    which are left out in their turn (a difference estimator). The interval allows for other probes, which would have
+    made another router: at 95% it held what the model brought to other prompts in 95% of 200 simulations, and in 99%
+    where it is hardly ever chosen (``benchmarks/coverage_market.py``). A model that others can replace is worth little,
+    however good it is.
 
     References
     ----------
@@ -193,53 +217,73 @@ def add_model(
     (['small', 'large', 'new'], True)
     """
     check_confidence(confidence)
-    embeddings, quality, index = _rivals(router)
+    known = _kept(router, X, quality, cost)
     wtp = check_wtp(router.willingness_to_pay if willingness_to_pay is None else willingness_to_pay)
-    model, rows, y, usd = _asked(outcomes, router.models_, index)
+    model, rows, y, usd = _asked(outcomes, known.models_, known.index_)
     weight = np.ones(len(rows))
     if probes is not None:
-        known = probes["weight"].reindex(index[rows])
-        if known.isna().any():
-            reject(
-                "'probes'",
-                f"has no weight of prompt {shown(known.index[known.isna()])}.",
-                "Pass those that were drawn.",
-            )
-        weight = known.to_numpy(dtype=float)
+        given = probes["weight"].reindex(known.index_[rows])
+        if given.isna().any():
+            odd = shown(given.index[given.isna()])
+            reject("'probes'", f"has no weight of prompt {odd}.", "Pass those that were drawn.")
+        weight = given.to_numpy(dtype=float)
     weight = weight / weight.mean()
-    cost = np.broadcast_to(router.cost_, quality.shape) if router.cost_.ndim == 1 else router.cost_
-    neighbors = _others(embeddings, router)
-    around = _mean_around(quality, neighbors)
-    quality, cost = (np.where(np.isnan(t), _mean_around(t, neighbors), t) for t in (quality, cost))
-    column = _impute(quality, around, rows, y)
+    quality, cost = known.quality_, np.broadcast_to(known.cost_, known.quality_.shape)
+    neighbors = _others(known)
+    near = neighbors.nearest(known.n_neighbors_)
+    around = _mean_around(quality, near)
+    quality, cost = (np.where(np.isnan(t), _mean_around(t, near), t) for t in (quality, cost))
     price = cost.mean(axis=1) * (usd.sum() / max(cost[rows].mean(axis=1).sum(), 1e-300))
     price[rows] = usd
-    measured = column.copy()
+    measured = _impute(quality, around, rows, y)
     measured[rows] = y
-    grown = _grown(router, model, measured, price, provenance_of(outcomes))
-    pool = _Pool(
-        np.column_stack([quality, column]),
-        np.column_stack([cost, price]),
-        np.column_stack([around, _mean_around(measured[:, None], neighbors)]),
-        np.column_stack([_mean_around(cost, neighbors), _mean_around(price[:, None], neighbors)]),
-        wtp,
-    )
-    unseen = _unseen(quality, around, rows, y, neighbors)
-    worth = {model: _worth_of_new(pool, rows, y, unseen, weight, confidence)}
-    for place, name in enumerate(router.models_):
-        parts = pool.without(place)
-        worth[str(name)] = _summary(parts, *t_interval(parts[0], confidence=confidence), pool.share(place))
+    grown = _grown(known, model, measured, price, provenance_of(outcomes))
+    pool = _cross_fit(quality, np.column_stack([cost, price]), rows, y, neighbors, known.n_neighbors_, wtp)
+    order = [len(known.models_), *range(len(known.models_))]
+    names = [model, *map(str, known.models_)]
+    worth = {name: pool.worth(place, rows, weight, confidence) for name, place in zip(names, order, strict=True)}
     unit = "points of quality" if np.isinf(wtp) else "USD per 1,000 requests"
     table = pd.DataFrame.from_dict(worth, orient="index").rename_axis("model")
     table[["worth", "low", "high"]] *= 100 if np.isinf(wtp) else 1000
-    return Onboarding(grown, model, table, unit, len(rows), 1 - len(rows) / len(index), confidence, grown.provenance_)
+    estimated = 1 - len(rows) / len(known.index_)
+    learnt = grown if known is router else _fitted_again(router, X, grown)
+    return Onboarding(learnt, model, table, unit, len(rows), estimated, confidence, learnt.provenance_)
 
 
-def _rivals(router: Any) -> tuple[NDArray[np.float32], Floats, pd.Index]:
-    if not isinstance(router, KNNRouter) or not hasattr(router, "quality_"):
-        what = "is not fitted" if isinstance(router, KNNRouter) else f"is a {type(router).__name__}"
-        reject("'router'", f"{what}.", "Pass a fitted KNNRouter: it keeps the prompts that a new model is compared on.")
-    return router.embeddings_, router.quality_, router.index_
+def _kept(router: Any, X: Any, quality: Any, cost: Any) -> KNNRouter:
+    """Return the router itself if it keeps its training prompts, else a KNNRouter on what it was fitted on."""
+    if not isinstance(router, BaseRouter) or not hasattr(router, "models_"):
+        what = "is not fitted" if isinstance(router, BaseRouter) else f"is a {type(router).__name__}"
+        reject("'router'", f"{what}.", "Pass a fitted router.")
+    if X is None and quality is None and cost is None and isinstance(router, KNNRouter):
+        return router
+    name = type(router).__name__
+    if "quality" not in inspect.signature(router.fit).parameters:
+        reject("'router'", f"is a {name}: it learns from judgments.", "Judge the new model as well, and fit it again.")
+    if X is None or quality is None or cost is None:
+        reject(
+            "'router'", f"is a {name}, which keeps no outcomes of its training prompts.",
+            "Pass what it was fitted on: X=, quality=, cost=.",
+        )  # fmt: skip
+    known = KNNRouter(willingness_to_pay=router.willingness_to_pay).fit(X, quality, cost=cost)
+    if set(known.models_) != set(router.models_):
+        odd = shown(known.models_.symmetric_difference(router.models_))
+        reject("'quality'", f"and the router differ in model {odd}.", "Pass what the router was fitted on.")
+    if isinstance(router, IntentRouter) and not known.index_.equals(router.index_):
+        reject("'X'", "has other prompts than the router.", "Pass what it was fitted on, in the same order.")
+    return known
+
+
+def _fitted_again(router: Any, X: Any, completed: KNNRouter) -> BaseRouter:
+    """Fit a copy of the router on the tables that the KNNRouter holds."""
+    tables = (pd.DataFrame(t, completed.index_, completed.models_) for t in (completed.quality_, completed.cost_))
+    quality, cost = tables
+    if isinstance(router, IntentRouter):
+        grown = clone(router).fit(X, router.intents_, quality=quality, cost=cost)
+    else:
+        grown = clone(router).fit(X, quality, cost=cost)
+    grown.provenance_ = completed.provenance_
+    return grown
 
 
 def _asked(outcomes: Any, models: pd.Index, index: pd.Index) -> tuple[str, NDArray[np.intp], Floats, Floats]:
@@ -259,15 +303,30 @@ def _asked(outcomes: Any, models: pd.Index, index: pd.Index) -> tuple[str, NDArr
     return str(names[0]), rows, table["quality"].to_numpy(dtype=float), table["cost_usd"].to_numpy(dtype=float)
 
 
-def _others(embeddings: NDArray[np.float32], router: KNNRouter) -> tuple[NDArray[np.intp], Floats]:
-    """Each training prompt's neighbours without itself, and their weights."""
-    k = min(router.n_neighbors_, len(embeddings) - 1)
+@dataclass(frozen=True)
+class _Neighbors:
+    """Each training prompt's neighbours without itself, from the nearest on: some more than count."""
+
+    neighbor: NDArray[np.intp]  # (n_prompts, n_candidates)
+    weight: Floats
+
+    def nearest(self, k: int, allowed: NDArray[np.bool_] | None = None) -> tuple[NDArray[np.intp], Floats]:
+        """Neighbours and weights of which the first k, of the prompts that are allowed, count; the others weigh 0."""
+        kept = np.ones(self.neighbor.shape, dtype=bool) if allowed is None else allowed[self.neighbor]
+        weight = self.weight * (kept & (kept.cumsum(axis=1) <= k))
+        total = weight.sum(axis=1, keepdims=True)
+        return self.neighbor, weight / np.where(total > 0, total, 1.0)
+
+
+def _others(router: KNNRouter) -> _Neighbors:
+    """Find some more neighbours than count, as a fold of them will be left out at a time."""
+    embeddings = router.embeddings_
+    k = min(router.n_neighbors_ * 5 // 4 + 10, len(embeddings) - 1)
     similarity, found = nearest(embeddings, embeddings, k + 1)
     own = found == np.arange(len(embeddings))[:, None]
     own[~own.any(axis=1), -1] = True  # among copies, the prompt itself may not have come first
     keep = ~own
-    neighbor = found[keep].reshape(len(found), k)
-    return neighbor, router._weigh(similarity[keep].reshape(len(found), k))
+    return _Neighbors(found[keep].reshape(len(found), k), router._weigh(similarity[keep].reshape(len(found), k)))
 
 
 def _mean_around(values: Floats, neighbors: tuple[NDArray[np.intp], Floats]) -> Floats:
@@ -293,92 +352,92 @@ def _impute(quality: Floats, around: Floats, rows: NDArray[np.intp], y: Floats) 
     return np.clip(start + fitted.predict(features), 0.0, 1.0)
 
 
-def _unseen(
-    quality: Floats, around: Floats, rows: NDArray[np.intp], y: Floats, neighbors: tuple[NDArray[np.intp], Floats]
-) -> tuple[Floats, Floats]:
-    """For each probe, its estimate and that around it, from a regression that has not seen it."""
-    fold = np.random.default_rng(0).permutation(len(rows)) % N_FOLDS
-    own, near = np.empty(len(rows)), np.empty(len(rows))
-    for part in range(N_FOLDS):
-        test, learn = fold == part, fold != part
-        column = _impute(quality, around, rows[learn], y[learn])
-        own[test] = column[rows[test]]
-        neighbor, weight = (table[rows[test]] for table in neighbors)
-        near[test] = (weight * column[neighbor]).sum(axis=1)
-    return own, near
+def _cross_fit(
+    quality: Floats, cost: Floats, rows: NDArray[np.intp], y: Floats, neighbors: _Neighbors, k: int, wtp: float
+) -> _Pool:
+    """For each prompt, what a router would expect that has seen neither it nor its fold: as if it were a new prompt.
+
+    Estimates that the prompt's own outcomes had a part in would make choices look better, or worse, than they are.
+    """
+    rng = np.random.default_rng(0)
+    n_folds = min(N_FOLDS, len(rows))
+    fold = rng.permutation(len(quality)) % n_folds
+    fold[rows] = rng.permutation(len(rows)) % n_folds
+    guess, expected = np.empty(len(quality)), np.empty((2, *cost.shape))
+    by_fold = np.empty((n_folds, len(quality)))
+    for part in range(n_folds):
+        seen = fold != part
+        near = neighbors.nearest(k, seen)
+        learn = seen[rows]
+        column = _impute(quality, _mean_around(quality, near), rows[learn], y[learn])
+        guess[~seen] = column[~seen]
+        column[rows[learn]] = y[learn]
+        by_fold[part] = _mean_around(column[:, None], near)[:, 0]
+        own = tuple(table[~seen] for table in near)
+        for place, values in enumerate((np.column_stack([quality, column]), cost)):
+            expected[place, ~seen] = _mean_around(values, own)  # type: ignore[arg-type]
+    truth = guess.copy()
+    truth[rows] = y
+    return _Pool(
+        np.column_stack([quality, guess]),
+        np.column_stack([quality, truth]),
+        cost,
+        expected[0],
+        expected[1],
+        by_fold,
+        wtp,
+    )
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """Quality and cost of all models on all training prompts, as they are and as the router expects them."""
+    """Quality and cost of all models on all training prompts, and what a router expects that has not seen the prompt.
 
-    quality: Floats
+    The new model's quality is the last column: a guess everywhere, or measured on the probes and a guess elsewhere.
+    """
+
+    guessed: Floats
+    measured: Floats
     cost: Floats
     expected_quality: Floats
     expected_cost: Floats
+    by_fold: Floats  # (n_folds, n_prompts): what is expected of the new model with one fold of the probes left out
     wtp: float
 
-    def chosen(self, without: int | None = None, expected: Floats | None = None) -> NDArray[np.intp]:
-        """Positions chosen, with one model left out."""
-        quality = (self.expected_quality if expected is None else expected).copy()
-        cost = self.expected_cost
-        if without is not None:
-            keep = np.arange(quality.shape[1]) != without
-            return np.flatnonzero(keep)[decide(quality[:, keep], cost[:, keep], self.wtp)]
-        return decide(quality, cost, self.wtp)
+    def chosen(self, without: int | None = None, new: Floats | None = None) -> NDArray[np.intp]:
+        """Positions chosen, with one model left out, or with other expectations of the new one."""
+        keep = np.arange(self.cost.shape[1]) != (-1 if without is None else without)
+        quality = self.expected_quality if new is None else np.column_stack([self.expected_quality[:, :-1], new])
+        found = decide(quality[:, keep], self.expected_cost[:, keep], self.wtp)
+        return np.flatnonzero(keep)[found]
 
-    def value(self, quality_gain: Floats, saving: Floats) -> Floats:
-        """USD a request, or quality where willingness to pay is infinite."""
-        return quality_gain if np.isinf(self.wtp) else quality_gain * self.wtp + saving
-
-    def difference(
-        self, ours: NDArray[np.intp], theirs: NDArray[np.intp], quality: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """Value, quality and saving of one set of choices less another."""
+    def difference(self, ours: NDArray[np.intp], theirs: NDArray[np.intp], quality: Floats) -> Floats:
+        """Value, quality and saving of one set of choices less another, of shape (3, n_prompts)."""
         row = np.arange(len(ours))
         gain = quality[row, ours] - quality[row, theirs]
         saving = self.cost[row, theirs] - self.cost[row, ours]
-        return self.value(gain, saving), gain, saving
+        value = gain if np.isinf(self.wtp) else gain * self.wtp + saving  # quality, or USD a request
+        return np.stack([value, gain, saving])
 
-    def without(self, place: int) -> tuple[Floats, Floats, Floats]:
-        """Value, quality and saving that a model brings, prompt by prompt."""
-        return self.difference(self.chosen(), self.chosen(place), self.quality)
-
-    def share(self, place: int) -> float:
-        """Share of prompts that go to a model."""
-        return float((self.chosen() == place).mean())
-
-
-def _worth_of_new(
-    pool: _Pool, rows: NDArray[np.intp], y: Floats, unseen: tuple[Floats, Floats], weight: Floats, confidence: float
-) -> dict[str, float]:
-    """Difference estimator: the mean over all prompts, plus how far the probes were from it when unseen."""
-    new = pool.quality.shape[1] - 1
-    parts = pool.without(new)
-    guess, near = unseen
-    expected = pool.expected_quality.copy()
-    expected[rows, new] = near
-    ours, theirs = pool.chosen(expected=expected), pool.chosen(new)
-    truth, estimate = pool.quality.copy(), pool.quality.copy()
-    truth[rows, new], estimate[rows, new] = y, guess
-    off = [
-        (real - believed)[rows] * weight
-        for real, believed in zip(
-            pool.difference(ours, theirs, truth), pool.difference(ours, theirs, estimate), strict=True
+    def worth(self, place: int, rows: NDArray[np.intp], weight: Floats, confidence: float) -> dict[str, float]:
+        """Difference estimator: the mean of guesses over all prompts, plus how far the probes were from them."""
+        ours = self.chosen()
+        parts = self.difference(ours, theirs := self.chosen(place), self.guessed)
+        off = (self.difference(ours, theirs, self.measured) - parts)[:, rows] * weight
+        value, gain, saving = parts.mean(axis=1) + off.mean(axis=1)
+        # Other probes would have made another router: the jackknife over folds says how much that matters.
+        lots = np.array(
+            [self.difference(self.chosen(None, e), self.chosen(place, e), self.guessed)[0].mean() for e in self.by_fold]
         )
-    ]
-    parts = tuple(part + error.mean() for part, error in zip(parts, off, strict=True))  # type: ignore[assignment]
-    mean, low, high = t_interval(parts[0], confidence=confidence)
-    _, below, above = t_interval(off[0], confidence=confidence)
-    half = float(np.hypot(high - mean, (above - below) / 2))
-    return _summary(parts, mean, mean - half, mean + half, pool.share(new))
+        luck = _half(lots, confidence) * (len(lots) - 1)
+        half = np.sqrt(sum(part**2 for part in (_half(parts[0], confidence), _half(off[0], confidence), luck)))
+        ends = {"worth": value, "low": value - half, "high": value + half}
+        return ends | {"quality_gain": gain, "saving_usd": saving, "share": float((ours == place).mean())}
 
 
-def _summary(
-    parts: tuple[Floats, Floats, Floats], mean: float, low: float, high: float, share: float
-) -> dict[str, float]:
-    gains = {"quality_gain": float(parts[1].mean()), "saving_usd": float(parts[2].mean())}
-    return {"worth": mean, "low": low, "high": high, **gains, "share": share}
+def _half(values: Floats, confidence: float) -> float:
+    mean, _, high = t_interval(values, confidence=confidence)
+    return high - mean
 
 
 def _grown(router: KNNRouter, model: str, quality: Floats, cost: Floats, note: str | None) -> KNNRouter:

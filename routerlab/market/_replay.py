@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.decision import check_wtp
-from routerlab.market._shocks import FIELDS, check_shocks, split_paths, window
+from routerlab.market._shocks import FIELDS, check_shocks, split_paths, utc, window
 from routerlab.schema import Odd, check_matrix, check_model, provenance_of, read_numbers, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, mean_interval, ratio_interval, t_interval
 
@@ -316,7 +316,8 @@ def replay(
     traffic : float or Series, default 1000
         Requests a day; a Series gives them for each date.
     shape : array of shape (n_slots,), optional
-        How requests spread over equal slots of a day, e.g. arrivals in each hour; by default evenly.
+        How requests spread over equal slots of a day, e.g. arrivals in each hour; by default evenly. An outage fails
+        as many requests as there would have been. See `traffic_shape`.
     scenarios : mapping of model to float or Series, optional
         Quality of a model that nobody measured, e.g. a successor: assumed, and labelled so. Its tokens are the mean of
         the other models'.
@@ -388,6 +389,63 @@ def replay(
         list(players), daily, of_prompt, asked.requests, dates, codes, confidence,
         provenance_of(quality, tokens, cost, offers, *frames, source), notes,
     )  # fmt: skip
+
+
+def traffic_shape(arrivals: Any, *, period: str = "1D", n_slots: int = 24) -> Floats:
+    """Count arrivals in equal slots of a day: the ``shape`` of `replay`.
+
+    Parameters
+    ----------
+    arrivals : Series or array of shape (n_requests,)
+        When each request came: dates (UTC where they name no zone), or seconds since the log began.
+    period : str, default '1D'
+        What repeats: a day, or a part of one that divides it, e.g. '1h' for a log of one hour. What follows the last
+        whole period is left out.
+    n_slots : int, default 24
+        Of one period.
+
+    Returns
+    -------
+    ndarray of shape (n_slots * periods in a day,)
+        Requests in each slot.
+
+    Raises
+    ------
+    TableError
+        Arrivals that cannot be read as times, or a log that covers less than nine tenths of a period: slots without
+        arrivals would then mean that nobody looked.
+
+    Examples
+    --------
+    >>> hour = traffic_shape([0.0, 600.0, 1900.0, 3500.0], period="1h", n_slots=2)
+    >>> len(hour), hour[:4].tolist()
+    (48, [2.0, 2.0, 2.0, 2.0])
+    """
+    length = pd.Timedelta(period)
+    if not pd.Timedelta(0) < length <= DAY or DAY % length:
+        msg = f"'period' must divide a day: '1h', '6h', '1D'. Got {period!r} instead."
+        raise ValueError(msg)
+    if isinstance(n_slots, bool) or not isinstance(n_slots, (int, np.integer)) or n_slots < 1:
+        msg = f"'n_slots' must be a whole number of at least 1. Got {n_slots!r} instead."
+        raise ValueError(msg)
+    column = pd.Series(arrivals)
+    if column.dtype.kind in "iuf":
+        seconds = column.to_numpy(dtype=float)
+        if not (np.isfinite(seconds) & (seconds >= 0)).all():
+            wrong = "hold seconds that are missing or negative."
+            reject("'arrivals'", wrong, "Give the seconds since the log began, of every request.")
+        at = pd.Series(pd.to_timedelta(seconds, unit="s"))
+    else:
+        at = utc(column, "'arrivals'") - pd.Timestamp(0, tz="UTC")
+        if at.isna().any():
+            reject("'arrivals'", "hold dates that are missing.", "Drop those requests.")
+    covered = (at.max() - at.min()) / length if len(at) else 0.0
+    if covered < 0.9:
+        wrong = f"cover {covered:.1%} of a period of {period}."
+        reject("'arrivals'", wrong, "Pass a shorter period, e.g. period='1h' for a log of one hour.")
+    kept = at[at < at.min() + max(1, int(covered + 0.1)) * length]
+    slot = kept % length // (length / n_slots)
+    return np.tile(np.bincount(slot.astype(int), minlength=n_slots)[:n_slots].astype(float), int(DAY / length))
 
 
 def checked_offers(offers: Any) -> pd.DataFrame:

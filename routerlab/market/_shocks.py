@@ -421,6 +421,13 @@ def resample_shocks(
     list of DataFrame
         Shocks, each labelled as resampled.
 
+    Notes
+    -----
+    A range over such markets says what another order of the same shocks would have cost. It does not forecast: of
+    further markets of the same kind, ranges from a single year held 45% (the bill of one who is locked to an offer) to
+    79% (the bill of one who routes), as a year shows few changes of one offer's price. Ranges over `simulate_shocks` at
+    the true rates held 94 to 95%.
+
     References
     ----------
     D. B. Rubin, "The Bayesian bootstrap", Annals of Statistics 9, 1981.

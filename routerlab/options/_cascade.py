@@ -68,6 +68,7 @@ def cascade_outcomes(
     check: Any = "agreement",
     threshold: float | Sequence[float | tuple[float, ...]] = 1.0,
     extract: Extract = "auto",
+    check_cost: str | float = 0.0,
     X: pd.DataFrame | None = None,
     groups: Any = None,
     name: str | None = None,
@@ -103,6 +104,9 @@ def cascade_outcomes(
         each.
     extract : str or callable, default 'auto'
         How answers are read, see `routerlab.options.extract_answers`.
+    check_cost : float or str, default 0
+        What checking costs, on top of the calls: USD for each stage that is checked, or a column of `responses` with
+        the USD for each response, such as ``judge_usd`` of `routerlab.PointwiseJudge`.
     X : DataFrame of shape (n_prompts, n_features), optional
         Embeddings, for a `LearnedCheck`.
     groups : Series or array, optional
@@ -150,12 +154,13 @@ def cascade_outcomes(
     bars = _thresholds(threshold, len(stages) - 1)
     given = _Given.of(responses, extract, X, table.index, table.models)
     checked = _checked(stages, check, given, table, groups, cv, random_state)
+    fees = [_check_cost(check_cost, responses, stage, table.index) for stage in stages[: len(checked)]]
     parts, new = [outcomes], {}
     for bar in bars:
         title = called if len(bars) == 1 else f"{called} @{'/'.join(f'{b:g}' for b in bar)}"
         if title in known or title in set(outcomes["model"]):
             refuse("'name'", f"{title!r} is in the outcomes already.", "Pass another name=.")
-        parts.append(_rows(title, table, stages, checked, bar))
+        parts.append(_rows(title, table, stages, checked, bar, fees))
         new[title] = {"stages": stages, "check": _said(check), "threshold": bar}
     result = pd.concat(parts, ignore_index=True)
     result.attrs = {**outcomes.attrs, "options": known | new}
@@ -441,8 +446,31 @@ def _learned(
     return Checked(check.cross_score(features, own >= other, given.X, folds=folds), kept)
 
 
+def _check_cost(check_cost: str | float, responses: Any, stage: Sequence[str], index: pd.Index) -> NDArray[np.float64]:
+    """USD that checking a stage costs on each prompt."""
+    if isinstance(check_cost, str):
+        if responses is None or check_cost not in responses:
+            wrong = f"got {check_cost!r}, expected USD or a column of the responses."
+            refuse("'check_cost'", wrong, "Pass e.g. 'judge_usd' of PointwiseJudge.grade.")
+        table = with_samples(responses)
+        frame = wide(table, table[check_cost]).reindex(index=index, columns=list(stage))
+        usd = frame.astype(float).to_numpy().sum(axis=1)
+    else:
+        usd = np.full(len(index), float(check_cost))
+    if not (np.isfinite(usd) & (usd >= 0)).all():
+        odd = ~(np.isfinite(usd) & (usd >= 0))
+        wrong = f"is {shown(usd[odd], 3)} at prompt_id {shown(index[odd], 3)}, expected USD of at least 0."
+        refuse("'check_cost'", wrong, "Give each checked response its cost, 0 if it was free.")
+    return usd
+
+
 def _rows(
-    name: str, table: _Table, stages: list[list[str]], checked: list[Checked], bars: tuple[float, ...]
+    name: str,
+    table: _Table,
+    stages: list[list[str]],
+    checked: list[Checked],
+    bars: tuple[float, ...],
+    fees: list[NDArray[np.float64]],
 ) -> pd.DataFrame:
     """Walk the stages, and add up what each prompt costs and takes."""
     n = len(table.index)
@@ -451,6 +479,8 @@ def _rows(
     names = pd.Index(table.models)
     for k, stage in enumerate(stages):
         spent[alive] += table.at("cost_usd", stage)[alive].sum(axis=1)
+        if k < len(fees):
+            spent[alive] += fees[k][alive]
         if "latency_s" in table.data:
             taken[alive] += table.at("latency_s", stage)[alive].max(axis=1)
         if k == len(stages) - 1:

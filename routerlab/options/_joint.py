@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.exceptions import ParameterError
 from routerlab.markup import NotebookReprMixin
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
@@ -24,6 +25,7 @@ from routerlab.schema import Outcomes, by_prompt, provenance_of, reject, shown
 
 Floats = NDArray[np.float64]
 Stage = tuple[str, ...]
+_NEVER = 1e9  # USD, and lost quality, of an answer that is not there
 
 
 class Joint(NamedTuple):
@@ -85,6 +87,8 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         Models, then cascades: the columns of `outcomes`.
     steps_ : dict of tuple of str to ndarray
         Willingness to pay of each set's columns.
+    stages_ : dict of str to tuple of str
+        The set that each cascade asks first.
 
     Notes
     -----
@@ -191,6 +195,7 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             self.checks_[stage] = update.fit(features, known, spent)
             self.steps_[stage] = _steps(*after, self.n_steps)
             columns.add(stage, self._names(stage), [decide(*after, wtp) for wtp in self.steps_[stage]])
+        self.stages_ = {name: stage for stage in looks for name in self._names(stage)}
         known, spent = columns.after(())
         nothing = np.empty((len(known), 0))
         self.prior_ = _Updates(self._regressor()).fit(_joined(before.quality, nothing), known, spent)
@@ -293,6 +298,67 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         return self._expected(
             (), self.prior_.predict(_joined(found.quality, np.empty((len(found.quality), 0)))), np.asarray(found.cost)
         )
+
+    def estimate(self, X: Any) -> Estimates:
+        """Estimate each column's quality and cost before any answer.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_prompts, n_features)
+            As at fit.
+
+        Returns
+        -------
+        Estimates
+            Named tuple of ``quality`` and ``cost``, DataFrames of shape (n_prompts, n_columns), and ``abstained``.
+        """
+        check_is_fitted(self, "prior_")
+        X = by_prompt(X)
+        frames = [pd.DataFrame(v, index=getattr(X, "index", None), columns=self.models_) for v in self._before(X)]
+        return Estimates(frames[0], frames[1], np.zeros(len(frames[0]), dtype=bool))
+
+    def predict_quality(self, X: Any) -> pd.DataFrame:
+        """Estimate each column's quality; see `estimate`."""
+        return pd.DataFrame(self.estimate(X).quality)
+
+    def predict_cost(self, X: Any) -> pd.DataFrame:
+        """Estimate each column's cost, in USD per request; see `estimate`."""
+        return pd.DataFrame(self.estimate(X).cost)
+
+    def follow(self, name: str, X: Any, texts: pd.DataFrame) -> pd.Series:
+        """Decide again, after the first answers of a cascade: what `RoutedClient` does live.
+
+        Parameters
+        ----------
+        name : str
+            The cascade, of ``models_``.
+        X : DataFrame of shape (n_prompts, n_features)
+            As at fit.
+        texts : DataFrame of shape (n_prompts, n_models)
+            What the models of ``stages_[name]`` answered; None where one failed, whose answer is never kept.
+
+        Returns
+        -------
+        Series of shape (n_prompts,)
+            A model that has answered (its answer is kept), another one to ask, or a cascade with a larger set.
+        """
+        check_is_fitted(self, "prior_")
+        if name not in self.stages_:
+            reject("'name'", f"got {name!r}, expected one of {shown(self.stages_, 8)}.", "See models_.", ParameterError)
+        X, stage = by_prompt(X), self.stages_[name]
+        said = texts[list(stage)]
+        rows = [(k, m, said[m].iloc[k]) for k in range(len(said)) for m in stage]
+        table = pd.DataFrame(rows, columns=["prompt_id", "model", "response"])
+        answers, flat = wide(table, read_answers(table, self.extract)), wide(table, table["response"])
+        after = self._after(X, {stage: features_of(answers, flat, stage).to_numpy()})[stage]
+        larger = [n for n, other in self.stages_.items() if set(stage) < set(other)]
+        columns = pd.Index([*self.asked_, *larger])
+        for model in stage:
+            failed = said[model].isna().to_numpy()
+            after[0][failed, columns.get_loc(model)] = -_NEVER
+            after[1][failed, columns.get_loc(model)] = _NEVER
+        wtp = self.steps_[stage][self._names(stage).index(name)]
+        return pd.Series(columns[decide(*after, wtp)], index=getattr(X, "index", None), name="model")
 
     def predict(self, X: Any) -> pd.Series:
         """Choose a model, or a cascade to begin, for each prompt at the router's ``willingness_to_pay``.

@@ -256,15 +256,20 @@ def given_scores(check: Any, responses: Any, first: Sequence[str], index: pd.Ind
     lacking = [] if isinstance(check, pd.Series) else [m for m in first if m not in frame]
     if len(absent) or lacking:
         what = f"prompt_id {shown(absent)}" if len(absent) else f"model {shown(lacking)}"
-        refuse("'check'", f"has no score of {what}.", "Score every prompt's first answers.")
+        refuse(
+            "'check'",
+            f"has no score of {what}.",
+            "Score every prompt's first answers, or leave those prompts out of the outcomes.",
+        )
     frame = frame.loc[index] if isinstance(check, pd.Series) else frame.loc[index, list(first)]
-    values = pd.DataFrame(frame, dtype=float)
+    values = pd.DataFrame(frame).apply(pd.to_numeric, errors="coerce").astype(float)
     bad = ~((values >= 0) & (values <= 1)).to_numpy()
     if bad.any():
         rows = bad.any(axis=1)
+        said = shown(pd.DataFrame(frame).to_numpy()[bad], 3)
         refuse(
             "'check'",
-            f"is {shown(values.to_numpy()[bad], 3)} at prompt_id {shown(index[rows])}, expected a score in [0, 1].",
+            f"is {said} at prompt_id {shown(index[rows])}, expected a score in [0, 1].",
             "Rescale it, e.g. routerlab.to_quality(score, (1, 5)), and leave out prompts without one.",
         )
     return _most(values.to_numpy(), values)

@@ -5,11 +5,10 @@ reads what they wrote as the project's own tables.
 """
 
 from routerlab.exceptions import CaptureError, CaptureWarning, EndpointWarning
-from routerlab.serving._calls import Routed
+from routerlab.serving._calls import Escalated, Routed
 from routerlab.serving._captures import Captured, read_captured
 from routerlab.serving._client import AsyncRoutedClient, AsyncRoutedStream, RoutedClient, RoutedStream
 from routerlab.serving._decide import Decision, last_user_text
-from routerlab.serving._escalate import CascadeClient, Escalated
 
 __all__ = [
     "AsyncRoutedClient",
@@ -17,7 +16,6 @@ __all__ = [
     "CaptureError",
     "CaptureWarning",
     "Captured",
-    "CascadeClient",
     "Decision",
     "EndpointWarning",
     "Escalated",

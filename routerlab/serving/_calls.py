@@ -1,8 +1,8 @@
 """One call from beginning to end, without I/O of its own: what is sent to whom, in which order, what is captured.
 
-`Service.steps` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network, a
-`Pause`) and is sent the result, or thrown the exception; the synchronous client does it at once, the asynchronous one
-awaits it.
+`Service.answer` is a generator. It yields what is to be done (`Work` in this process, `Send` over the network, a
+`Pause`, calls to make `Together`) and is sent the result, or thrown the exception; the synchronous client does it at
+once, the asynchronous one awaits it.
 """
 
 import heapq
@@ -10,6 +10,7 @@ import json
 import math
 import random
 import re
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +51,6 @@ _UNKNOWN_PARAMETER = re.compile(
     r"|not permitted"
 )
 _LONGEST_S = 300.0  # whatever a provider's Retry-After says
-_TO_CALLER = 5  # frames from a warning to the line that called (or awaits) create: _hand_over, steps, step, _create
 _PATIENCE_S = 120.0  # for which a model is asked again, if a request may take as long as it likes
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0  # as the SDK's own retries wait
 
@@ -107,6 +107,14 @@ class Clients:
             made[id(client)] = guard(client.with_options(max_retries=0, **options))
         self._clients: dict[int, Any] = made
         self._seen = {key: Seen() for key in made}
+
+
+def to_caller() -> int:
+    """Count the frames from the function that warns to the line that called (or awaits) create."""
+    frame, n = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(__package__):
+        frame, n = frame.f_back, n + 1
+    return n
 
 
 class Secrets:
@@ -292,6 +300,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Calls to make at the same time; what each returned or raised comes back, in order."""
+
+    calls: Sequence[Generator[Any, Any, Any]]
+
+
+@dataclass(frozen=True)
 class Whole:
     """A reply that is not streamed: the SDK's object, and what was read from it."""
 
@@ -318,6 +333,31 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Escalated:
+    """What became of a cascade.
+
+    Attributes
+    ----------
+    name : str
+        The cascade.
+    kept : str
+        The model whose answer was kept.
+    scores : tuple of float
+        What the check gave after each stage; empty where a router's rule decided.
+    calls : tuple of Routed
+        Every call that was answered, in order. One whose stream is the reply has not ended yet.
+    failed : mapping of str to str
+        Models that did not answer, and why; they count as having none.
+    """
+
+    name: str
+    kept: str
+    scores: tuple[float, ...]
+    calls: "tuple[Routed, ...]"
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Routed:
     """What became of a call; completions and streams carry it as ``_routerlab``.
 
@@ -334,6 +374,8 @@ class Routed:
         billed, ``maybe_billed`` if its reply was lost on the way.
     rested : tuple of str
         Endpoints that would have had their turn before, and were put last since they failed a moment ago.
+    cascade : Escalated or None
+        What became of the cascade that the call is part of.
     """
 
     request_id: str
@@ -342,6 +384,7 @@ class Routed:
     served_by: str
     failures: tuple[Mapping[str, Any], ...] = ()
     rested: tuple[str, ...] = ()
+    cascade: "Escalated | None" = None
 
     def __repr__(self) -> str:
         """One line; print ``decision`` and ``failures`` for more."""
@@ -367,6 +410,8 @@ class Call:
     failures: list[dict[str, Any]] = field(default_factory=list)
     rested: tuple[str, ...] = ()
     handed_over: bool = False
+    part_of: Mapping[str, Any] = field(default_factory=dict)  # the cascade, its call and the stage
+    cascade: Escalated | None = None
 
     def begin(self, model: str, endpoint: Endpoint) -> None:
         """Note that a request goes out."""
@@ -388,7 +433,8 @@ class Call:
     def routed(self) -> Routed:
         """Return what the caller is told."""
         served_by = self.endpoint.name if self.endpoint else ""
-        return Routed(self.request_id, self.decision, self.model, served_by, tuple(self.failures), self.rested)
+        told = tuple(self.failures), self.rested, self.cascade
+        return Routed(self.request_id, self.decision, self.model, served_by, *told)
 
     def record(
         self,
@@ -437,6 +483,7 @@ class Call:
             "failures": list(self.failures),
             "rested": list(self.rested),
             "error": error,
+            **self.part_of,
         }
 
 
@@ -469,19 +516,14 @@ class Service:
         else:
             self.log.write(record)
 
-    def steps(
-        self, messages: Sequence[Any], model: str, wtp: float | None, stream: bool, params: Mapping[str, Any]
-    ) -> Generator[Work | Send | Pause, Any, tuple[Any, Call]]:
-        """Route, then ask one model after the other; return the reply (or the opened stream) and its call."""
-        started = time.perf_counter()
-        decision = yield Work(partial(self.decider.decide, messages, model, wtp))
-        call = Call(decision, stream, started, routing_s=time.perf_counter() - started)
-        models = [(name, self.endpoints[name]) for name in decision.order]
+    def answer(self, call: Call, asked: Asked) -> Generator[Work | Send | Pause, Any, tuple[Any, Call]]:
+        """Ask one model after the other; return the reply (or the opened stream) and its call."""
+        models = [(name, self.endpoints[name]) for name in call.decision.order if name in self.endpoints]
         call.rested = tuple(e.name for _, endpoints in models for e in endpoints if self.cooldown.rests(e))
         first: Exception | None = None
         for name, endpoints in self.cooldown.last(models):
             self._hand_over(call, name)
-            answer, error = yield from self._ask_model(call, name, endpoints, Asked(messages, stream, params))
+            answer, error = yield from self._ask_model(call, name, endpoints, asked)
             if answer is not None:
                 return answer, call
             first = first or error
@@ -570,7 +612,7 @@ class Service:
         errors = [failed["error"] for failed in call.failures if failed["model"] == chosen]
         why = f"failed {len(errors)} times, the last with {errors[-1]}" if errors else "failed a moment ago, and rests"
         why = why.replace("failed 1 times, the last with", "failed with")
-        tell(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, _TO_CALLER)
+        tell(f"{chosen} {why}: {name} is asked in its place.", EndpointWarning, to_caller())
 
     def _is_its_own(self, call: Call, error: Exception) -> bool:
         """Note a failure; whether it is the endpoint's, not the request's: another may then answer."""
@@ -579,7 +621,7 @@ class Service:
         call.fail(failure, message)
         if failure.fatal:
             where = call.failures[-1]["served_by"]
-            tell(f"{where} refuses every request: {message}", EndpointWarning, _TO_CALLER + 2)
+            tell(f"{where} refuses every request: {message}", EndpointWarning, to_caller())
         return failure.retryable or failure.fatal
 
     def rest(self, call: Call, failure: Failure) -> None:

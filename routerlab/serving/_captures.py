@@ -399,7 +399,8 @@ class Captured:
         ``cost_usd`` and ``latency_s`` (of the request that was answered), ``lost_usd`` (billed for replies that could
         not be used, as far as these say; what was lost on the way may be on the bill as well), ``first_token_s``,
         ``routing_s``, ``total_s``, ``attempts`` (requests sent), failures, rested, error; ``tool_calls`` and
-        ``refusal`` where a model answered so; and what a redaction hook added.
+        ``refusal`` where a model answered so; ``cascade``, ``cascade_id`` and ``stage`` of calls that a cascade made;
+        and what a redaction hook added.
     prompts : DataFrame
         Prompts table: ``prompt`` of each routed call whose text was stored.
     responses : DataFrame
@@ -431,6 +432,32 @@ class Captured:
     def n_handed_over(self) -> int:
         """Calls that another model answered than the one that was chosen, which had failed or rested."""
         return int((self.calls["model"].notna() & (self.calls["model"] != self.calls["chosen"])).sum())
+
+    @property
+    def cascades(self) -> pd.DataFrame:
+        """Cascades that ran, as rows of an outcomes table: all their calls' cost, feedback on the answer that was kept.
+
+        Indexed by ``cascade_id``: ``prompt_id`` of the call with feedback (else of the last one), ``model`` (the
+        cascade), ``quality`` (NaN without feedback), ``cost_usd``, ``latency_s`` and ``n_calls``. What failed replies
+        were billed counts; NaN where a reply's cost is not known.
+        """
+        columns = ["prompt_id", "model", "quality", "cost_usd", "latency_s", "n_calls"]
+        if "cascade_id" not in self.calls:
+            return pd.DataFrame(columns=columns, index=pd.Index([], name="cascade_id"))
+        calls = self.calls[self.calls["cascade_id"].notna()].reset_index(names="prompt_id")
+        calls["quality"] = calls["prompt_id"].map(self.outcomes.set_index("prompt_id")["quality"])
+        unpaid = calls["model"].isna()  # no reply came: only what was lost counts
+        calls["spent"] = calls["cost_usd"].where(~unpaid, 0.0) + calls["lost_usd"].fillna(0.0)
+        calls = calls.sort_values("quality", na_position="first", kind="stable")
+        groups = calls.groupby("cascade_id", sort=False)
+        found = groups.agg(
+            prompt_id=("prompt_id", "last"),
+            model=("cascade", "last"),
+            quality=("quality", "last"),
+            latency_s=("total_s", "max"),
+            n_calls=("prompt_id", "size"),
+        )
+        return found.assign(cost_usd=groups["spent"].agg(lambda spent: spent.sum(skipna=False)))[columns]
 
     def __repr__(self) -> str:
         """Say how much there is, what was spent, and what could not be read.
@@ -492,6 +519,12 @@ class Captured:
                 n += 1
                 if usd == usd:
                     cost.loc[prompt_id, model] = usd
+        for prompt_id, cascade, seen, usd in self.cascades[["prompt_id", "model", "quality", "cost_usd"]].to_numpy():
+            if cascade in quality.columns and prompt_id in rows and seen == seen:
+                quality.loc[prompt_id, cascade] = seen
+                n += 1
+                if usd == usd:
+                    cost.loc[prompt_id, cascade] = usd
         note = f"captured: {n:,} of {quality.size:,} cells measured by feedback, the others the router's estimates"
         fitted_on = provenance_of(self.quality)
         if fitted_on and f"quality: {WIN_SHARE}" in fitted_on:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -35,9 +36,11 @@ from routerlab.completions import (
     unwarned,
     word_of,
 )
+from routerlab.options import Cascade, Extract
 from routerlab.pricing import Prices
-from routerlab.schema import Scale, refuse, to_quality
+from routerlab.schema import Scale, refuse, shown, to_quality
 from routerlab.serving._calls import (
+    Asked,
     Call,
     Clients,
     Cooldown,
@@ -46,6 +49,7 @@ from routerlab.serving._calls import (
     Secrets,
     Send,
     Service,
+    Together,
     Whole,
     Work,
     failure_of_piece,
@@ -56,6 +60,7 @@ from routerlab.serving._calls import (
 )
 from routerlab.serving._captures import CaptureLog, Redact, now
 from routerlab.serving._decide import ROUTED, Decider, Decision, check_router, last_user_text
+from routerlab.serving._escalate import Cascades, Check, routed_steps
 
 _CLOSED = "closed by the caller before its end"
 _STOPPED = "cancelled"
@@ -280,6 +285,75 @@ class AsyncRoutedStream(BaseStream):
             await in_thread(self._end, self._left())
 
 
+class KeptStream:
+    """A whole answer, as a stream of one chunk, and one for the usage if the caller asked for it."""
+
+    def __init__(self, completion: Any, routed: Any, params: Mapping[str, Any]) -> None:
+        self._completion, self._routerlab = completion, routed
+        self._chunks = iter(chunks_of(completion, with_usage=wants_usage(params)))
+
+    def __iter__(self) -> KeptStream:
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next chunk."""
+        return next(self._chunks)
+
+    def __enter__(self) -> KeptStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give out nothing more."""
+        self._chunks = iter(())
+
+
+class AsyncKeptStream(KeptStream):
+    """`KeptStream` of an asynchronous client."""
+
+    def __aiter__(self) -> AsyncKeptStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next chunk."""
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> AsyncKeptStream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:  # type: ignore[override]
+        """Give out nothing more."""
+        self._chunks = iter(())
+
+
+def chunks_of(completion: Any, *, with_usage: bool) -> list[Any]:
+    """Return a completion as the chunks of a stream."""
+    from openai.types.chat import ChatCompletionChunk
+
+    told = completion.model_dump(exclude_none=True, warnings=False)
+    choices = []
+    for choice in told["choices"]:
+        delta = choice.pop("message")
+        for place, call in enumerate(delta.get("tool_calls", ())):
+            call["index"] = place
+        choices.append(choice | {"delta": delta})
+    usage = told.pop("usage", None)
+    head = told | {"object": "chat.completion.chunk"}
+    bodies = [head | {"choices": choices}]
+    if with_usage and usage is not None:
+        bodies.append(head | {"choices": [], "usage": usage})
+    return [
+        ChatCompletionChunk.construct(**body) for body in bodies
+    ]  # as the SDK does: providers add what it does not know
+
+
 class _Namespace:
     """``chat`` and ``chat.completions``, with an error that says what else there is not."""
 
@@ -314,6 +388,9 @@ class BaseClient:
         timeout_s: float | None = 60.0,
         rest_s: float = 15.0,
         random_state: int | None = None,
+        cascades: Mapping[str, Cascade] | None = None,
+        check: Check | None = None,
+        extract: Extract = "auto",
     ) -> None:
         check_router(router, embedder)
         _check_seconds("timeout_s", timeout_s, least=1e-3)
@@ -321,8 +398,15 @@ class BaseClient:
         timeout_s = None if timeout_s == math.inf else timeout_s
         models = endpoints if endpoints is not None else [str(name) for name in getattr(router, "models_", ())]
         resolved = resolve_models(models, client, prices, name="endpoints")
+        self._cascades = Cascades(router, resolved, cascades or {}, check, extract)
         decider = Decider(
-            router, embedder, list(resolved), explore=explore, prompt_from=prompt_from, random_state=random_state
+            router,
+            embedder,
+            list(resolved),
+            explore=explore,
+            prompt_from=prompt_from,
+            random_state=random_state,
+            cascades=list(self._cascades),
         )
         every = [endpoint for served in resolved.values() for endpoint in served]
         clients = Clients(every, self._sdk_client)
@@ -338,7 +422,8 @@ class BaseClient:
         service = self._service
         served = "; ".join(f"{m}: {', '.join(e.name for e in es)}" for m, es in service.endpoints.items())
         captures = f", captures in {str(service.log.path)!r}" if service.log else ""
-        return f"{type(self).__name__}({type(service.decider.router).__name__} over {served}{captures})"
+        named = f"; cascades {shown(list(self._cascades))}" if self._cascades else ""
+        return f"{type(self).__name__}({type(service.decider.router).__name__} over {served}{named}{captures})"
 
     @property
     def n_lost(self) -> int:
@@ -374,7 +459,7 @@ class BaseClient:
         if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
             remedy = "Example: messages=[{'role': 'user', 'content': 'Poach an egg?'}]."
             refuse("'messages'", f"got {type(messages).__name__}, expected a list of messages.", remedy)
-        return self._service.steps(list(messages), model, wtp, bool(stream), params)
+        return routed_steps(self._service, self._cascades, Asked(list(messages), bool(stream), params), model, wtp)
 
     def _feedback(self, call: Any, quality: Any, note: str | None, scale: Scale | None) -> bool:
         log = self._service.log
@@ -499,6 +584,14 @@ class RoutedClient(BaseClient):
         in the router's order.
     random_state : int, optional
         Seed of the exploration.
+    cascades : mapping of str to Cascade, optional
+        By name, e.g. ``routerlab.options.definitions(outcomes)``: what ``model=`` may name, and what the router chooses
+        from if it was fitted on their columns. Those of a `CascadeRouter` need not be given.
+    check : callable, optional
+        From a frame of texts (one row, a column for each model asked so far, None where one failed) to a score in
+        [0, 1], a Series of one, or a `routerlab.options.Checked`. By default the agreement of extracted answers.
+    extract : str or callable, default 'auto'
+        How answers are read; see `routerlab.options.extract_answers`.
 
     Attributes
     ----------
@@ -520,6 +613,15 @@ class RoutedClient(BaseClient):
     at fault. In a stream the same holds up to the first token. Later errors are raised, since another model's text must
     not continue the first one's. If all fail, the first one's error is raised, with a note on each attempt.
 
+    *Cascades.* The models of a stage are asked in parallel, and the next stage where the check of what they said fails;
+    a `CascadeRouter` applies its rule again, at the willingness to pay of the chosen column. A model that fails counts
+    as one without an answer, and so the cascade escalates. If the last stage fails, the router's other models follow,
+    as above; after them, or where the caller named the cascade, the best of the answers that are there is kept, with an
+    `EndpointWarning`; without any, the error is raised. A cascade never follows a model that failed. Streams start
+    when the answer is decided: the last stage is streamed as it comes, an answer kept from an earlier one is one chunk.
+    Every call is captured with its own cost, under the ``cascade_id`` of all; `Captured.cascades` adds them up. The
+    reply's ``_routerlab.cascade`` says who was asked.
+
     *Without text.* A message that is a picture alone, or empty, goes to the router's ``fallback``; without one, to the
     model that is best on average.
 
@@ -529,9 +631,9 @@ class RoutedClient(BaseClient):
     *Usage in streams.* The endpoint is asked for it, as the cost is captured; one that refuses ``stream_options`` is
     asked without, and the cost of its streams is not known.
 
-    *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures, rested). Of several choices
-    (``n=``) the first one's text is captured, and the cost of all. A stream's latency contains what its reader takes
-    between chunks.
+    *The reply* has ``_routerlab`` (request_id, decision, model, served_by, failures, rested, cascade). Of several
+    choices (``n=``) the first one's text is captured, and the cost of all. A stream's latency contains what its reader
+    takes between chunks.
 
     *Selection.* Feedback exists only for the model that answered. See `Captured.complete` and ``explore``.
 
@@ -568,7 +670,13 @@ class RoutedClient(BaseClient):
         **params: Any,
     ) -> Any:
         """Route a chat completion; see `RoutedClient`."""
-        steps = self._steps(messages, model, willingness_to_pay, stream, params)
+        answer, call = self._drive(self._steps(messages, model, willingness_to_pay, stream, params))
+        if isinstance(answer, Opened):
+            return RoutedStream(answer, call, self._service, pass_usage=wants_usage(params))
+        return KeptStream(answer.completion, call.routed(), params) if stream else with_routed(answer.completion, call)
+
+    def _drive(self, steps: Generator[Any, Any, Any]) -> Any:
+        """Do what a call asks for, to its end."""
         todo, done = step(steps, None, None)
         while todo:
             result, error = None, None
@@ -577,10 +685,7 @@ class RoutedClient(BaseClient):
             except BaseException as caught:
                 error = caught
             todo, done = step(steps, result, error)
-        answer, call = done
-        if isinstance(answer, Opened):
-            return RoutedStream(answer, call, self._service, pass_usage=wants_usage(params))
-        return with_routed(answer.completion, call)
+        return done
 
     def feedback(self, call: Any, quality: Any, *, note: str | None = None, scale: Scale | None = None) -> bool:
         """Capture how good a reply was.
@@ -603,7 +708,11 @@ class RoutedClient(BaseClient):
         """
         return self._feedback(call, quality, note, scale)
 
-    def _do(self, todo: Work | Send | Pause) -> Any:
+    def _do(self, todo: Work | Send | Pause | Together) -> Any:
+        if isinstance(todo, Together):
+            with ThreadPoolExecutor(len(todo.calls)) as pool:
+                found = [pool.submit(contextvars.copy_context().run, self._drive, each) for each in todo.calls]
+            return [future.exception() or future.result() for future in found]
         if isinstance(todo, Work):
             return todo.do()
         return self._send(todo) if isinstance(todo, Send) else time.sleep(todo.seconds)
@@ -667,7 +776,14 @@ class AsyncRoutedClient(BaseClient):
         **params: Any,
     ) -> Any:
         """Route a chat completion; see `RoutedClient`."""
-        steps = self._steps(messages, model, willingness_to_pay, stream, params)
+        answer, call = await self._drive(self._steps(messages, model, willingness_to_pay, stream, params))
+        if isinstance(answer, Opened):
+            return AsyncRoutedStream(answer, call, self._service, pass_usage=wants_usage(params))
+        kept = partial(AsyncKeptStream, answer.completion, call.routed(), params)
+        return kept() if stream else with_routed(answer.completion, call)
+
+    async def _drive(self, steps: Generator[Any, Any, Any]) -> Any:
+        """Do what a call asks for, to its end."""
         todo, done = step(steps, None, None)
         while todo:
             result, error = None, None
@@ -676,16 +792,15 @@ class AsyncRoutedClient(BaseClient):
             except BaseException as caught:
                 error = caught
             todo, done = step(steps, result, error)
-        answer, call = done
-        if isinstance(answer, Opened):
-            return AsyncRoutedStream(answer, call, self._service, pass_usage=wants_usage(params))
-        return with_routed(answer.completion, call)
+        return done
 
     async def feedback(self, call: Any, quality: Any, *, note: str | None = None, scale: Scale | None = None) -> bool:
         """Capture how good a reply was; to be awaited, or nothing is written. See `RoutedClient.feedback`."""
         return await in_thread(self._feedback, call, quality, note, scale)
 
-    async def _do(self, todo: Work | Send | Pause) -> Any:
+    async def _do(self, todo: Work | Send | Pause | Together) -> Any:
+        if isinstance(todo, Together):
+            return await asyncio.gather(*map(self._drive, todo.calls), return_exceptions=True)
         if isinstance(todo, Work):
             return await in_thread(todo.do)
         return await (self._send(todo) if isinstance(todo, Send) else asyncio.sleep(todo.seconds))

@@ -151,8 +151,10 @@ class Decider:
         explore: float,
         prompt_from: Callable[[Sequence[Any]], str],
         random_state: int | None,
+        cascades: Sequence[str] = (),
     ) -> None:
         check_router(router, embedder)
+        models = [*models, *cascades]
         _check_models(router, models)
         if isinstance(explore, bool) or not isinstance(explore, int | float) or not 0 <= explore <= 1:
             refuse("'explore'", f"got {explore!r}, expected a share from 0 to 1.", "0.05 explores one call in twenty.")
@@ -201,8 +203,7 @@ class Decider:
             learned = (True, False, 1.0, getattr(self.router, "provenance_", None))
             return Decision(model, None, wtp, tuple(self._without_prompt()), {}, {}, *learned)
         prompt = sound_text(prompt)
-        with self._one_at_a_time:
-            X = self.embedder.transform([prompt])
+        X = self.embed(prompt)
         estimates = estimates_of(self.router, X)
         quality, cost = (frame.to_numpy(dtype=float)[0] for frame in estimates[:2])
         names = [str(name) for name in self.router.models_]
@@ -219,6 +220,11 @@ class Decider:
         by_name = [dict(zip(names, values.tolist(), strict=True)) for values in (quality, cost)]
         learned = (abstained, explored, propensity, getattr(self.router, "provenance_", None))
         return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], *learned)
+
+    def embed(self, prompt: str) -> Any:
+        """Embed one prompt."""
+        with self._one_at_a_time:
+            return self.embedder.transform([prompt])
 
     def _prompt_or_none(self, messages: Sequence[Any]) -> str | None:
         """Return what would be routed by, for the captures: a caller who names a model needs no text."""

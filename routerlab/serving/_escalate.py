@@ -2,210 +2,250 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pandas as pd
 
-from routerlab.options import Cascade, Checked, agreement, extract_answers
-from routerlab.schema import reject, shown
-from routerlab.serving._client import RoutedClient
-from routerlab.serving._decide import ROUTED
+from routerlab.completions import tell
+from routerlab.exceptions import EndpointWarning
+from routerlab.options import Cascade, Checked, Extract, agreement, extract_answers
+from routerlab.schema import refuse, shown
+from routerlab.serving._calls import Asked, Call, Escalated, Service, Together, Whole, Work, to_caller
+from routerlab.serving._decide import Decision
 
 Check = Callable[[pd.DataFrame], Any]
+Texts = dict[str, str]
 
 
-@dataclass(frozen=True)
-class Escalated:
-    """What became of a cascade; completions and streams carry it as ``_cascade``.
+class Stage(NamedTuple):
+    """Models to ask at once; whether an answer is the end, unchecked; what the check gave after earlier stages."""
 
-    Attributes
-    ----------
-    name : str
-        The cascade.
-    kept : str
-        The model whose answer was kept.
-    scores : tuple of float
-        What the check gave after each stage.
-    calls : tuple of Routed
-        Every call that was answered, in order, as ``_routerlab`` of a single one. A call whose stream is the reply has
-        not ended yet.
-    failed : tuple of str
-        Models that did not answer; they count as having none.
-    """
-
-    name: str
-    kept: str
+    models: tuple[str, ...]
+    is_last: bool
     scores: tuple[float, ...]
-    calls: tuple[Any, ...]
-    failed: tuple[str, ...] = ()
 
 
-class CascadeClient:
-    """Chat completions of a `RoutedClient` that may be cascades.
+# Yields stages, and is sent all that has been said so far. At the end: whose answer is kept, and the scores.
+Plan = Generator[Stage, Texts, tuple[str, tuple[float, ...]]]
 
-    ``cascades.chat.completions.create(model="two", messages=[...])`` asks the models of the cascade's first stage in
-    parallel, checks what they said, and returns the kept answer, or asks the next stage. Every call goes through the
-    client: to its endpoints, with its fallback and time-outs, each captured with its own cost. With
-    ``model="routerlab"`` the client's router chooses among models and cascades, if it was fitted on columns of both;
-    any other model is asked as the client does.
 
-    Parameters
-    ----------
-    client : RoutedClient
-        With endpoints of every model of the cascades. If its router knows cascades, give it as the endpoint of each
-        that of its last model.
-    cascades : mapping of str to Cascade
-        By name, e.g. ``routerlab.options.definitions(outcomes)``.
-    check : callable, optional
-        From a frame of texts (one row, a column for each model that has answered so far) to a score in [0, 1], a
-        Series of one, or a `routerlab.options.Checked`. By default the agreement of extracted answers.
-    extract : str or callable, default 'auto'
-        How answers are read; see `routerlab.extract_answers`.
-
-    Notes
-    -----
-    A model of an earlier stage that fails counts as one without an answer, and so escalates. ``stream=True`` streams
-    the last stage as it comes; an answer that is kept from an earlier stage has come whole, and is one chunk. Either
-    way the first token comes when the answer has been decided on.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as Reply
-    >>> def create(model, messages, **params):
-    ...     message = Reply(content={"small": "B", "tiny": "(b)", "large": "C"}[model])
-    ...     return Reply(choices=[Reply(message=message)], model=model, _routerlab=model)
-    >>> client = Reply(chat=Reply(completions=Reply(create=create)))
-    >>> two = Cascade("two", (("small", "tiny"), ("large",)))
-    >>> reply = CascadeClient(client, {"two": two}).chat.completions.create(model="two", messages=[])
-    >>> reply.choices[0].message.content, reply._cascade.calls
-    ('B', ('small', 'tiny'))
-    """
+class Cascades:
+    """What a client knows to escalate: cascades that it was given, and those of a `CascadeRouter`."""
 
     def __init__(
         self,
-        client: RoutedClient,
+        router: Any,
+        endpoints: Mapping[str, Any],
         cascades: Mapping[str, Cascade],
-        *,
-        check: Check | None = None,
-        extract: Any = "auto",
+        check: Check | None,
+        extract: Extract,
     ) -> None:
-        unknown = [name for name, cascade in cascades.items() if not isinstance(cascade, Cascade)]
-        if unknown:
-            reject("'cascades'", f"{shown(unknown)} is not a Cascade.", "Pass options.definitions(outcomes).")
-        odd = [n for n, c in cascades.items() if check is None and c.check != "agreement"]
-        if odd:
-            made_with = shown({cascades[name].check for name in odd})
-            reject("'check'", f"is missing, and {shown(odd)} is checked by {made_with}.", "Pass that check as check=.")
-        self.client, self.cascades, self.check, self.extract = client, dict(cascades), check, extract
-        self.chat = SimpleNamespace(completions=SimpleNamespace(create=self._create))
+        self.router, self.given, self.check, self.extract = router, dict(cascades), check, extract
+        self.endpoints = endpoints
+        self.ruled = dict(getattr(router, "stages_", {}))
+        _check_cascades(self.given, endpoints, check)
+        silent = sorted({model for stage in self.ruled.values() for model in stage if model not in endpoints})
+        if silent:
+            refuse("'endpoints'", f"none for {shown(silent)}, which the router asks first.", "Give each model one.")
 
-    def _create(self, *, messages: Sequence[Any], model: str = ROUTED, **params: Any) -> Any:
-        """Ask a cascade, or a model."""
-        name = model
-        if self._routes(model):
-            wtp = params.get("willingness_to_pay")
-            name = self.client.route(messages, model=model, willingness_to_pay=wtp).chosen
-        if name not in self.cascades:
-            return self.client.chat.completions.create(messages=messages, model=model, **params)
-        params.pop("willingness_to_pay", None)
-        return self._run(self.cascades[name], messages, params)
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.given, *(name for name in self.ruled if name not in self.given)])
 
-    def _routes(self, model: str) -> bool:
-        return model.partition(":")[0] == ROUTED and hasattr(self.client, "route")
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
-    def _run(self, cascade: Cascade, messages: Sequence[Any], params: dict[str, Any]) -> Any:
-        stream = bool(params.pop("stream", False))
-        said: dict[str, Any] = {}
-        scores: list[float] = []
-        failed: list[str] = []
-        for k, stage in enumerate(cascade.stages):
+    def plan(self, decision: Decision, embed: Callable[[str], Any]) -> Plan | None:
+        """Return how the chosen option goes on; None if it is a model."""
+        name = decision.chosen
+        if name in self.given:
+            return self._plan(self.given[name])
+        return self._ruled(name, decision, embed) if name in self.ruled else None
+
+    def _plan(self, cascade: Cascade, before: tuple[float, ...] = ()) -> Plan:
+        scores, best, asked = before, "", list[str]()
+        for k, models in enumerate(cascade.stages):
             last = k == len(cascade.stages) - 1
-            if last and len(stage) == 1:
-                reply = self._ask(stage[0], messages, params | ({"stream": True} if stream else {}))
-                return _told(reply, cascade, stage[0], scores, [*said.values(), reply], failed)
-            errors = self._stage(stage, messages, params, said)
-            failed += errors
-            if not said:
-                if last:
-                    raise next(iter(errors.values()))
-                scores.append(0.0)
-                continue
-            score, kept = self._checked(cascade, said, [*said, *failed])
-            scores.append(score)
-            if last or score >= cascade.threshold[k]:
-                reply = said[kept]
-                return _told(_Kept(reply) if stream else reply, cascade, kept, scores, said.values(), failed)
-        msg = f"cascade {cascade.name!r} has no stage"
-        raise ValueError(msg)
+            if last and models[0] in self.given:
+                kept, scores = yield from self._plan(self.given[models[0]], scores)
+                return kept or best, scores
+            asked += models
+            ends = last and len(models) == 1 and k > 0
+            texts = yield Stage(models, ends, scores)
+            if ends:
+                break  # it failed: its answer would have been the end
+            said = {model: texts[model] for model in asked if model in texts}
+            score, best = self._checked(cascade, said, asked) if said else (0.0, "")
+            scores = (*scores, score)
+            if not last and said and score >= cascade.threshold[k]:
+                break
+        return best, scores
 
-    def _stage(
-        self, stage: Sequence[str], messages: Sequence[Any], params: dict[str, Any], said: dict[str, Any]
-    ) -> dict[str, BaseException]:
-        """Ask the models of a stage at once; add what came to `said`, and return the errors."""
-        with ThreadPoolExecutor(len(stage)) as pool:
-            futures = {model: pool.submit(self._ask, model, messages, params) for model in stage}
-        errors = {model: error for model, future in futures.items() if (error := future.exception()) is not None}
-        fatal = next((e for e in errors.values() if not isinstance(e, Exception)), None)
-        if fatal is not None:
-            raise fatal
-        said |= {model: future.result() for model, future in futures.items() if model not in errors}
-        return errors
-
-    def _ask(self, model: str, messages: Sequence[Any], params: Mapping[str, Any]) -> Any:
-        return self.client.chat.completions.create(messages=messages, model=model.partition("#")[0], **params)
-
-    def _checked(self, cascade: Cascade, said: Mapping[str, Any], models: list[str]) -> tuple[float, str]:
-        """Score the answers so far, and say whose is kept; models that failed have said nothing."""
-        texts = {model: _text(said[model]) if model in said else "" for model in models}
+    def _checked(self, cascade: Cascade, said: Texts, asked: Sequence[str]) -> tuple[float, str]:
+        """Score the answers so far, and say whose is kept."""
         if self.check is None:
-            rows = [{"prompt_id": "p", "model": model, "response": text} for model, text in texts.items()]
+            rows = [{"prompt_id": "p", "model": model, "response": said.get(model, "")} for model in asked]
             found: Any = agreement(extract_answers(pd.DataFrame(rows), self.extract))
         else:
-            found = self.check(pd.DataFrame([texts], index=["p"]))
+            found = self.check(pd.DataFrame([{model: said.get(model) for model in asked}], index=["p"]))
         kept = found.kept.iloc[0] if isinstance(found, Checked) else next(iter(said))
         score = found.score if isinstance(found, Checked) else found
         score = float(score.iloc[0]) if isinstance(score, pd.Series) else float(score)
         if not 0 <= score <= 1:
             wrong = f"the check of {cascade.name!r} gave {score}, expected a score in [0, 1]."
-            reject("'check'", wrong, "Rescale it, and return 0 where there is nothing to go by.")
+            refuse("'check'", wrong, "Rescale it, and return 0 where there is nothing to go by.")
         return score, kept if kept in said else next(iter(said))
 
+    def _ruled(self, name: str, decision: Decision, embed: Callable[[str], Any]) -> Plan:
+        """Let the router decide again after each answer."""
+        if decision.prompt is None:
+            wrong = f"hold no text, and {name!r} decides by it after the first answers."
+            refuse("'messages'", wrong, "Name a model for them.")
+        X = embed(decision.prompt)
+        texts: Texts = {}
+        asked = set[str]()
+        while name in self.ruled:
+            stage = self.ruled[name]
+            texts = yield Stage(tuple(model for model in stage if model not in asked), False, ())
+            asked |= set(stage)
+            if not asked & set(texts):
+                name = next((n for n in decision.order if n in self.endpoints and n not in asked), "")
+                break
+            name = str(
+                self.router.follow(name, X, pd.DataFrame([{model: texts.get(model) for model in stage}])).iloc[0]
+            )
+        if name and name not in asked:
+            texts = yield Stage((name,), True, ())
+        return name if name in texts else next(iter(texts), ""), ()
 
-def _text(completion: Any) -> str:
-    return str(completion.choices[0].message.content or "")
+
+def _check_cascades(cascades: Mapping[str, Cascade], endpoints: Mapping[str, Any], check: Check | None) -> None:
+    """Refuse, before anything is sent, what could not be executed."""
+    unknown = [name for name, cascade in cascades.items() if not isinstance(cascade, Cascade)]
+    if unknown:
+        refuse("'cascades'", f"{shown(unknown)} is not a Cascade.", "Pass options.definitions(outcomes).")
+    if taken := sorted(cascades.keys() & set(endpoints)):
+        refuse("'cascades'", f"{shown(taken)} is the name of a model.", "Give the cascade another name.")
+    odd = [n for n, c in cascades.items() if check is None and c.check != "agreement"]
+    if odd:
+        made_with = shown({cascades[name].check for name in odd})
+        refuse("'check'", f"is missing, and {shown(odd)} is checked by {made_with}.", "Pass that check as check=.")
+    for name, cascade in cascades.items():
+        last = cascade.stages[-1] if cascade.stages else ()
+        nested = len(cascade.stages) > 1 and len(last) == 1 and last[0] in cascades
+        absent = [m for m in cascade.models if model_of(m, endpoints) not in endpoints and not (nested and m in last)]
+        if absent or not cascade.models:
+            wrong = f"{name!r} asks {shown(absent)}, without an endpoint." if absent else f"{name!r} has no stage."
+            refuse("'cascades'", wrong, f"There are {shown(endpoints, 20)}: give each model one.")
+        n_checks = len(cascade.stages) - 1
+        if len(cascade.threshold) < n_checks:
+            wrong = f"{name!r} has {len(cascade.threshold)} thresholds for {n_checks} checks."
+            refuse("'cascades'", wrong, "Give each stage but the last its own.")
+        if check is None and len(cascade.stages[0]) < 2:
+            wrong = f"{name!r} asks {shown(cascade.stages[0])} alone, which can't agree with anyone."
+            refuse("'cascades'", wrong, "Ask two models, or pass check=.")
+        path = [name]
+        while path[-1] in cascades:
+            path.append(cascades[path[-1]].stages[-1][0])
+            if path[-1] in path[:-1]:
+                refuse("'cascades'", f"{name!r} leads to itself.", "Let its last stage be a model.")
 
 
-def _told(reply: Any, cascade: Cascade, kept: str, scores: Sequence[float], replies: Any, failed: Sequence[str]) -> Any:
-    calls = tuple(getattr(r, "_routerlab", None) for r in replies)
-    reply._cascade = Escalated(cascade.name, kept, tuple(scores), calls, tuple(failed))
-    return reply
+def model_of(name: str, endpoints: Mapping[str, Any]) -> str:
+    """Return the model that a sample is drawn from: 'small' of 'small#2'.
+
+    Examples
+    --------
+    >>> model_of("small#2", {"small": []})
+    'small'
+    """
+    return name if name in endpoints else name.partition("#")[0]
 
 
-class _Kept:
-    """A whole answer as a stream of one chunk."""
+def routed_steps(
+    service: Service, cascades: Cascades, asked: Asked, model: str, wtp: float | None
+) -> Generator[Any, Any, tuple[Any, Call]]:
+    """Route, then ask the chosen model and those that follow, or run the chosen cascade; return the reply and its call.
 
-    def __init__(self, completion: Any) -> None:
-        from openai.types.chat import ChatCompletionChunk
+    See `Service.answer` for what is yielded.
+    """
+    started = time.perf_counter()
+    decider = service.decider
+    decision = yield Work(partial(decider.decide, asked.messages, model, wtp))
+    routing_s = time.perf_counter() - started
+    plan = cascades.plan(decision, decider.embed)
+    if plan is None:
+        return (yield from service.answer(Call(decision, asked.stream, started, routing_s=routing_s), asked))
+    return (yield from _Escalation(service, decision, asked, started, routing_s).run(plan))
 
-        choice, message = completion.choices[0], completion.choices[0].message
-        delta = {"role": "assistant", "content": message.content}
-        chunk = {"index": 0, "delta": delta, "finish_reason": choice.finish_reason}
-        whole = {"id": completion.id, "object": "chat.completion.chunk", "created": completion.created}
-        self._chunks = [ChatCompletionChunk.model_validate(whole | {"model": completion.model, "choices": [chunk]})]
-        self._routerlab = getattr(completion, "_routerlab", None)
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._chunks)
+class _Escalation:
+    """A cascade under way."""
 
-    def __enter__(self) -> _Kept:
-        return self
+    def __init__(self, service: Service, decision: Decision, asked: Asked, started: float, routing_s: float) -> None:
+        self.service, self.decision, self.asked = service, decision, asked
+        self.started, self.routing_s = started, routing_s
+        self.cascade_id = uuid4().hex
+        self.stage = 0
+        self.answers: dict[str, tuple[Whole, Call]] = {}
+        self.failed: dict[str, Exception] = {}
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def run(self, plan: Plan) -> Generator[Any, Any, tuple[Any, Call]]:
+        """Ask stage after stage, until an answer is the end or the plan says whose is kept."""
+        stage, done = yield Work(partial(_advance, plan, None))
+        while stage:
+            found = yield Together([self._ask(model, is_last=stage.is_last) for model in stage.models])
+            for model, each in zip(stage.models, found, strict=True):
+                if isinstance(each, Exception):
+                    self.failed[model] = each
+                elif isinstance(each, BaseException):
+                    raise each
+                elif stage.is_last:
+                    return self._told(each, stage.scores)
+                else:
+                    self.answers[model] = each
+            self.stage += 1
+            asked = stage
+            texts = {model: answer.reply.text for model, (answer, _) in self.answers.items()}
+            stage, done = yield Work(partial(_advance, plan, texts))
+        kept, scores = done
+        if not kept:
+            raise next(iter(self.failed.values()))
+        if asked.is_last:
+            said = f"{asked.models[0]} failed: the answer of {kept} is kept, though it did not pass the check."
+            tell(said, EndpointWarning, to_caller())
+        return self._told(self.answers[kept], scores)
 
-    def close(self) -> None:
-        self._chunks = []
+    def _ask(self, model: str, *, is_last: bool) -> Generator[Any, Any, tuple[Any, Call]]:
+        """Ask a model; where there is no answer but the last one, those that follow in the router's order as well."""
+        service, asked = self.service, self.asked
+        stream = asked.stream and is_last
+        known = {model_of(m, service.endpoints) for m in (model, *self.answers, *self.failed)}
+        follow = [m for m in self.decision.order if is_last and m in service.endpoints and m not in known]
+        decision = replace(self.decision, order=(model_of(model, service.endpoints), *follow))
+        call = Call(decision, stream, self.started, routing_s=self.routing_s)
+        call.part_of = {"cascade": self.decision.chosen, "cascade_id": self.cascade_id, "stage": self.stage}
+        params = {k: v for k, v in asked.params.items() if stream or k != "stream_options"}
+        return (yield from service.answer(call, Asked(asked.messages, stream, params)))
+
+    def _told(self, kept: tuple[Any, Call], scores: tuple[float, ...]) -> tuple[Any, Call]:
+        """Hang onto a call what became of the cascade."""
+        answer, call = kept
+        calls = [each for _, each in self.answers.values()]
+        calls += [] if any(each is call for each in calls) else [call]
+        failed = {model: type(error).__name__ for model, error in self.failed.items()}
+        told = tuple(each.routed() for each in calls)
+        call.cascade = Escalated(self.decision.chosen, call.model, scores, told, failed)
+        return answer, call
+
+
+def _advance(plan: Plan, texts: Any) -> tuple[Stage | None, Any]:
+    """Return the next stage, or what came of the plan."""
+    try:
+        return (next(plan) if texts is None else plan.send(texts)), None
+    except StopIteration as stop:
+        return None, stop.value

@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, Self
 
-import anywidget
 import numpy as np
 import pandas as pd
 import traitlets
@@ -15,15 +14,17 @@ from numpy.typing import NDArray
 
 from routerlab.jsonl import replace_file
 from routerlab.markup import MATHJAX_OFF, visible
-from routerlab.schema import check_judgments, check_prompts, check_responses, provenance_of, reject
+from routerlab.schema import WINNERS, check_judgments, check_prompts, check_responses, provenance_of, reject
 from routerlab.widgets._chat import as_text, gist
-from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
+from routerlab.widgets._labeler import CELL, Asker, boxed, source, style
 from routerlab.widgets._render import show_whole, whole_prompt
+from routerlab.widgets._slices import win_rates
 
 _PER_PAGE = 50
 _SNIPPET = 110
 _SUMMARY_PAIRS = 5
-OWN = ["_entry", "_pair", "_first", "_second", "_verdict", "_split", "_intent"]  # columns added to the judgments
+OWN = ["_entry", "_pair", "_first", "_second", "_verdict", "_split", "_changed", "_tally", "_intent"]  # columns added
+_SLICES = {"intent": ("Intent", "_intent"), "pair": ("Models", "_pair"), "judge": ("Judge", "judge")}
 _FLIPPED = {"model_a": "model_b", "model_b": "model_a"}
 # Shows the entries whose text contains what is typed.
 _SCRIPT = (
@@ -33,10 +34,11 @@ _SCRIPT = (
 )
 
 
-class JudgmentBrowser(anywidget.AnyWidget):
+class JudgmentBrowser(Asker):
     """Look back at judgments by intent, pair of models, judge or disagreement, and read the responses.
 
-    All judgments of one prompt and two models are one entry, whichever side each model stood on.
+    All judgments of one prompt and two models are one entry, whichever side each model stood on. Above them stand the
+    models' win rates in each intent, pair of models or judge.
 
     Parameters
     ----------
@@ -75,7 +77,6 @@ class JudgmentBrowser(anywidget.AnyWidget):
     """
 
     _esm = source("browser.js")
-    _css = style()
     options = traitlets.Dict().tag(sync=True)
     found = traitlets.Dict().tag(sync=True)
     detail = traitlets.Dict().tag(sync=True)
@@ -98,15 +99,15 @@ class JudgmentBrowser(anywidget.AnyWidget):
         self._texts = texts_of(responses)
         self._prompts = None if prompts is None else check_prompts(prompts)["prompt"].to_dict()
         self._entries = self._votes.drop_duplicates("_entry").set_index("_entry")
-        self._filters: dict[str, Any] = {}
+        self._filters: dict[str, Any] = {}  # the one place where they stand: the page shows what it is told
         self._within: pd.Series | None = None
         self._choices = choices_of(self._votes)
-        labels = {"intent": "Intent", "pair": "Models", "judge": "Judge"}
+        self._by = "intent" if "intent" in self._choices else None
         options = {
-            name: {"label": labels[name], "values": [str(v) for v in values]} for name, values in self._choices.items()
+            name: {"label": _SLICES[name][0], "values": [str(v) for v in values]}
+            for name, values in self._choices.items()
         }
         super().__init__(options=options, height=height)
-        self.on_msg(self._on_message)
         self.filter()
 
     def __repr__(self) -> str:
@@ -137,7 +138,8 @@ class JudgmentBrowser(anywidget.AnyWidget):
         models : tuple of two str, optional
             Only these two models, in either order.
         disagreement : bool, default False
-            Only pairs on which judgments differ.
+            Only pairs on which judges differ; with `judge`, those on which they differ from another. What one judge
+            said of a swapped repeat counts once: see "changed mind" in the list.
         text : str, optional
             Only prompts that contain it, upper or lower case.
         prompt_ids : sequence, optional
@@ -159,7 +161,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
         self._filters = {name: value for name, value in given.items() if value is not None}
         if prompt_ids is not None:
             self._filters["prompt_ids"] = set(prompt_ids)
-        self._show(0)
+        self._select()
         return self
 
     def restrict(self, pairs: pd.DataFrame | None, reason: str = "a selection") -> NDArray[np.bool_]:
@@ -178,7 +180,7 @@ class JudgmentBrowser(anywidget.AnyWidget):
             Rows that have judgments.
         """
         self._within, found = (None, np.empty(0, dtype=bool)) if pairs is None else within(self._votes, pairs)
-        self._show(0)
+        self._select()
         return found
 
     def to_html(self, path: str | Path | None = None, *, max_pairs: int = 200) -> str:
@@ -228,24 +230,40 @@ class JudgmentBrowser(anywidget.AnyWidget):
     def _prompt(self, prompt_id: Any) -> str:
         return str(prompt_id) if self._prompts is None else self._prompts.get(prompt_id, str(prompt_id))
 
-    def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        """Handle a message; whatever goes wrong is shown in the widget, because Jupyter would swallow it."""
-        try:
-            self._handle(content)
-        except Exception as error:  # noqa: BLE001
-            self.detail = {**self.detail, "error": f"{type(error).__name__}: {error}"}
-
     def _handle(self, content: Mapping[str, Any]) -> None:
         kind = content["type"]
         if kind == "filter":
-            chosen = {n: self._choices[n][int(i)] for n, i in content["filters"].items() if i != ""}
-            extra = {"split": content["split"] or None, "text": content["text"] or None}
-            self._filters = chosen | {name: value for name, value in extra.items() if value}
-            self._show(0)
+            self._change(content)
+            self._select()
+        elif kind == "slice":
+            self._by = content["by"] if content["by"] in self._choices else None
+            self._select(self.found["page"])
         elif kind == "page":
             self._show(int(content["page"]))
         elif kind == "open":
             self.detail = self._open(int(content["id"]))
+
+    def _change(self, content: Mapping[str, Any]) -> None:
+        """Change the filters that the page names, and no others."""
+        changed: dict[str, Any] = dict.fromkeys(self._filters if content.get("clear") else ())
+        chosen = content.get("filters", {}).items()
+        changed |= {name: None if i == "" else self._choices[name][int(i)] for name, i in chosen}
+        changed |= {name: content[name] or None for name in ("split", "text", "prompt_ids") if name in content}
+        self._filters = {name: value for name, value in {**self._filters, **changed}.items() if value is not None}
+
+    def _fail(self, message: str) -> None:
+        self.detail = {**self.detail, "error": message}
+
+    def _select(self, page: int = 0) -> None:
+        """Show what the filters leave, and the win rates in it."""
+        table = win_rates(self._votes.loc[self._kept()], None if self._by is None else _SLICES[self._by][1])
+        rows = [
+            {"slice": str(r.slice), "model": str(r.model), "n": int(r.n), "rate": r.win_rate, "low": r.ci_low}
+            | {"high": r.ci_high}
+            for r in table.itertuples()
+        ]
+        self._rates = {"by": self._by or "", "rows": rows, "left_out": table.attrs["n_left_out"]}
+        self._show(page)
 
     def _show(self, page: int) -> None:
         kept = self._votes.loc[self._kept()]
@@ -256,7 +274,26 @@ class JudgmentBrowser(anywidget.AnyWidget):
         counts = {"page": page, "n_pages": n_pages, "n_pairs": len(entries), "n_judgments": len(kept)}
         counts["restricted"] = self._within is not None
         self.detail = self._open(int(items[0]["id"])) if items else {}
-        self.found = {"items": items, **counts}
+        self.found = {"items": items, **counts, "filters": self._shown_filters(), "rates": self._rates}
+
+    def _shown_filters(self) -> dict[str, Any]:
+        """Return how the page's controls stand, and in words what holds."""
+        filters, stand, words = self._filters, {}, []
+        for name, (label, _) in _SLICES.items():
+            value, choices = filters.get(name), self._choices.get(name, [])
+            stand[name] = str(choices.index(value)) if value is not None and value in choices else ""
+            words += [] if value is None else [f"{label.lower()} {value}"]
+        words += ["judges disagree"] if "split" in filters else []
+        words += [f'prompt with "{filters["text"]}"'] if "text" in filters else []
+        n_prompts = len(filters["prompt_ids"]) if "prompt_ids" in filters else None
+        words += [] if n_prompts is None else [f"{n_prompts:,} chosen prompt{'' if n_prompts == 1 else 's'}"]
+        return {
+            "choices": stand,
+            "split": "split" in filters,
+            "text": str(filters.get("text", "")),
+            "words": [visible(word)[0] for word in words],
+            "prompts": n_prompts,
+        }
 
     def _item(self, entry: int) -> dict[str, Any]:
         row = self._entries.loc[entry]
@@ -267,7 +304,21 @@ class JudgmentBrowser(anywidget.AnyWidget):
             "prompt": snippet,
             "models": f"{row['_first']} · {row['_second']}",
             "split": bool(row["_split"]),
+            "changed": bool(row["_changed"]),
+            "winner": self._winner(row),
         }
+
+    def _winner(self, row: pd.Series) -> dict[str, str]:
+        """Say who wins a pair: what most judges say, each of whom counts once."""
+        first, second, ties, bad = row["_tally"]
+        also = [f"{n} {word}" for n, word in ((ties, "tie" if ties == 1 else "ties"), (bad, "both bad")) if n]
+        if first == second:
+            even = ["even"] if first else []
+            counts = [f"{first} : {second}"] if first else []
+            return {"side": "none", "name": "", "text": ", ".join([*even, *counts, *also])}
+        side, name = ("a", row["_first"]) if first > second else ("b", row["_second"])
+        score = f"{max(first, second)} : {min(first, second)}"
+        return {"side": side, "name": str(name), "text": ", ".join([score, *also])}
 
     def _open(self, entry: int) -> dict[str, Any]:
         row = self._entries.loc[entry]
@@ -298,10 +349,6 @@ class JudgmentBrowser(anywidget.AnyWidget):
             }
             for vote in self._votes[self._votes["_entry"] == entry].to_dict("records")
         ]
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Add a static summary, which a saved notebook shows when no kernel runs."""
-        return with_summary(super()._repr_mimebundle_(**kwargs), self._summary(), repr(self))
 
     def _summary(self) -> str:
         """Return what a saved notebook shows in place of the browser: the counts, and the first pairs."""
@@ -377,10 +424,27 @@ def entries(votes: pd.DataFrame, intents: pd.Series | None) -> pd.DataFrame:
     frame["_pair"] = frame["_first"] + " · " + frame["_second"]
     frame["_verdict"] = frame["winner"].where(~swapped, frame["winner"].replace(_FLIPPED))
     frame["_entry"] = frame.groupby(["prompt_id", "_pair"], sort=False).ngroup()
-    frame["_split"] = frame.groupby("_entry")["_verdict"].transform("nunique") > 1
+    frame["_split"], frame["_changed"], frame["_tally"] = _among_judges(frame)
     own = frame["intent"] if "intent" in frame else pd.Series(None, index=frame.index, dtype=object)
     frame["_intent"] = own if intents is None else frame["prompt_id"].map(intents)
     return frame
+
+
+def _among_judges(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Say of each entry whether judges differ, whether one changed their mind, and how many say what.
+
+    A judge counts once, by what they said first; a judgment without a name is a judge of its own.
+    """
+    named = frame["judge"] if "judge" in frame else pd.Series(None, index=frame.index, dtype=object)
+    judge = named.astype(object).where(named.notna(), pd.Series(frame.index, index=frame.index).astype(object))
+    later = frame["repeat_of"].notna() if "repeat_of" in frame else pd.Series(False, index=frame.index)
+    said = frame.assign(_judge=judge.map(repr), _later=later).sort_values("_later", kind="stable")
+    firsts = said.drop_duplicates(["_entry", "_judge"])
+    counts = pd.crosstab(firsts["_entry"], firsts["_verdict"]).reindex(columns=list(WINNERS), fill_value=0)
+    split = frame["_entry"].map((counts > 0).sum(axis=1) > 1)
+    changed = said.groupby(["_entry", "_judge"])["_verdict"].nunique().gt(1).groupby("_entry").any()
+    tally = pd.Series([tuple(row) for row in counts.to_numpy().tolist()], index=counts.index, dtype=object)
+    return split.astype(bool), frame["_entry"].map(changed).astype(bool), frame["_entry"].map(tally)
 
 
 def intents_of(by: str | pd.Series | None, prompts: pd.DataFrame | None) -> pd.Series | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, Self
 
-import anywidget
 import numpy as np
 import pandas as pd
 import traitlets
@@ -14,17 +13,18 @@ from routerlab.evaluation import changes, changes_by_intent, frontier
 from routerlab.schema import Outcomes, check_aligned, check_model, provenance_of, reject, shown
 from routerlab.widgets._browser import JudgmentBrowser
 from routerlab.widgets._comparator import PairComparator
-from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
+from routerlab.widgets._labeler import CELL, Asker, boxed, source
 
 _MAX_POINTS = 240
 _PAIRS = ["prompt_id", "model_a", "model_b"]
 PER = 1000  # requests that costs are shown for
 _LOG_FROM = 5.0  # ratio of the largest to the smallest cost from which the axis is logarithmic
 _MARGIN = 0.04
+_FEW = 10  # prompts of an intent below which no interval is drawn
 Scale = Callable[[Any], Any]
 
 
-class EvidencePlot(anywidget.AnyWidget):
+class EvidencePlot(Asker):
     """Draw a frontier, and open the prompts that decide the part of it that is selected.
 
     Between two operating points only some prompts change their model, and they alone move cost and quality. Drag
@@ -66,7 +66,6 @@ class EvidencePlot(anywidget.AnyWidget):
     """
 
     _esm = source("evidence.js")
-    _css = style()
     curve = traitlets.Dict().tag(sync=True)
     bars: traitlets.List[Any] = traitlets.List().tag(sync=True)
     picked = traitlets.Dict().tag(sync=True)
@@ -99,7 +98,6 @@ class EvidencePlot(anywidget.AnyWidget):
         self._opens, self._serial = opens, 0
         self._set_order()
         super().__init__(curve=drawn_curve(self._points) if self._sweep is sweep else {})
-        self.on_msg(self._on_message)
         self.select()
 
     def __repr__(self) -> str:
@@ -162,15 +160,12 @@ class EvidencePlot(anywidget.AnyWidget):
         return changes(self._sweep, *part, self._quality, self._cost)
 
     def _set_order(self) -> None:
-        """Order intents by what the whole curve costs them, once, and fix the scale of their bars."""
+        """Give each intent a number, once, by what the whole curve costs it: the page names them by these."""
         self._order: list[Any] = []
         if self._intents is None:
             return
-        table = changes_by_intent(self._changes(self._ends), self._intents, self._confidence)
-        self._order = table.sort_values("quality_change", kind="stable").index.to_list()
-        finite = table.replace([np.inf, -np.inf], np.nan)
-        self._span = (min(0.0, float(finite.min()[["quality_change", "ci_low"]].min())),
-                      max(0.0, float(finite.max()[["quality_change", "ci_high"]].max())))  # fmt: skip
+        self._whole_table = changes_by_intent(self._changes(self._ends), self._intents, self._confidence)
+        self._order = in_order(self._whole_table).index.to_list()
 
     def _pairs(self, selection: pd.DataFrame) -> pd.DataFrame:
         """Return what to show for the selection: pairs of models, or whole prompts for an intent alone."""
@@ -230,7 +225,8 @@ class EvidencePlot(anywidget.AnyWidget):
     def _show(self, text: str = "", error: str | None = None) -> None:
         if self._intents is not None:
             table = changes_by_intent(self._changes(self._part or self._ends), self._intents, self._confidence)
-            self.bars = drawn_bars(table, self._order, self._span)
+            # One scale for as long as it holds all that is drawn: bars can then be compared between selections.
+            self.bars = drawn_bars(table, self._order, bar_span(self._whole_table, table))
         wtp = self._points["willingness_to_pay"].to_numpy()
         on_curve = self._part is not None and self._whole is None
         at = [np.searchsorted(-wtp, -end) for end in self._part or () if on_curve]
@@ -244,21 +240,20 @@ class EvidencePlot(anywidget.AnyWidget):
             "note": self._provenance,
         }
 
-    def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        """Handle a message; whatever goes wrong is shown in the widget, because Jupyter would swallow it."""
-        try:
-            ends, intents = content["ends"], [self._order[int(i)] for i in content["intents"]]
-            wtp = None if ends is None else self._points["willingness_to_pay"].iloc[[int(i) for i in ends]]
-            self.select(willingness_to_pay=None if wtp is None else tuple(wtp), intents=intents)
-        except Exception as error:  # noqa: BLE001
-            self._show(error=f"{type(error).__name__}: {error}")
+    def _handle(self, content: dict[str, Any]) -> None:
+        ends, intents = content["ends"], [self._order[int(i)] for i in content["intents"]]
+        wtp = None if ends is None else self._points["willingness_to_pay"].iloc[[int(i) for i in ends]]
+        self.select(willingness_to_pay=None if wtp is None else tuple(wtp), intents=intents)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Show the plot with what it opens below it, and a static summary where no kernel runs."""
+    def _fail(self, message: str) -> None:
+        self._show(error=message)
+
+    def _view(self, **kwargs: Any) -> Any:
+        """Show the plot with what it opens below it."""
         from ipywidgets import VBox
 
         self._box = VBox([self] if self._opens is None else [self, self._opens])
-        return with_summary(self._box._repr_mimebundle_(**kwargs), self._summary(), repr(self))
+        return self._box._repr_mimebundle_(**kwargs)
 
     def _summary(self) -> str:
         """Return the ends of the curve, the intents and the selection, for where no kernel runs."""
@@ -332,23 +327,49 @@ def drawn_curve(points: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return intents that change first, the largest loss at the top."""
+    keys = pd.DataFrame({"same": table["n_changed"] == 0, "change": table["quality_change"]})
+    return table.loc[keys.sort_values(["same", "change"], kind="stable").index]
+
+
+def has_interval(table: pd.DataFrame) -> pd.Series:
+    """Say which intents change, and have prompts enough for an interval."""
+    return (
+        (table["n_changed"] > 0) & (table["n"] >= _FEW) & np.isfinite(table["ci_low"]) & np.isfinite(table["ci_high"])
+    )
+
+
+def bar_span(*tables: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of a scale that holds 0 and all that is drawn of these tables."""
+    held = [0.0]
+    for table in tables:
+        held += table["quality_change"].to_list()
+        held += table.loc[has_interval(table), ["ci_low", "ci_high"]].to_numpy().ravel().tolist()
+    return min(held), max(held)
+
+
 def drawn_bars(table: pd.DataFrame, order: list[Any], span: tuple[float, float]) -> list[dict[str, Any]]:
-    """Return what the page needs of intents: places on one scale for all, and a sentence about each."""
+    """Return what the page needs of intents: places on one scale for all, and a sentence about each.
+
+    Intents that change stand first. Of a handful of prompts the mean is shown and no interval: whatever width it had
+    would rest on what it was assumed to be.
+    """
     at, _ = scale(*span)
+    numbers = {intent: k for k, intent in enumerate(order)}
+    table = in_order(table)
     rows = []
-    for intent in order:
-        row = table.loc[intent]
-        known = bool(np.isfinite(row["ci_low"]))
-        interval = f" [{100 * row['ci_low']:+.1f}, {100 * row['ci_high']:+.1f}]" if known else ""
-        said = f"{100 * row['quality_change']:+.1f}{interval}" if row["n_changed"] else "no change"
-        low, high = (row["ci_low"], row["ci_high"]) if known else (row["quality_change"],) * 2
-        places = np.clip(_places(at(np.array([0.0, low, row["quality_change"], high]))), 0, 1)
+    for row, known in zip(table.itertuples(), has_interval(table), strict=True):
+        interval = f" [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]" if known else "; too few"
+        low, high = (row.ci_low, row.ci_high) if known else (row.quality_change,) * 2
         rows.append(
             {
-                "name": str(intent).replace("_", " "),
-                "at": places.tolist(),
-                "said": said,
-                "count": f"{int(row['n_changed']):,} of {int(row['n']):,}",
+                "id": numbers[row.Index],
+                "name": str(row.Index).replace("_", " "),
+                "at": _places(at(np.array([0.0, low, row.quality_change, high]))),
+                "known": bool(known),
+                "said": f"{100 * row.quality_change:+.1f}{interval}" if row.n_changed else "no change",
+                "count": f"{int(row.n_changed):,} of {int(row.n):,}",
             }
         )
     return rows

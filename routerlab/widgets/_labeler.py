@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from threading import RLock
 from typing import Any
+from uuid import uuid4
 
 import anywidget
 import traitlets
@@ -21,10 +22,80 @@ MAX_STEP = 90_000  # bytes of text sent for one step, if there is more than the 
 _SLOTS = ("card0", "card1", "card2")
 BOX = "border:1px solid #8885;border-radius:10px;padding:12px 16px;max-width:60em;line-height:1.5"
 CELL = "padding:2px 14px 2px 0;text-align:left"
+# Hides the output below the summary if that is mere text: Jupyter's word that the widget is not there.
+_NO_MODEL = ".jp-OutputArea-child:has(.rl-static)+.jp-OutputArea-child:not(:has(.jp-OutputArea-output>*)){display:none}"
 _N_ACKS = 64  # acknowledgements kept for a page that missed some
 
 
-class Labeler(anywidget.AnyWidget):
+class Panel(anywidget.AnyWidget):
+    """A widget that a saved notebook keeps a summary of.
+
+    The summary is an output of its own, above the widget: Jupyter never falls back to HTML in a widget's own output,
+    which says "model not found" where no kernel knows the widget. A live widget hides the summary (`hideSummary` in
+    shared.js), and the summary hides that message.
+    """
+
+    _css = style()
+    summary_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(summary_id=f"rl-static-{uuid4().hex[:12]}", **traits)
+
+    def _summary(self) -> Any:
+        """Return what stands in place of the widget where no kernel runs: HTML."""
+        raise NotImplementedError
+
+    def _static(self) -> str:
+        return str(self._summary())
+
+    def _view(self, **kwargs: Any) -> Any:
+        """Return the display data of the live widget."""
+        return super()._repr_mimebundle_(**kwargs)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Add the summary, for whatever shows one output only."""
+        return with_summary(self._view(**kwargs), self._static(), repr(self))
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        saved = f'<div class="rl-static {self.summary_id}"><style>{_NO_MODEL}</style>{self._static()}</div>'
+        display(with_summary(None, saved, repr(self)), raw=True)
+        view = self._view()
+        data = dict(view[0] if isinstance(view, tuple) else view or {})
+        data.pop("text/plain", None)  # the summary has it
+        if data:
+            display(data, raw=True)
+
+
+class Asker(Panel):
+    """A panel that answers what the page asks: ``{ask: serial, ...}`` is answered by that serial."""
+
+    answered = traitlets.Int().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.on_msg(self._on_message)
+
+    def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        """Handle a message; whatever goes wrong is shown in the widget, because Jupyter would swallow it."""
+        try:
+            if content.get("type") != "ping":
+                self._handle(content)
+        except Exception as error:  # noqa: BLE001
+            self._fail(f"{type(error).__name__}: {error}")
+        serial = content.get("ask")
+        self.answered = serial if isinstance(serial, int) else self.answered
+
+    def _handle(self, content: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def _fail(self, message: str) -> None:
+        """Show what went wrong."""
+        raise NotImplementedError
+
+
+class Labeler(Panel):
     """Shows one item after the other and logs a decision on each.
 
     The page sends ``{type: vote | skip | undo, nonce, id, choice, note, seconds}``. A decision is
@@ -33,7 +104,6 @@ class Labeler(anywidget.AnyWidget):
     own while the user's code runs on another: one lock keeps them apart.
     """
 
-    _css = style()
     state = traitlets.Dict().tag(sync=True)
     # Texts of the item to show and of the next two, each with its id. A trait of its own: only what is new is sent.
     card0 = traitlets.Dict().tag(sync=True)
@@ -162,12 +232,10 @@ class Labeler(anywidget.AnyWidget):
         """Return the question, and what was done so far (HTML): what a saved notebook shows where no kernel runs."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Add a static summary, which a saved notebook shows when no kernel runs."""
+    def _static(self) -> str:
         (title, counts), log = self._summary(), self.vote_log
         said = f"Rater {escape(log.rater)}, log <code>{escape(log.path.name)}</code>. When this cell ran: {counts}."
-        html = boxed(title, said, "Run this cell to label.")
-        return with_summary(super()._repr_mimebundle_(**kwargs), html, repr(self))
+        return boxed(title, said, "Run this cell to label.")
 
 
 def boxed(title: str, *parts: str) -> str:

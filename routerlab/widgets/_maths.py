@@ -13,13 +13,27 @@ _FORMULA = re.compile(
     rf"\\\((?P<round>.{{1,{_LONGEST}}}?)\\\)"
     rf"|\\\[(?P<square>.{{1,{_LONGEST}}}?)\\\]"
     rf"|\$\$(?P<double>[^$]{{1,{_LONGEST}}}?)\$\$"
-    # Not "$5 or $10", "$HOME/$USER", "$5-$10": no space inside at either end, no letter or digit after it.
-    r"|\$(?P<single>(?!\s)(?:\\.|[^$\\`\n]){1,400}(?<!\s))\$(?![\w$])"
+    # Not "$5 or $10", "${HOME}/${USER}", "$5-$10": no space or separator at its end, no letter or digit after it.
+    r"|\$(?P<single>(?!\s)(?:\\.|[^$\\`\n]){1,400}(?<![\s/,:;(\[=&]))\$(?![\w${])"
     rf"|(?P<whole>\\begin\{{(?P<name>[a-z]{{1,12}}\*?)\}}.{{1,{_LONGEST}}}?\\end\{{(?P=name)\}})",
     re.DOTALL,
 )
 _PROSE = re.compile(r"(?:(?=\d)[^\\^_=]*[A-Za-z]{2}|[^\\^_=]*[A-Za-z]{3,}\s+[A-Za-z]{2,})[^\\^_=]*")  # "5 (about 4"
-_NUMBERED = re.compile(r"\\(begin|end)\{(align|equation|gather|multline)\}")
+# What the converter does not know, in words that it does; and what is of no account on a page.
+_REWRITTEN = (
+    (re.compile(r"\\begin\{align(?:edat|at\*?)\}\{\d+\}"), r"\\begin{align*}"),
+    (
+        re.compile(r"\\(begin|end)\{(?:aligned|align|split|alignedat|alignat\*?|eqnarray\*?|flalign\*?)\}"),
+        r"\\\1{align*}",
+    ),
+    (re.compile(r"\\(begin|end)\{(?:equation|gather|gathered|multline)\*?\}"), r"\\\1{matrix}"),
+    (re.compile(r"\\(begin|end)\{[dr]cases\}"), r"\\\1{cases}"),
+    (re.compile(r"(\\\\)\s*\[-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\]"), r"\1"),
+    (re.compile(r"\\label\{[^{}]*\}|\\(?:nonumber|notag|middle|allowbreak)(?![A-Za-z])"), ""),
+    (re.compile(r"(\\operatorname\*?\{[^{}\\]*)\\[,:; ]"), r"\1 "),
+)
+_ENVIRONMENT = re.compile(r"\\begin\{([^{}]*)\}")
+_KNOWN = set("align* matrix matrix* pmatrix bmatrix Bmatrix vmatrix Vmatrix smallmatrix cases array".split())
 _TAGS = set(
     "math mrow mi mn mo mfrac msqrt mroot msub msup msubsup munder mover munderover mtable mtr mtd mtext mspace "
     "mstyle mpadded menclose mmultiscripts mprescripts none".split()
@@ -77,19 +91,21 @@ def _block(state: Any, first: int, end: int, silent: bool) -> bool:
 
 
 def _is_formula(match: re.Match[str]) -> bool:
-    if match["single"] is None:
-        return bool(
-            next(text for text in match.group("round", "square", "double", "whole") if text is not None).strip()
-        )
+    inside = _inside(match)
+    if match["single"] is None and match["double"] is None:
+        return bool(inside.strip())
     before = match.string[match.start() - 1 : match.start()] if match.start() else ""
-    return not (before.isalnum() or before in ("$", "\\")) and not _PROSE.fullmatch(match["single"])
+    return not (before.isalnum() or before in ("$", "\\") or _PROSE.fullmatch(inside))
+
+
+def _inside(match: re.Match[str]) -> str:
+    return next(t for t in match.group("round", "square", "double", "single", "whole") if t is not None)
 
 
 def formula(match: re.Match[str]) -> str:
     """Return MathML of a formula, or its source if it cannot be had."""
-    inside = next(t for t in match.group("round", "square", "double", "single", "whole") if t is not None)
     block = match["round"] is None and match["single"] is None
-    return mathml(inside.strip(), block) or f'<span class="rl-tex">{escape(match[0])}</span>'
+    return mathml(_inside(match).strip(), block) or f'<span class="rl-tex">{escape(match[0])}</span>'
 
 
 @lru_cache(maxsize=1024)
@@ -107,9 +123,14 @@ def mathml(latex: str, block: bool = False) -> str | None:
     braces = re.findall(r"(?<!\\)(?:\\\\)*([{}])", latex)
     if braces.count("{") != braces.count("}"):
         return None
+    for pattern, words in _REWRITTEN:
+        latex = pattern.sub(words, latex)
+    if block and "\\\\" in latex and "\\begin" not in latex:  # lines of a display, which is one line otherwise
+        latex = rf"\begin{{matrix}}{latex}\end{{matrix}}"
+    if not set(_ENVIRONMENT.findall(latex)) <= _KNOWN:
+        return None
     try:
-        found = convert_to_element(_NUMBERED.sub(r"\\\1{\2*}", latex), display="block" if block else "inline")
-        return _written(found)
+        return _written(convert_to_element(latex, display="block" if block else "inline"))
     except (_Unknown, RecursionError):
         return None
     except Exception:  # noqa: BLE001  (the converter raises whatever a formula that is not well formed leads to)

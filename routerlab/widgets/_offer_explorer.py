@@ -7,14 +7,13 @@ from datetime import date
 from html import escape
 from typing import Any
 
-import anywidget
 import numpy as np
 import pandas as pd
 import traitlets
 
 from routerlab.market import apply_filters, order_of, said_empty, sort_offers, value_offers
 from routerlab.schema import provenance_of, reject, shown
-from routerlab.widgets._labeler import CELL, boxed, source, style, with_summary
+from routerlab.widgets._labeler import CELL, Panel, boxed, source
 
 _MAX_ROWS = 100  # of the table that the page shows
 _SUMMARY_ROWS = 12
@@ -37,7 +36,7 @@ _SHOWN = [
 _SORTS = ("offer_id", "monthly_usd", "quality", "latency_p95_s", "uptime", "co2e_g_high")
 
 
-class OfferExplorer(anywidget.AnyWidget):
+class OfferExplorer(Panel):
     """Filter offers, see what each would cost you a month and how good it is, and pick some.
 
     Nothing that is not known passes a filter. Every dot is an offer: to the left it costs you less, further up its
@@ -79,7 +78,6 @@ class OfferExplorer(anywidget.AnyWidget):
     """
 
     _esm = source("offers.js")
-    _css = style()
     setup = traitlets.Dict().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
 
@@ -210,10 +208,6 @@ class OfferExplorer(anywidget.AnyWidget):
         funnel = "; ".join(f"{escape(_said(text))}: {left:,} left" for text, left, _ in self._funnel)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         return boxed("Offers", escape(counts), funnel, table, "Run this cell to filter them.")
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """Add a static summary, which a saved notebook shows when no kernel runs."""
-        return with_summary(super()._repr_mimebundle_(**kwargs), self._summary(), repr(self))
 
 
 def _setup(table: pd.DataFrame, requests_per_month: float, provenance: str | None) -> dict[str, Any]:

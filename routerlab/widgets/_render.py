@@ -292,6 +292,7 @@ def _parser() -> Any:
     parser.disable("reference")  # which would take sources at the end of a text out of it
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     parser.block.ruler.before("table", "deep", _deep)
+    parser.inline.ruler.at("newline", _newline)
     parser.inline.ruler.at("emphasis", _emphasis)
     parser.inline.ruler.before("html_inline", "bare_html", _bare_html)
     add_maths(parser)
@@ -356,6 +357,19 @@ def _whole_formulas(texts: list[str]) -> list[str]:
         else:
             whole.append(text)
     return whole
+
+
+def _newline(state: Any, silent: bool) -> bool:
+    """Keep how far a line of a poem stands in."""
+    from markdown_it.rules_inline.newline import newline
+
+    start = state.pos
+    if not newline(state, silent):
+        return False
+    gap = state.pos - start - 1
+    if gap > 1 and not silent:
+        state.push("text", "", 0).content = "\u00a0" * gap
+    return True
 
 
 def _emphasis(state: Any, silent: bool) -> bool:

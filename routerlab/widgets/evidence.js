@@ -39,7 +39,6 @@ function evidence({ model, el }) {
   let ends = null; // the two ends as positions among the points, the dearer one first
   let chosen = [];
   let drag = null;
-  let timer = null;
 
   const drawn = n ? drawCurve(curve) : null;
   const thumbs = n ? ["Dearer end", "Cheaper end"].map((label, k) => h("div", {
@@ -62,6 +61,8 @@ function evidence({ model, el }) {
     error, h("div", { class: `rl-plots${n && model.get("bars").length ? "" : " rl-single"}` },
       n ? h("div", {}, stage, where) : null, h("div", { class: "rl-intents-plot" }, heads, bars)),
     text, note);
+  const line = asking(model, root, (message) => fail(message || model.get("picked").error));
+  hideSummary(model, el);
   el.append(root);
 
   // The whole curve while nothing is selected: there the ends wait to be moved.
@@ -96,13 +97,7 @@ function evidence({ model, el }) {
     ends = wanted;
     chosen = intents;
     draw();
-    clearTimeout(timer);
-    timer = setTimeout(() => fail("The kernel does not answer: it stopped, restarted or is busy. Run this cell again."), ANSWER_MS);
-    try {
-      model.send({ ends, intents });
-    } catch {
-      // A closed comm throws; the banner will say so.
-    }
+    line.ask({ ends, intents });
   }
 
   function fail(message) {
@@ -112,7 +107,7 @@ function evidence({ model, el }) {
 
   function draw() {
     clear.disabled = !ends && !chosen.length;
-    [...bars.children].forEach((row, i) => row.setAttribute("aria-pressed", String(chosen.includes(i))));
+    [...bars.children].forEach((row) => row.setAttribute("aria-pressed", String(chosen.includes(Number(row.dataset.i)))));
     if (!n) return;
     const at = shownEnds();
     const [right, left] = at.map((i) => px(curve.x[i]));
@@ -130,7 +125,7 @@ function evidence({ model, el }) {
   }
 
   function drawBars() {
-    const rows = model.get("bars").map(({ name, at: [zero, low, mid, high], said, count }, i) => {
+    const rows = model.get("bars").map(({ id, name, at: [zero, low, mid, high], known, said, count }) => {
       const mark = (kind, left, width) => {
         const node = h("i", { class: kind });
         node.style.left = `${100 * left}%`;
@@ -138,14 +133,14 @@ function evidence({ model, el }) {
         return node;
       };
       const track = h("span", { class: "rl-track", "aria-hidden": "true" }, mark("rl-zero", zero),
-        mark("rl-whisker", low, high - low), mark("rl-dot", mid));
-      return h("button", { type: "button", class: "rl-bar-row", "data-i": i, onclick: () => toggle(i) },
+        known ? mark("rl-whisker", low, high - low) : null, mark(`rl-dot${known ? "" : " rl-few"}`, mid));
+      return h("button", { type: "button", class: "rl-bar-row", "data-i": id, onclick: () => toggle(id) },
         h("span", { class: "rl-model", title: name }, name), track, h("span", { class: "rl-num" }, said),
         h("span", { class: "rl-num rl-muted" }, count));
     });
     const focused = bars.contains(document.activeElement) ? document.activeElement.dataset.i : null;
     bars.replaceChildren(...rows);
-    if (focused !== null) bars.children[focused]?.focus();
+    if (focused !== null) bars.querySelector(`[data-i="${focused}"]`)?.focus();
     heads.hidden = !rows.length;
     draw();
   }
@@ -155,7 +150,6 @@ function evidence({ model, el }) {
   }
 
   function answered() {
-    clearTimeout(timer);
     const picked = model.get("picked");
     [ends, chosen] = [picked.ends, picked.intents];
     fail(picked.error);
@@ -195,7 +189,7 @@ function evidence({ model, el }) {
   drawBars();
   answered();
   return () => {
-    clearTimeout(timer);
+    line.stop();
     clearTimeout(step.timer);
     model.off("change:bars", drawBars);
     model.off("change:picked", answered);

@@ -109,6 +109,7 @@ function explorer({ model, el }) {
     h("div", { class: "rl-off-scroll", tabindex: "0", role: "region", "aria-label": "Offers that pass" },
       h("table", { class: "rl-off-table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "rl-hidden" }, "Choose")), heads)), body)),
     more, setup.provenance ? h("div", { class: "rl-muted rl-small" }, setup.provenance) : null);
+  hideSummary(model, el);
   el.append(root);
 
   function set(name, value) {
@@ -122,7 +123,7 @@ function explorer({ model, el }) {
   function ask(extra = {}) {
     clearTimeout(timer);
     clearTimeout(waiting);
-    waiting = setTimeout(() => fail("The kernel does not answer: it stopped, restarted or is busy. Run this cell again."), ANSWER_MS);
+    waiting = setTimeout(() => fail(GONE), ANSWER_MS);
     asked = performance.now();
     try {
       model.send({ filters, chosen: [...chosen], ...extra });
@@ -238,12 +239,15 @@ function explorer({ model, el }) {
     if (i !== null) pick(setup.names[i]);
   });
   root.addEventListener("keydown", (event) => event.stopPropagation());
+  const lost = () => fail(GONE);
   model.on("change:view", draw);
+  model.on("comm_live_update", lost);
   draw();
   return () => {
     clearTimeout(timer);
     clearTimeout(waiting);
     model.off("change:view", draw);
+    model.off("comm_live_update", lost);
   };
 }
 

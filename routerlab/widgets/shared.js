@@ -114,6 +114,58 @@ function makeNonce() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+// The summary that a saved notebook shows stands above the live widget: hide it for as long as that is there.
+function hideSummary(model, el) {
+  const id = model.get("summary_id");
+  el.append(h("style", {}, `.jp-OutputArea-child:has(.${id}),.${id}{display:none!important}`));
+}
+
+const GONE = "The kernel does not answer: it stopped, restarted or is busy. Run this cell again.";
+
+// What a page needs that asks and shows what Python answers: `show(message)` shows or hides the banner.
+function asking(model, root, show) {
+  let [timer, heardAt] = [null, performance.now()];
+
+  function ask(content) {
+    clearTimeout(timer);
+    timer = setTimeout(() => show(GONE), ANSWER_MS);
+    try {
+      model.send({ ...content, ask: Math.floor(Math.random() * 2 ** 31) });
+    } catch {
+      // A closed comm throws; the banner will say so.
+    }
+  }
+
+  function heard() {
+    heardAt = performance.now();
+    clearTimeout(timer);
+    show("");
+  }
+
+  // Jupyter marks widgets of a restarted kernel but shows nothing. Believe it, and ask: a kernel that lives will answer.
+  function lost() {
+    show(GONE);
+    ask({ type: "ping" });
+  }
+
+  function wonder() {
+    if (performance.now() - heardAt > QUIET_MS) ask({ type: "ping" });
+    heardAt = performance.now();
+  }
+
+  model.on("change:answered", heard);
+  model.on("comm_live_update", lost);
+  root.addEventListener("focusin", wonder);
+  return {
+    ask,
+    stop() {
+      clearTimeout(timer);
+      model.off("change:answered", heard);
+      model.off("comm_live_update", lost);
+    },
+  };
+}
+
 // Decisions that Python has not acknowledged. localStorage keeps them through a reload and a dead kernel; the nonce
 // makes it harmless to send one twice.
 const CARDS = ["card0", "card1", "card2"]; // what Python sends ahead
@@ -224,6 +276,7 @@ function labeler({ model, el }, spec) {
     h("div", { class: "rl-foot" }, last, h("span", { class: "rl-grow" }), button("skip"), noteButton, undoButton, view.tools),
     view.after, live,
   );
+  hideSummary(model, el);
   el.append(root);
 
   function keyOf(name) {

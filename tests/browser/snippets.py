@@ -10,6 +10,7 @@ FENCE = "```"
 # name: (markdown, what the HTML holds, what it must not hold)
 SNIPPETS: dict[str, tuple[str, list[str], list[str]]] = {
     "poem": ("Roses are red,\nviolets are blue.\n\nEnd.", ["red,<br>"], []),
+    "lines that stand in": ("so much\n   depends\nupon", ["so much<br>", "&nbsp;&nbsp;&nbsp;depends<br>"], []),
     "address": ("Jane Doe\n1 Main St\nSpringfield", ["Doe<br>", "St<br>"], []),
     "lines in a list": ("- one\n  and more\n- two", ["one<br>"], []),
     "lines in a quote": ("> a\n> b", ["a<br>"], []),
@@ -25,17 +26,37 @@ SNIPPETS: dict[str, tuple[str, list[str], list[str]]] = {
     "maths in a list": ("1. First:\n   \\[\n   x = 1\n   \\]\n2. Then $y$.", ["<math", "<ol"], ["\\["]),
     "a matrix": ("$$\\begin{pmatrix}1 & 2\\\\3 & 4\\end{pmatrix}$$", ["<mtable>"], ["begin"]),
     "aligned": ("\\begin{align}\na &= b\\\\\nc &= d\n\\end{align}", ["<mtable"], ["begin", "(1)"]),
+    "aligned in a display": (
+        "\\[\n\\begin{aligned}\na &= b \\\\[4pt]\n&= c \\tag{1}\n\\end{aligned}\n\\]",
+        ["<mtable", "(1)"],
+        ["begin", "4pt", "&amp;"],
+    ),
+    "an environment that nobody knows": (
+        r"\[\begin{tikzpicture}x*y*z\end{tikzpicture}\]",
+        ["x*y*z"],
+        ["<em>", "<math"],
+    ),
+    "lines of a display": ("$$a = b \\\\ c = d$$", ["<mtr>"], []),
     "cases": (r"\[f(x)=\begin{cases}1 & x>0\\0 & \text{else}\end{cases}\]", ["<mtable>", "else"], ["begin"]),
     "boxed": (r"\[\boxed{42}\]", ["menclose", "42"], ["boxed"]),
     "maths that nobody knows": (r"See $\unheard{x_1*y*z}$.", [r"$\unheard{x_1*y*z}$"], ["<em>", "<math"]),
     "maths that is not well formed": (r"See \(\frac{1\) here.", [r"\(\frac{1\)"], ["<math"]),
     "prices": ("It costs $5 or $10, or US$20 to US$30.", ["$5 or $10, or US$20 to US$30."], ["<math"]),
+    "more prices": (
+        "$5,$10 ($20), $1.5M-$2M, $5 of 10$, $$5 to $$10",
+        ["$5,$10 ($20), $1.5M-$2M, $5 of 10$"],
+        ["<math"],
+    ),
     "prices in bold": (
         "**$5** to **$10**, $5/$10, $5-$6 (about 4$).",
         ["<strong>$5</strong>", "(about 4$)"],
         ["<math"],
     ),
-    "shell": ("Set $HOME/$USER and $PATH.", ["$HOME/$USER and $PATH."], ["<math"]),
+    "shell": (
+        "$HOME/$USER, ${A}/${B}, $(a)/$(b), $x = $y;",
+        ["$HOME/$USER, ${A}/${B}, $(a)/$(b), $x = $y;"],
+        ["<math"],
+    ),
     "code with dollars": ("`$x$` and `\\(y\\)`", ["<code>$x$</code>", "<code>\\(y\\)</code>"], ["<math"]),
     "fenced code with dollars": (f"{FENCE}\n$$x$$\n- [ ] a<br>\n{FENCE}", ["$$x$$", "- [ ] a&lt;br&gt;"], ["<math"]),
     "breaks in cells": ("|a|b|\n|-|-|\n|one<br>two|x<br/>y|", ["one<br>two", "x<br>y"], ["&lt;br"]),

@@ -45,7 +45,7 @@ known = prompts.set_index("prompt_id").intent[:4]
 
 from routerlab.decision import sweep_estimates
 from routerlab import load_offers
-from routerlab.widgets import EvidencePlot, OfferExplorer
+from routerlab.widgets import EvidencePlot, LabelingDashboard, OfferExplorer
 by = prompts.set_index("prompt_id").intent
 quality = pd.DataFrame({"akkouq": np.linspace(0.9, 0.6, 8), "tabmow": np.linspace(0.2, 0.5, 8)}, by.index)
 cost = pd.DataFrame({"akkouq": 0.03, "tabmow": 0.001}, by.index)
@@ -56,6 +56,7 @@ WIDGETS = {
     "    guidelines='Be **fair**.', **owner)",
     "intents": "IntentLabeler(prompts, ['cooking', 'code', 'chat'], log='looks/i.jsonl', rater='ana', labels=known)",
     "browser": "JudgmentBrowser(votes, responses, prompts, by='intent')",
+    "dashboard": "LabelingDashboard(votes, responses)",
     "offers": "OfferExplorer(load_offers(), on='2026-11-29', quality={'gpt-4o': .8}).filter(without=['free'])",
     "evidence": "EvidencePlot(sweep, quality, cost, by=by).select(willingness_to_pay=(.1, .04), intents='code')",
 }

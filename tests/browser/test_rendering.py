@@ -9,12 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from apps import Book
+from apps import ROOT, Book
 from snippets import SNIPPETS
 
 from routerlab.markup import visible
 from routerlab.widgets import JudgmentBrowser
-from routerlab.widgets._labeler import HERE
 
 LONG = "A sentence of a long prompt. " * 581 + "THE QUESTION?"  # 16,862 characters
 SETUP = rf"""
@@ -101,7 +100,7 @@ def test_every_ignorable_character_is_marked_alike_in_python_and_in_the_page(chr
     assert len(ignorable) > 4000 and ignorable <= marked
     assert {0x61C, 0xAD, 0x180E, 0x2028, 0x2029, 0x115F, 0x3164, 0xE0041, 0x200D, 0xFE0F} <= marked
     page = chrome.new_page()
-    script = (HERE / "shared.js").read_text(encoding="utf-8")
+    script = (ROOT / "routerlab/widgets/shared.js").read_text(encoding="utf-8")
     text = "Array.from({length: 0x110000}, (_, i) => String.fromCodePoint(i)).join('a')"
     found = page.evaluate(f"() => {{ {script}\nreturn visible({text}).match(/⟦U\\+[0-9A-F]+⟧/g) }}")
     assert {int(sign[3:-1], 16) for sign in found} == marked

@@ -104,6 +104,12 @@ class TestRouterBench:
         assert missing[MODELS[1]] == 0.25
         responses = data.responses.set_index(["prompt_id", "model"])["response"]
         assert responses["s.2", MODELS[3]] == f"{MODELS[3]} says 3"
+        assert data.responses["cost_usd"].tolist() == data.outcomes["cost_usd"].tolist()
+        assert data.responses[["prompt_id", "model"]].equals(data.outcomes[["prompt_id", "model"]])
+        rl.check_responses(data.responses)
+        without = rl.fetch_routerbench(responses=False)
+        assert without.responses is None
+        pd.testing.assert_frame_equal(without.outcomes, data.outcomes)
 
     def test_repeated_sample_ids_get_ids_of_their_own(self, publish: Callable) -> None:
         publish({f"{ROUTERBENCH}/mbpp_train.csv": routerbench(("s", ["a"], ONES), ("s", ["a", "a"], ONES))})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,6 +97,62 @@ def test_the_shape_of_the_day_weighs_an_outage():
         for shape in (None, [0, 1], [3, 1])
     ]
     assert failed == pytest.approx([0.05, 0.0, 0.075])
+
+
+def test_a_log_of_arrivals_becomes_the_shape_of_a_day():
+    two_days = pd.date_range("2024-01-01", "2024-01-03", freq="h", inclusive="left")
+    rush = two_days[two_days.hour == 9]
+    shape = market.traffic_shape(two_days.append([rush] * 3))
+    assert shape.tolist() == [2.0] * 9 + [8.0] + [2.0] * 14
+    assert market.traffic_shape(two_days.append([rush] * 3).tz_localize("UTC").tz_convert("Asia/Tokyo")).tolist() == (
+        shape.tolist()
+    )
+    half_more = pd.date_range("2024-01-01T06:00", "2024-01-02T18:00", freq="h")
+    assert market.traffic_shape(half_more).tolist() == [1.0] * 24  # the half day that follows is left out
+    minutes = market.traffic_shape(np.r_[0.0, 30.0, 90.0, 3599.0], period="1h", n_slots=60)
+    assert len(minutes) == 1440
+    assert minutes[:3].tolist() == minutes[60:63].tolist() == [2, 1, 0]
+    rows = [shock(kind="outage", time="2024-01-05T09:00", end="2024-01-05T10:00")]
+    failed = run({"x": market.locked("large@a")}, rows, shape=shape).table.loc["x", "failed"]
+    assert failed == pytest.approx(8 / 54 / 10)
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "options", "words"),
+    [
+        ([0.0, 3500.0], {}, "cover 4.1% of a period of 1D.*period='1h'"),
+        ([], {}, "cover 0.0%"),
+        ([-1.0, 90000.0], {}, "missing or negative"),
+        ([np.nan, 90000.0], {}, "missing or negative"),
+        (["2024-01-01", None, "2024-01-03"], {}, "dates that are missing"),
+        (["soon"], {}, "cannot be read as a date"),
+        (["2024-01-01", "2024-01-03T00:00Z"], {}, "time zone"),
+        ([0.0, 90000.0], {"period": "7h"}, "must divide a day"),
+        ([0.0, 90000.0], {"period": "2D"}, "must divide a day"),
+        ([0.0, 90000.0], {"n_slots": 0}, "whole number of at least 1"),
+    ],
+)
+def test_a_log_that_is_no_day_is_refused(arrivals, options, words):
+    with pytest.raises(ValueError, match=words):
+        market.traffic_shape(arrivals, **options)
+
+
+@pytest.mark.realdata
+@pytest.mark.usefixtures("published_data")
+def test_a_real_hour_of_chats_weighs_its_outages():
+    file = Path(os.environ["ROUTERLAB_DATA"]) / "market" / "trace_azure_conv_2023-11-16.csv"
+    if not file.exists():
+        pytest.skip("no market/trace_azure_conv_2023-11-16.csv here: an hour of arrivals")
+    arrivals = pd.read_csv(file)["t_s"]
+    shape = market.traffic_shape(arrivals, period="1h", n_slots=12)
+    assert shape[:12].sum() == len(arrivals) == 19_366
+    assert (shape.reshape(24, 12) == shape[:12]).all()
+    busiest = shape[:12].argmax()
+    assert shape[busiest] > 1.1 * shape.mean()
+    begin = pd.Timestamp("2024-01-05T10:00") + busiest * pd.Timedelta("5min")
+    rows = [shock(kind="outage", time=begin, end=begin + pd.Timedelta("5min"))]
+    failed = run({"x": market.locked("large@a")}, rows, shape=shape).table.loc["x", "failed"]
+    assert failed == pytest.approx(shape[busiest] / shape.sum() / 10)
 
 
 def test_traffic_by_date_weighs_the_days():

@@ -155,6 +155,13 @@ def test_a_learned_check_scores_every_prompt_by_a_copy_that_has_not_seen_it():
     assert cost["learned"].mean() < 0.7 * cost["large"].mean() + cost[["small", "tiny"]].mean().sum()
 
 
+def looped(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose option 'two' says that it goes on with 'outer'."""
+    table = table.copy()
+    table.attrs = {"options": {"two": table.attrs["options"]["two"] | {"stages": [["tiny"], ["outer"]]}}}
+    return table
+
+
 def broken(what: str) -> dict:
     outcomes, responses = tables()
     call = {"outcomes": outcomes, "responses": responses, "first": ["small", "tiny"], "then": "large"}
@@ -190,6 +197,15 @@ def broken(what: str) -> dict:
             "same name": {"outcomes": first, "name": "two"},
             "no embedding": {"check": LearnedCheck(), "X": pd.DataFrame({"x": [1.0]}, index=["p1"])},
             "empty first": {"first": []},
+            "fee": {"check_cost": -0.1},
+            "no such fee": {"check_cost": "judge_usd"},
+            "empty fee": {"responses": responses.assign(fee=np.nan), "check_cost": "fee"},
+            "text score": {"responses": responses.assign(judge="good"), "check": "judge"},
+            "returns NaN": {"check": lambda texts: nan.loc[texts.index]},
+            "returns too much": {"check": lambda texts: far.loc[texts.index]},
+            "returns too few": {"check": lambda texts: far.iloc[1:]},
+            "checked NaN": {"check": lambda texts: Checked(nan, pd.Series("small", index=texts.index))},
+            "longer cycle": {"outcomes": looped(first), "first": ["mid", "small"], "then": "two", "name": "outer"},
         }[what]
     )
 
@@ -221,8 +237,60 @@ def broken(what: str) -> dict:
         ("same name", r"'two' is in the outcomes already"),
         ("no embedding", r"'X': has no embedding of prompt_id 'p2', 'p3'"),
         ("empty first", r"name no model"),
+        ("fee", r"'check_cost': is -0.1.*at least 0"),
+        ("no such fee", r"'check_cost': got 'judge_usd', expected USD or a column"),
+        ("empty fee", r"'check_cost': is nan, nan, nan at prompt_id 'p1'.*0 if it was free"),
+        ("text score", r"'check': is 'good', .*expected a score"),
+        ("returns NaN", r"'check': is nan at prompt_id 'p1'"),
+        ("returns too much", r"'check': is 2.0 at prompt_id 'p1'"),
+        ("returns too few", r"'check': has no score of prompt_id 'p1'"),
+        ("checked NaN", r"'check': is nan at prompt_id 'p1'"),
+        ("longer cycle", r"option 'outer' leads to itself"),
     ],
 )
 def test_bad_input_is_named_with_a_remedy(what, says):
     with pytest.raises(RouterlabError, match=says):
         cascade_outcomes(**broken(what))
+
+
+@pytest.mark.parametrize("n", [20, 60])
+def test_a_promise_on_too_few_prompts_keeps_the_baseline_and_says_how_many_it_needs(n):
+    rng = np.random.default_rng(0)
+    right = rng.random(n) < 0.5
+    index = [f"p{k}" for k in range(n)]
+    rows = [(p, m, float(q or m == "large"), PRICE[m]) for p, q in zip(index, right, strict=True) for m in PRICE]
+    outcomes = pd.DataFrame(rows, columns=["prompt_id", "model", "quality", "cost_usd"])
+    said = [
+        (p, m, "A" if q or m == "small" else "B") for p, q in zip(index, right, strict=True) for m in ("small", "tiny")
+    ]
+    responses = pd.DataFrame(said, columns=["prompt_id", "model", "response"])
+    quality, cost = rl.pivot_outcomes(
+        cascade_outcomes(outcomes, responses, first=["small", "tiny"], then="large", name="two")
+    )
+    options = {name: pd.Series(name, index=quality.index) for name in ("two", "small")}
+    promise = rl.promise(options, quality, cost, baseline="large", max_quality_loss=0.01)
+    assert promise.keeps_baseline
+    assert (promise.choose(options) == "large").all()
+    assert promise.n_needed > n
+    assert f"{promise.n_needed:,}" in repr(promise)
+
+
+def test_groups_that_do_not_cover_the_prompts_are_named():
+    outcomes, responses = tables()
+    groups = pd.Series(["a", "b"], index=["p1", "p2"])
+    with pytest.raises(RouterlabError, match="'p3'"):
+        cascade_outcomes(
+            outcomes,
+            responses,
+            first=["small", "tiny"],
+            then="large",
+            check=LearnedCheck(cv=2),
+            cv=2,
+            groups=groups,
+        )
+    quality, cost = rl.pivot_outcomes(
+        cascade_outcomes(outcomes, responses, first=["small", "tiny"], then="large", name="two")
+    )
+    with pytest.raises(RouterlabError, match="'p3'"):
+        options = {"two": pd.Series("two", index=quality.index)}
+        rl.promise(options, quality, cost, baseline="large", max_quality_loss=0.1, groups=groups)

@@ -37,7 +37,7 @@ def local(server):
 def make(router, embedder, local, tmp_path):
     """Make a client of the server's that asks in the router's order; its captures are at ``make.path``."""
 
-    def client(endpoints=None, *, kind=RoutedClient, local=local, **options):
+    def client(endpoints=None, *, kind=RoutedClient, local=local, router=router, **options):
         return kind(
             router,
             embedder,
