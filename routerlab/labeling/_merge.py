@@ -11,7 +11,7 @@ from routerlab.exceptions import LogOwnerError, LogWarning
 from routerlab.jsonl import Record
 from routerlab.labeling._votelog import Reader, VoteLog, showing, votes_frame
 from routerlab.ratings import pair_keys
-from routerlab.schema import check_choice, check_judgments, reject, shown
+from routerlab.schema import check_choice, check_judgments, refuse_parameter, reject, shown
 
 
 def merge_logs(paths: Iterable[str | Path] | str | Path) -> pd.DataFrame:
@@ -84,6 +84,7 @@ def to_judgments(
     *,
     repeats: str = "keep",
     adjudicator: str | None = None,
+    criterion: str | None = None,
 ) -> pd.DataFrame:
     """Turn logs or votes into a judgments table, ready for `routerlab.rate`.
 
@@ -96,12 +97,15 @@ def to_judgments(
         intervals stay honest with them.
     adjudicator : str, optional
         Rater whose vote on a pair replaces all others on it.
+    criterion : str, optional
+        One of the `criteria` of a `PairComparator`: its answers take the place of the verdicts, and votes that have
+        none are left out. A preference strength is in ``strength_<criterion>``, from 0 (equal) to 2 (much better).
 
     Returns
     -------
     DataFrame of shape (n_judgments, n_columns)
         ``prompt_id, model_a`` (left)``, model_b`` (right)``, winner, judge, judged_at, note``, and the rest of the
-        votes' columns. ``attrs`` counts what `repeats` and `adjudicator` left out.
+        votes' columns. ``attrs`` counts what `repeats`, `adjudicator` and `criterion` left out.
 
     Raises
     ------
@@ -117,6 +121,9 @@ def to_judgments(
     """
     check_choice(repeats, ("keep", "drop"), "repeats", "to_judgments")
     frame = check_judgments(_votes(votes))
+    n_given = len(frame)
+    if criterion is not None:
+        frame = _answers_to(frame, criterion)
     n_all = len(frame)
     if repeats == "drop":
         frame = first_showings(frame)
@@ -125,7 +132,20 @@ def to_judgments(
         frame = _adjudicated(frame, adjudicator)
     frame = frame.reset_index(drop=True)
     frame.attrs |= {"n_repeats_dropped": n_all - n_first, "n_overruled": n_first - len(frame)}
+    frame.attrs["n_unanswered"] = n_given - n_all
     return frame
+
+
+def _answers_to(votes: pd.DataFrame, criterion: str) -> pd.DataFrame:
+    """Return the votes with an answer on a criterion, which takes the place of the winner."""
+    column = f"criterion_{criterion}"
+    if column not in votes:
+        asked = [str(name).removeprefix("criterion_") for name in votes if str(name).startswith("criterion_")]
+        refuse_parameter(
+            "criterion", f"one that was answered ({', '.join(asked) or 'none'})", criterion, "to_judgments"
+        )
+    answered = votes[votes[column].notna()]
+    return answered.assign(winner=answered[column])
 
 
 def first_showings(judgments: pd.DataFrame) -> pd.DataFrame:

@@ -231,6 +231,9 @@ class PairQueue:
         random, like any other pair, and are in no other draw.
     gold_share : float, default 0.05
         Share of showings that are gold pairs, as long as some are left.
+    return_skipped : bool, default False
+        Whether a skipped pair comes back once: 20 decisions later, or when no other is left. A vote on it replaces the
+        skip (``replaces`` of `VoteLog.append`). `PairComparator` does so.
     overlap : bool, default True
         Whether pairs drawn at random come in one order for all raters. They then share some, which `agreement` needs.
     random_state : int, Generator or None, default None
@@ -266,6 +269,7 @@ class PairQueue:
         rater: str | None = None,
         gold: pd.DataFrame | None = None,
         gold_share: float = 0.05,
+        return_skipped: bool = False,
         overlap: bool = True,
         random_state: int | np.random.Generator | None = None,
     ) -> None:
@@ -277,6 +281,7 @@ class PairQueue:
         self._buffer: list[Pair] = []
         self._issued: dict[Key, Pair] = {}  # on its way to the rater, those in the buffer among them
         self._decided = Decisions()
+        self._return_skipped = return_skipped
         self._restricted_to = None if pairs is None else f"pairs given at the start: {len(self._candidates):,}"
         self._n_synced = 0
         self._n_foreign = 0
@@ -541,7 +546,7 @@ class PairQueue:
             n_foreign=self._n_foreign,
             by_intent=dict(zip(self._candidates.groups, self._sampler.votes_by_group.tolist(), strict=True)),
             restricted_to=self._restricted_to,
-            n_to_return=sum(key not in self._issued and self._allowed(key) for key in self._decided.skips),
+            n_to_return=sum(map(self._allowed, self._to_return())),
         )
 
     def _fill(self, n: int) -> None:
@@ -555,12 +560,15 @@ class PairQueue:
 
     def _returning(self) -> Key | None:
         """Return the pair that was skipped long enough ago to come back, or because nothing else is left."""
-        for key, when in self._decided.skips.items():
+        for key, when in self._to_return().items():
             if len(self._decided) + len(self._buffer) < when + _SKIP_GAP and self._sampler.remaining.total:
                 break
             if key not in self._issued and key not in self._elsewhere and self._allowed(key):
                 return key
         return None
+
+    def _to_return(self) -> dict[Key, int]:
+        return self._decided.skips if self._return_skipped else {}
 
     def _allowed(self, key: Key) -> bool:
         return bool(self._sampler.remaining.allowed[key[0]])

@@ -84,7 +84,8 @@ class PairComparator(Labeler):
     criteria : list or mapping, optional
         Up to five questions asked of each pair besides the verdict, each A / B / tie, or with
         ``{"accuracy": "verdict", "style": "strength"}`` in five steps from A much better to B much better. Answers are
-        optional, and come as columns of `judgments`: see `by_criterion`.
+        optional, and come as columns of `judgments`; ``to_judgments(comparator.vote_log, criterion="style")`` has
+        them in the place of the verdicts, for `rate` and the rest of routerlab.
     gold_threshold : float, default 0.7
         Share of gold pairs (see ``gold`` in `PairQueue`) below which the rater is warned, from the third on.
     keys : mapping, optional
@@ -98,7 +99,8 @@ class PairComparator(Labeler):
     random_state : int, optional
         Seed of the queue. By default it follows from rater and responses, and so is the same after a restart.
     **queue
-        ``strategy``, ``random_share``, ``repeat_share``, ``pairs``, ``gold``, ``gold_share``: see `PairQueue`.
+        ``strategy``, ``random_share``, ``repeat_share``, ``pairs``, ``gold``, ``gold_share``,
+        ``return_skipped`` (here True): see `PairQueue`.
 
     Attributes
     ----------
@@ -155,7 +157,15 @@ class PairComparator(Labeler):
         rater = log.rater if isinstance(log, VoteLog) else rater
         responses, prompts = as_text(responses, "response"), as_text(prompts, "prompt")
         seed = _seed(rater or "") if random_state is None else random_state
-        self.queue = PairQueue(responses, prompts, judgments=judgments, by=by, rater=rater, random_state=seed, **queue)
+        self.queue = PairQueue(
+            responses,
+            prompts,
+            judgments=judgments,
+            by=by,
+            rater=rater,
+            random_state=seed,
+            **{"return_skipped": True, **queue},
+        )
         vote_log = open_log(log, rater, self.queue.dataset_id, "PairComparator")
         self._earlier = judgments
         self._details = _details(responses) if reveal else None
@@ -182,30 +192,6 @@ class PairComparator(Labeler):
         """The votes that count, as a judgments table for `rate` and the rest of routerlab."""
         with self._lock:
             return to_judgments(self.vote_log)
-
-    def by_criterion(self, name: str) -> pd.DataFrame:
-        """Return the votes with the answers on a criterion in the place of the verdicts, for `rate` and its like.
-
-        Parameters
-        ----------
-        name : str
-            One of `criteria`.
-
-        Returns
-        -------
-        DataFrame of shape (n_answers, n_columns)
-            A judgments table of the votes that have an answer. A preference strength is in the column
-            ``strength_<name>``, from 0 (equal) to 2 (much better).
-        """
-        if name not in [criterion["name"] for criterion in self.criteria]:
-            known = ", ".join(repr(criterion["name"]) for criterion in self.criteria) or "none"
-            msg = f"The 'name' parameter of by_criterion must be one of its criteria ({known}). Got {name!r}."
-            raise ParameterError(msg)
-        votes = self.judgments
-        column = f"criterion_{name}"
-        if column not in votes:
-            return votes.iloc[:0]
-        return votes[votes[column].notna()].assign(winner=lambda answered: answered[column]).reset_index(drop=True)
 
     def standings(self, *, confidence: float = 0.95) -> Standings:
         """Rate the models from the votes so far, and from the `judgments` given at the start.

@@ -15,7 +15,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.labeling import LogError, NothingToUndo, StaleVote, VoteLog
 from routerlab.markup import fragment
 from routerlab.schema import reject
-from routerlab.widgets._rater_page import source as source, style as style
+from routerlab.widgets._rater_page import HERE as HERE, source as source, style as style
 from routerlab.widgets._render import to_html
 
 MAX_STEP = 90_000  # bytes of text sent for one step, if there is more than the item to show

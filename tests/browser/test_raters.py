@@ -101,7 +101,12 @@ def test_votes_can_be_changed_and_skipped_pairs_come_back(lab: Book):
     page.keyboard.press("4")
     page.wait_for_selector("text=every pair is decided")
     assert len(records(log)) == 5 and len(records(log, "undo")) == 2
-    found = lab.run("print(c.judgments.winner.tolist(), c.by_criterion('style').winner.tolist(), len(c.judgments))", 2)
+    found = lab.run(
+        "from routerlab.labeling import to_judgments\n"
+        "style = to_judgments(c.vote_log, criterion='style')\n"
+        "print(c.judgments.winner.tolist(), style.winner.tolist(), len(c.judgments))",
+        2,
+    )
     assert found.strip() == "['model_b', 'tie', 'tie', 'both_bad'] ['model_a'] 4"
 
 

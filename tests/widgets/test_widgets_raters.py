@@ -12,7 +12,7 @@ import pytest
 
 import routerlab as rl
 from routerlab.exceptions import ParameterError
-from routerlab.labeling import PairQueue, StaleVote, VoteLog
+from routerlab.labeling import PairQueue, StaleVote, VoteLog, merge_logs, to_judgments
 from routerlab.schema import TableError
 from routerlab.widgets import PairComparator, RaterPage
 
@@ -107,7 +107,10 @@ def test_a_skipped_pair_comes_back_once_after_a_while_or_at_the_end(tmp_path):
     for k in range(22, 26):
         vote(widget, "left", f"n{k}")
     last = widget.state["item"]
-    for n in range(2):
+    assert (widget.state["done"], widget.state["total"]) == (26, 27)
+    tell(widget, "skip", nonce="first", id=last)
+    assert widget.state["item"] == last and widget.state["done"] == 26, "shown again, and not done"
+    for n in range(1):
         tell(widget, "skip", nonce=f"last{n}", id=last)
     assert widget.state["item"] is None and (widget.state["done"], widget.state["total"]) == (27, 27)
     assert comparator_of(tmp_path / "a.jsonl", n_prompts=9).state["item"] is None
@@ -137,13 +140,16 @@ def test_criteria_are_columns_and_are_rated_like_verdicts(tmp_path):
     assert votes["criterion_accuracy"].dropna().eq("model_a").all() and votes["criterion_accuracy"].count() == 12
     assert votes["criterion_style"].tolist()[:2] == ["model_a", "model_b"]
     assert votes["strength_style"].tolist()[:2] == [1, 2]
-    assert len(rl.rate(widget.by_criterion("style"))) == 3 and len(widget.by_criterion("accuracy")) == 12
+    answers = to_judgments(widget.vote_log, criterion="style")
+    assert len(rl.rate(answers)) == 3 and len(answers) == 12 and answers.attrs["n_unanswered"] == 1
+    merged = to_judgments(merge_logs([widget.vote_log.path]), criterion="accuracy")
+    assert merged["winner"].eq("model_a").all() and len(merged) == 12
     stored = widget.vote_log.records()[0]
     assert stored["criteria"] == {"accuracy": "model_a", "style": "model_a"} and stored["strength"] == {"style": 1}
     vote(widget, "tie", "bad", criteria={"accuracy": "-2"})
     assert "refused" in widget.state["notice"] and len(widget.judgments) == 13
-    with pytest.raises(ParameterError, match="one of its criteria"):
-        widget.by_criterion("speed")
+    with pytest.raises(ParameterError, match=r"one that was answered \(accuracy, style\)"):
+        to_judgments(widget.vote_log, criterion="speed")
 
 
 @pytest.mark.parametrize("criteria", ["accuracy", list("abcdef"), {"a": "stars"}, [""]])
