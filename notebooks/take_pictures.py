@@ -19,39 +19,32 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 IMPORTS = """
 import pandas as pd, routerlab as rl
+from routerlab.widgets import EvidencePlot
 demo = rl.load_demo()
-wins = {"model_a": (1, 0), "model_b": (0, 1), "tie": (0.5, 0.5), "both_bad": (0, 0)}
-won = pd.DataFrame(demo.verdicts["winner"].map(wins).tolist(), columns=["model_a", "model_b"])
-sides = [
-    pd.DataFrame({"prompt_id": demo.verdicts["prompt_id"], "model": demo.verdicts[side], "quality": won[side]})
-    for side in won
-]
-quality = pd.concat(sides).pivot_table(index="prompt_id", columns="model", values="quality")
-seconds = demo.responses.pivot(index="prompt_id", columns="model", values="latency_s")[quality.columns]
-cost = (seconds * 0.05 / 3600).fillna(0.002).loc[quality.index]
-labels = demo.prompts["intent"].loc[quality.index]
-X = rl.LsaEmbedder(64).fit_transform(demo.prompts["prompt"].loc[quality.index])
-router = rl.KNNRouter(10).fit(X, quality, cost=cost)
+asked = demo.prompts.loc[demo.responses["prompt_id"].unique()]
+X = rl.LsaEmbedder(64).fit_transform(asked["prompt"])
+comparator = rl.PairComparator(demo.responses, demo.prompts, log="votes", rater="you", by="intent", random_state=4)
 """
 # Name of the picture, what is shown, and the keys pressed before it is taken.
 PICTURES = {
-    "comparator": (
-        "rl.PairComparator(demo.responses, demo.prompts, log='votes', rater='you', by='intent', random_state=4)",
-        "1",
-    ),
-    "evidence": (
-        "rl.EvidencePlot(router.sweep(X), quality, cost, by=labels).select(willingness_to_pay=(0.001, 0.5))",
-        "",
-    ),
+    "comparator": ("comparator", "1"),
+    "evidence": ("plot.select(willingness_to_pay=(0.05, 0.5))", ""),
     "dashboard": ("rl.LabelingDashboard(demo.judgments)", ""),
 }
+TALLEST = 1330  # pixels; the rest of a longer page is left out
 THEMES = {"": "JupyterLab Light", "_dark": "JupyterLab Dark"}
+
+
+def cell_with(text: str) -> str:
+    """Return the code of notebook 02's cell that holds `text`: what is pictured is what the reader runs."""
+    cells = json.loads((HERE / "02_label_side_by_side.ipynb").read_text(encoding="utf-8"))["cells"]
+    return next(code for code in ("".join(cell["source"]) for cell in cells) if text in code)
 
 
 def take(book: Book, name: str, code: str, keys: str) -> None:
     """Show a widget, press the keys, and take its picture in both themes."""
     page: Any = book.page
-    book.show(f"w = {code}\nw")
+    book.show(code)
     page.focus(".rl")
     for key in keys:
         page.wait_for_timeout(1000)
@@ -60,8 +53,10 @@ def take(book: Book, name: str, code: str, keys: str) -> None:
         page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         page.wait_for_function(f"document.body.dataset.jpThemeLight === '{json.dumps(not suffix)}'")
         page.wait_for_timeout(800)
+        first, last = (page.locator(".rl").nth(at).bounding_box() for at in (0, -1))
+        height = min(last["y"] + last["height"] - first["y"], TALLEST)
         target = HERE / "images" / f"{name}{suffix}.png"
-        page.locator(".rl").first.screenshot(path=target)
+        page.screenshot(path=target, clip={**first, "height": height})
         print(target)
 
 
@@ -69,8 +64,9 @@ def main() -> None:
     """Take them all, or those named on the command line."""
     with TemporaryDirectory() as folder, jupyter(Path(folder)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1180, "height": 1300})
+        page = browser.new_page(viewport={"width": 1180, "height": 1500})
         book = Book(page, url, Path(folder), "lab", IMPORTS)
+        book.run(cell_with("EvidencePlot(sweep").removesuffix("\nplot"))
         for name in sys.argv[1:] or PICTURES:
             take(book, name, *PICTURES[name])
         browser.close()

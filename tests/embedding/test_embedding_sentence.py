@@ -334,6 +334,7 @@ def test_minilm_knows_what_is_alike_in_any_language(wheel_folder):
     )
 
 
+@pytest.mark.slow
 def test_minilm_agrees_with_sentence_transformers(wheel_folder, tmp_path):
     from sentence_transformers import SentenceTransformer
 

@@ -27,8 +27,8 @@ def coin(n, rng):
 def test_few_pairs_that_agree_are_not_certain_to_agree():
     people = votes(np.array([0, 2, 0, 2]))
     report = rl.judge_trust(people.assign(judge="llm"), people)
-    assert report.kappa.value == 1 == report.kappa.ci_high
-    assert report.kappa.ci_low < 0 and "not shown to agree" in report.verdict
+    assert report.kappa.estimate == 1 == report.kappa.high
+    assert report.kappa.low < 0 and "not shown to agree" in report.verdict
     both = krippendorff_alpha(pd.concat([people, people.assign(judge="bob")]))
     assert both.alpha == 1 and both.ci_low < 0.5
 
@@ -48,8 +48,8 @@ def test_pairs_of_one_conversation_count_as_one():
     wide = [pd.concat([t.assign(prompt_id=t["prompt_id"] + 6 * k) for k in range(20)]) for t in (people, judge)]
     groups = pd.Series(np.tile(np.arange(6), 20))
     once, many = rl.judge_trust(judge, people), rl.judge_trust(wide[1], wide[0], groups=groups)
-    assert many.kappa.ci_low == pytest.approx(once.kappa.ci_low, abs=0.02)
-    assert many.agreement.ci_low == pytest.approx(once.agreement.ci_low, abs=0.15)
+    assert many.kappa.low == pytest.approx(once.kappa.low, abs=0.02)
+    assert many.agreement.low == pytest.approx(once.agreement.low, abs=0.15)
     assert "only 6 groups" in str(many) and many.n_groups == 6
     both = krippendorff_alpha(pd.concat(wide), groups=groups)
     assert both.ci_high - both.ci_low > 0.9 * (lambda a: a.ci_high - a.ci_low)(
