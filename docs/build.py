@@ -127,6 +127,8 @@ def main() -> int:
     environment = {**os.environ, "ROUTERLAB_VERSION": pyproject["project"]["version"]}
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-c", str(ROOT / "docs")]
     done = subprocess.run([*command, str(SOURCE), str(OUT / "html")], env=environment, check=False)
+    # Sphinx does not know the pictures that plain HTML names, such as README's <picture>.
+    shutil.copytree(ROOT / "notebooks" / "images", OUT / "html" / "notebooks" / "images", dirs_exist_ok=True)
     pages = len(re.findall(r"href=\"", (OUT / "html" / "index.html").read_text())) if done.returncode == 0 else 0
     print(f"docs: {OUT / 'html' / 'index.html'}" if pages else "docs: not built")
     return done.returncode

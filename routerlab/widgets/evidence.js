@@ -39,6 +39,7 @@ function evidence({ model, el }) {
   let ends = null; // the two ends as positions among the points, the dearer one first
   let chosen = [];
   let drag = null;
+  let waiting = null; // timer of keys that Python has not been told of
 
   const drawn = n ? drawCurve(curve) : null;
   const thumbs = n ? ["Dearer end", "Cheaper end"].map((label, k) => h("div", {
@@ -89,11 +90,13 @@ function evidence({ model, el }) {
     moved[k] = Math.min(most, Math.max(least, moved[k] + moves[event.key]));
     ends = moved;
     draw();
-    clearTimeout(step.timer);
-    step.timer = setTimeout(() => ask(ends, chosen), 150); // a key held down asks once
+    clearTimeout(waiting);
+    waiting = setTimeout(() => ask(ends, chosen), 150); // a key held down asks once
   }
 
   function ask(wanted, intents) {
+    clearTimeout(waiting);
+    waiting = null;
     ends = wanted;
     chosen = intents;
     draw();
@@ -151,7 +154,7 @@ function evidence({ model, el }) {
 
   function answered() {
     const picked = model.get("picked");
-    [ends, chosen] = [picked.ends, picked.intents];
+    if (!waiting && !drag) [ends, chosen] = [picked.ends, picked.intents]; // or the answer is to an earlier move
     fail(picked.error);
     setText(text, picked.text);
     setText(note, picked.note ?? "");
@@ -190,7 +193,7 @@ function evidence({ model, el }) {
   answered();
   return () => {
     line.stop();
-    clearTimeout(step.timer);
+    clearTimeout(waiting);
     model.off("change:bars", drawBars);
     model.off("change:picked", answered);
   };
