@@ -151,6 +151,7 @@ def test_a_killed_process_leaves_a_cache_that_goes_on(toy, tmp_path):
     np.testing.assert_allclose(X.iloc[5], toy_vector("0005") / np.linalg.norm(toy_vector("0005")), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_cache(toy, tmp_path):
     with worker(tmp_path, 0, 300, 0) as one, worker(tmp_path, 200, 500, 0) as two:
         outputs = one.communicate()[0], two.communicate()[0]
@@ -346,6 +347,7 @@ def test_minilm_agrees_with_sentence_transformers(wheel_folder, tmp_path):
             np.testing.assert_allclose(ours.transform(texts), theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_layer_is_the_mean_of_its_token_vectors(wheel_folder, tmp_path):
     texts = ["short", "a longer text about eggs " * 30]
     own = rl.SentenceEmbedder(cache=False).transform(texts)  # MiniLM: the mean of the last layer

@@ -257,6 +257,7 @@ def test_compare_a_router_with_itself_and_with_a_worse_one():
     assert mirrored.quality_low == pytest.approx(-result.quality_high)
 
 
+@pytest.mark.slow
 def test_the_sign_flip_test_keeps_its_level():
     rng = np.random.default_rng(0)
     rejected = 0

@@ -233,7 +233,7 @@ def signature(votes):
 
 TestLabelling = Labelling.TestCase
 TestLabelling.settings = settings(
-    max_examples=4, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=3, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -86,6 +86,7 @@ def test_hundreds_of_worthless_options_are_not_granted_by_luck():
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize(("n", "bar", "discordance"), [(60, 0.05, 0.05), (300, 0.02, 0.2), (150, 0.3, 0.5)])
+@pytest.mark.slow
 def test_a_loss_of_exactly_the_bar_is_granted_in_one_of_twenty_at_most(binary, n, bar, discordance):
     broken, n_simulations = 0, 150
     loss, win = (discordance + bar) / 2, (discordance - bar) / 2

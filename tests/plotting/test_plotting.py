@@ -238,6 +238,7 @@ def test_two_calls_on_one_axes_share_small_print_and_keep_labels_apart() -> None
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
 def test_every_text_can_be_read(name: str, style: str) -> None:
     for text in texts(draw(name, style)):
         assert contrast(text.get_color(), behind(text)) >= TEXT_CONTRAST

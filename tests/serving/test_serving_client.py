@@ -498,6 +498,7 @@ def check_many(prompts, replies, captured, server):
     assert captured.calls["cost_usd"].sum() == pytest.approx(server.billed_usd - lost)
 
 
+@pytest.mark.slow
 def test_200_calls_at_once_in_an_event_loop(make, server):
     server.faults = {"429": 0.05, "500": 0.05, "cut": 0.05, "empty": 0.03, "drip": 0.02}
     server.latency_s = 0.3

@@ -74,6 +74,7 @@ DRIPS = {
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("how", DRIPS)
+@pytest.mark.slow
 def test_no_drip_holds_a_call_past_its_time_out(routed, how, is_async):
     stream, head, drop = DRIPS[how]
     options = {"timeout_s": 0.4, "max_retries": 2}
@@ -192,6 +193,7 @@ def by_model(**answers):
     ids=["429 with a wait", "429", "503", "409", "no choices", "no JSON", "error in the body", "error in the stream"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.slow
 def test_one_failure_hands_nothing_to_a_weaker_model(routed, blip, stream):
     good = http(events(piece({"content": "ok"}), piece({}, "stop")), kind="text/event-stream")
     with by_model(large=[blip, good if stream else http(completion("ok"))], small=[http(completion("weak"))]) as server:
