@@ -96,7 +96,7 @@ def main(n: int) -> None:
         "protocol": "MMLU by MiniLM, augmented; two shared cores",
         "command": f"python benchmarks/neighbours.py {n}",
     }
-    for expansion in (32, 64, 128, 256):
+    for expansion in (32, 64, 128, 256, 512, 1024):
         index.graph.expansion_search = expansion
         nearest(queries[:N_EXACT], train, N_NEIGHBORS, index=index)
         start = time.perf_counter()

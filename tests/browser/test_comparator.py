@@ -100,8 +100,10 @@ def test_what_was_pressed_is_what_is_logged(book: Book):
     vote = records(log)[-1]
     assert page.inner_text(".rl-reveal.rl-a").startswith(f"A {vote['model_a']}")
     page.keyboard.press("u")
+    page.wait_for_selector("text=Undone: decide again")
     settle(book)
     page.keyboard.press("s")
+    page.wait_for_selector(".rl-foot >> text=Skipped")
     settle(book)
     assert [r["pair_id"] for r in records(log, "undo") + records(log, "skip")] == [vote["pair_id"]] * 2
     assert book.run("print(len(c.judgments))", 2).strip() == "4"
