@@ -1,4 +1,4 @@
-"""Take the pictures of the widgets that the READMEs and notebook 02 show, in a real JupyterLab, light and dark.
+"""Take the pictures of the widgets that the READMEs and notebook 02 show, in a real JupyterLab.
 
 python notebooks/take_pictures.py    # needs the browser extra and Chromium: see make test-browser
 """
@@ -29,8 +29,8 @@ comparator = rl.PairComparator(demo.responses, demo.prompts, log="votes", rater=
 PICTURES = {
     "comparator": ("comparator", "1"),
     "evidence": ("plot.select(willingness_to_pay=(0.05, 0.5))", ""),
-    "dashboard": ("rl.LabelingDashboard(demo.judgments)", ""),
 }
+DARK = ("comparator",)  # shown light or dark as the reader has it; the others stand in a notebook, once
 TALLEST = 1330  # pixels; the rest of a longer page is left out
 THEMES = {"": "JupyterLab Light", "_dark": "JupyterLab Dark"}
 
@@ -42,7 +42,7 @@ def cell_with(text: str) -> str:
 
 
 def take(book: Book, name: str, code: str, keys: str) -> None:
-    """Show a widget, press the keys, and take its picture in both themes."""
+    """Show a widget, press the keys, and take its picture, in both themes where both are shown."""
     page: Any = book.page
     book.show(code)
     page.focus(".rl")
@@ -50,6 +50,8 @@ def take(book: Book, name: str, code: str, keys: str) -> None:
         page.wait_for_timeout(1000)
         page.keyboard.press(key)
     for suffix, theme in THEMES.items():
+        if suffix and name not in DARK:
+            continue
         page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         page.wait_for_function(f"document.body.dataset.jpThemeLight === '{json.dumps(not suffix)}'")
         page.wait_for_timeout(800)
@@ -64,7 +66,7 @@ def main() -> None:
     """Take them all, or those named on the command line."""
     with TemporaryDirectory() as folder, jupyter(Path(folder)) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1180, "height": 1500})
+        page = browser.new_page(viewport={"width": 1180, "height": 1800})
         book = Book(page, url, Path(folder), "lab", IMPORTS)
         book.run(cell_with("EvidencePlot(sweep").removesuffix("\nplot"))
         for name in sys.argv[1:] or PICTURES:
