@@ -1,12 +1,13 @@
 """Approximate neighbours among a million training prompts: recall, speed, and what they do to savings.
 
 python benchmarks/neighbours.py             1,000,000 training prompts (3 GB of memory)
-python benchmarks/neighbours.py 5000000     five times as many (12 GB)
+python benchmarks/neighbours.py 5000000     five times as many (20 GB)
 
-Training prompts are MMLU's, embedded by MiniLM, and copies of them that are moved by ``scale * (y - z)`` with y, z two
-of a prompt's 20 real neighbours: along directions in which real prompts differ. `scale` is set by bisection, for the
-median distance of the copies to their 20th neighbour to be that of real prompts; the command prints quartiles of both.
-Copies keep the outcomes of their source. Queries are real prompts, and no copy of them is among the training prompts.
+Training prompts are MMLU's, embedded by MiniLM, and copies of them, each moved by a Gaussian of its own among the
+directions to the 20 real neighbours of its prompt: along directions in which real prompts differ. How far is set by
+bisection, for the median distance of training prompts to their 20th neighbour to be that of real prompts; the command
+prints quartiles of both. Copies keep the outcomes of their source. Queries are real prompts, and no copy of them is
+among the training prompts.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ STRONG = "gpt-4-1106-preview"
 
 
 def copies(real: np.ndarray, near: np.ndarray, source: np.ndarray, scale: float, seed: int = 1) -> np.ndarray:
-    """Move prompts along differences of their real neighbours."""
+    """Move prompts at random among the directions to their real neighbours."""
     rng, moved = np.random.default_rng(seed), np.empty((len(source), real.shape[1]), dtype=np.float32)
-    for start in range(0, len(source), 50_000):
-        rows = source[start : start + 50_000]
-        y, z = (real[near[rows, rng.integers(N_NEIGHBORS, size=len(rows))]] for _ in range(2))
-        moved[start : start + 50_000] = unit_rows(real[rows] + np.float32(scale) * (y - z))
+    for start in range(0, len(source), 4000):
+        rows = source[start : start + 4000]
+        ways = real[near[rows]] - real[rows, None]
+        weight = rng.normal(size=(len(rows), 1, near.shape[1])).astype(np.float32) * np.float32(scale)
+        moved[start : start + 4000] = unit_rows(real[rows] + (weight @ ways)[:, 0])
     return moved
 
 
@@ -45,12 +47,12 @@ def far(queries: np.ndarray, train: np.ndarray, skip: int) -> np.ndarray:
 
 
 def calibrated(real: np.ndarray, near: np.ndarray, n_copies: int, wanted: float) -> float:
-    """Find the scale by bisection, on the copies of 60 prompts and of their neighbours."""
+    """Find the scale by bisection, on the copies of some prompts and of their neighbours."""
     rng = np.random.default_rng(2)
-    centre = rng.choice(len(real), 60, replace=False)
-    some = np.unique(near[centre].ravel())
+    centre = rng.choice(len(real), 60 if n_copies < 200 else 20, replace=False)
+    some = np.union1d(near[centre], centre)
     source, own = np.repeat(some, n_copies), np.repeat(np.isin(some, centre), n_copies)
-    low, high = 0.0, 3.0
+    low, high = 0.0, 1.5  # beyond, only the directions count
     for _ in range(9):
         middle = (low + high) / 2
         moved = copies(real, near, source, middle)
@@ -78,10 +80,12 @@ def main(n: int) -> None:
     router = rl.KNNRouter(K_ROUTER).fit(train, known_quality, cost=known_cost)
     train = router.embeddings_
     got = far(train[np.random.default_rng(3).integers(n, size=200)], train, 1)
-    print(f"{n:,} training prompts from {len(real):,}; copies moved by {scale:.2f} (y - z)")
-    for name, rows in (("real", wanted), ("training", got)):
+    print(f"{n:,} training prompts from {len(real):,}; copies moved by {scale:.2f}; quartiles:")
+    asked_for = [far(queries[:200], some, 0) for some in (real, train)]
+    of = ("real prompts", "training prompts", "queries among real prompts", "queries among training prompts")
+    for name, rows in zip(of, (wanted, got, *asked_for), strict=True):
         quartiles = ["/".join(f"{v:.3f}" for v in row) for row in rows]
-        print(f"{name}: distance to the 1st neighbour {quartiles[0]}, to the 20th {quartiles[1]} (quartiles)")
+        print(f"{name}: distance to the 1st neighbour {quartiles[0]}, to the 20th {quartiles[1]}", flush=True)
 
     start = time.perf_counter()
     exact = nearest(queries[:N_EXACT], train, N_NEIGHBORS)[1]
@@ -89,14 +93,15 @@ def main(n: int) -> None:
     print(f"\n| search | build, s | queries a second | against exact | recall@{N_NEIGHBORS} |\n|{' --- |' * 5}")
     print(f"| exact | 0 | {base:,.0f} | 1 | 1 |", flush=True)
     start = time.perf_counter()
-    index = UsearchIndex(expansion_add=64).open(train)
+    index = UsearchIndex().open(train)
     build = time.perf_counter() - start
     about = {
         "n": n,
         "protocol": "MMLU by MiniLM, augmented; two shared cores",
         "command": f"python benchmarks/neighbours.py {n}",
     }
-    for expansion in (32, 64, 128, 256, 512, 1024):
+    default = index.graph.expansion_search
+    for expansion in sorted({128, 256, 512, 1024, 2048, default}):
         index.graph.expansion_search = expansion
         nearest(queries[:N_EXACT], train, N_NEIGHBORS, index=index)
         start = time.perf_counter()
@@ -104,11 +109,11 @@ def main(n: int) -> None:
         speed = len(queries) / (time.perf_counter() - start)
         share = recall(found[:N_EXACT], exact)
         figures = f"{build:.0f} | {speed:,.0f} | {speed / base:.0f} | {share:.3f}"
-        print(f"| usearch, int8, expansion_search={expansion} | {figures} |", flush=True)
-        if expansion == 128:
+        said = f"{expansion} (default)" if expansion == default else expansion
+        print(f"| usearch, int8, expansion_search={said} | {figures} |", flush=True)
+        if expansion == default:
             record(f"neighbours, {n:,}: recall", share, **about)
             record(f"neighbours, {n:,}: speed against exact", speed / base, **about)
-    index.graph.expansion_search = 128
     test = asked[: N_QUERIES // 2]
     saved(router, index, queries[: len(test)], quality.iloc[test], cost.iloc[test], about)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import weakref
@@ -190,10 +191,13 @@ class UsearchIndex:
     ----------
     precision : {'int8', 'float16', 'float32'}, default 'int8'
         Of the vectors in the graph: 1, 2 or 4 bytes a number. Candidates are compared again with the exact ones.
-    connectivity : int, default 16
+    connectivity : int, default 32
         Edges of each vector in the graph: more find more, and take more memory.
-    expansion_add, expansion_search : int, default 128, 128
-        Candidates looked at while building and while searching: more find more, and take longer.
+    expansion_add : int, default 64
+        Candidates looked at while building: more find more, and take longer.
+    expansion_search : int, optional
+        The same while searching. By default half the square root of the number of training vectors, at least 128: the
+        more there are, the more must be looked at to find the same share of the nearest.
     path : str, optional
         File that keeps the graph, with ``path + '.json'`` which says what it was built for. Opened where it exists,
         written where it does not. Without it, the graph is built each time.
@@ -215,9 +219,9 @@ class UsearchIndex:
 
     kind: ClassVar[str] = "usearch"
     precision: str = "int8"
-    connectivity: int = 16
-    expansion_add: int = 128
-    expansion_search: int = 128
+    connectivity: int = 32
+    expansion_add: int = 64
+    expansion_search: int | None = None
     path: str | None = None
     threads: int = 0
 
@@ -246,6 +250,7 @@ class UsearchIndex:
                 f"'precision' of UsearchIndex must be one of {', '.join(_PRECISIONS)}. Got {self.precision!r} instead."
             )
             raise ParameterError(msg)
+        expansion_search = self.expansion_search or max(128, math.isqrt(len(train)) // 2)
         Graph = _imported("usearch.index", "UsearchIndex", "scale").Index  # noqa: N806 - a class
         graph = Graph(
             ndim=train.shape[1],
@@ -253,13 +258,14 @@ class UsearchIndex:
             dtype={"int8": "i8", "float16": "f16", "float32": "f32"}[self.precision],
             connectivity=self.connectivity,
             expansion_add=self.expansion_add,
-            expansion_search=self.expansion_search,
+            expansion_search=expansion_search,
         )
         largest = float(np.abs(train).max()) or 1.0
         opened = _OpenedUsearch(fingerprint(train), graph, self.precision, largest, self.threads)
         made = {"fingerprint": opened.fingerprint, "precision": self.precision, "connectivity": self.connectivity}
         if self.path is not None and os.path.exists(self.path):
             self._load(graph, made, train)
+            graph.expansion_search = expansion_search
             return opened
         for start in range(0, len(train), _ROWS):
             rows = np.arange(start, min(start + _ROWS, len(train)))
@@ -289,7 +295,6 @@ class UsearchIndex:
             msg = f"the index at {self.path} was built with {wrong}, and {self} is asked for. Pass another path."
             raise ParameterError(msg)
         graph.load(self.path)
-        graph.expansion_search = self.expansion_search
 
 
 @dataclass

