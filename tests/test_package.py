@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "deprecation": set(),
     "markup": set(),
     "schema": set(),
-    "stats": {"schema"},
+    "tallies": set(),
+    "stats": {"schema", "tallies"},
     "jsonl": set(),
     "planning": {"schema", "stats"},
     "neighbors": set(),
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "evaluation": {"schema", "decision", "stats", "ratings"},
     "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
     "holdout": {"model_selection"},
-    "scale": {"schema", "decision", "stats", "evaluation"},
+    "scale": {"schema", "decision", "stats", "tallies", "evaluation"},
     "options": {"schema", "decision", "stats", "datasets", "routers", "model_selection"},
     "labeling": {"schema", "ratings", "jsonl", "stats"},
     "widgets": {

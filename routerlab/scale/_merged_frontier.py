@@ -36,7 +36,6 @@ from routerlab.scale._shuffle import (
     open_groups,
     read_groups,
 )
-from routerlab.scale._tally import merge, points, tally
 from routerlab.scale._work import (
     Runner,
     read_batch,
@@ -49,6 +48,7 @@ from routerlab.scale._work import (
 )
 from routerlab.schema import reject
 from routerlab.stats import bounded_ends, check_confidence, cluster_df, cost_ends, few_groups_note, skewed_note
+from routerlab.tallies import merge, points, tally
 
 ROWS_PER_RANGE = 2_000_000
 _VALUES = ("cost", "quality")

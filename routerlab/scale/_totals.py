@@ -21,7 +21,6 @@ from routerlab.scale._shuffle import (
     open_groups,
     read_groups,
 )
-from routerlab.scale._tally import merge, points, tally
 from routerlab.scale._work import Runner, remove, results_in, run_kept, running_on, write_batches, write_parquet
 from routerlab.schema import check_model, read_numbers, reject, shown
 from routerlab.stats import (
@@ -33,6 +32,7 @@ from routerlab.stats import (
     ratio_interval,
     ratio_note,
 )
+from routerlab.tallies import merge, points, tally
 
 _METHOD = "score intervals over prompts, router held fixed"
 _THOSE = "; of {:,} prompts those with a known outcome, weighted to stand for all given to the model"

@@ -9,8 +9,7 @@ import pytest
 
 import routerlab as rl
 from routerlab.decision import sweep_estimates
-from routerlab.scale import _merged_frontier as _merge, _shuffle, _tally
-from routerlab.stats import cluster_df, mean_interval, ratio_interval
+from routerlab.scale import _merged_frontier as _merge, _shuffle
 
 HERE = {"n_workers": 0, "progress": False}
 WTP = 0.02
@@ -181,31 +180,6 @@ def test_a_frontier_that_was_broken_off_goes_on(world, monkeypatch):
     assert scored[3:] == [scored[1]]
     pd.testing.assert_frame_equal(got, rl.frontier(in_memory(made), made.frames["quality"], made.frames["cost"]))
     assert sorted(path.name for path in made.path("points").iterdir()) == ["part-00000.parquet"]
-
-
-@pytest.mark.parametrize("skew", [0.3, 1.5])
-def test_points_of_a_tally_stand_for_the_rows(skew):
-    rng = np.random.default_rng(0)
-    whole = np.exp(skew * rng.normal(size=60_000))
-    part = whole * rng.random(60_000) * (rng.random(60_000) > 0.2)
-    tallies = [_tally.tally(part[k::3], whole[k::3]).tolist() for k in range(3)]
-    assert sum(map(len, tallies)) < 12_000
-    points, count = _tally.points(_tally.merge(tallies))
-    for f in (np.ones_like, lambda v: v[..., 0], lambda v: v[..., 1] ** 2, lambda v: v[..., 0] * v[..., 1]):
-        rows = np.column_stack([part, whole])
-        wanted = float(np.sum(f(rows))) / (2 if f is np.ones_like else 1)
-        assert float(np.sum(count * (1.0 if f is np.ones_like else f(points)))) == pytest.approx(wanted, rel=1e-12)
-    wanted = ratio_interval(part, whole)
-    assert ratio_interval(*points.T, count=count, df=59_999.0) == pytest.approx(wanted, abs=1e-8)
-
-
-def test_counts_stand_for_repeated_rows_in_intervals():
-    rng = np.random.default_rng(0)
-    mean, size, count = rng.random(40) * 2 - 1, rng.integers(1, 9, 40).astype(float), rng.integers(1, 5, 40)
-    again = [np.repeat(column, count) for column in (mean, size)]
-    assert cluster_df(size, count.astype(float)) == pytest.approx(cluster_df(again[1]), rel=1e-9)
-    wanted = mean_interval(again[0], weight=again[1])
-    assert mean_interval(mean, weight=size, count=count.astype(float)) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_hashes_that_meet_by_chance_are_no_duplicates(world, monkeypatch):

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routerlab.stats import Floats
-
+Floats = NDArray[np.float64]
 EXACT = 4096  # rows that stay as they are
 _PER_OCTAVE = 8
 
