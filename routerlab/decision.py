@@ -218,13 +218,15 @@ class OperatingPoint:
         ]
         if self.keeps_baseline:
             unit = "prompts" if self.n_groups is None else "groups"
-            said = [f"the cheapest estimate would save {share[1]:.0f}%", f"a promise needs {self.n_needed:,} {unit}"]
+            many = f"{self.n_needed:,} {unit}" if self.max_quality_loss else unit
+            said = [f"the cheapest estimate would save {share[1]:.0f}%", f"a promise needs {many}"]
             seen = self.n_needed_as_seen
-            said[1] += " without any loss" + (
-                f", about {seen:,.0f} at the losses seen" if np.isfinite(seen or 0) else ""
-            )
+            said[1] += " without any loss" if self.max_quality_loss else " on which something is better"
+            said[1] += f", about {seen:,.0f} at the losses seen" if np.isfinite(seen or 0) else ""
         if self.worst_slice is not None and self.worst_slice_low is not None:
             said.append(f"worst slice {self.worst_slice}, at least {100 * self.worst_slice_low:+.1f} points")
+        if self.n_groups is not None:
+            said.append("assumes that no group is larger than those seen")
         return [*said, f"test again by {self.test_again}"]
 
 

@@ -216,11 +216,11 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
             again = groups.index[groups.index.duplicated()].unique()
             reject("'groups'", f"names prompt_id {shown(again)} more than once.", "Give one group for each prompt.")
         groups = groups.reindex(index)
-    values = pd.Series(np.asarray(groups, dtype=object) if not isinstance(groups, pd.Series) else groups.to_numpy())
-    if len(values) != len(index):
-        reject(
-            "'groups'", f"has {len(values)} entries for {len(index)} prompts.", "Pass a Series indexed by prompt_id."
-        )
+    found = groups.to_numpy() if isinstance(groups, pd.Series) else np.asarray(groups, dtype=object)
+    if found.shape != (len(index),):
+        has = f"{len(found)} entries" if found.ndim == 1 else f"the shape {found.shape}"
+        reject("'groups'", f"has {has} for {len(index)} prompts.", "Pass a Series indexed by prompt_id.")
+    values = pd.Series(found)
     if values.isna().any():
         remedy = "Give every prompt a group, e.g. its conversation or customer; a group of one is fine."
         reject("'groups'", f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.", remedy)

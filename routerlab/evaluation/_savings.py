@@ -1,6 +1,7 @@
 """What routing saves, what it does to quality, and how sure that is."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
@@ -11,7 +12,7 @@ from scipy import stats
 
 from routerlab.deprecation import renamed
 from routerlab.evaluation._baselines import always
-from routerlab.evaluation._scoring import check_choices, chosen_outcomes, score_choices, stand_ins
+from routerlab.evaluation._scoring import COPIES, check_choices, chosen_outcomes, groups_of, score_choices, stand_ins
 from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
 from routerlab.ratings import ppi_mean_difference
@@ -19,7 +20,10 @@ from routerlab.schema import (
     DroppedRowsWarning,
     Odd,
     Outcomes,
+    by_prompt,
     check_model,
+    id_remedy,
+    kind_of,
     models_of,
     provenance_of,
     read_numbers,
@@ -31,7 +35,6 @@ from routerlab.stats import (
     check_n_resamples,
     check_share,
     few_groups_note,
-    group_codes,
     mean_interval,
     ratio_interval,
     ratio_note,
@@ -188,7 +191,7 @@ def savings(
     groups: Any = None,
     judged: bool | str = False,
     people: pd.DataFrame | None = None,
-    propensity: pd.Series | None = None,
+    propensity: Any = None,
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> Savings:
@@ -213,21 +216,25 @@ def savings(
         Largest acceptable loss of mean quality, for the non-inferiority verdict (its margin), as a share: 0.01 is one
         point.
     router_cost : float or Series, optional
-        The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost.
+        The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost. Of the same
+        prompts as all other figures: those whose outcome is known.
     confidence : float, default 0.95
         Of the two-sided intervals. Their lower ends are one-sided bounds at (1 + confidence) / 2.
     groups : Series or array of shape (n_prompts,), optional
         What makes prompts depend on each other: the conversation, the customer, the text that several ids share. A
-        group counts as one piece of evidence, and under 20 of them the result says so.
+        group counts as one piece of evidence, and under 20 of them the result says so. By default, the copies and
+        groups that `held_out_choices` kept together (``choices.attrs["copies"]``), if there are some.
     judged : bool or str, default False
         Quality was measured by a judge model (or by this one). Its errors pull the difference toward 0 and hide losses:
         without `people` the result says that the verdict is the judge's.
     people : DataFrame of shape (n_labelled, n_models), optional
-        Quality in [0, 1] as people measured it, on a random part of the prompts. The quality difference is then theirs:
+        Quality in [0, 1] as people measured it, on a random part of the prompts, indexed by prompt_id or with a column
+        of it. The quality difference is then theirs:
         the judge's, corrected by how far people differ from it (prediction-powered inference), with an interval that is
         wide if labels are few.
-    propensity : Series, optional
-        prompt_id -> chance with which people were to label it, if the part was drawn by known chances that differ.
+    propensity : Series, mapping, array of shape (n_prompts,), or float, optional
+        prompt_id -> chance with which people were to label it, if the part was drawn by known chances that differ; an
+        array in the order of `choices`.
     n_resamples, random_state
         Not used any more: intervals are computed, not drawn. Kept for code written for 0.1.0.
 
@@ -268,7 +275,8 @@ def savings(
     spent = ours["cost_usd"].to_numpy(dtype=float) + own
     base = theirs["cost_usd"].to_numpy(dtype=float)
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
-    codes = group_codes(groups, choices.index)
+    codes = groups_of(groups, choices)
+    kept_together = groups is None and codes is not None
     same = bool((choices == baseline).all())
     kept = same and (choices.attrs.get("always") == baseline or len(models_of(quality)) == 1)
     known, weight, stand_in = _known(spent, base, difference, choices)
@@ -278,7 +286,12 @@ def savings(
     codes = None if codes is None else pd.factorize(codes[known])[0]
     measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
     saved = _saving(spent, base, kept, codes, confidence)
-    notes = (_KEPT.format(baseline) if same and not kept else None, few_groups_note(codes), saved.pop("note"))
+    notes = (
+        _KEPT.format(baseline) if same and not kept else None,
+        COPIES if kept_together else None,
+        few_groups_note(codes),
+        saved.pop("note"),
+    )
     return Savings(
         baseline=baseline,
         n=len(choices),
@@ -286,7 +299,7 @@ def savings(
         baseline_quality=float(weight @ theirs["quality"].to_numpy(dtype=float)[known] / weight.sum()),
         cost_usd=float(spent.mean()),
         baseline_cost_usd=float(base.mean()),
-        router_cost_usd=None if router_cost is None else float(np.mean(own)),
+        router_cost_usd=None if router_cost is None else float(np.mean(own[known] * weight if np.ndim(own) else own)),
         shares=shares,
         n_abstained=int(choices.attrs.get("n_abstained", 0)),
         margin=margin,
@@ -318,7 +331,7 @@ def _measured(
     weight: Any,
     judged: bool | str,
     people: pd.DataFrame | None,
-    propensity: pd.Series | None,
+    propensity: Any,
     confidence: float,
 ) -> dict[str, Any]:
     """Quality difference with its interval, and who measured it."""
@@ -354,11 +367,14 @@ def _judge_note(judge: str | None, n_people: int | None = None, judge_weight: fl
 
 def _people_difference(people: pd.DataFrame, choices: pd.Series, baseline: str) -> pd.Series:
     """People's quality of the choice less the baseline's on each prompt; NaN where they labelled neither."""
+    people = _read_people(people)
     known = choices.index.intersection(people.index)
-    if not len(known) or not people.index.is_unique:
-        reject("'people'", "names no prompt of 'choices', or one twice.", "Index it by prompt_id, as 'quality' is.")
+    if not len(known):
+        remedy = "Index it by prompt_id, as 'quality' is."
+        remedy = id_remedy(choices.index, people.index, ("the choices", "people"), remedy)
+        reject("'people'", f"names no prompt of 'choices', which have {shown(choices.index, 3)}.", remedy)
     check_model(baseline, models_of(people), "baseline")
-    theirs = people.loc[known].reindex(columns=people.columns.union(choices.unique(), sort=False)).astype(float)
+    theirs = people.loc[known].reindex(columns=people.columns.union(choices.unique(), sort=False))
     place = theirs.columns.get_indexer(choices.loc[known])
     values = theirs.to_numpy()[np.arange(len(known)), place] - theirs[baseline].to_numpy()
     labelled = theirs.notna().any(axis=1).to_numpy()
@@ -370,8 +386,38 @@ def _people_difference(people: pd.DataFrame, choices: pd.Series, baseline: str) 
     return pd.Series(values, known).reindex(choices.index)
 
 
-def _chances(propensity: pd.Series, labels: pd.Series) -> Any:
-    chance = propensity.reindex(labels.index).to_numpy(dtype=float)
+def _read_people(people: Any) -> pd.DataFrame:
+    """Read people's quality as numbers by prompt and model."""
+    people = people.quality if isinstance(people, Outcomes) else by_prompt(people)
+    if not isinstance(people, pd.DataFrame):
+        remedy = "Pass a frame of quality by prompt_id and model, as 'quality' is."
+        reject("'people'", f"expected a DataFrame, got {kind_of(people)}.", remedy)
+    for axis, what in ((people.index, "prompt_id"), (people.columns, "model")):
+        if not axis.is_unique:
+            twice = shown(axis[axis.duplicated()].unique())
+            reject("'people'", f"holds {what} {twice} more than once.", "Give one label for each prompt and model.")
+    read = {model: read_numbers(people[model], booleans=True) for model in people.columns}
+    for model, values in read.items():
+        if isinstance(values, Odd):
+            reject(f"'people', model {model!r}", f"{values.wrong}.", "Give qualities from 0 to 1, empty if unlabelled.")
+    return pd.DataFrame(read, index=people.index, columns=people.columns, dtype=float)
+
+
+def _chances(propensity: Any, labels: pd.Series) -> Any:
+    remedy = "Pass prompt_id -> chance, an array in the order of the choices, or one number."
+    given = pd.Series(propensity) if isinstance(propensity, Mapping) else propensity
+    if isinstance(given, pd.Series):
+        if not given.index.is_unique:
+            again = shown(given.index[given.index.duplicated()].unique())
+            reject("'propensity'", f"names prompt_id {again} more than once.", "Give one chance for each prompt.")
+        given = given.reindex(labels.index)
+    elif isinstance(given, pd.DataFrame) or np.ndim(given) > 1:
+        reject("'propensity'", f"is {kind_of(given)} of {np.ndim(given)} dimensions.", remedy)
+    elif np.ndim(given) and len(given) != len(labels):
+        reject("'propensity'", f"has {len(given)} entries for {len(labels)} prompts.", remedy)
+    chance = read_numbers(pd.Series(given, index=labels.index))
+    if isinstance(chance, Odd):
+        reject("'propensity'", f"{chance.wrong}.", remedy)
     bad = labels.notna().to_numpy() & ~((chance > 0) & (chance <= 1))
     if bad.any():
         reject("'propensity'", f"must be above 0 and at most 1 on {shown(labels.index[bad])}.", "Give every chance.")

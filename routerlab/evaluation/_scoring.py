@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from routerlab.decision import Sweep
 from routerlab.schema import Outcomes, by_prompt, check_aligned, id_remedy, kind_of, plain, reject, shown, spread_prices
+from routerlab.stats import Codes, group_codes
 
+COPIES = "copies of a prompt, and groups, that held_out_choices kept together count as one piece of evidence each"
 _BLOCK = 2**14  # switches scored at once: what they read twice stays in a core's cache
 
 
@@ -74,6 +76,24 @@ def check_choices(choices: Any) -> pd.Series:
         wrong = f"no model is chosen for prompt_id {shown(choices.index[empty])}."
         reject("choices", wrong, "Choose one for each prompt, e.g. choices.fillna(baseline).")
     return plain(choices)
+
+
+def groups_of(groups: Any, *several: pd.Series) -> Codes | None:
+    """Return the number of each prompt's group: as given, or as `held_out_choices` kept them together.
+
+    Examples
+    --------
+    >>> choices = pd.Series("m", index=["p", "q", "r"])
+    >>> choices.attrs["copies"] = {"p": 0, "r": 0}
+    >>> groups_of(None, choices).tolist()
+    [0, 1, 0]
+    """
+    index = several[0].index
+    known = next((copies for choices in several if (copies := choices.attrs.get("copies"))), None)
+    if groups is not None or not known:
+        return group_codes(groups, index)
+    found = pd.factorize(np.array([known.get(prompt, -1 - row) for row, prompt in enumerate(index)]))[0]
+    return None if found.max() + 1 == len(index) else found.astype(np.intp)
 
 
 def chosen_outcomes(several: Sequence[pd.Series], quality: Any, cost: Any, *, missing: bool = False) -> Outcomes:

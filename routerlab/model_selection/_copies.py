@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold
 from sklearn.pipeline import Pipeline
 
 from routerlab.exceptions import CopiesWarning, ParameterError
-from routerlab.schema import reject, unit_rows
+from routerlab.schema import id_remedy, refuse, refuse_parameter, reject, shown, unit_rows
 from routerlab.stats import group_codes
 
 Folds = Iterable[tuple[Any, Any]]
@@ -51,9 +51,9 @@ def copy_codes(X: Any, index: pd.Index, groups: Any = None, prompts: Any = None)
     [0, 0, 1]
     """
     found = []
-    texts = _texts(X) if prompts is None else prompts
+    texts = _texts(X) if prompts is None else _read_prompts(prompts, index)
     if texts is not None:
-        texts = texts.reindex(index) if isinstance(texts, pd.Series) and prompts is not None else pd.Series(texts)
+        texts = pd.Series(texts)
         found.append(pd.factorize(texts.astype(str).str.casefold().str.split().str.join(" ").to_numpy())[0])
     values = _matrix(X)
     if values is not None:
@@ -64,6 +64,41 @@ def copy_codes(X: Any, index: pd.Index, groups: Any = None, prompts: Any = None)
     if groups is not None:
         found.append(group_codes(groups, index))
     return _joined(found, len(index))
+
+
+def shared_codes(codes: Codes, index: pd.Index) -> dict[Any, int]:
+    """Map each prompt that shares its group with another to the group's number: plain, to go into ``attrs``.
+
+    Examples
+    --------
+    >>> shared_codes(np.array([0, 1, 0]), pd.Index(["p", "q", "r"]))
+    {'p': 0, 'r': 0}
+    """
+    shared = (np.bincount(codes) > 1)[codes]
+    return dict(zip(index[shared].tolist(), codes[shared].tolist(), strict=True))
+
+
+def _read_prompts(prompts: Any, index: pd.Index) -> Any:
+    """Return the text of each prompt, whose labels decide where they have some."""
+    prompts = pd.Series(prompts) if isinstance(prompts, Mapping) else prompts
+    remedy = "Pass the texts of the same prompts, a Series indexed by prompt_id."
+    if isinstance(prompts, (str, pd.DataFrame)):
+        reject("'prompts'", f"is {'one text' if isinstance(prompts, str) else 'a DataFrame'}.", remedy)
+    if isinstance(prompts, pd.Series):
+        if not prompts.index.is_unique:
+            again = prompts.index[prompts.index.duplicated()].unique()
+            reject("'prompts'", f"names prompt_id {shown(again)} more than once.", remedy)
+        if len(absent := index.difference(prompts.index)):
+            remedy = id_remedy(prompts.index, index, ("the prompts", "the outcomes"), remedy)
+            reject("'prompts'", f"has no text of prompt_id {shown(absent)}.", remedy)
+        prompts = prompts.reindex(index)
+    texts = prompts.to_numpy() if isinstance(prompts, pd.Series) else np.asarray(prompts, dtype=object)
+    if texts.shape != (len(index),):
+        has = f"{len(texts)} entries" if texts.ndim == 1 else f"the shape {texts.shape}"
+        reject("'prompts'", f"has {has} for {len(index)} prompts.", remedy)
+    if (empty := pd.isna(texts)).any():
+        reject("'prompts'", f"has no text of prompt_id {shown(index[empty])}.", remedy)
+    return texts
 
 
 def _joined(parts: list[Any], n: int) -> Codes:
@@ -107,15 +142,60 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     >>> [test.tolist() for _, test in grouped_folds(np.array([0, 0, 1, 1]), 2, 0)]
     [[2, 3], [0, 1]]
     """
-    n, n_groups = len(codes), int(codes.max(initial=-1)) + 1
+    n, n_groups = len(codes), len(np.unique(codes))
     if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or not 2 <= n_folds <= n_groups:
         many = f"{n_groups} groups of prompts (copies of one prompt are one group)" if n_groups < n else f"{n} prompts"
         msg = f"'cv' must be between 2 and the number of {many}. Got {n_folds!r} instead."
         raise ParameterError(msg)
-    if n_groups == n:
+    if n_groups == n and codes.max() + 1 == n:
         return list(KFold(int(n_folds), shuffle=True, random_state=random_state).split(np.empty(n)))
     folds = GroupKFold(int(n_folds), shuffle=True, random_state=random_state)
     return list(folds.split(np.empty(n), groups=codes))
+
+
+def seed_of(random_state: Any) -> int:
+    """Return a seed that is a number, drawn where none was given: folds, points and claims all start from it.
+
+    Examples
+    --------
+    >>> seed_of(3), 0 <= seed_of(None) < 2**31
+    (3, True)
+    """
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool) and random_state >= 0:
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if random_state is None or isinstance(random_state, np.random.Generator):
+        return int(np.random.default_rng(random_state).integers(2**31))
+    refuse_parameter("random_state", "a number of at least 0, a Generator, or None", random_state)
+
+
+def own_folds(cv: Any, codes: Codes) -> list[tuple[Any, Any]]:
+    """Read folds of one's own: a splitter of scikit-learn, or pairs of positions (or of bools) to train and test on.
+
+    Examples
+    --------
+    >>> [test.tolist() for _, test in own_folds(KFold(2), np.arange(4))]
+    [[0, 1], [2, 3]]
+    """
+    n = len(codes)
+    wanted = "a number of folds, a splitter such as KFold(5), or pairs of (train, test) positions"
+    if hasattr(cv, "split") and not isinstance(cv, str):
+        try:
+            return list(cv.split(np.empty(n), groups=codes))
+        except (TypeError, ValueError) as error:
+            refuse("'cv'", f"{cv!r} can't split {n} prompts: {error}.", "Pass a number of folds.")
+    if isinstance(cv, (str, Mapping)) or not isinstance(cv, Iterable):
+        refuse_parameter("cv", wanted, cv)
+    folds = []
+    for fold in cv:
+        parts = [np.asarray(part) for part in fold] if isinstance(fold, (tuple, list, np.ndarray)) else []
+        parts = [np.flatnonzero(part) if part.dtype == bool and part.shape == (n,) else part for part in parts]
+        good = all(part.ndim == 1 and part.dtype.kind in "iu" for part in parts if part.size)
+        if len(parts) != 2 or not good or any(part.min() < 0 or part.max() >= n for part in parts if part.size):
+            refuse_parameter("cv", f"{wanted} from 0 to {n - 1}", fold)
+        folds.append((parts[0].astype(np.intp), parts[1].astype(np.intp)))
+    return folds
 
 
 def promise_folds(

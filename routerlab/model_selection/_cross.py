@@ -9,9 +9,17 @@ from sklearn.pipeline import Pipeline
 
 from routerlab.decision import Estimates, Sweep, estimates_of, sweep_arrays
 from routerlab.exceptions import ParameterError
-from routerlab.model_selection._copies import Folds, copy_codes, grouped_folds, refuse_learned, warn_of_near_copies
+from routerlab.model_selection._copies import (
+    Folds,
+    copy_codes,
+    grouped_folds,
+    own_folds,
+    refuse_learned,
+    warn_of_near_copies,
+)
 from routerlab.routers import IntentRouter, rows_like, training_outcomes
 from routerlab.schema import Outcomes, by_prompt, provenance_of, reject
+from routerlab.stats import group_codes
 
 
 def cross_estimates(
@@ -144,7 +152,7 @@ def folds_of(
     """Folds for this X: your own, or shuffled ones that keep groups and copies together."""
     refuse_learned(X, router, intents=intents is not None)
     if not isinstance(cv, (int, np.integer)):
-        return cv
+        return own_folds(cv, np.arange(len(index)) if groups is None else group_codes(groups, index))
     codes = copy_codes(X, index, groups, prompts)
     warn_of_near_copies(X, codes)
     seed = int(np.random.default_rng(random_state).integers(2**31))

@@ -14,14 +14,17 @@ from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
     grouped_folds,
+    own_folds,
     promise_folds,
     refuse_learned,
+    seed_of,
+    shared_codes,
     warn_of_near_copies,
 )
 from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
 from routerlab.model_selection._operating import apply_point, choose_operating_point
 from routerlab.routers import training_outcomes
-from routerlab.schema import Outcomes, by_prompt, check_model, models_of, provenance_of, reject
+from routerlab.schema import Outcomes, by_prompt, check_model, models_of, provenance_of, refuse, reject
 
 
 @renamed(n_folds="cv")
@@ -68,17 +71,19 @@ def held_out_choices(
         Texts, to find copies by where X is an embedding.
     intents : Series of shape (n_prompts,), optional
         Needed by `IntentRouter`.
-    cv : int or iterable of (train, test) positions, default 5
-        Outer folds, and as many inside (5 where they are your own). A number of folds shuffles, and keeps together
-        `groups` and copies of one prompt (equal texts, equal rows of an embedding).
-    random_state : int, default 0
+    cv : int, splitter or iterable of (train, test) positions, default 5
+        Outer folds, and as many inside (5 where they are your own; fewer where fewer groups are left there). A number
+        of folds shuffles, and keeps together `groups` and copies of one prompt (equal texts, equal rows of an
+        embedding).
+    random_state : int, Generator or None, default 0
         Shuffles the folds.
 
     Returns
     -------
     Series of shape (n_prompts,)
         Model names. ``attrs["n_kept_baseline"]`` counts the folds in which no operating point was good enough,
-        ``attrs["n_groups"]`` the groups, if some prompts were kept together: pass them on to `savings`.
+        ``attrs["n_groups"]`` the groups, if some prompts were kept together; ``attrs["copies"]`` says which prompts
+        those are, and `savings` counts each group once.
 
     Warns
     -----
@@ -117,13 +122,15 @@ def held_out_choices(
         "guarantee": guarantee,
         "assurance": assurance,
     }
-    inside = 5
+    inside, random_state = 5, seed_of(random_state)
     if isinstance(cv, (int, np.integer)):
         warn_of_near_copies(X, codes)
-        inside, cv = int(cv), grouped_folds(codes, cv, random_state)
+        inside, folds = int(cv), grouped_folds(codes, cv, random_state)
+    else:
+        folds = own_folds(cv, codes)
     parts = [
         choices_of(router, X, outcomes, seen, test, codes, intents, inside, random_state + 1, options)
-        for seen, test in cv
+        for seen, test in folds
     ]
     choices = pd.concat(parts)
     if not choices.index.is_unique or len(choices) != len(outcomes.index):
@@ -142,7 +149,7 @@ def held_out_choices(
     if choices.attrs["n_kept_baseline"] == len(parts):
         choices.attrs["always"] = baseline
     if codes.max(initial=-1) + 1 < len(codes):
-        choices.attrs["n_groups"] = int(codes.max()) + 1
+        choices.attrs |= {"n_groups": int(codes.max()) + 1, "copies": shared_codes(codes, outcomes.index)}
     note = provenance_of(X, outcomes)
     if note:
         choices.attrs["provenance"] = note
@@ -166,6 +173,16 @@ def choices_of(
     known = None if intents is None else intents.iloc[seen]
     groups = codes[seen]
     seed = int(np.random.default_rng(random_state).integers(2**31))
+    n_groups, fewest = len(np.unique(groups)), 2 if options["guarantee"] is None else 4
+    if n_groups < fewest:
+        why = "" if fewest == 2 else ", for a guarantee: half of them fit the router, the others test it"
+        refuse(
+            "'cv'",
+            f"leaves {n_groups} of {len(np.unique(codes))} groups of prompts ({len(codes)} prompts) to choose an "
+            f"operating point on, and {fewest} are needed{why}.",
+            "Measure more prompts, or pass a larger cv=.",
+        )
+    n_folds = min(n_folds, n_groups)  # of few groups each is a fold
     folds, learn = grouped_folds(groups, n_folds, seed), None
     if options["guarantee"] is not None:
         folds, learn = promise_folds(groups, n_folds, seed)

@@ -14,9 +14,10 @@ from sklearn.pipeline import Pipeline
 from routerlab.decision import OperatingPoint, Sweep
 from routerlab.evaluation import frontier
 from routerlab.exceptions import NoOperatingPointError, ParameterError
-from routerlab.model_selection._promise import Promise, between, check_bar, promise
-from routerlab.schema import DroppedRowsWarning, Outcomes, check_aligned, check_model, provenance_of
-from routerlab.stats import check_confidence
+from routerlab.model_selection._copies import copy_codes
+from routerlab.model_selection._promise import Promise, between, promise, slice_labels
+from routerlab.schema import DroppedRowsWarning, Outcomes, by_prompt, check_aligned, check_model, provenance_of
+from routerlab.stats import check_confidence, check_share, group_codes
 
 
 def choose_operating_point(
@@ -45,14 +46,15 @@ def choose_operating_point(
     baseline : str
         The model that is paid for today.
     max_quality_loss : float, default 0.01
-        Mean quality may fall below the baseline's by this much.
+        Mean quality may fall below the baseline's by this much, as a share: 0.01 is one point.
     guarantee : float, optional
         0.95, say, makes it a promise: with this probability over the tuning prompts, the true mean loss is at most
         `max_quality_loss`; if no point can be promised that, the baseline is kept. See `promise`. By default the
         *estimate* must reach the bar, and of many points one does by luck: on RouterBench the true loss exceeded the
         bar in more than half of the splits.
     groups : Series or array of shape (n_prompts,), optional
-        Prompts that are not separate evidence (one conversation, customer or text); for the guarantee.
+        Prompts that are not separate evidence (one conversation, customer or text); for the guarantee, which then
+        assumes that no group is larger than those seen. A sweep does not tell copies of a prompt: name them here.
     by : Series or array of shape (n_prompts,), optional
         Slices, of which the worst one's bound is given; for the guarantee.
     assurance : float, optional
@@ -74,7 +76,7 @@ def choose_operating_point(
     NoOperatingPointError
         A ValueError: without a guarantee, and no operating point reaches the bar.
     ValueError
-        `max_quality_loss` is not a finite number; `guarantee` is out of range.
+        `max_quality_loss` is no share of the quality scale (5 points are 0.05); `guarantee` is out of range.
 
     Examples
     --------
@@ -88,7 +90,7 @@ def choose_operating_point(
     >>> choose_operating_point(sweep, quality, cost, baseline="large", guarantee=0.95).keeps_baseline
     True
     """
-    check_bar(max_quality_loss)
+    max_quality_loss = check_share(max_quality_loss, "max_quality_loss")
     outcomes = check_aligned(quality, cost, missing=True)
     if guarantee is not None:
         if assurance is not None:
@@ -101,6 +103,9 @@ def choose_operating_point(
         return _point_of(granted)
     quality, cost = outcomes
     check_model(baseline, outcomes.models, "baseline")
+    group_codes(groups, sweep.index)
+    if by is not None:
+        slice_labels(by, sweep.index)
     _warn_of_missing(quality[sweep.models])
     curve = frontier(sweep, outcomes, missing=True)
     lead = curve["quality"].to_numpy() - float(quality[baseline].mean())
@@ -175,7 +180,14 @@ def _assured(
 
 
 def set_operating_point(
-    router: Any, X: Any, quality: pd.DataFrame | Outcomes, cost: pd.DataFrame | None = None, **options: Any
+    router: Any,
+    X: Any,
+    quality: pd.DataFrame | Outcomes,
+    cost: pd.DataFrame | None = None,
+    *,
+    groups: Any = None,
+    prompts: Any = None,
+    **options: Any,
 ) -> Any:
     """Return the router at the cheapest operating point that keeps quality, chosen on a tuning split.
 
@@ -187,8 +199,13 @@ def set_operating_point(
         Embeddings of tuning prompts, unseen by ``fit``; or what the pipeline's first step takes.
     quality, cost
         Measured outcomes of the tuning prompts.
+    groups : Series or array of shape (n_prompts,), optional
+        For the guarantee: prompts that are not separate evidence. By default, and on top of it, copies of one prompt
+        are found (equal texts, equal rows of an embedding) and count once.
+    prompts : Series of shape (n_prompts,), optional
+        Texts, to find copies by where X is an embedding.
     **options
-        As of `choose_operating_point`: `baseline`, `max_quality_loss`, `guarantee`, `groups`, `by`, `random_state`.
+        As of `choose_operating_point`: `baseline`, `max_quality_loss`, `guarantee`, `by`, `random_state`.
 
     Returns
     -------
@@ -211,6 +228,7 @@ def set_operating_point(
     >>> set_operating_point(router, X, quality, cost, baseline="large", guarantee=0.95).predict(X).tolist()
     ['large', 'large']
     """
+    given = X
     if isinstance(router, Pipeline):
         rows = router[:-1].transform(X)
         if not isinstance(rows, pd.DataFrame) and isinstance(X, (pd.DataFrame, pd.Series)):
@@ -218,7 +236,10 @@ def set_operating_point(
         router, X = Pipeline([*router.steps[:-1], (router.steps[-1][0], copy(router[-1]))]), rows
     else:
         router = copy(router)
-    return apply_point(router, choose_operating_point(last_step(router).sweep(X), quality, cost, **options))
+    sweep = last_step(router).sweep(X)
+    if options.get("guarantee") is not None or prompts is not None:
+        groups = copy_codes(by_prompt(given), sweep.index, groups, prompts)
+    return apply_point(router, choose_operating_point(sweep, quality, cost, groups=groups, **options))
 
 
 def last_step(router: Any) -> Any:

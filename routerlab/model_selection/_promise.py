@@ -19,12 +19,24 @@ from routerlab.decision import Sweep, draws
 from routerlab.evaluation import always, frontier
 from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
-from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject, shown
-from routerlab.stats import check_confidence, few_groups_note, group_codes, mean_interval, mean_p_value
+from routerlab.schema import (
+    Odd,
+    Outcomes,
+    check_aligned,
+    check_model,
+    models_of,
+    provenance_of,
+    read_numbers,
+    refuse,
+    reject,
+    shown,
+)
+from routerlab.stats import check_confidence, check_share, few_groups_note, group_codes, mean_interval, mean_p_value
 
 _N_POINTS = 40  # of a sweep, or tested options, at most: more of them are nearly the same
 _ORDERING = 0.2  # share of the prompts that lays the path
 _CAUTION = 1.5  # standard errors by which the path takes a loss to be larger than it looks
+_NUMBERS = (int, float, np.number)
 _STEPS = [step / 20 for step in range(1, 21)]  # shares of the prompts that go on to the next option
 
 
@@ -49,7 +61,8 @@ class Promise:
     n_ordering, n_testing : int
         Prompts that laid the path through the options, and that tested along it.
     n_needed : int
-        Testing prompts (groups, if there are some) that the promise needs without a single loss.
+        Testing prompts (groups, if there are some) that the promise needs without a single loss; 0 at a bar of 0, where
+        none would do without a gain.
     n_needed_as_seen : float
         The same at the mean and spread of the best option seen; infinite if that one loses more than the bar.
     tested : DataFrame
@@ -129,9 +142,19 @@ class Promise:
         return onward.where(draws(kept.index) < self.share, kept)
 
     def _choices(self, options: Sweep | Mapping[str, pd.Series], option: str | None, wtp: Any) -> pd.Series:
+        index = _prompts(options)
+        if option is None:
+            return always(self.baseline, index)
+        swept = wtp is not None and not np.isnan(wtp)
+        if isinstance(options, Sweep) != swept:
+            made = "a sweep, and these are named" if swept else "named options, and this is a sweep"
+            refuse("'options'", f"the promise was made of {made}.", "Pass what it was made of, on other prompts.")
         if isinstance(options, Sweep):
-            return options.at(wtp) if option is not None else always(self.baseline, options.index)
-        return always(self.baseline, next(iter(options.values())).index) if option is None else options[option]
+            return options.at(wtp)
+        if option not in options:
+            known = shown(list(options), 20)
+            refuse("'options'", f"there is no {option!r}, which was granted; there are {known}.", "Add its choices.")
+        return options[option]
 
     def under_mix(self, by: Any) -> tuple[float, float]:
         """Weigh the slices by another mix of traffic.
@@ -153,7 +176,7 @@ class Promise:
                 "Pass by= to promise(...), e.g. the intents.",
                 ParameterError,
             )
-        weight = pd.Series(by, dtype=float) if isinstance(by, Mapping) else pd.Series(by).value_counts(normalize=True)
+        weight = _mix(by)
         new = weight.index.difference(self.slices.index)
         if len(new):
             reject(
@@ -186,11 +209,13 @@ class Promise:
             if self.option is None:
                 lines.append(f"all prompts would take more testing {unit}: {as_seen}")
         else:
+            needed = f"a promise needs {self.n_needed:,} testing {unit} without a single loss"
+            if not self.max_quality_loss:
+                needed = f"a promise of no loss takes an option that is better than {self.baseline}, not as good"
             lines = [
                 f"keeps {self.baseline}: nothing cheaper can be promised to lose at most {bar} "
                 f"({100 * self.guarantee:.5g}%)",
-                f"a promise needs {self.n_needed:,} testing {unit} without a single loss, {as_seen}; allow a larger "
-                "loss, or measure more prompts",
+                f"{needed}, {as_seen}; allow a larger loss, or measure more prompts",
             ]
         lines.append(
             f"the guarantee costs: {100 * self.saving:.0f}% instead of the {100 * self.unguarded_saving:.0f}% of the "
@@ -208,9 +233,10 @@ class Promise:
                 f"(n = {worst['n']:,.0f}), at least {100 * worst['quality_low']:+.1f} "
                 f"({100 * self.guarantee:.5g}% over all slices, this option held fixed)"
             )
+        size = "" if self.n_groups is None else ", and assumes that no group is larger than those seen"
         mix = "" if self.slices is None else " (under_mix(...) weighs the slices by today's)"
         lines.append(
-            f"holds for traffic like that of the tuning prompts{mix}; made on {self.made_on}: test again by "
+            f"holds for traffic like that of the tuning prompts{mix}{size}; made on {self.made_on}: test again by "
             f"{self.test_again}, and whenever a model, a prompt template or the mix changes"
         )
         return [*lines, *(f"[{text}]" for text in (self.note, self.provenance) if text)]
@@ -222,6 +248,22 @@ class Promise:
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
         return fragment(f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>")
+
+
+def _mix(by: Any) -> pd.Series:
+    """Read the weights of slices: given ones, or counts of the prompts that are in each."""
+    remedy = "Pass slice -> share, e.g. {'chat': 0.7, 'code': 0.3}, or the slice of each prompt."
+    if isinstance(by, (str, pd.DataFrame)) or np.ndim(by) != (0 if isinstance(by, Mapping) else 1):
+        refuse("'by'", f"got {by!r}." if isinstance(by, str) else f"got {type(by).__name__}.", remedy)
+    if not isinstance(by, Mapping):
+        weight = pd.Series(by).value_counts(normalize=True)
+    elif isinstance(read := read_numbers(pd.Series(by, dtype=object)), Odd):
+        refuse("'by'", f"{read.wrong}.", remedy)
+    else:
+        weight = pd.Series(read, index=pd.Series(by, dtype=object).index, dtype=float)
+    if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.sum() > 0:
+        refuse("'by'", "must hold shares of at least 0, of which some are above.", remedy)
+    return weight
 
 
 class Options(NamedTuple):
@@ -290,16 +332,19 @@ def promise(
     baseline : str
         The model that is paid for today. Keeping it is always a valid answer.
     max_quality_loss : float, default 0.01
-        Mean quality may fall below the baseline's by this much.
+        Mean quality may fall below the baseline's by this much, as a share: 0.01 is one point. At 0, only an option
+        that is better can be promised.
     guarantee : float, default 0.95
         Probability, over the tuning sample, that the promise holds.
     groups : Series or array of shape (n_prompts,), optional
-        Prompts that are not separate evidence: of one conversation, customer, or text.
+        Prompts that are not separate evidence: of one conversation, customer, or text. The promise then assumes that no
+        group is larger than the largest one seen: the test can't know what such a group would lose.
     by : Series or array of shape (n_prompts,), optional
         Slices (intents, customers) whose differences are bounded as well, so that a mean can't hide the worst one.
     ordering : float or array of bool, optional
         Share of the prompts (groups) that lays the path, or which ones do; by default 0.2, or 0 if there is one option.
-        0: the path goes through the options in the order given, and all prompts test.
+        0: the path goes through the options in the order given, and all prompts test. A Series is read by its index
+        (prompt_id), an array by position.
     valid_days : int, default 90
         After these, the result asks to be tested again.
     random_state : int or Generator, default 0
@@ -335,8 +380,9 @@ def promise(
     ('small', 0.8, 480)
     """
     check_confidence(guarantee, "guarantee")
-    check_bar(max_quality_loss)
+    max_quality_loss = check_share(max_quality_loss, "max_quality_loss")
     index = _prompts(options)
+    labels, ordering = None if by is None else slice_labels(by, index), _which_order(ordering, index)
     outcomes = _outcomes_of(index, quality, cost)
     quality, cost = outcomes
     check_model(baseline, models_of(quality), "baseline")
@@ -372,19 +418,12 @@ def promise(
         n_needed_as_seen=_needed(table, testing, codes, max_quality_loss, guarantee, onward),
         random_state=random_state,
         tested=_tests(table, found, spent),
-        slices=None if by is None else _slices(lead, best is None, testing, codes, by, index, guarantee),
+        slices=None if labels is None else _slices(lead, best is None, testing, codes, labels, guarantee),
         made_on=date.today(),
         test_again=date.today() + timedelta(days=valid_days),
         note=None if codes is None else few_groups_note(codes[testing]),
         provenance=provenance_of(quality, cost),
     )
-
-
-def check_bar(max_quality_loss: float) -> None:
-    """Insist on a finite bar."""
-    if not np.isfinite(max_quality_loss):
-        msg = f"'max_quality_loss' must be a finite number, e.g. 0.01 for one point. Got {max_quality_loss!r}."
-        raise ParameterError(msg)
 
 
 def _prompts(options: Any) -> pd.Index:
@@ -465,16 +504,34 @@ def options_table(options: Any, quality: pd.DataFrame, cost: pd.DataFrame, basel
     return Options(names, np.array(wanted if swept else [np.nan] * len(wanted), dtype=float), paid, difference, swept)
 
 
-def _in_order_part(share: float, n: int, codes: Any, random_state: Any) -> NDArray[np.bool_]:
+def _which_order(ordering: Any, index: pd.Index) -> Any:
+    """Return the share of the prompts that lay the path; or bools in the order of `index`, which labels decide."""
+    if ordering is None or not np.ndim(ordering):
+        odd = ordering is not None and (isinstance(ordering, (bool, np.bool_)) or not isinstance(ordering, _NUMBERS))
+        if odd or (ordering is not None and not 0 <= ordering < 1):
+            msg = f"'ordering' is a share of the prompts, at least 0 and below 1. Got {ordering!r} instead."
+            raise ParameterError(msg)
+        return ordering
+    remedy = f"Give a bool for each of the {len(index)} prompts, not all of them true."
+    if isinstance(ordering, pd.DataFrame):
+        reject("'ordering'", "is a DataFrame.", "Pass one column of bools, a Series indexed by prompt_id.")
+    if isinstance(ordering, pd.Series):
+        odd = index.symmetric_difference(ordering.index)
+        if len(odd) or not ordering.index.is_unique:
+            again = ordering.index[ordering.index.duplicated()].unique()
+            what = "is in one of it and the options" if len(odd) else "is in it more than once"
+            reject("'ordering'", f"prompt_id {shown(odd if len(odd) else again)} {what}.", remedy)
+        ordering = ordering.reindex(index)
+    given = np.asarray(ordering)
+    if given.shape != (len(index),) or given.dtype != bool or given.all():
+        reject("'ordering'", f"has shape {given.shape} of {given.dtype}.", remedy)
+    return given
+
+
+def _in_order_part(share: Any, n: int, codes: Any, random_state: Any) -> NDArray[np.bool_]:
     """Draw the prompts, in whole groups, that lay the path."""
     if np.ndim(share):
-        given = np.asarray(share)
-        if given.shape != (n,) or given.dtype != bool or given.all():
-            reject("'ordering'", f"has shape {given.shape} of {given.dtype}.", f"Give {n} bools, not all of them true.")
-        return given
-    if not 0 <= share < 1:
-        msg = f"'ordering' is a share of the prompts, at least 0 and below 1. Got {share!r} instead."
-        raise ParameterError(msg)
+        return np.asarray(share)
     units = np.arange(n) if codes is None else codes
     n_units = int(units.max()) + 1 if n else 0
     drawn = np.zeros(n_units, dtype=bool)
@@ -590,7 +647,7 @@ def _needed(
 ) -> float:
     """Prompts (or groups) that an option takes (the best one by default), to be granted in 8 of 10 samples."""
     difference = table.difference[:, testing]
-    if bar <= 0 or not difference.size:
+    if not difference.size:
         return np.nan
     row = difference[int(difference.mean(axis=1).argmax()) if which is None else which]
     total, size = _sums(row[None], _part(codes, testing))
@@ -617,20 +674,36 @@ def _tests(table: Options, found: Found, spent: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def slice_labels(by: Any, index: pd.Index) -> NDArray[Any]:
+    """Return the slice of every prompt, whose labels decide where they have some."""
+    if isinstance(by, (str, pd.DataFrame)):
+        what = f"is the name {by!r}." if isinstance(by, str) else "is a DataFrame."
+        refuse("'by'", what, "Pass the column itself, a Series indexed by prompt_id.")
+    by = pd.Series(by) if isinstance(by, Mapping) else by
+    if isinstance(by, pd.Series):
+        if not by.index.is_unique:
+            again = by.index[by.index.duplicated()].unique()
+            refuse("'by'", f"names prompt_id {shown(again)} more than once.", "Give one slice for each prompt.")
+        by = by.reindex(index)
+    found = np.asarray(by)
+    if found.shape != (len(index),):
+        has = f"{len(found)} entries" if found.ndim == 1 else f"the shape {found.shape}"
+        refuse("'by'", f"has {has} for {len(index)} prompts.", "Pass a Series indexed by prompt_id.")
+    if (empty := pd.isna(found)).any():
+        reject("'by'", f"says nothing of prompt_id {shown(index[empty])}.", "Give every prompt a slice.")
+    return found
+
+
 def _slices(
     lead: NDArray[np.float64],
     kept: bool,
     testing: NDArray[np.bool_],
     codes: Any,
-    by: Any,
-    index: pd.Index,
+    labels: NDArray[Any],
     guarantee: float,
 ) -> pd.DataFrame:
     """Bound the mean difference of every slice at the granted option, held fixed; Bonferroni over the slices."""
-    labels = pd.Series(by.reindex(index) if isinstance(by, pd.Series) else np.asarray(by), index=index)
-    if labels.isna().any():
-        reject("'by'", f"says nothing of prompt_id {shown(index[labels.isna()])}.", "Give every prompt a slice.")
-    labels = labels.to_numpy()[testing]
+    labels = labels[testing]
     difference = lead[testing]
     rows = []
     names = pd.unique(labels)

@@ -13,7 +13,13 @@ from routerlab.deprecation import renamed
 from routerlab.evaluation import savings
 from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
-from routerlab.model_selection._copies import copy_codes, grouped_splits, refuse_learned, warn_of_near_copies
+from routerlab.model_selection._copies import (
+    copy_codes,
+    grouped_splits,
+    refuse_learned,
+    seed_of,
+    warn_of_near_copies,
+)
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, check_model, models_of, provenance_of, refuse_parameter
@@ -106,7 +112,7 @@ def repeat_claims(
         Share of the prompts that is tested in each split.
     confidence : float, default 0.95
         Of all intervals.
-    random_state : int, default 0
+    random_state : int, Generator or None, default 0
         Draws the splits.
 
     Returns
@@ -142,9 +148,10 @@ def repeat_claims(
     check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
     outcomes = training_outcomes(X, quality, cost, missing=True)
-    _check_splits(len(outcomes.index), n_repeats, test_size, cv)
     refuse_learned(X, router, intents=intents is not None)
     codes = copy_codes(X, outcomes.index, groups, prompts)
+    _check_splits(codes, n_repeats, test_size, cv, guarantee)
+    random_state = seed_of(random_state)
     warn_of_near_copies(X, codes)
     options = {"baseline": baseline, "max_quality_loss": max_quality_loss, "guarantee": guarantee, "assurance": None}
 
@@ -179,14 +186,20 @@ def repeat_claims(
     )
 
 
-def _check_splits(n: int, n_repeats: Any, test_size: float, n_folds: int) -> None:
+def _check_splits(codes: Codes, n_repeats: Any, test_size: float, n_folds: Any, guarantee: float | None) -> None:
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)) or n_repeats < 3:
         refuse_parameter("n_repeats", "a number of splits, at least 3, and 20 to be of use", n_repeats)
-    if not 0 < test_size < 1:
+    if isinstance(test_size, bool) or not isinstance(test_size, (float, np.floating)) or not 0 < test_size < 1:
         refuse_parameter("test_size", "the share of the prompts that is tested, between 0 and 1", test_size)
-    if int(n / 2 * (1 - test_size)) < n_folds:
-        needed = int(np.ceil(2 * n_folds / (1 - test_size)))
-        msg = f"repeat_claims needs {needed} prompts: folds of what half of them leave for training. Got {n}."
+    if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or n_folds < 2:
+        refuse_parameter("cv", "a number of folds, at least 2", n_folds)
+    n, n_groups = len(codes), len(np.unique(codes))
+    fewest = n_folds if n_groups == n else min(n_folds, 2 if guarantee is None else 4)  # of few groups each is a fold
+    if int(n_groups / 2 * (1 - test_size)) < fewest:
+        needed = int(np.ceil(2 * fewest / (1 - test_size)))
+        unit = "prompts" if n_groups == n else "groups of prompts (copies of one prompt are one group)"
+        got = f"{n_groups}" if n_groups == n else f"{n_groups} in {n} prompts"
+        msg = f"repeat_claims needs {needed} {unit}: folds of what half of them leave for training. Got {got}."
         raise ParameterError(msg)
 
 

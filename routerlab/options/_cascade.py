@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from routerlab.model_selection import grouped_folds
 from routerlab.options._answers import Extract, check_samples, read_answers, refuse, wide, with_samples
 from routerlab.options._scores import Checked, LearnedCheck, agreement, features_of, given_scores
-from routerlab.schema import by_prompt, check_outcomes, id_remedy, reject, row_labels, shown
+from routerlab.schema import Outcomes, by_prompt, check_outcomes, id_remedy, reject, row_labels, shown
 from routerlab.stats import group_codes
 
 Names = str | Sequence[str]
@@ -144,7 +144,10 @@ def cascade_outcomes(
     >>> both[both["model"] == "two"][["prompt_id", "quality", "cost_usd"]].values.tolist()
     [['p1', 1.0, 0.002], ['p2', 1.0, 0.012]]
     """
-    known = dict(outcomes.attrs.get("options", {}))
+    if isinstance(outcomes, Outcomes):
+        remedy = "Pass that table, one row for each prompt and model; rl.pivot_outcomes comes after this."
+        reject("'outcomes'", "got pivoted Outcomes, expected the outcomes table.", remedy)
+    known = dict(getattr(outcomes, "attrs", {}).get("options", {}))
     outcomes = check_outcomes(with_samples(outcomes))
     stages = _stages(first, then)
     called = name or " > ".join(" + ".join(stage) for stage in stages)
@@ -373,10 +376,11 @@ def _thresholds(threshold: Any, n_checks: int) -> list[tuple[float, ...]]:
     )
     found = []
     for bar in list(threshold) if several else [threshold]:
-        bars = tuple(map(float, bar)) if isinstance(bar, (tuple, list)) else (float(bar),) * n_checks
-        if len(bars) != n_checks or not all(0 <= b <= 1 for b in bars):
+        bars = tuple(bar) if isinstance(bar, (tuple, list)) else (bar,) * n_checks
+        numbers = all(isinstance(b, (int, float, np.number)) and not isinstance(b, bool) for b in bars)
+        if len(bars) != n_checks or not numbers or not all(0 <= b <= 1 for b in bars):
             refuse("'threshold'", f"got {bar!r}, expected {n_checks} in [0, 1].", "Pass e.g. threshold=0.5.")
-        found.append(bars)
+        found.append(tuple(map(float, bars)))
     if not found:
         refuse("'threshold'", "is empty.", "Pass e.g. threshold=[0.3, 0.5, 0.7].")
     return found
