@@ -144,7 +144,9 @@ def grouped_folds(codes: Codes, n_folds: int, random_state: Any) -> list[tuple[A
     """
     n, n_groups = len(codes), len(np.unique(codes))
     if isinstance(n_folds, bool) or not isinstance(n_folds, (int, np.integer)) or not 2 <= n_folds <= n_groups:
-        many = f"{n_groups} groups of prompts (copies of one prompt are one group)" if n_groups < n else f"{n} prompts"
+        many = f"{n} prompts"
+        if n_groups < n:
+            many = f"groups of prompts, {n_groups} in {n} prompts (copies of one prompt are one group)"
         msg = f"'cv' must be between 2 and the number of {many}. Got {n_folds!r} instead."
         raise ParameterError(msg)
     if n_groups == n and codes.max() + 1 == n:
@@ -163,11 +165,21 @@ def seed_of(random_state: Any) -> int:
     """
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool) and random_state >= 0:
         return int(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    if random_state is None or isinstance(random_state, np.random.Generator):
-        return int(np.random.default_rng(random_state).integers(2**31))
-    refuse_parameter("random_state", "a number of at least 0, a Generator, or None", random_state)
+    return int(generator_of(random_state).integers(2**31))
+
+
+def generator_of(random_state: Any) -> np.random.Generator:
+    """Return NumPy's generator of a seed, or say that it is none.
+
+    Examples
+    --------
+    >>> int(generator_of(0).integers(10))
+    8
+    """
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError):
+        refuse_parameter("random_state", "a number of at least 0, a Generator, or None", random_state)
 
 
 def own_folds(cv: Any, codes: Codes) -> list[tuple[Any, Any]]:
@@ -181,8 +193,9 @@ def own_folds(cv: Any, codes: Codes) -> list[tuple[Any, Any]]:
     n = len(codes)
     wanted = "a number of folds, a splitter such as KFold(5), or pairs of (train, test) positions"
     if hasattr(cv, "split") and not isinstance(cv, str):
+        together = {"groups": codes} if "Group" in type(cv).__name__ else {}  # the others warn of groups
         try:
-            return list(cv.split(np.empty(n), groups=codes))
+            return list(cv.split(np.empty(n), **together))
         except (TypeError, ValueError) as error:
             refuse("'cv'", f"{cv!r} can't split {n} prompts: {error}.", "Pass a number of folds.")
     if isinstance(cv, (str, Mapping)) or not isinstance(cv, Iterable):

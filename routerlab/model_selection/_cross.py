@@ -12,6 +12,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.model_selection._copies import (
     Folds,
     copy_codes,
+    generator_of,
     grouped_folds,
     own_folds,
     refuse_learned,
@@ -152,11 +153,11 @@ def folds_of(
     """Folds for this X: your own, or shuffled ones that keep groups and copies together."""
     refuse_learned(X, router, intents=intents is not None)
     if not isinstance(cv, (int, np.integer)):
-        return own_folds(cv, np.arange(len(index)) if groups is None else group_codes(groups, index))
+        codes = group_codes(groups, index)
+        return own_folds(cv, np.arange(len(index)) if codes is None else codes)
     codes = copy_codes(X, index, groups, prompts)
     warn_of_near_copies(X, codes)
-    seed = int(np.random.default_rng(random_state).integers(2**31))
-    return grouped_folds(codes, cv, seed)
+    return grouped_folds(codes, cv, int(generator_of(random_state).integers(2**31)))
 
 
 def rows_of(X: Any, rows: Any) -> Any:

@@ -19,6 +19,7 @@ from routerlab.decision import Sweep, draws
 from routerlab.evaluation import always, frontier
 from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
+from routerlab.model_selection._copies import generator_of
 from routerlab.schema import (
     Odd,
     Outcomes,
@@ -535,7 +536,7 @@ def _in_order_part(share: Any, n: int, codes: Any, random_state: Any) -> NDArray
     units = np.arange(n) if codes is None else codes
     n_units = int(units.max()) + 1 if n else 0
     drawn = np.zeros(n_units, dtype=bool)
-    drawn[np.random.default_rng(random_state).permutation(n_units)[: round(share * n_units)]] = True
+    drawn[generator_of(random_state).permutation(n_units)[: round(share * n_units)]] = True
     return drawn[units]
 
 
