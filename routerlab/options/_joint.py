@@ -292,8 +292,15 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         """
         check_is_fitted(self, "prior_")
         before, index = self._before(by_prompt(X))
-        abstaining = {"abstained": before.abstained, "fallback": self.fallback}
-        return sweep_arrays(before.quality, before.cost, index, self.models_, **abstaining, provenance=self.provenance_)
+        return sweep_arrays(
+            before.quality,
+            before.cost,
+            index,
+            self.models_,
+            abstained=before.abstained,
+            fallback=self.fallback,
+            provenance=self.provenance_,
+        )
 
     def _before(self, X: Any) -> tuple[Estimates, pd.Index]:
         """Estimates of all columns before any answer, and the prompts' ids."""
