@@ -178,6 +178,8 @@ def read_answers(responses: pd.DataFrame, extract: Extract) -> list[Any]:
 
 def check_samples(table: pd.DataFrame) -> pd.DataFrame:
     """Check a responses table that may hold several samples of one model."""
+    if table is None:
+        reject("'responses'", "is missing.", "Pass the responses table of the models that are asked first.")
     if "sample" not in table:
         return check_responses(table)
     return check_responses(with_samples(table))

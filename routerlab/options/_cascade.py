@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -320,6 +320,9 @@ class _Given:
 
 def _stages(first: Names, then: Any) -> list[list[str]]:
     """Return the models of each stage; a model that is named again is its next sample."""
+    for name, given in (("'first'", first), ("'then'", then)):
+        if not isinstance(given, Iterable) and not (given is None and name == "'then'"):
+            refuse(name, f"got {given!r}.", "Name models, e.g. first=['small', 'tiny'], then='large'.")
     later = [] if then is None else [then] if isinstance(then, str) else list(then)
     stages = [
         [first] if isinstance(first, str) else list(first),
@@ -459,6 +462,9 @@ def _check_cost(check_cost: str | float, responses: Any, stage: Sequence[str], i
         table = with_samples(responses)
         frame = wide(table, table[check_cost]).reindex(index=index, columns=list(stage))
         usd = frame.astype(float).to_numpy().sum(axis=1)
+    elif isinstance(check_cost, bool) or not isinstance(check_cost, (int, float, np.number)):
+        wrong = f"got {check_cost!r}, expected USD or a column of the responses."
+        refuse("'check_cost'", wrong, "Pass e.g. 0.001, or 'judge_usd' of PointwiseJudge.grade.")
     else:
         usd = np.full(len(index), float(check_cost))
     if not (np.isfinite(usd) & (usd >= 0)).all():

@@ -12,7 +12,7 @@ import routerlab.evaluation as ev
 from benchmarks.coverage_savings import savings_coverage
 from routerlab.decision import sweep_estimates
 from routerlab.exceptions import ParameterError
-from routerlab.schema import DroppedRowsWarning, TableError
+from routerlab.schema import DroppedRowsWarning, Outcomes, TableError
 from routerlab.stats import ratio_interval
 
 
@@ -372,6 +372,86 @@ def test_bad_input_is_named_and_changes_nothing(case):
         call(quality, cost)
     pd.testing.assert_frame_equal(quality, before[0])
     pd.testing.assert_frame_equal(cost, before[1])
+
+
+def labelled(n=40, k=12):
+    quality, cost = outcomes(n)
+    choices = pd.Series(np.where(np.arange(n) % 3, "small", "gpt-4"), quality.index)
+    return choices, quality, cost, quality.iloc[:k].mask(np.arange(2 * k).reshape(k, 2) % 7 == 0, 0.5)
+
+
+def ends(choices, quality, cost, **options):
+    claim = ev.savings(choices, quality, cost, baseline="gpt-4", **options)
+    return claim.quality_difference, claim.quality_low, claim.quality_high, claim.n_people
+
+
+def test_labels_of_people_come_in_any_table_that_qualities_come_in():
+    *three, people = labelled()
+    made = ends(*three, people=people)
+    for same in (
+        people.reset_index(),
+        people.map(str),
+        people.astype("Float64"),
+        people.astype(object),
+        people.iloc[::-1, ::-1],
+        pd.concat([people, people.set_axis(people.index + "x")]),
+        Outcomes(people, people),
+    ):
+        assert ends(*three, people=same) == pytest.approx(made)
+    empty = people.reindex(three[1].index)
+    assert ends(*three, people=empty) == pytest.approx(made)
+    assert ends(*three, people=empty.astype("Float64").astype(object)) == pytest.approx(made)
+    sure = people.round()
+    assert ends(*three, people=sure.astype(bool)) == pytest.approx(ends(*three, people=sure))
+
+
+def test_the_chance_of_a_label_comes_by_prompt_in_order_or_once_for_all():
+    *three, people = labelled()
+    chance = pd.Series(np.linspace(0.2, 0.6, 40), three[0].index)
+    made = ends(*three, people=people, propensity=chance)
+    for same in (chance.iloc[::-1], chance.to_dict(), chance.to_numpy(), chance.tolist(), chance.map(str)):
+        assert ends(*three, people=people, propensity=same) == pytest.approx(made)
+    flat = ends(*three, people=people, propensity=chance * 0 + 0.3)
+    assert ends(*three, people=people, propensity=0.3) == pytest.approx(flat)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (lambda p: {"people": p.map(lambda _: "good")}, "'people', model 'small': holds text"),
+        (lambda p: {"people": {}}, "'people': expected a DataFrame, got dict"),
+        (lambda p: {"people": p["small"]}, "'people': expected a DataFrame"),
+        (lambda p: {"people": p.to_numpy()}, "'people': expected a DataFrame"),
+        (lambda p: {"people": pd.concat([p, p], axis=1)}, "'people': holds model 'small', 'gpt-4' more than once"),
+        (lambda p: {"people": pd.concat([p, p])}, "'people': holds prompt_id 'p0'"),
+        (lambda p: {"people": p * 5}, "'people': must hold qualities from 0 to 1"),
+        (lambda p: {"people": p.reset_index(drop=True)}, "'people': names no prompt of 'choices'"),
+        (lambda p: {"people": p, "propensity": [0.3] * 12}, "'propensity': has 12 entries for 40 prompts"),
+        (lambda p: {"people": p, "propensity": np.full((40, 1), 0.3)}, "'propensity': is .* of 2 dimensions"),
+        (lambda p: {"people": p, "propensity": p}, "'propensity': is .* of 2 dimensions"),
+        (lambda p: {"people": p, "propensity": "often"}, "'propensity': holds text"),
+        (lambda p: {"people": p, "propensity": 1.5}, "'propensity': must be above 0 and at most 1"),
+        (lambda p: {"people": p, "propensity": {"p0": 0.3}}, "'propensity': must be above 0 .* on 'p1'"),
+        (lambda p: {"people": p, "propensity": pd.Series(0.3, [*p.index] * 2)}, "'propensity': names prompt_id 'p0'"),
+    ],
+)
+def test_labels_and_chances_that_do_not_serve_are_named(options, message):
+    *three, people = labelled()
+    with pytest.raises(TableError, match=message):
+        ends(*three, **options(people))
+
+
+def test_the_routers_cost_and_the_saving_are_of_the_same_prompts():
+    """The cost of a prompt whose outcome is empty was told, and left out of the saving."""
+    quality, cost = (pd.DataFrame({"small": [v] * 6, "gpt-4": [1.0] * 6}) for v in (1.0, 0.1))
+    quality.loc[2, "small"] = cost.loc[2, "small"] = np.nan
+    choices = ev.always("small", quality.index)
+    own = pd.Series([0.01, 0.01, 60.0, 0.01, 0.01, 0.01])
+    with pytest.warns(DroppedRowsWarning):
+        result = ev.savings(choices, quality, cost, baseline="gpt-4", router_cost=own)
+    assert result.router_cost_usd == pytest.approx(0.01)
+    assert result.cost_usd == pytest.approx(0.1 + result.router_cost_usd)
+    assert "included: 10.0000 USD per 1,000" in str(result)
 
 
 @settings(max_examples=60, deadline=None)
