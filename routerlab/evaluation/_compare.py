@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.evaluation._scoring import COPIES, check_choices, chosen_outcomes, groups_of, score_choices
+from routerlab.evaluation._scoring import check_choices, chosen_outcomes, group_notes, groups_of, score_choices
 from routerlab.schema import Outcomes, by_prompt, provenance_of, spread_prices
 from routerlab.stats import (
     check_confidence,
     check_n_resamples,
-    few_groups_note,
     mean_interval,
     sign_flip_p_value,
     skewed_note,
@@ -111,7 +110,6 @@ def compare(
     check_n_resamples(n_resamples)
     b = b.loc[a.index]
     codes = groups_of(groups, first.loc[a.index], second)
-    copied = COPIES if groups is None and codes is not None else None
     rng = np.random.default_rng(random_state)
     gained = (a["quality"] - b["quality"]).to_numpy(dtype=float)
     spent = (a["cost_usd"] - b["cost_usd"]).to_numpy(dtype=float)
@@ -143,7 +141,7 @@ def compare(
         n_resamples=n_resamples,
         random_state=random_state,
         n_groups=None if codes is None else len(np.unique(codes)),
-        notes=tuple(note for note in (copied, few_groups_note(codes), skewed) if note),
+        notes=tuple(note for note in (*group_notes(groups, codes), skewed) if note),
         provenance=provenance_of(quality, cost),
         **numbers,
     )

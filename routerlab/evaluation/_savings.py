@@ -12,7 +12,14 @@ from scipy import stats
 
 from routerlab.deprecation import renamed
 from routerlab.evaluation._baselines import always
-from routerlab.evaluation._scoring import COPIES, check_choices, chosen_outcomes, groups_of, score_choices, stand_ins
+from routerlab.evaluation._scoring import (
+    check_choices,
+    chosen_outcomes,
+    group_notes,
+    groups_of,
+    score_choices,
+    stand_ins,
+)
 from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
 from routerlab.ratings import ppi_mean_difference
@@ -34,7 +41,6 @@ from routerlab.stats import (
     check_confidence,
     check_n_resamples,
     check_share,
-    few_groups_note,
     mean_interval,
     ratio_interval,
     ratio_note,
@@ -276,7 +282,6 @@ def savings(
     base = theirs["cost_usd"].to_numpy(dtype=float)
     difference = (ours["quality"] - theirs["quality"]).to_numpy(dtype=float)
     codes = groups_of(groups, choices)
-    kept_together = groups is None and codes is not None
     same = bool((choices == baseline).all())
     kept = same and (choices.attrs.get("always") == baseline or len(models_of(quality)) == 1)
     known, weight, stand_in = _known(spent, base, difference, choices)
@@ -286,12 +291,7 @@ def savings(
     codes = None if codes is None else pd.factorize(codes[known])[0]
     measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
     saved = _saving(spent, base, kept, codes, confidence)
-    notes = (
-        _KEPT.format(baseline) if same and not kept else None,
-        COPIES if kept_together else None,
-        few_groups_note(codes),
-        saved.pop("note"),
-    )
+    notes = (_KEPT.format(baseline) if same and not kept else None, *group_notes(groups, codes), saved.pop("note"))
     return Savings(
         baseline=baseline,
         n=len(choices),

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from routerlab.decision import Sweep
 from routerlab.schema import Outcomes, by_prompt, check_aligned, id_remedy, kind_of, plain, reject, shown, spread_prices
-from routerlab.stats import Codes, group_codes
+from routerlab.stats import Codes, few_groups_note, group_codes
 
-COPIES = "copies of a prompt, and groups, that held_out_choices kept together count as one piece of evidence each"
+_COPIES = "copies of a prompt, and groups, that held_out_choices kept together count as one piece of evidence each"
 _BLOCK = 2**14  # switches scored at once: what they read twice stays in a core's cache
 
 
@@ -94,6 +94,17 @@ def groups_of(groups: Any, *several: pd.Series) -> Codes | None:
         return group_codes(groups, index)
     found = pd.factorize(np.array([known.get(prompt, -1 - row) for row, prompt in enumerate(index)]))[0]
     return None if found.max() + 1 == len(index) else found.astype(np.intp)
+
+
+def group_notes(groups: Any, codes: Codes | None) -> tuple[str | None, str | None]:
+    """Say where the groups come from if they were not given, and that they are few.
+
+    Examples
+    --------
+    >>> group_notes(None, None), group_notes([0, 0, 1] * 20, np.arange(60) % 30)
+    ((None, None), (None, None))
+    """
+    return _COPIES if groups is None and codes is not None else None, few_groups_note(codes)
 
 
 def chosen_outcomes(several: Sequence[pd.Series], quality: Any, cost: Any, *, missing: bool = False) -> Outcomes:

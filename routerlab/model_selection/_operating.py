@@ -76,7 +76,7 @@ def choose_operating_point(
     NoOperatingPointError
         A ValueError: without a guarantee, and no operating point reaches the bar.
     ValueError
-        `max_quality_loss` is no share of the quality scale (5 points are 0.05); `guarantee` is out of range.
+        `max_quality_loss` is not a share of the quality scale (5 points are 0.05); `guarantee` is out of range.
 
     Examples
     --------
