@@ -24,6 +24,7 @@ from routerlab.stats import (
     Interval,
     check_confidence,
     check_n_resamples,
+    check_share,
     few_groups_note,
     group_codes,
     linear_interval,
@@ -376,6 +377,7 @@ def saving_at_parity(
     0.455
     """
     check_confidence(confidence)
+    max_quality_loss = check_share(max_quality_loss, "max_quality_loss")
     check_n_resamples(n_resamples)
     check_model(baseline, models_of(quality), "baseline")
     outcomes = check_aligned(quality, cost)

@@ -25,6 +25,7 @@ from routerlab.model_selection._cross import cross_sweep, fit_copy, rows_of
 from routerlab.model_selection._operating import apply_point, choose_operating_point
 from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, by_prompt, check_model, models_of, provenance_of, refuse, reject
+from routerlab.stats import check_share
 
 
 @renamed(n_folds="cv")
@@ -118,7 +119,7 @@ def held_out_choices(
     codes = copy_codes(X, outcomes.index, groups, prompts)
     options = {
         "baseline": baseline,
-        "max_quality_loss": max_quality_loss,
+        "max_quality_loss": check_share(max_quality_loss, "max_quality_loss"),
         "guarantee": guarantee,
         "assurance": assurance,
     }

@@ -23,7 +23,16 @@ from routerlab.model_selection._copies import (
 from routerlab.model_selection._holdout import choices_of
 from routerlab.routers import training_outcomes
 from routerlab.schema import Outcomes, check_model, models_of, provenance_of, refuse_parameter
-from routerlab.stats import Codes, Floats, Interval, check_confidence, mean_interval, ratio_interval, ratio_note
+from routerlab.stats import (
+    Codes,
+    Floats,
+    Interval,
+    check_confidence,
+    check_share,
+    mean_interval,
+    ratio_interval,
+    ratio_note,
+)
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,7 @@ def repeat_claims(
     """
     check_model(baseline, models_of(quality), "baseline")
     check_confidence(confidence)
+    max_quality_loss = check_share(max_quality_loss, "max_quality_loss")
     outcomes = training_outcomes(X, quality, cost, missing=True)
     refuse_learned(X, router, intents=intents is not None)
     codes = copy_codes(X, outcomes.index, groups, prompts)
@@ -162,7 +172,7 @@ def repeat_claims(
     def claim(seen: Any, test: Any) -> pd.DataFrame:
         chosen = choices_of(router, X, outcomes, seen, test, codes, intents, cv, random_state, options)
         result = savings(
-            chosen, outcomes.iloc[test], baseline=baseline, max_quality_loss=max(max_quality_loss, 0.0),
+            chosen, outcomes.iloc[test], baseline=baseline, max_quality_loss=max_quality_loss,
             confidence=confidence, random_state=random_state, groups=codes[test] if copied else None,
         )  # fmt: skip
         return result.to_frame()[_KEPT].assign(n_train=len(seen), kept_baseline=chosen.attrs["kept_baseline"])

@@ -43,6 +43,8 @@ CLAIMS = {
     "set, promised": lambda **options: CLAIMS["set"](guarantee=0.95, **options),
     "held out": held,
     "repeated": repeated,
+    "parity": lambda **options: rl.saving_at_parity(ROUTER.sweep(X), QUALITY, COST, **(ON | options)),
+    "savings": lambda **options: rl.savings(ROUTER.predict(X), QUALITY, COST, **(ON | options)),
 }
 
 
