@@ -74,7 +74,7 @@ class Sweep:
         Willingness to pay (USD per unit of quality and request) at which the switch happens, decreasing.
     abstained : ndarray of bool of shape (n_prompts,)
         Prompts that went to the fallback model and never switch.
-    provenance : str or None
+    provenance : str or None, optional
         Note of the tables that the estimates came from.
 
     Examples
@@ -354,7 +354,7 @@ def sweep_estimates(
 
     Parameters
     ----------
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Estimates (quality in [0, 1], cost in USD per request).
     abstained : ndarray of bool of shape (n_prompts,), optional
         Prompts that always go to `fallback`.

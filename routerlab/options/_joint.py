@@ -159,7 +159,7 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         ----------
         X : DataFrame of shape (n_prompts, n_features), or what the router's pipeline takes
             Indexed by ``prompt_id``.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured outcomes; or an `Outcomes` in place of both.
         responses : DataFrame
             Responses table of the models in `first`.
@@ -341,6 +341,11 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         -------
         Series of shape (n_prompts,)
             A model that has answered (its answer is kept), another one to ask, or a cascade with a larger set.
+
+        Raises
+        ------
+        ParameterError
+            The cascade has no stage of this name.
         """
         check_is_fitted(self, "prior_")
         if name not in self.stages_:
@@ -400,7 +405,7 @@ def cross_cascades(
         Left as it is.
     X, quality, cost, responses, groups, prompts
         See `CascadeRouter.fit`.
-    cv, random_state : int
+    cv, random_state : int, optional
         Outer folds.
 
     Returns

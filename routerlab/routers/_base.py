@@ -334,7 +334,7 @@ class Router(BaseRouter):
         ----------
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured quality in [0, 1] and cost in USD per request, without empty cells: see
             `routerlab.pivot_outcomes`. `cost` may be a Series of one price per model.
 
@@ -342,6 +342,11 @@ class Router(BaseRouter):
         -------
         Router
             Itself.
+
+        Raises
+        ------
+        TableError
+            Tables of other prompts than X's, or empty cells, which the estimator cannot take.
         """
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost, missing=True)
