@@ -74,7 +74,7 @@ class Sweep:
         Willingness to pay (USD per unit of quality and request) at which the switch happens, decreasing.
     abstained : ndarray of bool of shape (n_prompts,)
         Prompts that went to the fallback model and never switch.
-    provenance : str or None
+    provenance : str or None, optional
         Note of the tables that the estimates came from.
 
     Examples
@@ -154,8 +154,9 @@ class OperatingPoint:
         Groups of tuning prompts that were taken as one piece of evidence each.
     n_needed, n_needed_as_seen : float or None
         Prompts (or groups) that the guarantee needs without any loss, and at the losses seen.
-    worst_slice, worst_slice_low : str, float, or None
-        The slice with the lowest bound of its quality difference, and that bound.
+    worst_slice, worst_slice_low, worst_slice_n : str, float, int, or None
+        The slice with the lowest bound of its quality difference, that bound, and the slice's prompts. With fewer than
+        `n_needed` it is too small to tell.
     test_again : str or None
         Date until which the guarantee should be trusted.
     """
@@ -179,6 +180,7 @@ class OperatingPoint:
     test_again: str | None = None
     share: float = 0.0
     share_willingness_to_pay: float | None = None
+    worst_slice_n: int | None = None
 
     @property
     def keeps_baseline(self) -> bool:
@@ -224,7 +226,12 @@ class OperatingPoint:
             said[1] += " without any loss" if self.max_quality_loss else " on which something is better"
             said[1] += f", about {seen:,.0f} at the losses seen" if np.isfinite(seen or 0) else ""
         if self.worst_slice is not None and self.worst_slice_low is not None:
-            said.append(f"worst slice {self.worst_slice}, at least {100 * self.worst_slice_low:+.1f} points")
+            few = self.worst_slice_n is not None and self.worst_slice_n < (self.n_needed or 0)
+            n = "" if self.worst_slice_n is None else f" (n = {self.worst_slice_n:,})"
+            slice_, low = f"slice {self.worst_slice}{n}", f"{100 * self.worst_slice_low:+.1f} points"
+            said.append(
+                f"least certain {slice_}, bound {low}: too few to say" if few else f"worst {slice_}, at least {low}"
+            )
         if self.n_groups is not None:
             said.append("assumes that no group is larger than those seen")
         return [*said, f"test again by {self.test_again}"]
@@ -254,6 +261,17 @@ def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
     return np.asarray(key / 2.0**64)
 
 
+def promised_share(router: Any) -> float:
+    """Share of the prompts for which a promise lets a router choose, if it is for a share; 0 otherwise.
+
+    Examples
+    --------
+    >>> promised_share(object())
+    0.0
+    """
+    return float(getattr(getattr(router, "operating_point_", None), "share", 0.0))
+
+
 def kept_back(router: Any, index: pd.Index, X: Any) -> NDArray[np.bool_]:
     """Prompts that a router leaves to its fallback whatever they are: all, those outside a promised share, or none.
 
@@ -275,7 +293,7 @@ def kept_back(router: Any, index: pd.Index, X: Any) -> NDArray[np.bool_]:
     """
     if getattr(router, "min_similarity", None) == np.inf:  # no prompt is that similar
         return np.ones(len(index), dtype=bool)
-    share = getattr(getattr(router, "operating_point_", None), "share", 0.0)
+    share = promised_share(router)
     return draws(index, X) >= share if share else np.zeros(len(index), dtype=bool)
 
 
@@ -351,7 +369,7 @@ def sweep_estimates(
 
     Parameters
     ----------
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Estimates (quality in [0, 1], cost in USD per request).
     abstained : ndarray of bool of shape (n_prompts,), optional
         Prompts that always go to `fallback`.

@@ -235,7 +235,7 @@ def judge_messages(
     ----------
     prompt, first, second : str
         The request, and the responses that are shown as A and B.
-    rubric : str
+    rubric : str, optional
         Criteria.
     structured : {'json_schema', 'json_object', 'text'}, default 'json_schema'
         Where the verdict is to stand: in a JSON object that is the whole answer, or, for 'text', on the last line.
@@ -304,7 +304,7 @@ def warn_of_problems(report: RunReport, attrs: Mapping[str, Any]) -> None:
         reasons = f" ({', '.join(f'{reason} {n:,}' for reason, n in why.items())})" if why else ""
         raised = " Raise max_tokens for those that were cut off." if "cut off" in why else ""
         n_unreadable = counted(attrs["n_unreadable"], "verdict")
-        found.append(f"{n_unreadable} could not be read{reasons}: see PairwiseJudge.verdicts.{raised}")
+        found.append(f"{n_unreadable:,} could not be read{reasons}: see PairwiseJudge.verdicts.{raised}")
     if attrs["n_incomplete"]:
         found.append(
             f"{counted(attrs['n_incomplete'], 'pair lacks', 'pairs lack')} a verdict in one order or both: left out."
@@ -415,7 +415,7 @@ class PairwiseJudge(BaseJudge):
         Where the judge is served; None if `model` is an `Endpoint` with a client of its own.
     model : str, Endpoint or list of them
         The judge; a list is in order of preference, see `routerlab.collect_responses`.
-    rubric : str
+    rubric : str, optional
         Criteria, the first ones first. By default correctness, constraints, completeness, clarity.
     combine : {'both', 'soft'}, default 'both'
         'both': a win only if it wins in both orders, else a tie. 'soft': each order is a vote of its own.

@@ -255,6 +255,11 @@ def retirement_shocks(retirements: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Shocks of kind 'retirement'; ``new`` is the successor that the provider names.
 
+    Raises
+    ------
+    TableError
+        The retirements have no column ``retired_on``.
+
     Examples
     --------
     >>> rows = pd.DataFrame({"provider": ["openai"], "model": ["gpt-4"], "retired_on": ["2026-10-23"]})
@@ -411,7 +416,7 @@ def resample_shocks(
         How many.
     block_days : int, default 30
         Length of a block; longer than what belongs together.
-    kinds : sequence of str
+    kinds : sequence of str, optional
         What is drawn; other shocks (arrivals, retirements) stay at their dates.
     random_state : int, Generator or None, default 0
         Seed.
@@ -420,6 +425,11 @@ def resample_shocks(
     -------
     list of DataFrame
         Shocks, each labelled as resampled.
+
+    Raises
+    ------
+    ValueError
+        `block_days` is not between 1 and the days of the window.
 
     Notes
     -----
@@ -499,7 +509,7 @@ def simulate_shocks(
         Of each offer (a Poisson process).
     log_ratio : (float, float), default (-0.1, 0.5)
         Mean and standard deviation of the logarithm of new / old price.
-    outages_per_year, outage_hours : float
+    outages_per_year, outage_hours : float, optional
         Of each provider; durations are lognormal with this median and a log standard deviation of 1.
     shared : float, default 0.05
         Share of outages that hit all providers at once.
@@ -515,7 +525,7 @@ def simulate_shocks(
     --------
     >>> offers = pd.DataFrame({"provider": ["a", "b"], "model": ["m", "m"]})
     >>> simulate_shocks(offers, "2024-01-01", "2025-01-01")[0].attrs["provenance"]
-    'simulated: 0.5 price changes a year and offer, 40 outages a year and provider, 5% of them shared'
+    'simulated: 0.5 price changes per offer and year, 40 outages per provider and year, 5% of them shared'
     """
     first, last = window(start, end)
     years, span = (last - first) / pd.Timedelta("365.25D"), last - first
@@ -523,8 +533,8 @@ def simulate_shocks(
     pairs = offers[["provider", "model"]].drop_duplicates().reset_index(drop=True)
     providers = pairs["provider"].unique()
     note = (
-        f"simulated: {price_changes_per_year:g} price changes a year and offer, {outages_per_year:g} outages a year "
-        f"and provider, {shared:.0%} of them shared"
+        f"simulated: {price_changes_per_year:g} price changes per offer and year, {outages_per_year:g} outages per "
+        f"provider and year, {shared:.0%} of them shared"
     )
     n_changes = rng.poisson(price_changes_per_year * years, (n_paths, len(pairs)))
     n_own = rng.poisson(outages_per_year * (1 - shared) * years, (n_paths, len(providers)))

@@ -40,7 +40,7 @@ def choose_operating_point(
     ----------
     sweep : Sweep
         ``router.sweep(X)`` on tuning prompts, unseen by the router's fit.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the tuning prompts. Where cells are empty (`routerlab.judged_outcomes` with ``baseline=``),
         the known ones of a model stand for all prompts to which it is given; a guarantee needs them all.
     baseline : str
@@ -147,11 +147,15 @@ def _warn_of_missing(quality: pd.DataFrame) -> None:
 
 
 def _point_of(granted: Promise) -> OperatingPoint:
-    worst = None if granted.slices is None or granted.keeps_baseline else granted.slices["quality_low"]
     shared = {f.name: getattr(granted, f.name) for f in fields(OperatingPoint) if hasattr(granted, f.name)}
     shared |= {"assurance": None, "n": granted.n_testing, "test_again": str(granted.test_again)}
-    if worst is not None:
-        shared |= {"worst_slice": str(worst.idxmin()), "worst_slice_low": float(worst.min())}
+    if granted.slices is not None and not granted.keeps_baseline:
+        worst = granted.slices.loc[granted.slices["quality_low"].idxmin()]
+        shared |= {
+            "worst_slice": str(worst.name),
+            "worst_slice_low": float(worst["quality_low"]),
+            "worst_slice_n": int(worst["n"]),
+        }
     return OperatingPoint(**shared)
 
 
@@ -197,7 +201,7 @@ def set_operating_point(
         Left as it is.
     X : DataFrame of shape (n_prompts, n_features)
         Embeddings of tuning prompts, unseen by ``fit``; or what the pipeline's first step takes.
-    quality, cost
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the tuning prompts.
     groups : Series or array of shape (n_prompts,), optional
         For the guarantee: prompts that are not separate evidence. By default, and on top of it, copies of one prompt

@@ -163,7 +163,7 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         ----------
         X : DataFrame of shape (n_prompts, n_features), or what the router's pipeline takes
             Indexed by ``prompt_id``.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured outcomes; or an `Outcomes` in place of both.
         responses : DataFrame
             Responses table of the models in `first`.
@@ -238,7 +238,7 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             at = quality.index[silent]
             reject(
                 "'responses'",
-                f"has no response for {len(at)} prompts: {shown(at)}.",
+                f"has no response for {len(at):,} prompts: {shown(at)}.",
                 "Add what the first models answered ('' if nothing), or leave those prompts out.",
             )
         found = {stage: features_of(answers, texts, stage).loc[quality.index].to_numpy() for stage in stages}
@@ -352,6 +352,11 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         -------
         Series of shape (n_prompts,)
             A model that has answered (its answer is kept), another one to ask, or a cascade with a larger set.
+
+        Raises
+        ------
+        ParameterError
+            The cascade has no stage of this name.
         """
         check_is_fitted(self, "prior_")
         if name not in self.stages_:
@@ -413,7 +418,7 @@ def cross_cascades(
         Left as it is.
     X, quality, cost, responses, groups, prompts
         See `CascadeRouter.fit`.
-    cv, random_state : int
+    cv, random_state : int, optional
         Outer folds.
 
     Returns

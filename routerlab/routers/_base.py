@@ -331,7 +331,7 @@ class Router(BaseRouter):
         ----------
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured quality in [0, 1] and cost in USD per request, without empty cells: see
             `routerlab.pivot_outcomes`. `cost` may be a Series of one price per model.
 
@@ -339,6 +339,11 @@ class Router(BaseRouter):
         -------
         Router
             Itself.
+
+        Raises
+        ------
+        TableError
+            Tables of other prompts than X's, or empty cells, which the estimator cannot take.
         """
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost, missing=True)
@@ -346,7 +351,7 @@ class Router(BaseRouter):
         if empty.any():
             reject(
                 "'quality' and 'cost'",
-                f"have empty cells for {empty.sum()} of {len(empty)} prompts, and Router's estimator needs all.",
+                f"have empty cells for {empty.sum():,} of {len(empty):,} prompts, and Router's estimator needs all.",
                 "Drop those prompts (pivot_outcomes does), or use KNNRouter, which takes them as missing.",
             )
         self.estimator_ = clone(self.estimator).fit(values, quality.to_numpy(dtype=float))

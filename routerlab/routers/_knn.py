@@ -30,7 +30,7 @@ class NeighborRouter(BaseRouter):
             refuse_parameter("n_neighbors", "an integer of at least 1", k)
         if k > len(values):
             msg = (
-                f"'n_neighbors' is {k}, and there are only {len(values)} training prompts. "
+                f"'n_neighbors' is {k}, and there are only {len(values):,} training prompts. "
                 f"Use n_neighbors={len(values)} or fewer, or more prompts."
             )
             raise ParameterError(msg)
@@ -207,7 +207,7 @@ class KNNRouter(NeighborRouter):
         ----------
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`. Cells may be
             empty (``missing='keep'``). `cost` may be a Series of one price per model.
 

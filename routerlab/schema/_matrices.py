@@ -175,7 +175,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     incomplete = (quality.isna() | cost.isna()).any(axis=1)
     if missing == "drop" and incomplete.any():
         warnings.warn(
-            f"pivot_outcomes left out {incomplete.sum()} of {len(rows)} prompts with an empty quality or cost for "
+            f"pivot_outcomes left out {incomplete.sum():,} of {len(rows):,} prompts with an empty quality or cost for "
             "some model; pass missing='keep' to see them.",
             DroppedRowsWarning,
             stacklevel=2,
@@ -438,7 +438,7 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
         Embeddings.
     n_features : int, optional
         The width that was seen at fit.
-    name : str
+    name : str, default 'X'
         The name that the error uses.
 
     Examples
