@@ -151,12 +151,8 @@ def held_out_choices(
     ]
     choices = pd.concat(parts)
     if not choices.index.is_unique or len(choices) != len(outcomes.index):
-        reject(
-            "'cv'",
-            f"tests {len(choices)} prompts, and there are {len(outcomes.index)}.",
-            "Test each prompt once.",
-            ParameterError,
-        )
+        wrong = f"tests {len(choices)} prompts, and there are {len(outcomes.index)}."
+        reject("'cv'", wrong, "Test each prompt once.", ParameterError)
     choices = choices.loc[outcomes.index]
     choices.attrs = {
         "n_kept_baseline": sum(part.attrs["kept_baseline"] for part in parts),
