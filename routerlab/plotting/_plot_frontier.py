@@ -114,13 +114,14 @@ def plot_frontier(
         _draw_baselines(ax, labels, _scaled(points, per, floor), max_labels)
     hues = colors(ax, len(curves))
     for i, (name, frame) in enumerate(curves.items()):
-        _draw_curve(ax, labels, name, _scaled(frame, per, floor), band, color=hues[i], linestyle=LINES[i % len(LINES)])
+        line = {"color": hues[i], "linestyle": LINES[i // 6 % len(LINES)]}  # dashes are for what needs no router
+        _draw_curve(ax, labels, name, _scaled(frame, per, floor), band, **line)
     if mark is not None:
         color = hues[0] if len(curves) == 1 else ink(ax)
         _draw_chosen(ax, labels, _scaled(pd.DataFrame([mark]), per, floor), color)
     _name_axes(ax, per, log_cost=log_cost)
     cut = floor is not None and any((table["cost_low"] < floor).any() for table in tables if "cost_low" in table)
-    note(ax, _what_is_drawn(curves, points, band=band, cut=cut), provenance_of(*tables))
+    note(ax, _what_is_drawn(curves, points, band=band, cut=cut), _marks(points), provenance_of(*tables))
     return ax
 
 
@@ -163,6 +164,20 @@ def _what_is_drawn(curves: Mapping[str, pd.DataFrame], points: pd.DataFrame | No
         attrs |= frame.attrs
     what = "Bands and bars" if bands and bars else "Bands" if bands else "Bars" if bars else None
     return intervals_note(attrs, what) + ("; cut at the left edge of the axis" if cut else "")
+
+
+def _marks(points: pd.DataFrame | None) -> str | None:
+    """Small print on what needs no router: lines that mix models by lot, and markers."""
+    if points is None:
+        return None
+    n_points = points["kind"].value_counts()
+    said = {
+        "zero_router": "dashed: best random mix of all models",
+        "random_mix": "dotted: random mix of the cheapest model and the baseline",
+        "cascade": "diamonds: cascades",
+    }
+    parts = [text for kind, text in said.items() if n_points.get(kind, 0) > (kind != "cascade")]
+    return f"Grey, {'; '.join(parts)}" if parts else None
 
 
 def _has_intervals(frame: pd.DataFrame) -> bool:
@@ -220,7 +235,9 @@ def _draw_baselines(ax: Axes, labels: DirectLabels, points: pd.DataFrame, max_la
     baseline, grey = points.attrs.get("baseline"), muted(ax, 0.45)
     solo = points[points["kind"].isin(["model", "cascade", "oracle"])]
     if _has_intervals(solo):
-        _bars(ax, labels, solo, grey)
+        whiskers = solo["kind"] != "cascade"
+        _bars(ax, labels, solo[whiskers], grey)
+        _bars(ax, labels, solo[~whiskers], muted(ax, 0.7), linewidth=0.5)  # a dial's settings stand close together
     worthy, names = _worth_a_label(points, baseline, max_labels), short_names(solo["name"])
     for kind, name, *here in solo[["kind", "name", "cost_usd", "quality"]].itertuples(index=False, name=None):
         reference = kind == "model" and name == baseline

@@ -109,7 +109,7 @@ def _forest(ratings: pd.DataFrame, by: str | None, intents: list[Any], ax: Axes 
     ax.spines["left"].set_visible(False)
     ax.set_ylim(y - 0.85, -0.6)
     name_x(ax, "Rating (points)")
-    _small_print(ax, ratings, "Shaded: interval of the best model" + (" of each intent" if by else ""))
+    _small_print(ax, ratings, "Shaded: interval of the best model" + (" of each group" if by else ""))
     return ax
 
 
@@ -175,8 +175,8 @@ def _grid(ratings: pd.DataFrame, by: str, ax: Axes | None) -> Axes:
     _small_print(
         ax,
         ratings,
-        f"A column spans {2 * reach:,g} points around {middle:,.4g}; filled: the interval reaches that of "
-        f"the intent's best model. Intents are in order of {models[0]}'s rating.",
+        f"A column spans {2 * reach:,g} points around {middle:,.4g}; blue cells: ratings above that, orange: below; "
+        f"filled: the interval reaches that of the row's best model. Rows are in order of {models[0]}'s rating.",
     )
     return ax
 
