@@ -170,13 +170,15 @@ def _marks(points: pd.DataFrame | None) -> str | None:
     """Small print on what needs no router: lines that mix models by lot, and markers."""
     if points is None:
         return None
-    n_points = points["kind"].value_counts()
-    said = {
-        "zero_router": "dashed: best random mix of all models",
-        "random_mix": "dotted: random mix of the cheapest model and the baseline",
-        "cascade": "diamonds: cascades",
-    }
-    parts = [text for kind, text in said.items() if n_points.get(kind, 0) > (kind != "cascade")]
+    paths, parts = _mixtures(points), []
+    if "zero router" in paths:
+        parts.append("dashed: best random mix of all models")
+    elif paths:
+        parts.append("dashed: best random mix of all models, that of the cheapest one and the baseline")
+    if "random mix" in paths:
+        parts.append("dotted: cheapest model and baseline mixed")
+    if (points["kind"] == "cascade").any():
+        parts.append("diamonds: cascades")
     return f"Grey, {'; '.join(parts)}" if parts else None
 
 
@@ -263,8 +265,8 @@ def _dot(ax: Axes, here: Any, kind: str, **style: Any) -> None:
     ax.plot(*here, **dict({"linestyle": "", "markeredgewidth": 0.8, "zorder": 5, "gid": kind}, **style))
 
 
-def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None:
-    """Draw what mixing single models at random reaches: the zero router, and the two-model random mix."""
+def _mixtures(points: pd.DataFrame) -> dict[str, Floats]:
+    """Paths of what mixing single models at random reaches: the zero router, and the two-model random mix."""
     paths = {}
     for kind, name in (("random_mix", "random mix"), ("zero_router", "zero router")):
         rows = points[points["kind"] == kind].sort_values("cost_usd")
@@ -273,7 +275,11 @@ def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None
     random, zero = paths.get("random mix"), paths.get("zero router")
     if random is not None and zero is not None and random.shape == zero.shape and np.allclose(random, zero):
         paths = {"zero router = random mix": zero}
-    for name, path in paths.items():
+    return paths
+
+
+def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None:
+    for name, path in _mixtures(points).items():
         line = (0, (1, 1.6)) if name == "random mix" else (0, (5, 2))
         ax.plot(*path.T, color=muted(ax, 0.45), linestyle=line, linewidth=1.3, zorder=2.5, label=name)
         labels.avoid(path, path=True, weight=0.7)

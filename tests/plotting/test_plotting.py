@@ -462,8 +462,11 @@ def test_small_print_says_what_the_grey_lines_are() -> None:
     ax = rl.plot_frontier(make_curve(), baselines=make_baselines(6), ax=new_axes())
     ax.figure.canvas.draw()
     assert "dashed: best random mix of all models" in notes(ax.figure)
-    assert "dotted: random mix of the cheapest model and the baseline" in notes(ax.figure)
+    assert "dotted: cheapest model and baseline mixed" in notes(ax.figure)
     assert "diamonds" not in notes(ax.figure)
+    two = rl.plot_frontier(make_curve(), baselines=make_baselines(2), ax=new_axes())
+    two.figure.canvas.draw()
+    assert "that of the cheapest one and the baseline" in notes(two.figure) and "dotted" not in notes(two.figure)
 
 
 @pytest.mark.parametrize(
