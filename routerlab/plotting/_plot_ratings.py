@@ -157,7 +157,7 @@ def _grid(ratings: pd.DataFrame, by: str, ax: Axes | None) -> Axes:
     order = ratings.groupby("model", sort=False)["rating"].mean().sort_values(ascending=False)
     models, lead = list(order.index), ratings[ratings["model"] == order.index[0]].sort_values("rating", ascending=False)
     intents = unique([*lead[by], *ratings[by]])
-    ax = axes_for(ax, 7.0, 1.6 + 0.22 * len(intents))
+    ax = axes_for(ax, 7.0, 2.4 + 0.22 * len(intents))
     bare(ax)
     middle = ratings["rating"].mean()
     reach = _round_up(float(np.abs(ratings[["ci_low", "ci_high"]].to_numpy() - middle).max()))
