@@ -1,4 +1,4 @@
-# make demo    make .venv, install, run the quickstart, print its headline and where it lies
+# make demo    make .venv, install, run the quickstart, print its headline and where the notebook is
 # make test    make .venv, install, run the quick tests: under three minutes, the same on every run
 # make test-plain  run those of tables and README without pyarrow, as on a plain installation
 # make test-slow  run those that take longer, or read published files (ROUTERLAB_DATA)

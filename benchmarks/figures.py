@@ -9,12 +9,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import routerlab as rl
+
 PATH = Path(__file__).with_name("figures.json")
 
 
 def read() -> dict[str, dict[str, Any]]:
     """Return all figures by name: ``value``, ``low``, ``high``, ``n``, ``protocol``, ``command``."""
     return json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
+
+
+def blind_difference(cost_usd: float, quality: Any, cost: Any, baseline: str) -> float:
+    """Quality of models mixed at random for the same mean cost, less the baseline's: what a router must beat."""
+    mixed = rl.zero_router(quality, cost)
+    return float(np.interp(cost_usd, mixed["cost_usd"], mixed["quality"]) - quality[baseline].mean())
 
 
 def record(name: str, figure: Any, *, n: int | None = None, protocol: str, command: str) -> None:

@@ -2,7 +2,9 @@
 
 python benchmarks/mmlu.py    needs the published files: ROUTERLAB_DATA, or a download of 7 MB
 
-Settings were chosen with folds shuffled by seeds 1 and 2; the table uses seed 0.
+Settings were chosen with folds shuffled by seeds 1 and 2; the table uses seed 0. In RouteLLM's file GPT-4 gets 3% of
+`high_school_mathematics` right, far below guessing: most likely its answers were not read. The last row leaves those
+270 questions out, of learning as well.
 """
 
 from __future__ import annotations
@@ -31,11 +33,15 @@ def main() -> None:
         ),
         "MiniLM": ("kNN, MiniLM, k = 160", rl.KNNRouter(160), rl.SentenceEmbedder()),
         "looks": (
-            "kNN, MiniLM + looks (SurfaceFeatures at 0.5), k = 120, weighted by similarity",
+            "kNN, MiniLM + surface features at 0.5, k = 120, weighted by similarity",
             rl.KNNRouter(120, weights="similarity"),
             rl.SentenceEmbedder(),
         ),
     }
+    routers["layer 3, without high_school_mathematics"] = (
+        "the first, without high_school_mathematics",
+        *routers["layer 3"][1:],
+    )
     print(f"n = {len(quality):,} prompts; 5 folds, copies in one, each prompt scored by a router that never saw it\n")
     head = ("router", "APGR", "CPT(50%)", "CPT(80%)", "APGR from deciles", "CPT(50%) from deciles")
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
@@ -43,8 +49,11 @@ def main() -> None:
         features = embedder.fit_transform(prompts)
         if key == "looks":
             features = join_embeddings(features, rl.SurfaceFeatures().fit_transform(prompts), weights=[1, 0.5])
-        estimate = rl.cross_estimates(router, features, quality, cost, prompts=prompts).quality
-        found = rl.call_metrics(estimate[STRONG] - estimate[WEAK], quality, **PAIR, n_thresholds=10)
+        kept = quality.index[data.prompts.loc[quality.index, "intent"] != "high_school_mathematics"]
+        rows = kept if key.endswith("mathematics") else quality.index
+        inputs = (frame.loc[rows] for frame in (features, quality, cost))
+        estimate = rl.cross_estimates(router, *inputs, prompts=prompts.loc[rows]).quality
+        found = rl.call_metrics(estimate[STRONG] - estimate[WEAK], quality.loc[rows], **PAIR, n_thresholds=10)
         cells = []
         for metric in ("APGR", "CPT(50%)", "CPT(80%)", "APGR, 10 thresholds", "CPT(50%), 10 thresholds"):
             record(f"mmlu, {key}: {metric}", found[metric], protocol=PROTOCOL, command="python benchmarks/mmlu.py")

@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 import pandas as pd
-from figures import record
+from figures import blind_difference, record
 
 import routerlab as rl
 from routerlab.embedding import join_embeddings
@@ -41,7 +41,9 @@ def claims(name: str, choices: pd.Series, **options: Any) -> str:
     keep(f"{name}: quality difference", lost, claim.n)
     saves, loses = ([100 * v for v in triple] for triple in (saved, lost))
     said = f"{saves[0]:.0f} [{saves[1]:.0f}, {saves[2]:.0f}]; {loses[0]:+.1f} [{loses[1]:+.1f}, {loses[2]:+.1f}]"
-    return f"{said}; {choices.attrs['n_kept_baseline']}"
+    mixed = blind_difference(claim.cost_usd, options["quality"], options["cost"], BASELINE)
+    keep(f"{name}: quality difference of mixing blindly", mixed, claim.n)
+    return f"{said} ({100 * mixed:+.1f}); {choices.attrs['n_kept_baseline']}"
 
 
 def main() -> None:
@@ -59,7 +61,7 @@ def main() -> None:
     by_length = prompts["dataset"] + ", third " + length.astype(str)
     routers = {
         "RouterBench's kNN (k = 40, unweighted, mean costs)": (rl.KNNRouter(40, cost_estimate="mean"), asked, None),
-        "the same with the question's looks": (rl.KNNRouter(40, cost_estimate="mean"), joined, None),
+        "the same with surface features of the question": (rl.KNNRouter(40, cost_estimate="mean"), joined, None),
         "kNN, k = 200": (rl.KNNRouter(200), joined, None),
         "intents = data set": (rl.IntentRouter(15), joined, prompts["dataset"]),
         "intents = data set x third of length": (rl.IntentRouter(40), joined, by_length),
@@ -68,12 +70,13 @@ def main() -> None:
         name: rl.cross_sweep(router, X, quality, cost, intents=intents, prompts=questions)
         for name, (router, X, intents) in routers.items()
     }
-    peer = {True: next(iter(sweeps.values())), False: sweeps["the same with the question's looks"]}
+    peer = {True: next(iter(sweeps.values())), False: sweeps["the same with surface features of the question"]}
     print(f"n = {len(quality):,} prompts, {quality.shape[1]} models, 5 folds; {[str(w.message) for w in caught]}")
     print(f"GPT-4 alone: quality {quality[BASELINE].mean():.4f}, {1000 * cost[BASELINE].mean():.3f} USD per 1,000\n")
     head = (
         "router",
-        "promise of 3 points at 95%, held out: saving, %; quality difference, points; folds of 5 that kept GPT-4",
+        "promise of 3 points at 95%, held out: saving, %; quality difference, points (mixing blindly at that cost); "
+        "folds of 5 that kept GPT-4",
         "estimate of 1 point, held out: the same",
         "in hindsight, saving at GPT-4's quality less 1 point, % (mixing blindly)",
         "in hindsight, saving at GPT-4's quality, % (mixing blindly)",
@@ -94,6 +97,9 @@ def main() -> None:
             keep(f"{name}: saving at parity in hindsight, margin {margin:g}", found)
             cells.append(f"{shown(found, 0)} ({100 * found.blind:.0f})")
         for what, against in {"zero router": "zero_router", "kNN (k = 40)": peer[X is asked]}.items():
+            if sweeps[name] is against:
+                cells.append("reference")
+                continue
             ahead = rl.aiq_difference(sweeps[name], against, quality, cost)
             keep(f"{name}: AIQ less {what}", ahead)
             cells.append(shown(ahead))

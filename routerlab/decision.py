@@ -252,6 +252,31 @@ def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
     return np.asarray(key / 2.0**64)
 
 
+def kept_back(router: Any, index: pd.Index, X: Any) -> NDArray[np.bool_]:
+    """Prompts that a router leaves to its fallback whatever they are: all, those outside a promised share, or none.
+
+    Parameters
+    ----------
+    router : router
+        As `routerlab.set_operating_point` left it.
+    index : Index of shape (n_prompts,)
+        Prompt ids.
+    X : array of shape (n_prompts, n_features)
+        See `draws`.
+
+    Examples
+    --------
+    >>> class Kept:
+    ...     min_similarity = float("inf")
+    >>> kept_back(Kept(), pd.Index(["p1", "p2"]), np.eye(2))
+    array([ True,  True])
+    """
+    if getattr(router, "min_similarity", None) == np.inf:  # no prompt is that similar
+        return np.ones(len(index), dtype=bool)
+    share = getattr(getattr(router, "operating_point_", None), "share", 0.0)
+    return draws(index, X) >= share if share else np.zeros(len(index), dtype=bool)
+
+
 def check_wtp(willingness_to_pay: float) -> float:
     """Check that a willingness to pay is a number of at least 0 (infinity allowed)."""
     if not isinstance(willingness_to_pay, (int, float, np.number)) or not willingness_to_pay >= 0:

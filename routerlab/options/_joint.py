@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, estimates_of, kept_back, sweep_arrays
 from routerlab.exceptions import ParameterError
 from routerlab.markup import NotebookReprMixin
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
@@ -121,6 +121,10 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
     >>> float(measured.quality["small + tiny > 2 of 4"].mean())
     1.0
     """
+
+    # What `set_operating_point` sets where a promise holds for no prompt, or for a share of them.
+    min_similarity: float | None = None
+    fallback: str | None = None
 
     def __init__(
         self,
@@ -287,17 +291,24 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             Over ``models_``; score it on what `outcomes` returns.
         """
         check_is_fitted(self, "prior_")
-        X = by_prompt(X)
-        quality, cost = self._before(X)
-        index = X.index if hasattr(X, "index") else pd.RangeIndex(len(quality))
-        return sweep_arrays(quality, cost, index, self.models_, provenance=self.provenance_)
-
-    def _before(self, X: Any) -> tuple[Floats, Floats]:
-        """Estimates of all columns before any answer."""
-        found = _estimates(self.base_, X)
-        return self._expected(
-            (), self.prior_.predict(_joined(found.quality, np.empty((len(found.quality), 0)))), np.asarray(found.cost)
+        before, index = self._before(by_prompt(X))
+        return sweep_arrays(
+            before.quality,
+            before.cost,
+            index,
+            self.models_,
+            abstained=before.abstained,
+            fallback=self.fallback,
+            provenance=self.provenance_,
         )
+
+    def _before(self, X: Any) -> tuple[Estimates, pd.Index]:
+        """Estimates of all columns before any answer, and the prompts' ids."""
+        found = _estimates(self.base_, X)
+        index = X.index if hasattr(X, "index") else pd.RangeIndex(len(found.quality))
+        nothing = np.empty((len(found.quality), 0))
+        expected = self._expected((), self.prior_.predict(_joined(found.quality, nothing)), np.asarray(found.cost))
+        return Estimates(*expected, kept_back(self, index, found.quality)), index
 
     def estimate(self, X: Any) -> Estimates:
         """Estimate each column's quality and cost before any answer.
@@ -313,9 +324,9 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             Named tuple of ``quality`` and ``cost``, DataFrames of shape (n_prompts, n_columns), and ``abstained``.
         """
         check_is_fitted(self, "prior_")
-        X = by_prompt(X)
-        frames = [pd.DataFrame(v, index=getattr(X, "index", None), columns=self.models_) for v in self._before(X)]
-        return Estimates(frames[0], frames[1], np.zeros(len(frames[0]), dtype=bool))
+        before, index = self._before(by_prompt(X))
+        frames = [pd.DataFrame(values, index=index, columns=self.models_) for values in before[:2]]
+        return Estimates(frames[0], frames[1], before.abstained)
 
     def predict_quality(self, X: Any) -> pd.DataFrame:
         """Estimate each column's quality; see `estimate`."""
@@ -373,9 +384,11 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         Series of shape (n_prompts,)
             Names of columns.
         """
-        X = by_prompt(X)
-        position = decide(*self._before(X), self.willingness_to_pay)
-        return as_choices(position, X.index, self.models_, np.zeros(len(position), dtype=bool), self.provenance_)
+        before, index = self._before(by_prompt(X))
+        position = decide(before.quality, before.cost, self.willingness_to_pay)
+        if before.abstained.any():
+            position[before.abstained] = self.models_.get_loc(self.fallback)
+        return as_choices(position, index, self.models_, before.abstained, self.provenance_)
 
 
 def cross_cascades(

@@ -106,11 +106,9 @@ class MeanRouter(BaseRouter):
         quality = np.mean([estimates.quality for estimates in found], axis=0)
         cost = np.mean([estimates.cost for estimates in found], axis=0)
         abstained = np.any([estimates.abstained for estimates in found], axis=0)
-        if self.min_similarity == np.inf:  # the baseline is kept
-            abstained = np.ones(len(quality), dtype=bool)
-        elif self.fallback is None:
-            abstained = np.zeros(len(quality), dtype=bool)
-        return Estimates(quality, cost, abstained), X.index if isinstance(X, pd.Series) else row_labels(by_prompt(X))
+        abstained &= self.fallback is not None
+        index = X.index if isinstance(X, pd.Series) else row_labels(by_prompt(X))
+        return self._abstaining(Estimates(quality, cost, abstained), quality, index), index
 
 
 def _fit(router: Any, X: Any, quality: pd.DataFrame, cost: Any) -> Any:

@@ -129,7 +129,7 @@ class Decision:
         """One line for each model, in order."""
         if not self.quality:
             return f"{self.chosen}, {'no text to route by: fallback' if self.abstained else 'named by the caller'}"
-        why = "far from every training prompt: fallback" if self.abstained else ""
+        why = "the router abstains: fallback" if self.abstained else ""
         why = "drawn at random (explore)" if self.explored else why
         lines = [f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality{why and '; '}{why}"]
         for place, model in enumerate(self.order, start=1):
