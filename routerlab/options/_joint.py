@@ -21,7 +21,7 @@ from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, gro
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._scores import features_of
 from routerlab.routers import training_outcomes
-from routerlab.schema import Outcomes, by_prompt, provenance_of, reject, shown
+from routerlab.schema import Outcomes, by_prompt, provenance_of, refuse_parameter, reject, shown
 
 Floats = NDArray[np.float64]
 Stage = tuple[str, ...]
@@ -225,13 +225,19 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
 
     def _looks(self, responses: pd.DataFrame, quality: pd.DataFrame) -> dict[Stage, Floats]:
         """Features of the answers of each set, the larger sets first."""
-        stages = [(s,) if isinstance(s, str) else tuple(s) for s in self.first]
+        if isinstance(self.n_steps, bool) or not isinstance(self.n_steps, (int, np.integer)) or self.n_steps < 1:
+            refuse_parameter("n_steps", "a whole number of at least 1", self.n_steps)
+        first = [self.first] if isinstance(self.first, str) else self.first
+        stages = [(s,) if isinstance(s, str) else tuple(s) for s in first]
         table = with_samples(check_samples(responses))
         asked = {model for stage in stages for model in stage}
         for where, known in (("'quality'", set(quality.columns)), ("'responses'", set(table["model"]))):
             if absent := sorted(asked - known):
                 reject(where, f"has nothing of {shown(absent)}, which are asked first.", "Add it, or change first=.")
         table = table[table["model"].isin(asked) & table["prompt_id"].isin(quality.index)]
+        if table.empty:
+            remedy = "Name prompts alike in both: 1 and '1' are two ids."
+            reject("'responses'", "has no prompt_id of the outcomes.", remedy)
         answers, texts = wide(table, read_answers(table, self.extract)), wide(table, table["response"])
         silent = texts.reindex(quality.index).isna().any(axis=1)
         if silent.any():

@@ -82,3 +82,29 @@ def test_what_is_promised_for_a_share_is_done_for_that_share(kind, world):
     assert (chosen.predict(X)[abstained] == "large").all()
     assert (chosen.sweep(X).at(0.0)[abstained] == "large").all()
     pd.testing.assert_series_equal(chosen.predict(X.iloc[::-1]).iloc[::-1], chosen.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_steps": 0}, "'n_steps' must be a whole number of at least 1"),
+        ({"n_steps": 2.0}, "'n_steps' must be a whole number of at least 1"),
+        ({"first": [["nobody"]]}, "has nothing of 'nobody'"),
+        ({"responses": lambda said: said.assign(prompt_id=np.arange(len(said)))}, "1 and '1' are two ids"),
+    ],
+)
+def test_a_cascade_router_says_what_is_wrong(change, message, world):
+    X, quality, cost, said, _ = world
+    said = change.pop("responses", lambda table: table)(said)
+    router = CascadeRouter(rl.KNNRouter(10), **{"first": ["small"], "n_steps": 2} | change)
+    with pytest.raises(ValueError, match=message):
+        router.fit(X, quality, cost=cost, responses=said)
+
+
+def test_one_name_is_a_set_of_one(world):
+    X, quality, cost, said, _ = world
+    fits = [
+        CascadeRouter(rl.KNNRouter(10), first, n_steps=2).fit(X, quality, cost=cost, responses=said)
+        for first in ("small", ["small"])
+    ]
+    assert fits[0].models_.tolist() == fits[1].models_.tolist()
