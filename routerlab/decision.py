@@ -154,8 +154,9 @@ class OperatingPoint:
         Groups of tuning prompts that were taken as one piece of evidence each.
     n_needed, n_needed_as_seen : float or None
         Prompts (or groups) that the guarantee needs without any loss, and at the losses seen.
-    worst_slice, worst_slice_low : str, float, or None
-        The slice with the lowest bound of its quality difference, and that bound.
+    worst_slice, worst_slice_low, worst_slice_n : str, float, int, or None
+        The slice with the lowest bound of its quality difference, that bound, and the slice's prompts. With fewer than
+        `n_needed` it is too small to tell.
     test_again : str or None
         Date until which the guarantee should be trusted.
     """
@@ -179,6 +180,7 @@ class OperatingPoint:
     test_again: str | None = None
     share: float = 0.0
     share_willingness_to_pay: float | None = None
+    worst_slice_n: int | None = None
 
     @property
     def keeps_baseline(self) -> bool:
@@ -224,7 +226,12 @@ class OperatingPoint:
                 f", about {seen:,.0f} at the losses seen" if np.isfinite(seen or 0) else ""
             )
         if self.worst_slice is not None and self.worst_slice_low is not None:
-            said.append(f"worst slice {self.worst_slice}, at least {100 * self.worst_slice_low:+.1f} points")
+            few = self.worst_slice_n is not None and self.worst_slice_n < (self.n_needed or 0)
+            n = "" if self.worst_slice_n is None else f" (n = {self.worst_slice_n:,})"
+            slice_, low = f"slice {self.worst_slice}{n}", f"{100 * self.worst_slice_low:+.1f} points"
+            said.append(
+                f"least certain {slice_}, bound {low}: too few to say" if few else f"worst {slice_}, at least {low}"
+            )
         return [*said, f"test again by {self.test_again}"]
 
 
@@ -250,6 +257,29 @@ def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
         mark = np.asarray(X, dtype=float) @ np.cos(np.arange(np.shape(X)[1]))
         key = key ^ pd.util.hash_array(mark.round(4) + 0.0)
     return np.asarray(key / 2.0**64)
+
+
+def left_to_baseline(router: Any, index: pd.Index, X: Any) -> NDArray[np.bool_]:
+    """Say which prompts a promise for a share of them draws for the baseline: none where there is no such promise.
+
+    Examples
+    --------
+    >>> left_to_baseline(object(), pd.Index(["p1", "p2"]), None)
+    array([False, False])
+    """
+    share = promised_share(router)
+    return draws(index, X) >= share if share else np.zeros(len(index), dtype=bool)
+
+
+def promised_share(router: Any) -> float:
+    """Share of the prompts for which a promise lets a router choose, if it is for a share; 0 otherwise.
+
+    Examples
+    --------
+    >>> promised_share(object())
+    0.0
+    """
+    return float(getattr(getattr(router, "operating_point_", None), "share", 0.0))
 
 
 def check_wtp(willingness_to_pay: float) -> float:

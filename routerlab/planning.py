@@ -1,6 +1,7 @@
 """Before and after a study: what n prompts can prove, and whether routing pays for what it took to prove it."""
 
 from dataclasses import dataclass
+from math import ceil, log, log1p
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class StudyPlan:
     n_needed : int, optional
         Fewest prompts that show it with the power asked for; None if the assumed loss is not below the margin.
     n_fewest : int
-        Prompts below which no sample shows it, even without any difference between the models.
+        Prompts below which not even equal quality on every prompt would show it; a lucky gain may.
     n_promise : int
         Testing prompts below which no promise at this margin can be made (``guarantee=``), even without a loss.
     smallest_saving : float
@@ -41,6 +42,10 @@ class StudyPlan:
         People's labels that do as much as `n_needed` of them, where a judge labels ten times as many.
     assumptions : str
         What was assumed, in words.
+    power_wanted : float
+        The power asked for.
+    loss : float
+        Assumed true loss of mean quality.
     """
 
     n: int
@@ -54,16 +59,24 @@ class StudyPlan:
     margin: float
     confidence: float
     assumptions: str
+    power_wanted: float = 0.8
+    loss: float = 0.0
 
     def __repr__(self) -> str:
         """Say what n prompts prove, then how many would."""
         points = f"{100 * self.margin:g} point" + ("" if self.margin == 0.01 else "s")
+        wanted = f"{100 * self.power_wanted:g}%"
+        if self.n_needed is not None:
+            fewest = f"fewest for {wanted}: {self.n_needed:,}"
+        elif self.loss < self.margin:
+            fewest = f"fewest for {wanted}: more than {_LARGEST:,}, as the assumed loss is so close to the margin"
+        else:
+            fewest = "no number of prompts would show it: the assumed loss is not below the margin"
+        saving = ceil(1000 * self.smallest_saving - 1e-9) / 10  # rounded up: what is printed does show
         lines = [
-            f"{self.n:,} prompts show non-inferiority at {points} with probability {self.power:.0%}, "
-            f"and a saving from {100 * self.smallest_saving:.0f}% on",
-            "no number of prompts would: the assumed loss is not below the margin"
-            if self.n_needed is None
-            else f"{self.n_needed:,} prompts would do; fewer than {self.n_fewest:,} cannot, even without a difference",
+            f"{self.n:,} prompts: {_chance(self.power)} chance to show non-inferiority at {points}",
+            f"{fewest}; below {self.n_fewest:,} not even equal quality on every prompt would show it",
+            f"a true saving of {saving:.1f}% or more would show with {wanted} chance",
             *([] if self.n_for_saving is None else [f"{self.n_for_saving:,} prompts show the saving asked about"]),
             f"a promise needs at least {self.n_promise:,} testing prompts",
         ]
@@ -72,6 +85,27 @@ class StudyPlan:
                 f"with the judge on ten times as many prompts, {self.n_labels_with_judge:,} of people's labels"
             )
         return "\n".join([*lines, f"assumed: {self.assumptions}"])
+
+
+def _chance(p: float) -> str:
+    """Round to whole percents, but never to a certainty."""
+    return "under 1%" if p < 0.01 else "over 99%" if p > 0.99 else f"{p:.0%}"
+
+
+def fewest_for_promise(max_quality_loss: float, guarantee: float) -> int:
+    """Return the fewest testing prompts (or groups) that a promise takes if nothing is ever lost.
+
+    That is the smallest n with ``(1 - max_quality_loss)**n <= 1 - guarantee``: if the true loss were at the bar, so
+    many prompts without one would be that unlikely.
+
+    Examples
+    --------
+    >>> [fewest_for_promise(bar, 0.95) for bar in (0.05, 0.03, 0.02, 0.01)]
+    [59, 99, 149, 299]
+    """
+    if max_quality_loss <= 0:
+        return 0
+    return ceil(log(1 - guarantee) / log1p(-max_quality_loss)) if max_quality_loss < 1 else 1
 
 
 @renamed(margin="max_quality_loss")
@@ -142,7 +176,9 @@ def plan_study(
     Examples
     --------
     >>> plan_study(max_quality_loss=0.01, n=400, discordance=0.02)
-    400 prompts show non-inferiority at 1 point with probability ...
+    400 prompts: ...% chance to show non-inferiority at 1 point
+    fewest for 80%: ...; below 381 not even equal quality on every prompt would show it
+    ...
     """
     margin, loss = check_share(max_quality_loss, "max_quality_loss"), float(loss)
     for name, value in (("power", power), ("confidence", confidence), ("guarantee", guarantee)):
@@ -174,7 +210,7 @@ def plan_study(
         power=_power(planned / effect, margin, discordance, loss, z),
         n_needed=needed,
         n_fewest=fewest,
-        n_promise=int(np.ceil(effect * -np.log(1 - guarantee) / margin)),
+        n_promise=int(np.ceil(effect * fewest_for_promise(margin, guarantee))),
         smallest_saving=float(most * spread / (planned + spread)),
         n_for_saving=None if saving is None else int(np.ceil(spread * (most - saving) / saving)),
         n_labels_with_judge=None
@@ -185,6 +221,8 @@ def plan_study(
         assumptions=f"discordance {discordance:.3g}, true loss {100 * loss:.2g} points, "
         + (f"{effect:.2g} prompts in groups are worth one, " if effect > 1 else "independent prompts, ")
         + f"costs with a spread of logs of {cost_spread:g}, cheaper models at {price_ratio:.0%} of the price",
+        power_wanted=power,
+        loss=loss,
     )
 
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "datasets": {"schema", "pricing"},
     "routers": {"schema", "jsonl", "decision", "neighbors", "ratings"},
     "evaluation": {"schema", "decision", "stats", "ratings"},
-    "model_selection": {"schema", "decision", "stats", "routers", "evaluation"},
+    "model_selection": {"schema", "decision", "stats", "planning", "routers", "evaluation"},
     "holdout": {"model_selection"},
     "scale": {"schema", "decision", "stats", "tallies", "evaluation"},
     "options": {"schema", "decision", "stats", "datasets", "routers", "model_selection"},

@@ -40,9 +40,46 @@ def test_a_plan_without_differences_needs_what_savings_says():
     quality, cost = pd.DataFrame({"small": 1.0, "large": 1.0}, index), pd.DataFrame({"small": 0.1, "large": 1.0}, index)
     claim = rl.savings(pd.Series("small", index), quality, cost, baseline="large")
     assert rl.plan_study(max_quality_loss=0.01).n_fewest == claim.n_fewest == 381
-    assert (
-        rl.plan_study(max_quality_loss=0.01).n_promise == 300 and rl.plan_study(max_quality_loss=0.03).n_promise == 100
-    )
+
+
+@pytest.mark.parametrize(
+    ("margin", "guarantee", "n"),
+    [(0.05, 0.95, 59), (0.03, 0.95, 99), (0.02, 0.95, 149), (0.01, 0.95, 299), (0.03, 0.9, 76), (0.5, 0.95, 5)],
+)
+def test_a_plan_and_a_promise_count_the_same_prompts(margin, guarantee, n):
+    assert (1 - margin) ** n <= 1 - guarantee < (1 - margin) ** (n - 1)
+    bar = {"max_quality_loss": margin, "guarantee": guarantee}
+    assert rl.plan_study(**bar).n_promise == n
+    for size, granted in ((n - 1, False), (n, True)):
+        index = pd.RangeIndex(size)
+        quality, cost = pd.DataFrame(1.0, index, ["small", "large"]), pd.DataFrame({"small": 0.1, "large": 1.0}, index)
+        made = rl.promise({"small": pd.Series("small", index)}, quality, cost, baseline="large", **bar)
+        assert made.n_needed == n and made.granted == granted
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "second", "third"),
+    [
+        (
+            {},
+            "904 prompts: 80% chance to show non-inferiority at 3 points",
+            "fewest for 80%: 904; below 125 not",
+            "1.3% or",
+        ),
+        ({"n": 200, "power": 0.9}, "200 prompts: ", "fewest for 90%: ", "or more would show with 90% chance"),
+        ({"n": 10**6}, "1,000,000 prompts: over 99% chance", "fewest for 80%: ", "0.1% or more"),
+        ({"n": 50}, "50 prompts: 6% chance", "below 125 not even equal quality", "or more would show"),
+        ({"loss": 0.03}, "125 prompts: ", "no number of prompts would show it: the assumed loss is not", "or more"),
+        ({"loss": 0.029}, "125 prompts: ", "more than 2,000, as the assumed loss is so close", "or more"),
+    ],
+)
+def test_a_plan_says_its_chance_the_fewest_and_the_saving_in_plain_words(options, first, second, third, monkeypatch):
+    monkeypatch.setattr("routerlab.planning._LARGEST", 2000)
+    plan = rl.plan_study(max_quality_loss=0.03, discordance=0.1, **options)
+    lines = repr(plan).splitlines()
+    for line, said in zip(lines, (first, second, third), strict=False):
+        assert said in line
+    assert "would do" not in repr(plan) and "from 0%" not in repr(plan)
 
 
 def test_more_discordance_smaller_margins_and_groups_take_more_prompts():

@@ -108,7 +108,7 @@ def fetch_alpaca_eval(models: Iterable[str] | None = None, *, prices: Prices | N
         source=f"https://github.com/tatsu-lab/alpaca_eval/tree/{commit}/results",
         licence="code Apache-2.0, data CC BY-NC 4.0",
         citation="Dubois et al. (2024), Length-controlled AlpacaEval, arXiv:2404.04475",
-        notes=[note, *([f"{n_missing} preferences are missing: no judgment, empty quality"] if n_missing else [])],
+        notes=[note, *([f"{n_missing:,} preferences are missing: no judgment, empty quality"] if n_missing else [])],
     )
 
 

@@ -125,7 +125,7 @@ def _mmlu() -> Dataset:
         outcomes=long_table(frame.index, MODELS, quality=frame[list(MODELS)], cost_usd=cost),
         description="MMLU questions with the correctness of GPT-4 Turbo and Mixtral 8x7B; intents are subjects",
         citation="Hendrycks et al. (2021), MMLU, arXiv:2009.03300",
-        notes=[f"{int(frame['prompt'].duplicated().sum())} questions repeat an earlier one word for word"],
+        notes=[f"{int(frame['prompt'].duplicated().sum()):,} questions repeat an earlier one word for word"],
     )
 
 

@@ -102,8 +102,8 @@ def fetch_routerbench(split: str = "train", *, responses: bool = True) -> Datase
         licence="MIT (RouterBench)",
         citation="Hu et al. (2024), RouterBench, arXiv:2403.12031; Chen et al. (2024), RouterDC, arXiv:2409.19886",
         notes=[
-            f"{n_partial} prompts have no score for some model",
-            f"{int((repeat > 0).sum())} questions appear twice, each time scored for other models ('#2' after the id)",
+            f"{n_partial:,} prompts have no score for some model",
+            f"{int((repeat > 0).sum()):,} questions appear twice, each scored for other models ('#2' after the id)",
         ],
     )
 

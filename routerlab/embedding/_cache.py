@@ -102,7 +102,7 @@ class VectorCache:
         # Every vector was stored with length 1: one without a checksum that is damaged shows.
         unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3
         if n := len(rows) - int(unit.sum()):
-            self._warn(f"holds {n} damaged vector{'s' * (n > 1)}, computed again.")
+            self._warn(f"holds {n:,} damaged vector{'s' * (n > 1)}, computed again.")
         position = {key: i for i, key in enumerate(keys)}
         found = np.fromiter((position[key] for key, _, _ in sound), dtype=np.intp, count=len(sound))
         return found[unit], vectors[unit]

@@ -190,8 +190,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         vectors, n_cut, limit, files = self._vectors(texts)
         if n_cut and self.window == "first":
             warnings.warn(
-                f"SentenceEmbedder cut {n_cut} of {len(texts)} prompts at the model's window of {limit} tokens: what "
-                "follows is not in their vectors, and prompts behind one long template have one vector. Pass "
+                f"SentenceEmbedder cut {n_cut:,} of {len(texts):,} prompts at the model's window of {limit} tokens: "
+                "what follows is not in their vectors, and prompts behind one long template have one vector. Pass "
                 "window='mean' or window='last', or embed the part in which they differ.",
                 CutPromptsWarning,
                 stacklevel=3,  # past scikit-learn's set_output

@@ -148,7 +148,7 @@ class Savings:
             f"{1000 * self.cost_usd:.3g} instead of {1000 * self.baseline_cost_usd:.3g} USD per 1,000 requests; "
             f"quality {self.quality:.3f} instead of {self.baseline_quality:.3f}; router's own cost {own}",
             f"{self.verdict}",
-            f"calls: {share}" + (f"; {self.n_abstained} prompts left to the fallback" if self.n_abstained else ""),
+            f"calls: {share}" + (f"; {self.n_abstained:,} prompts left to the fallback" if self.n_abstained else ""),
             f"{100 * self.confidence:.5g}% intervals: {self.method}",
             *self.notes,
         ]
@@ -410,7 +410,7 @@ def _router_cost(router_cost: float | pd.Series | None, index: pd.Index) -> Any:
     if len(read) not in (1, len(index)):
         reject(
             "'router_cost'",
-            f"has {len(read)} entries for {len(index)} prompts.",
+            f"has {len(read):,} entries for {len(index):,} prompts.",
             "Index it by prompt_id.",
             ParameterError,
         )

@@ -330,17 +330,17 @@ class JudgeReport:
         )
 
     def _facts(self) -> Iterator[tuple[str, str]]:
-        pairs = f"{self.agreement.n} pairs of responses on {counted(self.n_prompts, 'prompt')}"
+        pairs = f"{self.agreement.n:,} pairs of responses on {counted(self.n_prompts, 'prompt')}"
         one_verdict = "not defined: people or the judge gave one verdict only"
         yield "agreement", f"{self.agreement:.0%} of {pairs}"
-        yield "both decided", f"{self.decided:.0%} of {self.decided.n}" if self.decided else "never"
+        yield "both decided", f"{self.decided:.0%} of {self.decided.n:,}" if self.decided else "never"
         yield "Cohen's kappa", one_verdict if np.isnan(self.kappa.estimate) else f"{self.kappa:.2f}"
         people = self.people
-        yield "two people agree", f"{people:.0%} of {people.n}" if people else "not known: no pair was judged by two"
+        yield "two people agree", f"{people:.0%} of {people.n:,}" if people else "not known: no pair was judged by two"
         if self.position:
             left = self.position.left
             undecided = f"; {self.position.n_undecided:,} for neither"
-            yield "position", f"the first response wins {left:.0%} of {left.n} votes for a side{undecided}"
+            yield "position", f"the first response wins {left:.0%} of {left.n:,} votes for a side{undecided}"
         if self.consistency:
             yield "consistency", str(self.consistency)
         if self.length:

@@ -68,14 +68,14 @@ class Antifragility:
     def __repr__(self) -> str:
         """Both figures, and what they leave out."""
         lines = [
-            f"{name}: {_usd(value)} a month [{_usd(value.low, 1)}, {_usd(value.high, 1)}]"
-            + (f" ({value.note})" if value.note else "")
+            f"{name}: {_monthly(value)}"
             for name, value in (("gain from swings", self.gain), ("option to switch", self.option))
         ]
-        lines.append(
+        worth = (
             f"prices changed on {self.changes_per_month:.1f} days a month; a change of choices may cost "
-            f"{_usd(self.break_even_usd, 1)} before the option is worth nothing"
+            f"{_amount(self.break_even_usd)} USD before the option is worth nothing"
         )
+        lines.append(worth if self.changes_per_month else "no price changed")
         if self.single_provider:
             lines.append(f"one provider alone: {shown(self.single_provider, 3)}")
         if self.left_out:
@@ -84,9 +84,16 @@ class Antifragility:
         return "\n".join([*lines, *([self.provenance] if self.provenance else [])])
 
 
-def _usd(value: Any, bare: int = 0) -> str:
-    number = round(value if bare else value.estimate, 2) + 0.0  # not "-0.00"
-    return f"{number:,.2f}" if bare else f"{number:,.2f} USD"
+def _monthly(value: Interval) -> str:
+    """USD a month with its interval, or why it has none."""
+    if np.isnan(value.low):
+        return f"{_amount(value.estimate)} USD a month, no interval" + (f": {value.note}" if value.note else "")
+    ends = f"[{_amount(value.low)}, {_amount(value.high)}]"
+    return f"{_amount(value.estimate)} {ends} USD a month" + (f" ({value.note})" if value.note else "")
+
+
+def _amount(usd: float) -> str:
+    return f"{round(usd, 2) + 0.0:,.2f}"  # not "-0.00"
 
 
 def antifragility(
@@ -266,7 +273,10 @@ def _carried_by(of_prompt: Floats, codes: Any) -> str | None:
     alike = float(sums.sum() ** 2 / (sums @ sums))  # as many equal prompts would do
     if alike >= FEWEST:
         return None
-    return f"as few as {alike:.0f} prompts carry it: too few for an interval; some {FEWEST} would do"
+    one = round(alike) == 1
+    what = ("prompt" if codes is None else "group of prompts") if one else ("prompts" if codes is None else "groups")
+    who = f"a single {what} carries it" if one else f"as few as {alike:.0f} {what} carry it"
+    return f"{who}; an interval takes some {FEWEST}"
 
 
 def _interval(of_prompt: Floats, of_path: Floats, codes: Any, confidence: float, note: str | None) -> Interval:

@@ -169,6 +169,7 @@ class PointWithin:
     def __repr__(self) -> str:
         """Say the limits, what was found within them, and what that is worth."""
         limits = _limits(self.max_cost_usd, self.max_latency_s, self.max_late)
+        limits = ("for " if self.max_cost_usd is not None else "with ") + limits
         late = "" if self.late_share is None else f", {100 * self.late_share:.1f}% over {self.max_latency_s:g} s"
         worth = "seen on the tuning prompts, not promised"
         if self.guarantee is not None:
@@ -367,7 +368,7 @@ def _limits(max_cost_usd: float | None, max_latency_s: float | None, max_late: f
     if max_cost_usd is not None:
         said.append(f"at most {1000 * max_cost_usd:.4g} USD per 1,000 requests")
     if max_latency_s is not None:
-        said.append(f"p{100 * (1 - max_late):g} latency at most {max_latency_s:g} s")
+        said.append(f"{'with ' * bool(said)}p{100 * (1 - max_late):g} latency at most {max_latency_s:g} s")
     return " and ".join(said)
 
 

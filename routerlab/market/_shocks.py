@@ -515,7 +515,7 @@ def simulate_shocks(
     --------
     >>> offers = pd.DataFrame({"provider": ["a", "b"], "model": ["m", "m"]})
     >>> simulate_shocks(offers, "2024-01-01", "2025-01-01")[0].attrs["provenance"]
-    'simulated: 0.5 price changes a year and offer, 40 outages a year and provider, 5% of them shared'
+    'simulated: 0.5 price changes per offer and year, 40 outages per provider and year, 5% of them shared'
     """
     first, last = window(start, end)
     years, span = (last - first) / pd.Timedelta("365.25D"), last - first
@@ -523,8 +523,8 @@ def simulate_shocks(
     pairs = offers[["provider", "model"]].drop_duplicates().reset_index(drop=True)
     providers = pairs["provider"].unique()
     note = (
-        f"simulated: {price_changes_per_year:g} price changes a year and offer, {outages_per_year:g} outages a year "
-        f"and provider, {shared:.0%} of them shared"
+        f"simulated: {price_changes_per_year:g} price changes per offer and year, {outages_per_year:g} outages per "
+        f"provider and year, {shared:.0%} of them shared"
     )
     n_changes = rng.poisson(price_changes_per_year * years, (n_paths, len(pairs)))
     n_own = rng.poisson(outages_per_year * (1 - shared) * years, (n_paths, len(providers)))

@@ -142,11 +142,15 @@ def _warn_of_missing(quality: pd.DataFrame) -> None:
 
 
 def _point_of(granted: Promise) -> OperatingPoint:
-    worst = None if granted.slices is None or granted.keeps_baseline else granted.slices["quality_low"]
     shared = {f.name: getattr(granted, f.name) for f in fields(OperatingPoint) if hasattr(granted, f.name)}
     shared |= {"assurance": None, "n": granted.n_testing, "test_again": str(granted.test_again)}
-    if worst is not None:
-        shared |= {"worst_slice": str(worst.idxmin()), "worst_slice_low": float(worst.min())}
+    if granted.slices is not None and not granted.keeps_baseline:
+        worst = granted.slices.loc[granted.slices["quality_low"].idxmin()]
+        shared |= {
+            "worst_slice": str(worst.name),
+            "worst_slice_low": float(worst["quality_low"]),
+            "worst_slice_n": int(worst["n"]),
+        }
     return OperatingPoint(**shared)
 
 

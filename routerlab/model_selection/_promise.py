@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from html import escape
-from math import ceil, log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from routerlab.decision import Sweep, draws
 from routerlab.evaluation import always, frontier
 from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
+from routerlab.planning import fewest_for_promise
 from routerlab.schema import Outcomes, check_aligned, check_model, models_of, provenance_of, reject, shown
 from routerlab.stats import check_confidence, few_groups_note, group_codes, mean_interval, mean_p_value
 
@@ -57,7 +57,8 @@ class Promise:
         quality_difference, p_value, granted``.
     slices : DataFrame or None
         ``n, share, quality_difference, quality_low`` of each slice, at the option that was granted. Bounds allow for
-        the number of slices (Bonferroni), not for the option's having been picked on the same prompts.
+        the number of slices (Bonferroni), not for the option's having been picked on the same prompts. A slice of
+        fewer than `n_needed` prompts could not show the bar even without a loss: it is said to be too small to tell.
     made_on, test_again : date
         When it was made, and until when it should be trusted.
     """
@@ -202,12 +203,8 @@ class Promise:
             f"{self.n_ordering:,} others put them in order"
         )
         if self.slices is not None and not self.keeps_baseline:
-            worst = self.slices.loc[self.slices["quality_low"].idxmin()]
-            lines.append(
-                f"worst of {len(self.slices)} slices: {worst.name}, {100 * worst['quality_difference']:+.1f} points "
-                f"(n = {worst['n']:,.0f}), at least {100 * worst['quality_low']:+.1f} "
-                f"({100 * self.guarantee:.5g}% over all slices, this option held fixed)"
-            )
+            said = _said_of_slices(self.slices, self.n_needed)
+            lines.append(f"{said} ({100 * self.guarantee:.5g}% over all slices, this option held fixed)")
         mix = "" if self.slices is None else " (under_mix(...) weighs the slices by today's)"
         lines.append(
             f"holds for traffic like that of the tuning prompts{mix}; made on {self.made_on}: test again by "
@@ -222,6 +219,23 @@ class Promise:
     def _repr_html_(self) -> str:
         first, *rest = (escape(line) for line in self._lines())
         return fragment(f"<div><strong>{first}</strong><br>" + "<br>".join(rest) + "</div>")
+
+
+def _said_of_slices(slices: pd.DataFrame, n_needed: int) -> str:
+    """Name the slice with the lowest bound; where it is too small to tell, the worst of the others as well."""
+
+    def said(part: pd.DataFrame, bound: str) -> str:
+        row = part.loc[part["quality_low"].idxmin()]
+        seen, low = 100 * row["quality_difference"], 100 * row["quality_low"]
+        return f"{row.name} (n = {row['n']:,.0f}): seen {seen:+.1f}, {bound} {low:+.1f} points"
+
+    enough = slices[slices["n"] >= n_needed]
+    if slices["quality_low"].idxmin() in enough.index:
+        return f"worst of {len(slices):,} slices: {said(slices, 'at least')}"
+    text = f"least certain slice of {len(slices):,}: {said(slices, 'bound')}: too few to say"
+    if not len(enough):
+        return text
+    return f"{text}; worst of the others with {n_needed:,} prompts or more: {said(enough, 'at least')}"
 
 
 class Options(NamedTuple):
@@ -368,7 +382,7 @@ def promise(
         n_ordering=int((~testing).sum()),
         n_testing=int(testing.sum()),
         n_groups=None if codes is None else len(np.unique(codes[testing])),
-        n_needed=_least(max_quality_loss, guarantee),
+        n_needed=fewest_for_promise(max_quality_loss, guarantee),
         n_needed_as_seen=_needed(table, testing, codes, max_quality_loss, guarantee, onward),
         random_state=random_state,
         tested=_tests(table, found, spent),
@@ -552,7 +566,7 @@ def _walk(
     kept = None
     for k in path:
         # Points of a sweep lie close: only from the baseline to the first of them is it worth going share by share.
-        by_share = len(size) >= _least(bar, guarantee) and (kept is None or not table.swept)
+        by_share = len(size) >= fewest_for_promise(bar, guarantee) and (kept is None or not table.swept)
         places = [Place(kept, k, share, np.nan) for share in (_STEPS if by_share else [1.0])]
         if kept is None:  # to test a share is to test a wider bar: p-values rise, and not each has to be tried
             n_passed = bisect_right(places, 1 - guarantee, key=lambda place: tried(place).p_value)
@@ -578,13 +592,6 @@ def _unguarded(options: Any, table: Options, outcomes: Outcomes, baseline: str, 
     return float(min(own, np.where(lead >= -bar - 1e-12, spent, np.inf).min()))
 
 
-def _least(bar: float, guarantee: float) -> int:
-    """Prompts (or groups) that a promise takes if nothing is ever lost."""
-    if bar <= 0:
-        return 0
-    return ceil(log(1 - guarantee) / log(1 - bar)) if bar < 1 else 1
-
-
 def _needed(
     table: Options, testing: NDArray[np.bool_], codes: Any, bar: float, guarantee: float, which: int | None
 ) -> float:
@@ -598,7 +605,7 @@ def _needed(
     score = (total[0] - row.mean() * size) / size.mean()
     quantile = stats.norm.ppf(guarantee) + stats.norm.ppf(0.8)
     seen = (quantile * score.std() / lead) ** 2 if lead > 0 else np.inf
-    return float(np.ceil(max(seen, _least(bar, guarantee))))
+    return float(np.ceil(max(seen, fewest_for_promise(bar, guarantee))))
 
 
 def _tests(table: Options, found: Found, spent: float) -> pd.DataFrame:

@@ -234,7 +234,7 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             at = quality.index[silent]
             reject(
                 "'responses'",
-                f"has no response for {len(at)} prompts: {shown(at)}.",
+                f"has no response for {len(at):,} prompts: {shown(at)}.",
                 "Add what the first models answered ('' if nothing), or leave those prompts out.",
             )
         found = {stage: features_of(answers, texts, stage).loc[quality.index].to_numpy() for stage in stages}

@@ -377,6 +377,6 @@ def check_enough(n_clusters: int, n_votes: int, n_models: int, cluster: str | pd
     """Raise if there are too few independent units to see how votes scatter."""
     if n_clusters < n_models:
         column = "groups" if isinstance(cluster, pd.Series) else repr(cluster).replace("auto", "prompt_id")
-        units = f"{n_votes} votes" if cluster is None else f"{n_votes} votes on {n_clusters} values of {column}"
+        units = f"{n_votes:,} votes" if cluster is None else f"{n_votes:,} votes on {n_clusters:,} values of {column}"
         wrong = f"has {units} for {n_models} models: too few to say how sure the ratings are."
         reject("judgments table", wrong, "Collect more, or pass cluster=None if votes of one cluster are independent.")

@@ -114,7 +114,7 @@ def _shares_against(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
     n_prompts, n_kept = votes["prompt_id"].nunique(), own["prompt_id"].nunique()
     if n_kept < n_prompts:
         warnings.warn(
-            f"judged_outcomes left out {n_prompts - n_kept} of {n_prompts} prompts without a vote on {baseline!r}.",
+            f"judged_outcomes left out {n_prompts - n_kept:,} of {n_prompts:,} prompts without a vote on {baseline!r}.",
             DroppedRowsWarning,
             stacklevel=3,
         )

@@ -25,6 +25,7 @@ from routerlab.stats import Floats, anytime_half_width, check_confidence, few_gr
 
 POINTS = points_per_log_odds()
 _SDS = np.geomspace(0.05, 5.0, 16)  # standard deviations of ratings that are averaged over, in log-odds
+_FORESEEABLE = 100_000  # more votes than anybody collects on one pair: the figure would be of the noise
 _SCALE = 0.5  # log-odds (87 points): the difference at which the confidence sequence is narrowest
 
 
@@ -95,8 +96,8 @@ class Standings:
     def __repr__(self) -> str:
         """Return a line for each model, and one that says how they were made."""
         rows = self.table().itertuples(index=False)
-        lines = [f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n} votes" for r in rows]
-        made = [self.method, f"{100 * self.confidence:.5g}%, {self.n_judgments} votes", self.note, self.provenance]
+        lines = [f"{r.model}: {r.rating:.0f} [{r.ci_low:.0f}, {r.ci_high:.0f}], {r.n:,} votes" for r in rows]
+        made = [self.method, f"{100 * self.confidence:.5g}%, {self.n_judgments:,} votes", self.note, self.provenance]
         return "\n".join([*lines, "; ".join(part for part in made if part)])
 
     def _repr_html_(self) -> str:
@@ -241,6 +242,17 @@ class VotesNeeded:
         """Whether the sequence excludes 0, which it does by chance at no more than 1 - confidence, at any look."""
         return self.n_votes == 0
 
+    @property
+    def forecast(self) -> str:
+        """How many more votes on this pair, in words."""
+        if self.separated:
+            return "told apart"
+        if np.isinf(self.n_votes):
+            return "too close to say"
+        if self.n_votes > _FORESEEABLE:
+            return f"more than {_FORESEEABLE:,}: too close to tell"
+        return f"about {_about(self.n_votes)} ({_about(self.n_low)} or more)"
+
     def __str__(self) -> str:
         """Return one line."""
         gap = f"{self.better} leads {self.worse} by {self.difference:.0f} [{self.ci_low:.0f}, {self.ci_high:.0f}]"
@@ -248,6 +260,8 @@ class VotesNeeded:
             return f"{gap}: told apart"
         if np.isinf(self.n_votes):
             return f"{gap}: too close to say how many more votes it takes"
+        if self.n_votes > _FORESEEABLE:
+            return f"{gap}: more votes on this pair: {self.forecast}"
         return f"{gap}: about {_about(self.n_votes)} more votes on this pair ({_about(self.n_low)} or more)"
 
 
@@ -326,4 +340,4 @@ def _needed(posterior: Standings, i: int, j: int) -> VotesNeeded:
 
 def _about(n: float) -> str:
     """Two leading digits: more would promise too much."""
-    return f"{float(f'{n:.2g}'):.0f}"
+    return f"{float(f'{n:.2g}'):,.0f}"

@@ -10,7 +10,7 @@ from pandas.api.types import is_integer_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, draws, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, left_to_baseline, sweep_arrays
 from routerlab.exceptions import ParameterError
 from routerlab.markup import NotebookReprMixin
 from routerlab.routers._costs import warn_if_stale, with_costs
@@ -58,10 +58,8 @@ class BaseRouter(NotebookReprMixin, BaseEstimator):
     def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
         if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
             return estimates._replace(abstained=np.ones(len(index), dtype=bool))
-        share = getattr(getattr(self, "operating_point_", None), "share", 0.0)
-        if share:  # a promise for a part of the prompts: the router has nothing to say on the others
-            return estimates._replace(abstained=estimates.abstained | (draws(index, values) >= share))
-        return estimates
+        # A promise for a share of the prompts: the router has nothing to say on the others.
+        return estimates._replace(abstained=estimates.abstained | left_to_baseline(self, index, values))
 
     def estimate(self, X: Any) -> Estimates:
         """Estimate each model's quality and cost, and who abstains, from one search for neighbours.
@@ -351,7 +349,7 @@ class Router(BaseRouter):
         if empty.any():
             reject(
                 "'quality' and 'cost'",
-                f"have empty cells for {empty.sum()} of {len(empty)} prompts, and Router's estimator needs all.",
+                f"have empty cells for {empty.sum():,} of {len(empty):,} prompts, and Router's estimator needs all.",
                 "Drop those prompts (pivot_outcomes does), or use KNNRouter, which takes them as missing.",
             )
         self.estimator_ = clone(self.estimator).fit(values, quality.to_numpy(dtype=float))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from routerlab.decision import left_to_baseline, promised_share
 from routerlab.markup import fragment
 from routerlab.schema import by_prompt, reject
 
@@ -21,12 +22,16 @@ class Explanation:
     chosen : str
         The model.
     abstained : bool
-        Whether it is the fallback because nothing similar was seen.
+        Whether it is the fallback: because nothing similar was seen, or by the promise.
     models : DataFrame indexed by model
         ``quality``, ``cost_usd`` (USD per request) and, at a finite willingness to pay, ``net``:
         quality minus cost over willingness to pay.
     neighbors : DataFrame indexed by prompt_id
         ``similarity``, ``weight`` and, where known, ``intent`` and ``prompt``.
+    share : float
+        Share of the prompts for which the promise lets the router choose, if it is for a share; 0 otherwise.
+    left_to_baseline : bool
+        Whether this prompt is one of the others, which keep the baseline whatever the router estimates.
     """
 
     chosen: str
@@ -36,6 +41,8 @@ class Explanation:
     models: pd.DataFrame
     neighbors: pd.DataFrame
     provenance: str | None = None
+    share: float = 0.0
+    left_to_baseline: bool = False
 
     def __post_init__(self) -> None:
         """Add the number that the rule compares."""
@@ -49,8 +56,11 @@ class Explanation:
         nearest = self.neighbors["similarity"].iloc[0]
         if self.abstained and self.min_similarity == np.inf:
             return f"{self.chosen}, whatever the prompt: nothing cheaper could be promised when the router was tuned."
-        if self.abstained and nearest >= (self.min_similarity or -np.inf):
-            return f"{self.chosen}: the promise lets the router choose for a share of the prompts; this is another."
+        if self.left_to_baseline and nearest >= (-np.inf if self.min_similarity is None else self.min_similarity):
+            return (
+                f"{self.chosen}: the promise sends only a share ({_percent(self.share)}) of the prompts to the router; "
+                "this prompt is drawn for the baseline, whatever the router estimates."
+            )
         if self.abstained:
             return (
                 f"{self.chosen}, the fallback: the nearest training prompt has similarity {nearest:.2f}, "
@@ -68,7 +78,9 @@ class Explanation:
         if len(others):
             rival = others.loc[others["net"].idxmax()]
             text += f", ahead of {rival.name} ({rival['quality']:.2f} for {rival['cost_usd']:.2g} USD)"
-        return text + f". {len(self.neighbors)} neighbours, similarity {nearest:.2f} and less.{self._intents()}"
+        if self.share:
+            text += f"; this prompt is in the share ({_percent(self.share)}) that the promise sends to the router"
+        return text + f". {len(self.neighbors):,} neighbours, similarity {nearest:.2f} and less.{self._intents()}"
 
     def _nearest(self, n: int = 8) -> pd.DataFrame:
         """Return the nearest few, their prompts cut to a line."""
@@ -96,6 +108,10 @@ class Explanation:
         return fragment(f"<p><strong>{escape(self.why)}</strong></p>{note}{models}{neighbors}")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
+
+
 def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explanation:
     """Lay open what `router` does with the one row of X."""
     values, index = router._checked(X)
@@ -116,4 +132,6 @@ def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explana
         models=pd.DataFrame({"quality": estimates.quality[0], "cost_usd": estimates.cost[0]}, index=router.models_),
         neighbors=table,
         provenance=router.provenance_,
+        share=promised_share(router),
+        left_to_baseline=bool(left_to_baseline(router, index, values)[0]),
     )

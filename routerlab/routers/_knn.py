@@ -30,7 +30,7 @@ class NeighborRouter(BaseRouter):
             refuse_parameter("n_neighbors", "an integer of at least 1", k)
         if k > len(values):
             msg = (
-                f"'n_neighbors' is {k}, and there are only {len(values)} training prompts. "
+                f"'n_neighbors' is {k}, and there are only {len(values):,} training prompts. "
                 f"Use n_neighbors={len(values)} or fewer, or more prompts."
             )
             raise ParameterError(msg)

@@ -175,7 +175,7 @@ def pivot_outcomes(outcomes: pd.DataFrame, *, missing: str = "drop", scale: Scal
     incomplete = (quality.isna() | cost.isna()).any(axis=1)
     if missing == "drop" and incomplete.any():
         warnings.warn(
-            f"pivot_outcomes left out {incomplete.sum()} of {len(rows)} prompts with an empty quality or cost for "
+            f"pivot_outcomes left out {incomplete.sum():,} of {len(rows):,} prompts with an empty quality or cost for "
             "some model; pass missing='keep' to see them.",
             DroppedRowsWarning,
             stacklevel=2,

@@ -155,7 +155,7 @@ class CaptureLog:
         for problem in problems:
             with self._one_at_a_time:
                 self.n_lost += 1
-            message = f"{problem} The reply is not affected; {self.n_lost} captures are lost so far."
+            message = f"{problem} The reply is not affected; {self.n_lost:,} captures are lost so far."
             tell(message, CaptureWarning, 3)
         return not problems
 
@@ -506,8 +506,8 @@ class Captured:
         rows = measured.index.intersection(known)
         if len(rows) < len(measured):
             warnings.warn(
-                f"Captured.complete left out {len(measured) - len(rows)} of {len(measured)} calls with feedback: no "
-                "estimates for some model.",
+                f"Captured.complete left out {len(measured) - len(rows):,} of {len(measured):,} calls with feedback: "
+                "no estimates for some model.",
                 DroppedRowsWarning,
                 stacklevel=2,
             )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routerlab.completions import ProcessLock, part_of, renew_after_fork, sound_text
-from routerlab.decision import check_wtp, estimates_of, ranked
+from routerlab.decision import check_wtp, estimates_of, left_to_baseline, promised_share, ranked
 from routerlab.exceptions import ParameterError
 from routerlab.schema import TableError, check_model, refuse, shown
 
@@ -95,13 +95,16 @@ class Decision:
     quality, cost : mapping of str to float
         Each model's estimates (quality in [0, 1], cost in USD); empty if the caller named a model, or without a prompt.
     abstained : bool
-        The prompt was too far from the training prompts, or missing, and the router's fallback was asked.
+        The router's fallback was asked: the prompt was too far from the training prompts, missing, or left to the
+        baseline by the promise.
     explored : bool
         The choice was drawn at random, to learn.
     propensity : float
         Probability with which this model was chosen: 1 without exploration.
     provenance : str or None
         Note of the tables that the router was fitted on.
+    reason : str
+        Why the fallback was asked, where it was and the prompt has a text.
 
     Examples
     --------
@@ -119,6 +122,7 @@ class Decision:
     explored: bool = False
     propensity: float = 1.0
     provenance: str | None = None
+    reason: str = ""
 
     @property
     def chosen(self) -> str:
@@ -129,8 +133,7 @@ class Decision:
         """One line for each model, in order."""
         if not self.quality:
             return f"{self.chosen}, {'no text to route by: fallback' if self.abstained else 'named by the caller'}"
-        why = "far from every training prompt: fallback" if self.abstained else ""
-        why = "drawn at random (explore)" if self.explored else why
+        why = "drawn at random (explore)" if self.explored else self.reason
         lines = [f"willingness to pay {self.willingness_to_pay:.4g} USD per unit of quality{why and '; '}{why}"]
         for place, model in enumerate(self.order, start=1):
             usd = 1000 * self.cost[model]
@@ -219,7 +222,8 @@ class Decider:
             propensity = self.explore / len(names) + (1 - self.explore) * (order[0] == best)
         by_name = [dict(zip(names, values.tolist(), strict=True)) for values in (quality, cost)]
         learned = (abstained, explored, propensity, getattr(self.router, "provenance_", None))
-        return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], *learned)
+        reason = _why_abstained(self.router, estimates.quality.index, X) if abstained else ""
+        return Decision(model, prompt, wtp, tuple(order), by_name[0], by_name[1], *learned, reason)
 
     def embed(self, prompt: str) -> Any:
         """Embed one prompt."""
@@ -252,6 +256,16 @@ class Decider:
 
 def _first(model: str, order: list[str]) -> list[str]:
     return [model, *(other for other in order if other != model)]
+
+
+def _why_abstained(router: Any, index: Any, X: Any) -> str:
+    """Say why a router leaves a prompt to its fallback."""
+    if getattr(router, "min_similarity", None) == np.inf:
+        return "nothing cheaper could be promised when the router was tuned: baseline"
+    share = promised_share(router)
+    if share and left_to_baseline(router, index, np.asarray(X, dtype=np.float32))[0]:
+        return f"the promise sends only a share ({100 * share:.0f}%) of prompts to the router, this one to the baseline"
+    return "far from every training prompt: fallback"
 
 
 def check_router(router: Any, embedder: Any) -> None:

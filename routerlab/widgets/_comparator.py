@@ -257,7 +257,7 @@ class PairComparator(Labeler):
         self._reviewed_nonce = None
         words = " and ".join(f"{side} {n_words(text):,}" for side, text in (("A", pair.left), ("B", pair.right)))
         text = f"{verb}: {said}" + (", with your note" if note else "")
-        self._last = {"text": text, "words": f"Words: {words}", "reveal": self._reveal(pair)}
+        self._last = {"text": text, "words": f"{words} words", "reveal": self._reveal(pair)}
 
     def _undo(self, nonce: str) -> None:
         self._reviewed_nonce = None

@@ -209,13 +209,16 @@ class LabelingDashboard(Asker):
         rows = []
         for k in range(2, min(len(result.models), _MOST) + 1):
             gap = votes_needed(result, k)
-            more = (
-                ("told apart", 0.0) if gap.separated
-                else ("too close to say", np.inf) if np.isinf(gap.n_votes)
-                else (f"about {gap.n_votes:,.0f} ({gap.n_low:,.0f} or more)", gap.n_votes)
-            )  # fmt: skip
             said = f"{gap.difference:+.0f} [{gap.ci_low:+.0f}, {gap.ci_high:+.0f}]"
-            rows.append([(str(k - 1), k), text_cell(gap.better), text_cell(gap.worse), (said, gap.difference), more])
+            rows.append(
+                [
+                    (str(k - 1), k),
+                    text_cell(gap.better),
+                    text_cell(gap.worse),
+                    (said, gap.difference),
+                    (gap.forecast, gap.n_votes),
+                ]
+            )
         heads = ["Rank", "Model", "leads", "by, points", "More votes on this pair"]
         note = (
             "Confidence sequences: they hold at every look, so you may stop once two are told apart. "

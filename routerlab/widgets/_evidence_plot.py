@@ -204,7 +204,9 @@ class EvidencePlot(Asker):
         every = len(self._sweep.index)
         cost = PER * selection["cost_change_usd"].sum() / every
         quality = 100 * selection["quality_change"].sum() / every
-        change = f"cost by {cost:+.3g} USD per {PER:,} requests, quality by {quality:+.2f} points"
+        change = (
+            f"cost by {'+' if cost >= 0 else ''}{_usd(cost)} USD per {PER:,} requests, quality by {quality:+.2f} points"
+        )
         verb = "changes its" if n == 1 else "change their"
         return f"{prompts} {verb} model: over all {every:,}, that changes {change}.{self._moves(selection)}"
 
@@ -229,16 +231,29 @@ class EvidencePlot(Asker):
             self.bars = drawn_bars(table, self._order, bar_span(self._whole_table, table))
         wtp = self._points["willingness_to_pay"].to_numpy()
         on_curve = self._part is not None and self._whole is None
-        at = [np.searchsorted(-wtp, -end) for end in self._part or () if on_curve]
+        ends = [end for end in self._part or () if on_curve]
+        # The last drawn point that has come down to this willingness to pay: where all are drawn, exactly that end.
+        at = [np.searchsorted(-wtp, -end, side="right") - 1 for end in ends]
         self._serial += 1
         self.picked = {
             "serial": self._serial,
-            "ends": [min(int(k), len(wtp) - 1) for k in at] or None,
+            "ends": [int(k) for k in at] or None,
+            "said": [self._said_of(end) for end in ends],
             "intents": [self._order.index(intent) for intent in self._chosen],
             "text": text,
             "error": error,
             "note": self._provenance,
         }
+
+    def _said_of(self, wtp: float) -> str:
+        """Say what one end costs and gives: of the very point, which the curve may not draw."""
+        row = np.arange(len(self._sweep.index))
+        column = self._quality.columns.get_indexer(self._sweep.at(wtp))
+        cost, quality = (
+            float(table.loc[self._sweep.index].to_numpy(dtype=float)[row, column].mean())
+            for table in (self._cost, self._quality)
+        )
+        return said_of(PER * cost, quality)
 
     def _handle(self, content: dict[str, Any]) -> None:
         ends, intents = content["ends"], [self._order[int(i)] for i in content["intents"]]
@@ -313,7 +328,7 @@ def drawn_curve(points: pd.DataFrame) -> dict[str, Any]:
     x, xticks, log = cost_scale(points["cost_usd"])
     low, high = points["quality_low"].fillna(quality), points["quality_high"].fillna(quality)
     y, yticks = scale(float(low.min()), float(high.max()))
-    said = [f"{c:.3g} USD per {PER:,} requests, quality {q:.3f}" for c, q in zip(cost, quality, strict=True)]
+    said = [said_of(c, q) for c, q in zip(cost, quality, strict=True)]
     return {
         "x": _places(x),
         "y": _places(y(quality)),
@@ -325,6 +340,21 @@ def drawn_curve(points: pd.DataFrame) -> dict[str, Any]:
         "xlabel": f"Cost, USD per {PER:,} requests" + (", log scale" if log else ""),
         "ylabel": "Mean quality",
     }
+
+
+def said_of(cost: float, quality: float) -> str:
+    """Say what an operating point costs and gives.
+
+    Examples
+    --------
+    >>> said_of(196.04, 0.9)
+    '196.0 USD per 1,000 requests, quality 0.900'
+    """
+    return f"{_usd(cost)} USD per {PER:,} requests, quality {quality:.3f}"
+
+
+def _usd(cost: float) -> str:
+    return f"{cost:,.1f}" if abs(cost) >= 10 else f"{cost:.3g}"
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,7 @@ function evidence({ model, el }) {
   const curve = model.get("curve");
   const n = curve.x?.length ?? 0;
   let ends = null; // the two ends as positions among the points, the dearer one first
+  let exact = null; // what Python says of them: a selection from Python may end between two points that are drawn
   let chosen = [];
   let drag = null;
   let waiting = null; // timer of keys that Python has not been told of
@@ -88,7 +89,7 @@ function evidence({ model, el }) {
     // One end can't pass the other.
     const [least, most] = k === 0 ? [0, moved[1]] : [moved[0], n - 1];
     moved[k] = Math.min(most, Math.max(least, moved[k] + moves[event.key]));
-    ends = moved;
+    [ends, exact] = [moved, null];
     draw();
     clearTimeout(waiting);
     waiting = setTimeout(() => ask(ends, chosen), 150); // a key held down asks once
@@ -97,7 +98,7 @@ function evidence({ model, el }) {
   function ask(wanted, intents) {
     clearTimeout(waiting);
     waiting = null;
-    ends = wanted;
+    [ends, exact] = [wanted, wanted === ends ? exact : null];
     chosen = intents;
     draw();
     line.ask({ ends, intents });
@@ -114,6 +115,7 @@ function evidence({ model, el }) {
     if (!n) return;
     const at = shownEnds();
     const [right, left] = at.map((i) => px(curve.x[i]));
+    const said = at.map((i, k) => (ends && exact?.[k]) || curve.said[i]);
     drawn.region.setAttribute("x", Math.min(left, right));
     drawn.region.setAttribute("width", ends ? Math.abs(right - left) : 0);
     drawn.part.setAttribute("points", ends ? drawn.line.slice(at[0], at[1] + 1).join(" ") : "");
@@ -122,9 +124,9 @@ function evidence({ model, el }) {
       thumb.style.top = `${(100 * py(curve.y[at[k]])) / HEIGHT}%`;
       thumb.classList.toggle("rl-on", Boolean(ends));
       thumb.setAttribute("aria-valuenow", n - 1 - at[k]); // grows with the cost
-      thumb.setAttribute("aria-valuetext", curve.said[at[k]]);
+      thumb.setAttribute("aria-valuetext", said[k]);
     });
-    setText(where, ends ? `From ${curve.said[at[0]]}, to ${curve.said[at[1]]}` : `${curve.said[0]} to ${curve.said[n - 1]}`);
+    setText(where, ends ? `From ${said[0]}, to ${said[1]}` : `${said[0]} to ${said[1]}`);
   }
 
   function drawBars() {
@@ -154,7 +156,7 @@ function evidence({ model, el }) {
 
   function answered() {
     const picked = model.get("picked");
-    if (!waiting && !drag) [ends, chosen] = [picked.ends, picked.intents]; // or the answer is to an earlier move
+    if (!waiting && !drag) [ends, exact, chosen] = [picked.ends, picked.said, picked.intents]; // or the answer is to an earlier move
     fail(picked.error);
     setText(text, picked.text);
     setText(note, picked.note ?? "");
@@ -175,7 +177,7 @@ function evidence({ model, el }) {
       if (!drag) return;
       const other = nearest(event);
       drag.moved ||= other !== drag.fixed;
-      ends = [Math.min(drag.fixed, other), Math.max(drag.fixed, other)];
+      [ends, exact] = [[Math.min(drag.fixed, other), Math.max(drag.fixed, other)], null];
       draw();
     });
     stage.addEventListener("pointerup", () => {

@@ -507,7 +507,8 @@ function labeler({ model, el }, spec) {
       const tick = h("span", { class: "rl-tick", "aria-hidden": "true" }, "✓");
       const words = latest.words ? h("span", { class: "rl-muted" }, latest.words) : "";
       const names = (latest.reveal ?? []).map(revealed);
-      last.replaceChildren(tick, h("span", {}, latest.text), words, names.length ? h("b", {}, "Last pair:") : "", ...names);
+      const whose = words || names.length ? h("b", {}, "Last pair:") : ""; // another pair is on the page by now
+      last.replaceChildren(tick, h("span", {}, latest.text), whose, words, ...names);
     }
     undoButton.setAttribute("aria-disabled", String(!model.get("state").can_undo));
     showNote();

@@ -168,7 +168,7 @@ def test_a_rater_reads_all_of_it(shown: Book):
         read_long(page) if chip == "coo⟦U+00AD⟧king" else read_chat(page)
         vote(page, i + 1)
         said = page.inner_text(".rl-last")
-        assert re.search(r"Words: A [\d,]+ and B [\d,]+", said)
+        assert re.search(r"Last pair:\s*A [\d,]+ and B [\d,]+ words", said)
         assert "akk⟦U+00AD⟧ouq" in said and "tab⟦U+E0041⟧mow" in said  # names as well
     assert sorted(seen) == ["coo⟦U+00AD⟧king", "co⟦U+E0041⟧de"]
     shown.show("l = IntentLabeler(prompts, [*prompts.intent], log='rendering/i', rater='ana')\nl", ".rl-intents")

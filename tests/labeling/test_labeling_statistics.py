@@ -1,5 +1,7 @@
 """What the votes say: agreement, position bias, self-consistency, ratings under active choice, votes needed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -361,10 +363,25 @@ def test_votes_needed_at_its_ends():
     apart = votes_needed(votes)
     assert apart.separated and apart.n_mixed == 0 and "told apart" in str(apart)
     even = pd.DataFrame({"prompt_id": range(4), "model_a": "x", "model_b": "y", "winner": ["model_a", "model_b"] * 2})
-    assert "too close to say" in str(votes_needed(even))
+    assert "too close to say" in str(votes_needed(even)) and votes_needed(even).forecast == "too close to say"
+    assert apart.forecast == "told apart"
     for top in (1, 4, 0):
         with pytest.raises(ValueError, match="rank from 2 to 3"):
             votes_needed(votes, top=top)
+
+
+@pytest.mark.parametrize(
+    ("n_votes", "said"),
+    [
+        (470.0, "about 470 more votes on this pair (120 or more)"),
+        (1234.0, "about 1,200 more votes on this pair (120 or more)"),
+        (1.2e7, "more votes on this pair: more than 100,000: too close to tell"),
+    ],
+)
+def test_a_forecast_of_votes_is_written_for_people(n_votes, said):
+    votes = pd.DataFrame({"prompt_id": range(40), "model_a": "small", "model_b": "large"})
+    found = votes_needed(votes.assign(winner=["model_b"] * 23 + ["model_a"] * 17))
+    assert str(replace(found, n_votes=n_votes, n_low=120.0)).endswith(f": {said}")
 
 
 def test_the_forecast_is_right_about_half_the_time():

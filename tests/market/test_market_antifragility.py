@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from routerlab import market
+from routerlab.market._antifragility import _interval
 from routerlab.schema import TableError
 
 START, END, N = "2024-01-01", "2024-04-10", 60
@@ -94,7 +98,7 @@ def test_a_gain_that_few_prompts_carry_has_no_interval(asked):
     found = measure((estimates, tokens), shocks)
     assert np.isnan(found.gain.low)
     assert np.isnan(found.gain.high)
-    assert "prompts carry it" in found.gain.note
+    assert "a single prompt carries it" in found.gain.note
 
 
 def test_paths_widen_the_interval_and_are_named(asked):
@@ -121,3 +125,30 @@ def test_intervals_hold_the_truth_on_simulated_markets():
         error = 2.9 * np.sqrt(0.95 * 0.05 / max(kept, 1))  # Bonferroni over five cells
         assert cell["coverage"] >= 0.95 - error - 0.01, cell
         assert cell["refused"] < 0.2, cell
+
+
+@pytest.mark.parametrize(
+    ("carriers", "grouped", "said"),
+    [
+        (1, False, "USD a month, no interval: a single prompt carries it; an interval takes some 30"),
+        (3, False, "USD a month, no interval: as few as 3 prompts carry it; an interval takes some 30"),
+        (4, True, "USD a month, no interval: only 2 groups"),
+        (0, False, "gain from swings: 0.00 USD a month, no interval: no prompt gained or lost"),
+    ],
+)
+def test_a_gain_that_few_prompts_carry_has_no_interval_and_says_why(carriers, grouped, said):
+    of_prompt = np.r_[np.ones(carriers), np.zeros(N - carriers)]
+    codes = np.arange(N) % 2 if grouped else None
+    found = _interval(of_prompt, np.zeros(1), codes, 0.95, None)
+    text = repr(market.Antifragility(found, found, 0.0, float("inf"), (), (), None))
+    assert said in text and "nan" not in text and "inf" not in text.replace("information", "")
+
+
+def test_every_amount_of_a_gain_says_that_it_is_in_usd(asked):
+    shocks = market.simulate_shocks(OFFERS, START, END, price_changes_per_year=20)[0]
+    found = measure(asked, shocks)
+    few, _, changed, *_ = repr(found).splitlines()
+    assert re.search(r"^gain from swings: [\d,.]+ USD a month, no interval: as few as \d+ prompts carry it", few), few
+    known = repr(replace(found, gain=_interval(np.linspace(1, 2, N), np.zeros(1), None, 0.95, None))).splitlines()[0]
+    assert re.search(r"^gain from swings: [\d,.]+ \[[\d,.]+, [\d,.]+\] USD a month$", known), known
+    assert re.search(r"may cost [\d,.]+ USD before", changed)

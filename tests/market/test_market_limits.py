@@ -105,7 +105,7 @@ def test_the_best_point_of_a_budget():
     promised = point_within(sweep, quality, cost, max_cost_usd=0.006, guarantee=0.95)
     assert promised.cost_usd <= wide.cost_usd
     assert "95% probability" in repr(promised)
-    assert "at most 6 USD per 1,000 requests" in repr(wide)
+    assert repr(wide).startswith("best quality for at most 6 USD per 1,000 requests: willingness to pay")
     assert len(set(sweep.at(wide.willingness_to_pay))) > 1
     ax = rl.plot_frontier(rl.frontier(sweep, quality, cost), chosen=wide)
     assert any(np.isclose(line.get_xdata(), 1000 * wide.cost_usd).any() for line in ax.lines), "the point is marked"
@@ -121,7 +121,8 @@ def test_the_best_point_under_a_limit_of_latency():
     both = point_within(sweep, quality, cost, max_cost_usd=0.003, guarantee=0.9, **limit)
     assert both.cost_usd <= 0.003
     assert both.late_share <= 0.05
-    assert "p95 latency at most 1.6 s" in repr(both)
+    assert repr(point).startswith("best quality with p95 latency at most 1.6 s: willingness to pay")
+    assert "for at most 3 USD per 1,000 requests and with p95 latency at most 1.6 s: " in repr(both)
 
 
 @pytest.mark.slow

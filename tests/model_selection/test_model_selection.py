@@ -64,8 +64,23 @@ def test_a_promise_prints_its_price_its_evidence_and_its_limits():
     result = rl.promise(options, quality, cost, baseline="large", max_quality_loss=0.1, by=kind, valid_days=30)
     assert result.granted and result.test_again == date.today() + timedelta(days=30)
     assert result.slices.index[0] == "rare" and result.slices.loc["rare", "quality_low"] < -0.4
-    for said in ("80% of cost", "95% probability", "at most 10 points", "worst of 2 slices: rare", "test again by"):
+    for said in (
+        "80% of cost",
+        "95% probability",
+        "at most 10 points",
+        "worst of 2 slices: rare (n = ",
+        "test again by",
+    ):
         assert said in repr(result), said
+    few = pd.Series(np.where(np.arange(1200) < 1192, "common", "handful"), index=quality.index)
+    told = repr(rl.promise(options, quality, cost, baseline="large", max_quality_loss=0.1, by=few))
+    assert "least certain slice of 2: handful (n = 8): seen" in told
+    assert "points: too few to say; worst of the others with 29 prompts or more: common (n = 1,192): seen" in told
+    sweep = sweep_estimates(quality.assign(small=0.9, large=1.0), cost)
+    for by, said in ((few, "least certain slice handful (n = "), (kind, "worst slice rare (n = ")):
+        tuned = {"baseline": "large", "max_quality_loss": 0.1, "guarantee": 0.95, "by": by, "ordering": 0}
+        point = rl.choose_operating_point(sweep, quality, cost, **tuned)
+        assert said in repr(point) and ("too few to say" in repr(point)) == (by is few)
     now, low = result.under_mix({"rare": 0.5, "common": 0.5})
     assert low < now < result.quality_difference
     assert result.under_mix(kind)[0] == pytest.approx(result.quality_difference)
@@ -200,7 +215,13 @@ def test_a_router_that_was_promised_a_share_keeps_the_others_at_the_baseline(rou
         again = rl.load_router(tuned.save(tmp_path / "router"))
         assert again.predict(X).equals(tuned.predict(X))
         other = X.index[tuned.predict(X) == "large"][0]
-        assert "a share of the prompts" in tuned.explain(X.loc[[other]]).why
+        percent = f"{100 * point.share:.0f}%"
+        left = tuned.explain(X.loc[[other]])
+        assert left.left_to_baseline and left.share == point.share
+        assert left.why.startswith(f"large: the promise sends only a share ({percent}) of the prompts to the router")
+        assert "drawn for the baseline" in left.why
+        sent = tuned.explain(X.loc[[X.index[small][0]]])
+        assert not sent.left_to_baseline and f"in the share ({percent}) that the promise sends" in sent.why
         elsewhere = rl.KNNRouter(5, min_similarity=0.1, fallback="small").fit(*problem(1500)[:2], cost=cost)
         assert rl.set_operating_point(elsewhere, X, quality, cost, **options).operating_point_.keeps_baseline
 

@@ -5,6 +5,7 @@ import json
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 import openai
@@ -14,7 +15,8 @@ from sklearn.linear_model import Ridge
 
 import routerlab as rl
 from routerlab.completions import Endpoint
-from routerlab.decision import decide, ranked
+from routerlab.decision import OperatingPoint, decide, ranked
+from routerlab.model_selection._operating import apply_point
 from routerlab.neighbors import nearest
 from routerlab.routers import _knn
 from routerlab.serving import AsyncRoutedClient, EndpointWarning, RoutedClient, _calls as resting, read_captured
@@ -330,6 +332,20 @@ def test_a_stream_that_its_reader_leaves_is_captured_once(make, how):
     assert read_captured(make.path).calls["error"].tolist() == ["closed by the caller before its end"]
 
 
+def test_a_prompt_that_a_promise_keeps_from_the_router_is_not_called_far(embedder, local):
+    quality = pd.DataFrame({"small": [0.9] * 8, "large": [0.8] * 8})
+    router = rl.KNNRouter(n_neighbors=1).fit(embedder.transform(EASY + HARD), quality, cost=quality / 100)
+    for share, said in (
+        (0.0, "nothing cheaper could be promised when the router was tuned"),
+        (1e-9, "the promise sends only a share (0%) of prompts to the router, this one to the baseline"),
+    ):
+        promised = {"guarantee": 0.95, "share": share, "share_willingness_to_pay": 0.1 if share else None}
+        point = OperatingPoint(float("nan"), "large", 0.01, None, 8, 0.01, 0.01, 0.0, **promised)
+        decision = RoutedClient(apply_point(copy(router), point), embedder, client=local).route(EASY[0])
+        assert decision.abstained and decision.chosen == "large"
+        assert said in repr(decision) and "far from" not in repr(decision)
+
+
 def test_abstention_goes_to_the_routers_fallback(embedder, local, tmp_path):
     quality = pd.DataFrame({"small": [0.9] * 8, "large": [0.8] * 8})
     router = rl.KNNRouter(n_neighbors=1, willingness_to_pay=0.1, min_similarity=0.5, fallback="large")
@@ -337,6 +353,7 @@ def test_abstention_goes_to_the_routers_fallback(embedder, local, tmp_path):
     client = RoutedClient(router, embedder, client=local, explore=1.0, capture=tmp_path / "c.jsonl")
     decision = client.route("水煮蛋")
     assert (decision.abstained, decision.explored, decision.order) == (True, False, ("large", "small"))
+    assert "far from every training prompt: fallback" in repr(decision) and not client.route(EASY[0]).reason
     assert client.route(EASY[0]).abstained is False
     assert ask(client, "水煮蛋").model == "large"
     assert read_captured(tmp_path / "c.jsonl").calls["abstained"].tolist() == [True]

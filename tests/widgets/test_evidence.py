@@ -97,6 +97,23 @@ def test_the_page_and_the_method_select_the_same(world):
     assert not len(plot.selection) and plot.picked["ends"] is None and plot.picked["intents"] == []
 
 
+def test_the_ends_and_the_change_are_of_the_same_two_points(world, monkeypatch):
+    monkeypatch.setattr("routerlab.widgets._evidence_plot._MAX_POINTS", 8)  # the curve draws few of its points
+    plot = rl.EvidencePlot(*world)
+    drawn, all_points = plot._points["willingness_to_pay"].to_numpy(), rl.frontier(*world)
+    for upper, lower in ((np.inf, 0.03), (0.2, 0.02), (0.5, 0.05), tuple(drawn[[1, -1]])):
+        plot.select(willingness_to_pay=(upper, lower))
+        for end, k, said in zip((upper, lower), plot.picked["ends"], plot.picked["said"], strict=True):
+            assert drawn[k] >= end, "the last drawn point before this end"
+            assert k + 1 == len(drawn) or drawn[k + 1] < end
+            at = all_points[all_points["willingness_to_pay"] >= end].iloc[-1]
+            assert said.endswith(f"quality {at['quality']:.3f}")
+            assert float(said.split()[0]) == pytest.approx(1000 * at["cost_usd"], abs=0.06)
+        before, after = (float(said.split()[0]) for said in plot.picked["said"])
+        change = float(re.search(r"changes cost by ([-+.\d]+) USD", plot.picked["text"])[1])
+        assert change == pytest.approx(after - before, abs=0.11)
+
+
 def test_an_intent_alone_selects_all_its_prompts(world):
     plot = rl.EvidencePlot(*world, by=INTENTS).select(intents=["code", "chat"])
     assert set(plot.selection["prompt_id"]) == set(INDEX[INTENTS != "cooking"])
