@@ -11,11 +11,13 @@ from scipy import stats
 from routerlab.deprecation import renamed
 from routerlab.exceptions import ParameterError
 from routerlab.schema import refuse_parameter, reject
-from routerlab.stats import check_confidence, check_share
+from routerlab.stats import check_confidence, check_share, fewest_that_show, fewest_without_loss
 
 __all__ = ["Payback", "StudyPlan", "payback", "plan_study"]
 
-_LARGEST = 10**7
+_LARGEST = 10**7  # units above which no search goes on
+_DRAWS = 2000  # simulated samples of groups
+_MOST_ALIKE = 50  # prompts in a simulated group
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class StudyPlan:
         The power asked for.
     loss : float
         Assumed true loss of mean quality.
+    group_size : float
+        Prompts per group; figures are whole groups.
     """
 
     n: int
@@ -61,6 +65,7 @@ class StudyPlan:
     assumptions: str
     power_wanted: float = 0.8
     loss: float = 0.0
+    group_size: float = 1.0
 
     def __repr__(self) -> str:
         """Say what n prompts prove, then how many would."""
@@ -73,8 +78,9 @@ class StudyPlan:
         else:
             fewest = "no number of prompts would show it: the assumed loss is not below the margin"
         saving = ceil(1000 * self.smallest_saving - 1e-9) / 10  # rounded up: what is printed does show
+        groups = f" in {max(int(self.n / self.group_size), 1):,} groups" if self.group_size > 1 else ""
         lines = [
-            f"{self.n:,} prompts: {_chance(self.power)} chance to show non-inferiority at {points}",
+            f"{self.n:,} prompts{groups}: {_chance(self.power)} chance to show non-inferiority at {points}",
             f"{fewest}; below {self.n_fewest:,} not even equal quality on every prompt would show it",
             f"a true saving of {saving:.1f}% or more would show with {wanted} chance",
             *([] if self.n_for_saving is None else [f"{self.n_for_saving:,} prompts show the saving asked about"]),
@@ -165,9 +171,11 @@ def plan_study(
 
     Notes
     -----
-    Power is exact for the score test that `savings` makes, summed over the outcomes of the better and the worse; groups
-    count by the design effect 1 + (size - 1) icc. Figures for savings are by the normal approximation; more is shown
-    than they say where the cheaper models are cheaper on every prompt.
+    Power is that of the interval that `savings` gives. For single prompts it is exact, summed over the outcomes of the
+    better and the worse. With groups a group is one piece of evidence, as it is in ``savings(groups=)``: power comes
+    from 2,000 simulated samples of groups of equal size whose shares of better and worse differ as `icc` says, and a
+    promise needs its groups, however many prompts each has. Figures for savings are by Student's t; more is shown than
+    they say where the cheaper models are cheaper on every prompt.
 
     References
     ----------
@@ -177,53 +185,88 @@ def plan_study(
     --------
     >>> plan_study(max_quality_loss=0.01, n=400, discordance=0.02)
     400 prompts: ...% chance to show non-inferiority at 1 point
-    fewest for 80%: ...; below 381 not even equal quality on every prompt would show it
+    fewest for 80%: ...; below 383 not even equal quality on every prompt would show it
     ...
     """
-    margin, loss = check_share(max_quality_loss, "max_quality_loss"), float(loss)
+    margin = check_share(max_quality_loss, "max_quality_loss")
     for name, value in (("power", power), ("confidence", confidence), ("guarantee", guarantee)):
         check_confidence(value, name)
+    _check_numbers(discordance=discordance, loss=loss, price_ratio=price_ratio, cost_spread=cost_spread)
+    _check_numbers(group_size=group_size, icc=icc)
+    optional = {"n": n, "saving": saving, "judge_correlation": judge_correlation}
+    _check_numbers(**{name: value for name, value in optional.items() if value is not None})
     if pilot is not None:
         discordance, loss = _from_pilot(pilot)
-    if saving is not None and not 0 < saving < 1 - price_ratio:
+    if saving is not None and not saving < 1 - price_ratio:
+        most = f"what is saved if all prompts go to models at {price_ratio:.0%} of the price"
+        refuse_parameter("saving", f"above 0 and below {1 - price_ratio:g}, {most}", saving)
+    if abs(loss) > discordance or margin == 0:
         msg = (
-            f"'saving' must lie above 0 and below {1 - price_ratio:g}, what is saved if all prompts go to models at "
-            f"{price_ratio:.0%} of the price. Got {saving!r} instead."
+            f"plan_study needs |loss| <= discordance and max_quality_loss > 0. Got loss={loss:g}, "
+            f"discordance={discordance:g}, max_quality_loss={margin:g}."
         )
         raise ParameterError(msg)
-    if not abs(loss) <= discordance <= 1 or not 0 <= icc <= 1 or group_size < 1 or margin == 0:
-        msg = (
-            "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and max_quality_loss > 0. Got "
-            f"loss={loss:g}, discordance={discordance:g}, icc={icc:g}, group_size={group_size:g}, "
-            f"max_quality_loss={margin:g}."
-        )
-        raise ParameterError(msg)
-    effect = 1 + (group_size - 1) * icc
-    z, zb = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(power)
-    fewest = int(np.ceil(effect * z**2 * (1 - margin) / margin))
-    needed = _fewest(margin, discordance, loss, power, z, effect) if loss < margin else None
+    size, effect = float(group_size), 1 + (group_size - 1) * icc
+    shows = _Power(size, icc, margin, discordance, loss, confidence)
+    fewest = ceil(size * fewest_without_loss(margin, confidence))
+    units = fewest_that_show(lambda units: shows(units) >= power, _LARGEST) if loss < margin else None
+    needed = None if units is None else ceil(size * units)
     planned = int(n) if n is not None else (needed or fewest)
-    spread = (z + zb) ** 2 * np.exp(cost_spread**2) * effect
-    most = 1 - price_ratio  # saved if every prompt went to the cheaper models
+    most, zb = 1 - price_ratio, stats.norm.ppf(power)  # saved if every prompt went to the cheaper models
+
+    def smallest(units: int) -> float:
+        spread = (_quantile(units, confidence) + zb) ** 2 * np.exp(cost_spread**2) * effect / size
+        return float(most * spread / (units + spread))
+
+    for_saving = None if saving is None else fewest_that_show(lambda units: smallest(units) <= saving)
     return StudyPlan(
         n=planned,
-        power=_power(planned / effect, margin, discordance, loss, z),
+        power=shows(max(int(planned / size), 1)),
         n_needed=needed,
         n_fewest=fewest,
-        n_promise=int(np.ceil(effect * fewest_for_promise(margin, guarantee))),
-        smallest_saving=float(most * spread / (planned + spread)),
-        n_for_saving=None if saving is None else int(np.ceil(spread * (most - saving) / saving)),
+        n_promise=ceil(size * fewest_for_promise(margin, guarantee)),
+        smallest_saving=smallest(max(int(planned / size), 1)),
+        n_for_saving=None if for_saving is None else ceil(size * for_saving),
         n_labels_with_judge=None
         if judge_correlation is None or needed is None
-        else int(np.ceil(needed * (1 - judge_correlation**2 * 10 / 11))),
+        else ceil(needed * (1 - judge_correlation**2 * 10 / 11)),
         margin=margin,
         confidence=confidence,
         assumptions=f"discordance {discordance:.3g}, true loss {100 * loss:.2g} points, "
-        + (f"{effect:.2g} prompts in groups are worth one, " if effect > 1 else "independent prompts, ")
+        + (f"groups of {size:g} with a correlation of {icc:g}, " if size > 1 else "independent prompts, ")
         + f"costs with a spread of logs of {cost_spread:g}, cheaper models at {price_ratio:.0%} of the price",
         power_wanted=power,
         loss=loss,
+        group_size=size,
     )
+
+
+_RANGES = {  # of numbers that the user gives: least, most, and whether only whole ones count
+    "n": (1, 10**9, True),
+    "saving": (1e-6, 1 - 1e-6, False),
+    "discordance": (0, 1, False),
+    "loss": (-1, 1, False),
+    "price_ratio": (0, 1 - 1e-6, False),
+    "cost_spread": (0, 2.3, False),  # above it, `savings` gives no interval
+    "group_size": (1, 10**6, False),
+    "icc": (0, 1, False),
+    "judge_correlation": (-1, 1, False),
+}
+
+
+def _check_numbers(**given: Any) -> None:
+    """Insist on finite numbers in their range; those not in the table must be at least 0."""
+    for name, value in given.items():
+        least, most, whole = _RANGES.get(name, (0, np.inf, False))
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
+        if number and np.isfinite(value) and least <= value <= most and not (whole and value % 1):
+            continue
+        wanted = f"a {'whole' if whole else 'finite'} number "
+        if name in ("saving", "price_ratio"):
+            wanted += f"{'above' if least else 'of at least'} 0 and below 1"
+        else:
+            wanted += f"of at least {least:g}" if most == np.inf else f"from {least:,g} to {most:,.10g}"
+        refuse_parameter(name, wanted, value)
 
 
 def _from_pilot(pilot: Any) -> tuple[float, float]:
@@ -238,40 +281,86 @@ def _from_pilot(pilot: Any) -> tuple[float, float]:
     return max(discordance, abs(loss)), loss  # graded outcomes may vary less than any of -1, 0 and 1
 
 
-def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:
-    """Probability that the score test at -margin rejects, exact for outcomes of -1, 0 and 1."""
-    n = max(int(n), 1)
-    worse, better = (discordance + loss) / 2, (discordance - loss) / 2
-    k = [_likely(n, p) for p in (worse, better)]
-    down, up = np.meshgrid(*k, indexing="ij")
-    # Tango's restricted estimate of the share of the better, under a mean of -margin.
-    linear = -(down + up) + (2 * n - down + up) * margin
-    root = np.sqrt(np.maximum(linear**2 + 8 * n * up * margin * (1 - margin), 0.0))
-    restricted = (root - linear) / (4 * n)
-    with np.errstate(divide="ignore", invalid="ignore"):
+def _quantile(units: int, confidence: float) -> float:
+    """Return Student's, at the degrees of freedom that the interval of so many prompts or equal groups has."""
+    return float(stats.t.ppf((1 + confidence) / 2, max(units - 1, 1)))
+
+
+class _Power:
+    """Probability that `mean_interval` lies above -margin, given a number of prompts or of equal groups."""
+
+    def __init__(
+        self, size: float, icc: float, margin: float, discordance: float, loss: float, confidence: float
+    ) -> None:
+        self.margin, self.confidence, self.grouped = margin, confidence, size > 1
+        self.worse, self.better = (discordance + loss) / 2, (discordance - loss) / 2
+        if self.grouped:
+            self.values, self.chance = _group_means(size, icc, self.worse, self.better)
+
+    def __call__(self, units: int) -> float:
+        return self._of_groups(units) if self.grouped else self._of_prompts(units)
+
+    def _of_prompts(self, n: int) -> float:
+        """Sum over the outcomes of -1, 0 and 1."""
+        margin, quantile = self.margin, _quantile(n, self.confidence)
+        down, up = np.meshgrid(*(_likely(n, p) for p in (self.worse, self.better)), indexing="ij")
+        # Tango's restricted estimate of the share of the better, under a mean of -margin.
+        linear = -(down + up) + (2 * n - down + up) * margin
+        root = np.sqrt(np.maximum(linear**2 + 8 * n * up * margin * (1 - margin), 0.0))
+        restricted = (root - linear) / (4 * n)
         score = (up - down + n * margin) / np.sqrt(n * (2 * restricted + margin * (1 - margin)))
-    chance = stats.binom.pmf(down, n, worse) * stats.binom.pmf(
-        up, np.maximum(n - down, 0), better / max(1 - worse, 1e-12)
-    )
-    return float(chance[score >= z].sum())
+        shown = (score >= quantile) & self._beyond_pseudo((up - down), (up + down), n, quantile)
+        chance = stats.binom.pmf(down, n, self.worse) * stats.binom.pmf(
+            up, np.maximum(n - down, 0), self.better / max(1 - self.worse, 1e-12)
+        )
+        return float(chance[shown].sum() / chance.sum())
+
+    def _of_groups(self, n: int) -> float:
+        """Share of simulated samples of n groups: the test of `mean_interval` for all of them at once."""
+        quantile, reach = _quantile(n, self.confidence), 1 - self.margin
+        share = np.random.default_rng(0).multinomial(n, self.chance, _DRAWS) / n
+        score = self.values + self.margin
+        low, high = np.zeros(_DRAWS), np.full(_DRAWS, (1 - 1e-10) / reach)
+        for _ in range(30):  # the tilt of empirical likelihood, by bisection
+            tilt = (low + high) / 2
+            left = (share / (1 + np.outer(tilt, score))) @ score
+            low, high = np.where(left > 0, tilt, low), np.where(left > 0, high, tilt)
+        tilted = share / (1 + np.outer(low, score))
+        variance = tilted @ score**2 + np.maximum(tilted @ score, 0) * reach
+        gap = share @ score
+        shown = (gap > 0) & (gap**2 >= quantile**2 * variance / n)
+        return float(
+            (shown & self._beyond_pseudo(n * (share @ self.values), n * (share @ self.values**2), n, quantile)).mean()
+        )
+
+    def _beyond_pseudo(self, total: Any, squares: Any, n: int, quantile: float) -> Any:
+        """Tell where Student's interval with two pseudo-groups lies above -margin."""
+        mean = total / (n + 2)
+        spread = np.sqrt(np.maximum(squares + 1 - (n + 2) * mean**2, 0.0))
+        return mean - quantile * spread / (n + 2) >= -self.margin
 
 
 def _likely(n: int, p: float) -> NDArray[np.int64]:
-    """Return the counts that are not all but impossible."""
+    """Return the counts that are not all but impossible, or some hundreds evenly among them."""
     low, high = stats.binom.ppf([1e-7, 1 - 1e-7], n, p)
-    return np.arange(int(low), int(high) + 1)
+    return np.arange(int(low), int(high) + 1, max(int(high - low) // 300, 1))
 
 
-def _fewest(margin: float, discordance: float, loss: float, power: float, z: float, effect: float) -> int | None:
-    low, high = 1, 64
-    while _power(high, margin, discordance, loss, z) < power:
-        low, high = high, 2 * high
-        if high > _LARGEST:
-            return None
-    while high - low > max(1, low // 200):
-        middle = (low + high) // 2
-        low, high = (low, middle) if _power(middle, margin, discordance, loss, z) >= power else (middle, high)
-    return int(np.ceil(high * effect))
+def _group_means(size: float, icc: float, worse: float, better: float) -> tuple[Any, Any]:
+    """Return the mean differences that a group may have, and their chances, if groups differ by Dirichlet's law.
+
+    Groups of a fractional or of a large size are taken for smaller ones, of prompts that are more alike, whose means
+    vary as much.
+    """
+    variance, n = (1 + (size - 1) * icc) / size, min(ceil(size), _MOST_ALIKE)
+    alike = np.clip((variance * n - 1) / (n - 1), 1e-6, 1 - 1e-6)
+    down, up = (k.ravel() for k in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+    down, up = down[down + up <= n], up[down + up <= n]
+    shares = np.clip([worse, 1 - worse - better, better], 1e-9, 1)
+    law = stats.dirichlet_multinomial((1 / alike - 1) * shares / shares.sum(), n)
+    chance = np.exp(law.logpmf(np.stack([down, n - down - up, up], axis=1)))
+    chance = np.bincount(up - down + n, chance, 2 * n + 1)
+    return np.arange(-n, n + 1) / n, chance / chance.sum()
 
 
 @dataclass(frozen=True)
