@@ -400,7 +400,7 @@ class Payback:
         note = f"\n[{self.provenance}]" if self.provenance else ""
         known = not np.isnan(self.monthly_low)
         usd = f"[{self.monthly_low:,.0f}, {self.monthly_high:,.0f}]" if known else "[no interval]"
-        back = "never paid back"
+        back = "nothing to pay back" if self.one_off_usd == 0 and self.monthly_usd >= 0 else "never paid back"
         if np.isfinite(self.months):
             late = f"{self.months_high:.1f}" if np.isfinite(self.months_high) else "never"
             ends = f"[{self.months_low:.1f}, {late}]" if known else "[no interval]"
@@ -464,14 +464,15 @@ def payback(
         "judge_usd": judge_usd, "probes_usd": probes_usd, "other_usd": other_usd,
         "router_usd_per_request": router_usd_per_request, "monthly_usd": monthly_usd, "horizon_months": horizon_months,
     }  # fmt: skip
-    for name, amount in amounts.items():
-        if not np.isfinite(amount) or amount < 0:
-            refuse_parameter(name, "a finite number of at least 0", amount)
+    _check_numbers(**amounts)
+    if not hasattr(claim, "saving_low"):
+        refuse_parameter("claim", "what savings(...) returns", claim)
     once = labels * usd_per_label + judge_usd + probes_usd + other_usd
     own = router_usd_per_request * requests_per_month + monthly_usd
     bill = claim.baseline_cost_usd * requests_per_month
     low, middle, high = (bill * share - own for share in (claim.saving_low, claim.saving, claim.saving_high))
-    decision, why, more = _decide(claim, (low, middle, high), once / max(horizon_months, 1e-12), horizon_months)
+    bar = once / max(horizon_months, 1e-12)
+    decision, why, more = _decide(claim, (low, high), bar, (bar + own) / bill if bill else np.inf, horizon_months)
     months = [once / value if value > 0 else np.inf for value in (high, middle, low)]
     return Payback(
         decision=decision, monthly_usd=middle, monthly_low=low, monthly_high=high, one_off_usd=once, months=months[1],
@@ -480,25 +481,60 @@ def payback(
     )  # fmt: skip
 
 
-def _decide(claim: Any, monthly: tuple[float, float, float], bar: float, horizon: float) -> tuple[str, str, int | None]:
-    """Advice, why, and how many more prompts would settle it: intervals shrink with the root of n."""
-    low, middle, high = monthly
+def _decide(
+    claim: Any, monthly: tuple[float, float], bar: float, saving: float, horizon: float
+) -> tuple[str, str, int | None]:
+    """Advice, why, and how many more prompts would settle it; `saving` is the share that pays `bar` USD a month."""
+    low, high = monthly
     within = f"within {horizon:g} months"
+    whose = f" ({claim.caveat})" if claim.caveat else ""
+    if claim.shares.get(claim.baseline, 0) == 1:
+        return "stop", f"nothing is routed: all prompts stay with {claim.baseline}", None
     if claim.quality_high < -claim.margin:
-        return "stop", "quality is inferior", None
-    if high < bar:
+        return "stop", f"quality is inferior{whose}", None
+    if high < bar or high <= 0:
         return "stop", f"not even the upper end of the saving pays {within}", None
-    if claim.non_inferior and low >= bar:
-        return "go", f"the lower end of the saving pays {within}, and quality is non-inferior", None
-    wanted = [1.0]
-    if not low >= bar:
-        wanted.append(((middle - low) / (middle - bar)) ** 2 if middle > bar and np.isfinite(low) else np.inf)
+    pays = low >= bar and low > 0
+    if claim.non_inferior and pays:
+        return "go", f"the lower end of the saving pays {within}, and quality is non-inferior{whose}", None
+    wanted = {}
     if not claim.non_inferior:
-        room = claim.quality_difference + claim.margin
-        wanted.append(((claim.quality_difference - claim.quality_low) / room) ** 2 if room > 0 else np.inf)
-    what = "quality" if not claim.non_inferior else "the saving"
-    factor = max(wanted)
-    if not np.isfinite(factor):
-        return "wait", f"{what} is not shown, and its estimate would not pass with more prompts either", None
-    more = int(np.ceil(claim.n * (factor - 1)))
-    return "wait", f"{what} is not shown yet; about {more:,} more prompts would do if the estimates stay", more
+        wanted[f"quality{whose}"] = _units_needed(claim, "quality", -claim.margin)
+    if not pays and np.isfinite(claim.saving_low):
+        wanted["the saving"] = _units_needed(claim, "saving", saving)
+    elif not pays:
+        reasons = [note.split(";")[0] for note in claim.notes if note.startswith("costs are")]
+        return "wait", f"the saving is not shown: {(reasons or ['it has no interval'])[0]}", None
+    lost = [name for name, units in wanted.items() if not np.isfinite(units)]
+    names = " and ".join(lost or wanted)
+    verb, its = ("are", "their estimates") if len(lost or wanted) > 1 else ("is", "its estimate")
+    if lost:
+        return "wait", f"{names} {verb} not shown, and {its} would not pass with more prompts either", None
+    units = claim.n if claim.n_groups is None else claim.n_groups
+    more = ceil((max(wanted.values()) - units) * claim.n / units)
+    added = f"{more:,} more prompt" + ("" if more == 1 else "s")
+    if claim.n_people is not None:
+        added += ", as large a part of them labelled by people,"
+    return "wait", f"{names} {verb} not shown yet; about {added} would do if the estimates stay", more
+
+
+def _units_needed(claim: Any, what: str, bar: float) -> float:
+    """Return the prompts or groups at which the lower end of quality or saving passes `bar` if its estimate stays.
+
+    The interval is that of a score test: its variance is what was seen, and a chance as large as the gap of what was
+    not. What was seen follows from the interval that the claim has; an end at the worst possible quality tells nothing.
+    """
+    units = claim.n if claim.n_groups is None else claim.n_groups
+    if what == "quality":
+        estimate, low, worst, told = claim.quality_difference, claim.quality_low, -1.0, claim.quality_low > -1
+        unseen = float(claim.n_people is None)  # with people's labels the interval is Student's
+    else:
+        estimate, low, worst, told, unseen = claim.saving, claim.saving_low, 0.0, True, 1.0
+    room, gap = estimate - bar, estimate - low
+    if room <= 0:
+        return float("inf")
+    seen = units * gap**2 / _quantile(units, claim.confidence) ** 2 - unseen * gap * max(low - worst, 0.0)
+    variance = max(told * seen, 0.0) + unseen * room * max(bar - worst, 0.0)
+    found = fewest_that_show(lambda n: n * room**2 >= _quantile(n, claim.confidence) ** 2 * variance, 10**15)
+    fewest = claim.n_fewest if what == "quality" and unseen and estimate <= 0 else 0
+    return float("inf") if found is None else max(found, fewest, units + 1)
