@@ -212,11 +212,11 @@ def plan_study(
     units = fewest_that_show(lambda units: shows(units) >= power, _LARGEST) if loss < margin else None
     needed = None if units is None else ceil(size * units)
     planned = int(n) if n is not None else (needed or fewest)
-    most, zb = 1 - price_ratio, stats.norm.ppf(power)  # saved if every prompt went to the cheaper models
+    limit, zb = 1 - price_ratio, stats.norm.ppf(power)  # saved if every prompt went to the cheaper models
 
     def smallest(units: int) -> float:
         spread = (_quantile(units, confidence) + zb) ** 2 * np.exp(cost_spread**2) * effect / size
-        return float(most * spread / (units + spread))
+        return float(limit * spread / (units + spread))
 
     for_saving = None if saving is None else fewest_that_show(lambda units: smallest(units) <= saving)
     return StudyPlan(
