@@ -26,7 +26,7 @@ from scipy import optimize, special, stats
 
 from routerlab.deprecation import old_name
 from routerlab.exceptions import ParameterError
-from routerlab.schema import reject, shown
+from routerlab.schema import id_remedy, reject, shown
 from routerlab.tallies import points, tally
 
 __all__ = [
@@ -214,7 +214,7 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
     if isinstance(groups, (str, pd.DataFrame)):
         what = f"the name {groups!r}" if isinstance(groups, str) else "a DataFrame"
         reject("'groups'", f"is {what}.", "Pass the column itself, a Series indexed by prompt_id.")
-    groups = pd.Series(groups) if isinstance(groups, Mapping) else groups
+    given = groups = pd.Series(groups) if isinstance(groups, Mapping) else groups
     if isinstance(groups, pd.Series):
         if not groups.index.is_unique:
             again = groups.index[groups.index.duplicated()].unique()
@@ -227,6 +227,8 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
         )
     if values.isna().any():
         remedy = "Give every prompt a group, e.g. its conversation or customer; a group of one is fine."
+        if isinstance(given, pd.Series):
+            remedy = id_remedy(index, given.index, ("the prompts", "'groups'"), remedy)
         reject("'groups'", f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.", remedy)
     try:
         return pd.factorize(values)[0].astype(np.intp)

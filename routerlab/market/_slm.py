@@ -15,6 +15,7 @@ from routerlab.schema import (
     check_aligned,
     check_embeddings,
     check_model,
+    id_remedy,
     pivot_outcomes,
     provenance_of,
     reject,
@@ -221,7 +222,10 @@ def slm_candidates(
     vectors = pd.DataFrame(unit_rows(check_embeddings(X)), index=row_labels(by_prompt(X)))
     absent = quality.index.difference(vectors.index).union(quality.index.difference(texts.index))
     if len(absent):
-        reject("'X' or 'prompts'", f"has no row for prompt_id {shown(absent)}.", "Embed all prompts with outcomes.")
+        remedy = "Embed all prompts with outcomes."
+        for name, ids in (("'X'", vectors.index), ("'prompts'", texts.index)):
+            remedy = id_remedy(ids, quality.index, (name, "the outcomes"), remedy)
+        reject("'X' or 'prompts'", f"has no row for prompt_id {shown(absent)}.", remedy)
     vectors, texts = vectors.loc[quality.index].to_numpy(dtype=float), texts.loc[quality.index]
     label = _labels(clusters, vectors, quality.index, random_state)
     size = _tokens(tokens, texts, small)

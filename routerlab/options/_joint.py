@@ -21,7 +21,7 @@ from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, gro
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._scores import features_of
 from routerlab.routers import training_outcomes
-from routerlab.schema import Outcomes, by_prompt, provenance_of, reject, shown
+from routerlab.schema import Outcomes, by_prompt, id_remedy, provenance_of, reject, shown
 
 Floats = NDArray[np.float64]
 Stage = tuple[str, ...]
@@ -227,16 +227,21 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         for where, known in (("'quality'", set(quality.columns)), ("'responses'", set(table["model"]))):
             if absent := sorted(asked - known):
                 reject(where, f"has nothing of {shown(absent)}, which are asked first.", "Add it, or change first=.")
-        table = table[table["model"].isin(asked) & table["prompt_id"].isin(quality.index)]
-        answers, texts = wide(table, read_answers(table, self.extract)), wide(table, table["response"])
-        silent = texts.reindex(quality.index).isna().any(axis=1)
+        ids = pd.Index(table["prompt_id"])
+        table = table[table["model"].isin(asked)]
+        silent = ~np.logical_and.reduce(
+            [quality.index.isin(mine) for _, mine in table.groupby("model", observed=True)["prompt_id"]]
+        )
         if silent.any():
             at = quality.index[silent]
+            remedy = "Add what the first models answered ('' if nothing), or leave those prompts out."
             reject(
                 "'responses'",
                 f"has no response for {len(at):,} prompts: {shown(at)}.",
-                "Add what the first models answered ('' if nothing), or leave those prompts out.",
+                id_remedy(at, ids, ("'quality'", "'responses'"), remedy),
             )
+        table = table[table["prompt_id"].isin(quality.index)]
+        answers, texts = wide(table, read_answers(table, self.extract)), wide(table, table["response"])
         found = {stage: features_of(answers, texts, stage).loc[quality.index].to_numpy() for stage in stages}
         return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
