@@ -197,15 +197,7 @@ def plan_study(
     _check_numbers(**{name: value for name, value in optional.items() if value is not None})
     if pilot is not None:
         discordance, loss = _from_pilot(pilot)
-    if saving is not None and not saving < 1 - price_ratio:
-        most = f"what is saved if all prompts go to models at {price_ratio:.0%} of the price"
-        refuse_parameter("saving", f"above 0 and below {1 - price_ratio:g}, {most}", saving)
-    if abs(loss) > discordance or margin == 0:
-        msg = (
-            f"plan_study needs |loss| <= discordance and max_quality_loss > 0. Got loss={loss:g}, "
-            f"discordance={discordance:g}, max_quality_loss={margin:g}."
-        )
-        raise ParameterError(msg)
+    _check_together(margin, discordance, loss, saving, price_ratio)
     size, effect = float(group_size), 1 + (group_size - 1) * icc
     shows = _Power(size, icc, margin, discordance, loss, confidence)
     fewest = ceil(size * fewest_without_loss(margin, confidence))
@@ -267,6 +259,19 @@ def _check_numbers(**given: Any) -> None:
         else:
             wanted += f"of at least {least:g}" if most == np.inf else f"from {least:,g} to {most:,.10g}"
         refuse_parameter(name, wanted, value)
+
+
+def _check_together(margin: float, discordance: float, loss: float, saving: float | None, price_ratio: float) -> None:
+    """Insist on numbers that are possible side by side."""
+    if saving is not None and not saving < 1 - price_ratio:
+        most = f"what is saved if all prompts go to models at {price_ratio:.0%} of the price"
+        refuse_parameter("saving", f"above 0 and below {1 - price_ratio:g}, {most}", saving)
+    if abs(loss) > discordance or margin == 0:
+        msg = (
+            f"plan_study needs |loss| <= discordance and max_quality_loss > 0. Got loss={loss:g}, "
+            f"discordance={discordance:g}, max_quality_loss={margin:g}."
+        )
+        raise ParameterError(msg)
 
 
 def _from_pilot(pilot: Any) -> tuple[float, float]:
