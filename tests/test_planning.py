@@ -71,6 +71,7 @@ def test_a_plan_and_a_promise_count_the_same_prompts(margin, guarantee, n):
         ),
         ({"n": 200, "power": 0.9}, "200 prompts: ", "fewest for 90%: ", "or more would show with 90% chance"),
         ({"n": 10**6}, "1,000,000 prompts: over 99% chance", "fewest for 80%: ", "0.1% or more"),
+        ({"n": 1}, "1 prompt: under 1% chance", "below 127 not even equal quality", "or more would show"),
         ({"n": 50}, "50 prompts: 6% chance", "below 127 not even equal quality", "or more would show"),
         ({"loss": 0.03}, "127 prompts: ", "no number of prompts would show it: the assumed loss is not", "or more"),
         ({"loss": 0.029}, "127 prompts: ", "more than 2,000, as the assumed loss is so close", "or more"),
