@@ -79,8 +79,9 @@ class StudyPlan:
             fewest = "no number of prompts would show it: the assumed loss is not below the margin"
         saving = ceil(1000 * self.smallest_saving - 1e-9) / 10  # rounded up: what is printed does show
         groups = f" in {max(int(self.n / self.group_size), 1):,} groups" if self.group_size > 1 else ""
+        prompts = f"{self.n:,} prompt{'' if self.n == 1 else 's'}{groups}"
         lines = [
-            f"{self.n:,} prompt{'' if self.n == 1 else 's'}{groups}: {_chance(self.power)} chance to show non-inferiority at {points}",
+            f"{prompts}: {_chance(self.power)} chance to show non-inferiority at {points}",
             f"{fewest}; below {self.n_fewest:,} not even equal quality on every prompt would show it",
             f"a true saving of {saving:.1f}% or more would show with {wanted} chance",
             *([] if self.n_for_saving is None else [f"{self.n_for_saving:,} prompts show the saving asked about"]),
