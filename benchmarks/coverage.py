@@ -62,9 +62,11 @@ def section(rows: list[Row], head: str) -> str:
     parts = [
         f"{head}\n\n{len(bad)} of {len(rows)} cells fail beyond simultaneous simulation error" + (":" if bad else "."),
         table(bad) if bad else "",
-        f"{len(refused)} cells refuse some or all samples; of those of independent prompts without rare failures, from "
-        f"150 on, {sum(row['refused'] > 0 for row in plain)} do.",
-        f"Widths there, from 375 on, are at most {max(wide):.2f} times those of version 0.1.0." if wide else "",
+        f"{len(refused)} cells refuse some or all samples; {sum(row['refused'] > 0 for row in plain)} of them are "
+        "cells of 150 or more independent prompts without rare failures.",
+        f"There, intervals from 375 prompts on are at most {max(wide):.2f} times as wide as version 0.1.0's."
+        if wide
+        else "",
         "Worst cells of each measure: of least coverage, and whose false verdicts pass nominal by most",
         table(worst(rows)),
         "Promises",

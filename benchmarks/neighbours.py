@@ -154,6 +154,8 @@ def saved(
     print("usearch less exact: saving {:+.2f} points [{:+.2f}, {:+.2f}]".format(*points))
     print(gap)
     record(f"neighbours, {about['n']:,}: saving less exact's, points", points, **about | {"n": len(late)})
+    quality = tuple(100 * value for value in (gap.quality_difference, gap.quality_low, gap.quality_high))
+    record(f"neighbours, {about['n']:,}: quality less exact's, points", quality, **about | {"n": len(late)})
 
 
 if __name__ == "__main__":

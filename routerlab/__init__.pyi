@@ -127,6 +127,10 @@ from .model_selection import (
     set_operating_point as set_operating_point,
     split_prompts as split_prompts,
 )
+from .neighbors import (
+    PgvectorIndex as PgvectorIndex,
+    UsearchIndex as UsearchIndex,
+)
 from .options import (
     CascadeRouter as CascadeRouter,
     LearnedCheck as LearnedCheck,

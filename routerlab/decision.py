@@ -74,7 +74,7 @@ class Sweep:
         Willingness to pay (USD per unit of quality and request) at which the switch happens, decreasing.
     abstained : ndarray of bool of shape (n_prompts,)
         Prompts that went to the fallback model and never switch.
-    provenance : str or None
+    provenance : str or None, optional
         Note of the tables that the estimates came from.
 
     Examples
@@ -259,18 +259,6 @@ def draws(index: pd.Index, X: Any = None) -> NDArray[np.float64]:
     return np.asarray(key / 2.0**64)
 
 
-def left_to_baseline(router: Any, index: pd.Index, X: Any) -> NDArray[np.bool_]:
-    """Say which prompts a promise for a share of them draws for the baseline: none where there is no such promise.
-
-    Examples
-    --------
-    >>> left_to_baseline(object(), pd.Index(["p1", "p2"]), None)
-    array([False, False])
-    """
-    share = promised_share(router)
-    return draws(index, X) >= share if share else np.zeros(len(index), dtype=bool)
-
-
 def promised_share(router: Any) -> float:
     """Share of the prompts for which a promise lets a router choose, if it is for a share; 0 otherwise.
 
@@ -280,6 +268,31 @@ def promised_share(router: Any) -> float:
     0.0
     """
     return float(getattr(getattr(router, "operating_point_", None), "share", 0.0))
+
+
+def kept_back(router: Any, index: pd.Index, X: Any) -> NDArray[np.bool_]:
+    """Prompts that a router leaves to its fallback whatever they are: all, those outside a promised share, or none.
+
+    Parameters
+    ----------
+    router : router
+        As `routerlab.set_operating_point` left it.
+    index : Index of shape (n_prompts,)
+        Prompt ids.
+    X : array of shape (n_prompts, n_features)
+        See `draws`.
+
+    Examples
+    --------
+    >>> class Kept:
+    ...     min_similarity = float("inf")
+    >>> kept_back(Kept(), pd.Index(["p1", "p2"]), np.eye(2))
+    array([ True,  True])
+    """
+    if getattr(router, "min_similarity", None) == np.inf:  # no prompt is that similar
+        return np.ones(len(index), dtype=bool)
+    share = promised_share(router)
+    return draws(index, X) >= share if share else np.zeros(len(index), dtype=bool)
 
 
 def check_wtp(willingness_to_pay: float) -> float:
@@ -354,7 +367,7 @@ def sweep_estimates(
 
     Parameters
     ----------
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Estimates (quality in [0, 1], cost in USD per request).
     abstained : ndarray of bool of shape (n_prompts,), optional
         Prompts that always go to `fallback`.

@@ -154,11 +154,11 @@ def plan_study(
         Price of the cheaper models relative to the baseline's.
     cost_spread : float, default 0.7
         Standard deviation of the logarithm of the baseline's cost per prompt.
-    group_size, icc : float
+    group_size, icc : float, default 1.0 and 0.0
         Mean prompts per group (conversation, customer), and how much alike they are (intraclass correlation).
     judge_correlation : float, optional
         Correlation between a judge's and people's scores.
-    power, confidence, guarantee : float
+    power, confidence, guarantee : float, default 0.8, 0.95 and 0.95
         Probability of a proof, of the intervals, and of a promise.
 
     Returns
@@ -220,9 +220,7 @@ def plan_study(
         n_promise=ceil(size * fewest_for_promise(margin, guarantee)),
         smallest_saving=smallest(max(int(planned / size), 1)),
         n_for_saving=None if for_saving is None else ceil(size * for_saving),
-        n_labels_with_judge=None
-        if judge_correlation is None or needed is None
-        else ceil(needed * (1 - judge_correlation**2 * 10 / 11)),
+        n_labels_with_judge=_labels(needed, judge_correlation),
         margin=margin,
         confidence=confidence,
         assumptions=f"discordance {discordance:.3g}, true loss {100 * loss:.2g} points, "
@@ -273,6 +271,13 @@ def _check_together(margin: float, discordance: float, loss: float, saving: floa
             f"discordance={discordance:g}, max_quality_loss={margin:g}."
         )
         raise ParameterError(msg)
+
+
+def _labels(needed: int | None, judge_correlation: float | None) -> int | None:
+    """People's labels that do as much as `needed` of them, where a judge labels ten times as many."""
+    if needed is None or judge_correlation is None:
+        return None
+    return ceil(needed * (1 - judge_correlation**2 * 10 / 11))
 
 
 def _from_pilot(pilot: Any) -> tuple[float, float]:
@@ -442,11 +447,11 @@ def payback(
         People's labels, at `usd_per_label`.
     usd_per_label : float, default 0.5
         Price of one.
-    judge_usd, probes_usd, other_usd : float
+    judge_usd, probes_usd, other_usd : float, default 0
         Spent once: judge calls, responses collected to compare models, anything else.
-    router_usd_per_request : float
+    router_usd_per_request : float, default 0
         The router's own cost, if `claim` does not include it (``savings(router_cost=)``).
-    monthly_usd : float
+    monthly_usd : float, default 0
         Running costs of routing.
     horizon_months : float, default 12
         By when it must have paid.
@@ -454,6 +459,11 @@ def payback(
     Returns
     -------
     Payback
+
+    Raises
+    ------
+    ParameterError
+        An amount that is not a finite number of at least 0.
 
     Examples
     --------

@@ -581,8 +581,9 @@ def ratio_interval(
 
     The score interval of `mean_interval` for the mean of part - ratio * whole: the prompt that may not have been seen
     has the size at which the mean dollar is spent, and costs the whole, or nothing. Degrees of freedom allow for
-    prompts that carry much of the cost. Above 50,000 groups, points with the same sums, squares and products stand for
-    them (`routerlab.tallies`), which moves the ends by less than 1e-7.
+    prompts that carry much of the cost. It is taken that no request costs more than the whole unless one did in the
+    sample, and a sample of fewer than 30 does not show how large the largest are. Above 50,000 groups, points with the
+    same sums, squares and products stand for them (`routerlab.tallies`), which moves the ends by less than 1e-7.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -234,3 +235,41 @@ def test_version_is_the_same_everywhere():
     assert project()["version"] == routerlab.__version__
     assert f"version: {routerlab.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {routerlab.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_indexes_are_at_the_front_door_and_load_no_library_before_they_are_opened():
+    code = (
+        "import sys, routerlab as rl; rl.UsearchIndex(); rl.PgvectorIndex('postgresql://localhost/x'); "
+        "sys.exit(', '.join({'usearch', 'psycopg', 'pgvector'} & {*sys.modules}) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert not done.returncode, done.stderr
+
+
+def with_defaults(node: ast.AST) -> set[str]:
+    """Return the parameters of a function, or of a class's constructor, that may be left out."""
+    if isinstance(node, ast.ClassDef):
+        node = next((f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), node)
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return set()
+    given = node.args.posonlyargs + node.args.args
+    named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return {a.arg for a in given[len(given) - len(node.args.defaults) :]} | {a.arg for a, v in named if v is not None}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_parameter_that_may_be_left_out_is_said_to_be_optional(path):
+    part = importlib.import_module(f"routerlab.{part_of(path)}".removesuffix(".__init__"))
+    public = [
+        node for node in ast.parse(path.read_text(encoding="utf-8")).body if hasattr(part, getattr(node, "name", ""))
+    ]
+    methods = [inner for node in public if isinstance(node, ast.ClassDef) for inner in node.body]
+    silent = []
+    for node in [*public, *(method for method in methods if hasattr(method, "name"))]:
+        _, _, text = (ast.get_docstring(node) or "").partition("Parameters\n----------\n")
+        section = re.split(r"\n\n[A-Z][a-z A-Z]+\n-{3,}\n", text)[0]
+        for names, kind in re.findall(r"^([a-z]\S*(?:, \S+)*) : (.+)$", section, re.MULTILINE):
+            free = set(names.split(", ")) <= with_defaults(node)
+            if free and "optional" not in kind and "default" not in kind:
+                silent.append(f"{node.name}: {names} : {kind}")
+    assert not silent

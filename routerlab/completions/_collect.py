@@ -348,7 +348,7 @@ def collect_responses(
         As the provider understands it.
     params : mapping, optional
         Anything else that the endpoint accepts: ``seed``, ``top_p``, ``max_completion_tokens``, ``extra_body``, ...
-    concurrency, timeout_s, max_attempts, backoff_s, max_wait_s, progress, random_state
+    concurrency, timeout_s, max_attempts, backoff_s, max_wait_s, progress, random_state : optional
         See `routerlab.completions.run_requests`.
     dry_run : bool, default False
         Send nothing, and return what it would cost. Needs no client.

@@ -198,7 +198,7 @@ def resolve_models(
     prices : mapping or DataFrame, optional
         See `routerlab.add_cost`. Looked up by the provider's name for the model; then, for the first endpoint and
         others with the same name, by the name in `models`.
-    name : str
+    name : str, default 'models'
         What the caller's argument is called, for errors.
 
     Returns

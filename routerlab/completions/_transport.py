@@ -105,7 +105,7 @@ def scrub(text: str, secrets: Iterable[str] = (), *, limit: int = 500) -> str:
     ----------
     text : str
         An error message.
-    secrets : iterable of str
+    secrets : iterable of str, optional
         The client's own key and other values that must not show. Those below 12 characters are placeholders, and stay.
     limit : int, default 500
         Longest text returned, in characters.
@@ -133,7 +133,7 @@ class Deadline:
 
     Parameters
     ----------
-    seconds : float
+    seconds : float, optional
         From now on; inf for no limit.
 
     Examples

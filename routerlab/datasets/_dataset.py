@@ -41,9 +41,9 @@ class Dataset:
         Further tables, e.g. published embeddings or single turns.
     baseline : str, optional
         The model that savings are counted against.
-    description, source, licence, citation : str
+    description, source, licence, citation : str, default ''
         What it is, where it is published, under which licence, and what to cite.
-    notes : sequence of str
+    notes : sequence of str, optional
         What a reader must know: what is estimated, missing or repeated.
 
     Raises

@@ -225,7 +225,8 @@ def _units(X_ours: Any, X_general: Any, groups: Any, n_ours: int) -> tuple[Codes
         if len(groups) != len(index[0]) + len(index[1]):
             reject(
                 "'groups'",
-                f"has {len(groups):,} entries for {len(index[0]):,} of our prompts and {len(index[1]):,} general ones.",
+                f"has {len(groups):,} entries for {len(index[0]):,} prompts of ours and {len(index[1]):,} general "
+                "ones.",
                 "Pass a Series prompt_id -> group, or a pair: groups of ours, groups of the general ones.",
             )
         pair = [np.asarray(groups, dtype=object)[:n_ours], np.asarray(groups, dtype=object)[n_ours:]]

@@ -76,7 +76,7 @@ class LsaEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         ----------
         X : Series, list or DataFrame of n_prompts texts
             Indexed by ``prompt_id``; a DataFrame is read by its column ``prompt``.
-        y : ignored
+        y : ignored, optional
 
         Returns
         -------
@@ -254,7 +254,7 @@ class SurfaceFeatures(SavedMixin, TransformerMixin, BaseEstimator):
         ----------
         X : Series, list or DataFrame of n_prompts texts
             Indexed by ``prompt_id``; a DataFrame is read by its column ``prompt``.
-        y : ignored
+        y : ignored, optional
 
         Returns
         -------

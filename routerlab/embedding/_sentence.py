@@ -148,7 +148,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         ----------
         X : Series, list or DataFrame of n_prompts texts
             Indexed by ``prompt_id``; a DataFrame is read by its column ``prompt``.
-        y : ignored
+        y : ignored, optional
 
         Returns
         -------

@@ -56,6 +56,11 @@ def random_mix(index: pd.Index, shares: dict[str, float], *, random_state: Any =
     random_state : int or Generator, default 0
         Seed.
 
+    Raises
+    ------
+    ParameterError
+        Shares that are not probabilities which sum to 1.
+
     Examples
     --------
     >>> random_mix(pd.RangeIndex(4), {"small": 0.5, "large": 0.5}, random_state=0).tolist()
@@ -104,7 +109,7 @@ def baselines(
 
     Parameters
     ----------
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes.
     baseline : str, optional
         The model that is paid for today; the random mix runs from the cheapest model to it. By default the dearest.
@@ -171,6 +176,11 @@ def model_share(sweep: Sweep, by: pd.Series | None = None, *, n_points: int = 60
     -------
     DataFrame
         ``willingness_to_pay``, ``intent`` ('all' without `by`), ``model``, ``share``.
+
+    Raises
+    ------
+    TableError
+        `by` says nothing of some prompts of the sweep.
 
     Examples
     --------

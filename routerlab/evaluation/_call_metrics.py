@@ -56,7 +56,7 @@ def call_metrics(
         a published figure is like these, and not like the exact ones.
     groups : Series prompt_id -> group, or array of shape (n_prompts,), optional
         Prompts of one conversation, customer or text count as one piece of evidence.
-    confidence, n_resamples, random_state
+    confidence, n_resamples, random_state : optional
         Of the intervals: the wider of a test's and the bootstrap's, in which the curve is drawn again in every resample
         and the router held fixed. A resample in which the strong model is not the better one is left out.
 
@@ -217,7 +217,7 @@ def predictability(
         The model that is paid for today.
     groups : Series prompt_id -> group, or array of shape (n_prompts,), optional
         Prompts of one conversation, customer or text count as one piece of evidence.
-    confidence, n_resamples, random_state
+    confidence, n_resamples, random_state : optional
         Of the intervals: the wider of score test and bootstrap over prompts, the estimates held fixed.
 
     Returns
@@ -228,6 +228,11 @@ def predictability(
         difference from the baseline ranks these prompts before the others; NaN where there is nothing to tell apart.
         ``r2``, ``r2_low``, ``r2_high``: share of the variance of the difference that the estimates explain, below 0 if
         its mean is the better guess. ``note``: why ends are NaN, or what to keep in mind; else empty.
+
+    Raises
+    ------
+    TableError
+        Estimates and outcomes of other prompts or models.
 
     Examples
     --------

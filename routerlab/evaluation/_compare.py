@@ -85,9 +85,9 @@ def compare(
     ----------
     first, second : Series of shape (n_prompts,)
         Model names indexed by prompt id.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the same prompts.
-    confidence, groups
+    confidence, groups : optional
         See `savings`.
     n_resamples : int, default 2000
         Sign flips of the tests.

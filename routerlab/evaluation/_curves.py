@@ -129,11 +129,11 @@ def aiq_difference(
         Of the first router.
     second : Sweep or 'zero_router'
         Of the second router on the same prompts, or the hull of the single models.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes.
     groups : Series prompt_id -> group, or array of shape (n_prompts,), optional
         Prompts of one conversation, customer or text: folds and resamples take them together.
-    confidence, n_resamples, random_state
+    confidence, n_resamples, random_state : optional
         Of the interval; `random_state` draws folds and resamples. Both routers are held fixed.
 
     Returns
@@ -342,7 +342,7 @@ def saving_at_parity(
     ----------
     sweep : Sweep
         ``router.sweep(X)``.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes.
     baseline : str
         The model that is paid for today.
@@ -350,7 +350,7 @@ def saving_at_parity(
         Acceptable loss of mean quality.
     groups : Series prompt_id -> group, or array of shape (n_prompts,), optional
         Prompts of one conversation, customer or text count as one piece of evidence.
-    confidence, random_state
+    confidence, random_state : optional
         Of the interval, and of the folds. The router is held fixed.
     n_resamples : int, default 1000
         Without effect since the interval comes from tests; kept for calls that name it.

@@ -39,7 +39,7 @@ def frontier(
     ----------
     sweep : Sweep or Series
         ``router.sweep(X)``, or one set of choices (prompt_id -> model), which gives one row.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured quality in [0, 1] and cost in USD per request, of the same prompts.
     ci : bool, default False
         Add pointwise intervals of both means over prompts: ``cost_low``, ``cost_high``,
@@ -154,6 +154,11 @@ def hull(cost: Any, quality: Any) -> tuple[NDArray[np.float64], NDArray[np.float
     -------
     cost, quality : ndarray of shape (n_vertices,)
         Increasing in both.
+
+    Raises
+    ------
+    TableError
+        Costs and qualities that are not as many finite numbers of each.
 
     References
     ----------

@@ -115,6 +115,11 @@ def call_curve(
     DataFrame
         ``strong_share`` (0 to 1, increasing), ``quality``, ``pgr`` (performance gap recovered).
 
+    Raises
+    ------
+    TableError
+        Scores and outcomes of other prompts, or a score that is not finite.
+
     References
     ----------
     Ong et al. (2024), RouteLLM: Learning to Route LLMs with Preference Data, arXiv:2406.18665.
@@ -208,6 +213,11 @@ def cpt(curve: pd.DataFrame, target: float, *, method: str = "exact") -> float:
     float
         Between 0 and 1.
 
+    Raises
+    ------
+    ParameterError
+        A target above the largest PGR of the curve.
+
     Examples
     --------
     >>> curve = pd.DataFrame({"strong_share": [0.0, 0.2, 1.0], "pgr": [0.0, 0.6, 1.0]})
@@ -237,7 +247,7 @@ def arena_score(
         USD per request (the formula takes USD per 1,000).
     beta : float, default 0.1
         Weight of cost.
-    cheapest, dearest : float
+    cheapest, dearest : float, optional
         USD per 1,000 requests that map to 1 and 0.
 
     References

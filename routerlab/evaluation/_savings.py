@@ -15,6 +15,7 @@ from routerlab.exceptions import ParameterError
 from routerlab.markup import fragment
 from routerlab.ratings import ppi_mean_difference
 from routerlab.schema import (
+    WIN_SHARE,
     DroppedRowsWarning,
     Odd,
     Outcomes,
@@ -137,7 +138,8 @@ class Savings:
 
     def _lines(self) -> list[str]:
         points, worst, best = (100 * v for v in (self.quality_difference, self.quality_low, self.quality_high))
-        change = f"{points:+.1f} points [{worst:+.1f}, {best:+.1f}]"
+        of = " of win share" if f"quality: {WIN_SHARE}" in (self.provenance or "") else ""  # of a judge, not of answers
+        change = f"{points:+.1f} points{of} [{worst:+.1f}, {best:+.1f}]"
         share = ", ".join(f"{m} {s:.0%}" for m, s in sorted(self.shares.items(), key=lambda item: -item[1]) if s > 0)
         own = (
             "not included"
@@ -205,7 +207,7 @@ def savings(
     ----------
     choices : Series of shape (n_prompts,)
         Model names indexed by prompt id: ``router.predict(X)``, or from anywhere else.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured quality in [0, 1] and cost in USD per request, of the same prompts. Where cells are empty
         (`routerlab.judged_outcomes` with ``baseline=``), prompts whose outcome is known stand for all that were given
         to the same model, which is right if what is known does not depend on the prompt; n counts the known ones.
@@ -213,7 +215,7 @@ def savings(
         The model that is paid for on every request today.
     max_quality_loss : float, default 0.01
         Largest acceptable loss of mean quality, for the non-inferiority verdict (its margin), as a share: 0.01 is one
-        point.
+        point. If `held_out_choices` made the choices to another bar, the result says so.
     router_cost : float or Series, optional
         The router's own cost in USD per request (embedding time, judge calls), added to the choices' cost.
     confidence : float, default 0.95
@@ -230,7 +232,7 @@ def savings(
         wide if labels are few.
     propensity : Series, optional
         prompt_id -> chance with which people were to label it, if the part was drawn by known chances that differ.
-    n_resamples, random_state
+    n_resamples, random_state : optional
         Not used any more: intervals are computed, not drawn. Kept for code written for 0.1.0.
 
     Returns
@@ -280,7 +282,7 @@ def savings(
     codes = None if codes is None else pd.factorize(codes[known])[0]
     measured = _measured(difference, choices, baseline, kept, codes, weight, judged, people, propensity, confidence)
     saved = _saving(spent, base, kept, codes, confidence)
-    notes = (_KEPT.format(baseline) if same and not kept else None, few_groups_note(codes), saved.pop("note"))
+    notes = (*_choice_notes(choices, baseline, margin, same and not kept), few_groups_note(codes), saved.pop("note"))
     return Savings(
         baseline=baseline,
         n=len(choices),
@@ -300,6 +302,18 @@ def savings(
         method=_METHOD + stand_in,
         provenance=provenance_of(quality, cost),
     )
+
+
+def _choice_notes(choices: pd.Series, baseline: str, margin: float, same: bool) -> list[str]:
+    """Say that choices were made to another bar than the verdict's, or that they never left the baseline here."""
+    notes, bar, sure = [], choices.attrs.get("max_quality_loss"), choices.attrs.get("guarantee")
+    if bar is not None and bar != margin:
+        how = "by estimate" if sure is None else f"with {100 * sure:.5g}% probability"
+        notes.append(
+            f"these choices were made to lose at most {100 * bar:g} points ({how}), and the verdict is on "
+            f"{100 * margin:g}: for their bar pass max_quality_loss={bar:g}"
+        )
+    return [*notes, *([_KEPT.format(baseline)] if same else [])]
 
 
 def _saving(spent: Any, base: Any, kept: bool, codes: Any, confidence: float) -> dict[str, Any]:

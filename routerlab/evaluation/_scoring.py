@@ -110,7 +110,7 @@ def score_choices(
     ----------
     choices : Series of shape (n_prompts,)
         Model names indexed by prompt id.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the same prompts.
     missing : bool, default False
         Whether cells may be empty (NaN); those of chosen models are then empty here.

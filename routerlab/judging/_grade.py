@@ -35,7 +35,7 @@ def grade_messages(
     ----------
     prompt, response : str
         The request, and what was answered.
-    rubric, structured
+    rubric, structured : optional
         See `judge_messages`.
 
     Examples

@@ -235,7 +235,7 @@ def judge_messages(
     ----------
     prompt, first, second : str
         The request, and the responses that are shown as A and B.
-    rubric : str
+    rubric : str, optional
         Criteria.
     structured : {'json_schema', 'json_object', 'text'}, default 'json_schema'
         Where the verdict is to stand: in a JSON object that is the whole answer, or, for 'text', on the last line.
@@ -415,7 +415,7 @@ class PairwiseJudge(BaseJudge):
         Where the judge is served; None if `model` is an `Endpoint` with a client of its own.
     model : str, Endpoint or list of them
         The judge; a list is in order of preference, see `routerlab.collect_responses`.
-    rubric : str
+    rubric : str, optional
         Criteria, the first ones first. By default correctness, constraints, completeness, clarity.
     combine : {'both', 'soft'}, default 'both'
         'both': a win only if it wins in both orders, else a tie. 'soft': each order is a vote of its own.

@@ -93,7 +93,7 @@ def krippendorff_alpha(
         those on one prompt.
     confidence : float, default 0.95
         Nominal coverage of the interval.
-    n_resamples, random_state
+    n_resamples, random_state : optional
         Without effect: nothing is drawn at random any more. Kept for calls written for 0.1.0.
 
     Returns

@@ -415,7 +415,7 @@ class PairQueue:
         ----------
         pairs : DataFrame of shape (n_rows, n_columns) or None
             ``prompt_id``, and ``model_a, model_b`` if only those are to be compared; None lifts the restriction.
-        reason : str
+        reason : str, default 'a selection'
             Goes into every record as ``restricted_to``. Propensities are then those within the restriction.
 
         Returns

@@ -114,6 +114,11 @@ def measured_latency(outcomes: pd.DataFrame, *, confidence: float = 0.95) -> pd.
         Indexed by model: ``n``, ``n_unknown``, ``latency_p50_s``, ``latency_p95_s``, ``latency_p95_low_s``,
         ``latency_p95_high_s`` (infinite where there are too few requests to say).
 
+    Raises
+    ------
+    TableError
+        The outcomes have no column ``latency_s``.
+
     Examples
     --------
     >>> table = pd.DataFrame({"model": "m", "latency_s": np.arange(1.0, 201.0)})

@@ -105,6 +105,11 @@ def probe_prompts(
         Indexed by prompt_id: ``weight``, how many prompts each stands for, and ``disagreement``, the standard deviation
         of its rivals' quality.
 
+    Raises
+    ------
+    ValueError
+        `n_probes` is not between 1 and the number of training prompts.
+
     Notes
     -----
     Prompts are clustered (k-means) by embedding and by the rivals' outcomes together, and one is drawn from each

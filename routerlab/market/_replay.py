@@ -83,6 +83,11 @@ def locked(
     -------
     Policy
 
+    Raises
+    ------
+    ValueError
+        `switch_after` is neither a number of whole days nor None.
+
     Examples
     --------
     >>> locked("gpt-4@openai")
@@ -147,6 +152,11 @@ def routed(
     Returns
     -------
     Policy
+
+    Raises
+    ------
+    ValueError
+        `refit` is neither 'always' nor 'never'.
 
     Examples
     --------
@@ -307,8 +317,8 @@ def replay(
         ``input_usd_per_1m, output_usd_per_1m``. One that a shock of kind 'new' names is not there before.
     quality : DataFrame of shape (n_prompts, n_models)
         Measured quality in [0, 1], one column for each ``model`` or ``base_model`` of the offers.
-    tokens : DataFrame
-        ``prompt_id, model, input_tokens, output_tokens``: a responses table.
+    tokens : DataFrame, optional
+        ``prompt_id, model, input_tokens, output_tokens``: a responses table. Either this or `cost` is needed.
     cost : DataFrame of shape (n_prompts, n_models), optional
         Instead of tokens, USD per request at the first day's prices; then prices of input and output must move alike.
     start, end : date

@@ -255,6 +255,11 @@ def retirement_shocks(retirements: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Shocks of kind 'retirement'; ``new`` is the successor that the provider names.
 
+    Raises
+    ------
+    TableError
+        The retirements have no column ``retired_on``.
+
     Examples
     --------
     >>> rows = pd.DataFrame({"provider": ["openai"], "model": ["gpt-4"], "retired_on": ["2026-10-23"]})
@@ -411,7 +416,7 @@ def resample_shocks(
         How many.
     block_days : int, default 30
         Length of a block; longer than what belongs together.
-    kinds : sequence of str
+    kinds : sequence of str, optional
         What is drawn; other shocks (arrivals, retirements) stay at their dates.
     random_state : int, Generator or None, default 0
         Seed.
@@ -420,6 +425,11 @@ def resample_shocks(
     -------
     list of DataFrame
         Shocks, each labelled as resampled.
+
+    Raises
+    ------
+    ValueError
+        `block_days` is not between 1 and the days of the window.
 
     Notes
     -----
@@ -499,7 +509,7 @@ def simulate_shocks(
         Of each offer (a Poisson process).
     log_ratio : (float, float), default (-0.1, 0.5)
         Mean and standard deviation of the logarithm of new / old price.
-    outages_per_year, outage_hours : float
+    outages_per_year, outage_hours : float, optional
         Of each provider; durations are lognormal with this median and a log standard deviation of 1.
     shared : float, default 0.05
         Share of outages that hit all providers at once.

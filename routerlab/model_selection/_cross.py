@@ -35,7 +35,7 @@ def cross_estimates(
         with `intents` (else `quality`) as their y.
     X : DataFrame of shape (n_prompts, n_features), or what the pipeline's first step takes
         Embeddings, or a Series of prompts for a pipeline that starts with an embedder.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the same prompts.
     intents : Series of shape (n_prompts,), optional
         Needed by `IntentRouter`.
@@ -59,6 +59,13 @@ def cross_estimates(
     Estimates
         Named tuple of ``quality`` and ``cost``, DataFrames of shape (n_prompts, n_models), and
         ``abstained`` of shape (n_prompts,).
+
+    Raises
+    ------
+    TableError
+        `intents` is missing, and the router learns from it; or X and the outcomes are of other prompts.
+    ParameterError
+        Folds that leave prompts in no test part.
 
     Examples
     --------

@@ -55,17 +55,24 @@ def held_out_choices(
         Left as it is; clones are fitted.
     X : DataFrame of shape (n_prompts, n_features)
         Embeddings that have not learned from `quality` or `intents`, or what the pipeline's first step takes.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
-        Measured outcomes of the same prompts, in the order of X.
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
+        Measured outcomes of the same prompts. Rows are joined by prompt_id where X has labels, and else stand in the
+        order of X.
     baseline : str
         The model that is paid for on every request today.
-    max_quality_loss, guarantee, assurance
-        See `choose_operating_point`.
+    max_quality_loss : float, default 0.01
+        Mean quality may fall below the baseline's by this much.
+    guarantee : float, optional
+        0.95, say: with this probability the router of each fold keeps to the bar, see `promise`. By default each fold
+        takes the cheapest point whose *estimate* reaches the bar: an optimistic choice, as it was selected, which loses
+        more than the bar about as often as not. What the choices do lose is for `savings` to say.
     groups : Series or array of shape (n_prompts,), optional
         Prompts that belong together (one conversation, customer, template): no fold tears them apart, and the
         guarantee counts each group once.
     prompts : Series of shape (n_prompts,), optional
         Texts, to find copies by where X is an embedding.
+    assurance : float, optional
+        Deprecated: use `guarantee`.
     intents : Series of shape (n_prompts,), optional
         Needed by `IntentRouter`.
     cv : int or iterable of (train, test) positions, default 5
@@ -79,6 +86,15 @@ def held_out_choices(
     Series of shape (n_prompts,)
         Model names. ``attrs["n_kept_baseline"]`` counts the folds in which no operating point was good enough,
         ``attrs["n_groups"]`` the groups, if some prompts were kept together: pass them on to `savings`.
+        ``attrs["max_quality_loss"]`` and ``attrs["guarantee"]`` are the bar: None is an estimate, not a promise.
+
+    Raises
+    ------
+    TableError
+        X and the outcomes are of other prompts, a model has no outcomes at all, the baseline is unknown, or X is an
+        embedding that has learned from the answers of all prompts.
+    ParameterError
+        Folds that do not test each prompt once, more folds than groups of prompts, or a bar that is not a number.
 
     Warns
     -----
@@ -138,6 +154,8 @@ def held_out_choices(
         "n_kept_baseline": sum(part.attrs["kept_baseline"] for part in parts),
         "n_folds": len(parts),
         "n_abstained": sum(part.attrs.get("n_abstained", 0) for part in parts if not part.attrs["kept_baseline"]),
+        "max_quality_loss": max_quality_loss,
+        "guarantee": guarantee,
     }
     if choices.attrs["n_kept_baseline"] == len(parts):
         choices.attrs["always"] = baseline

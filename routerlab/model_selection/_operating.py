@@ -39,7 +39,7 @@ def choose_operating_point(
     ----------
     sweep : Sweep
         ``router.sweep(X)`` on tuning prompts, unseen by the router's fit.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the tuning prompts. Where cells are empty (`routerlab.judged_outcomes` with ``baseline=``),
         the known ones of a model stand for all prompts to which it is given; a guarantee needs them all.
     baseline : str
@@ -189,7 +189,7 @@ def set_operating_point(
         Left as it is.
     X : DataFrame of shape (n_prompts, n_features)
         Embeddings of tuning prompts, unseen by ``fit``; or what the pipeline's first step takes.
-    quality, cost
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the tuning prompts.
     **options
         As of `choose_operating_point`: `baseline`, `max_quality_loss`, `guarantee`, `groups`, `by`, `random_state`.

@@ -146,6 +146,11 @@ class Promise:
         -------
         quality_difference, lower_bound : float
             Under the new mix; the bound is that of the slices, and so allows for every mix of them at once.
+
+        Raises
+        ------
+        ParameterError
+            The promise was made without slices, or without one of these.
         """
         if self.slices is None:
             reject(
@@ -299,7 +304,7 @@ def promise(
         ``router.sweep(X)`` on tuning prompts, which the router's fit has not seen; or named choices (prompt_id ->
         model).
         An option of any kind (a model, a cascade, an offer) is a column of `quality` and `cost`.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured outcomes of the tuning prompts.
     baseline : str
         The model that is paid for today. Keeping it is always a valid answer.

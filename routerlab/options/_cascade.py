@@ -113,7 +113,7 @@ def cascade_outcomes(
         Prompts that the folds of a `LearnedCheck` must not tear apart.
     name : str, optional
         Name of the option; by default 'small + tiny > large'. Several thresholds are added as ' @0.5'.
-    cv, random_state : int
+    cv, random_state : int, optional
         Folds of a `LearnedCheck`.
 
     Returns

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, estimates_of, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, estimates_of, kept_back, sweep_arrays
 from routerlab.exceptions import ParameterError
 from routerlab.markup import NotebookReprMixin
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
@@ -122,6 +122,10 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
     1.0
     """
 
+    # What `set_operating_point` sets where a promise holds for no prompt, or for a share of them.
+    min_similarity: float | None = None
+    fallback: str | None = None
+
     def __init__(
         self,
         router: Any,
@@ -159,7 +163,7 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         ----------
         X : DataFrame of shape (n_prompts, n_features), or what the router's pipeline takes
             Indexed by ``prompt_id``.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured outcomes; or an `Outcomes` in place of both.
         responses : DataFrame
             Responses table of the models in `first`.
@@ -292,17 +296,24 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             Over ``models_``; score it on what `outcomes` returns.
         """
         check_is_fitted(self, "prior_")
-        X = by_prompt(X)
-        quality, cost = self._before(X)
-        index = X.index if hasattr(X, "index") else pd.RangeIndex(len(quality))
-        return sweep_arrays(quality, cost, index, self.models_, provenance=self.provenance_)
-
-    def _before(self, X: Any) -> tuple[Floats, Floats]:
-        """Estimates of all columns before any answer."""
-        found = _estimates(self.base_, X)
-        return self._expected(
-            (), self.prior_.predict(_joined(found.quality, np.empty((len(found.quality), 0)))), np.asarray(found.cost)
+        before, index = self._before(by_prompt(X))
+        return sweep_arrays(
+            before.quality,
+            before.cost,
+            index,
+            self.models_,
+            abstained=before.abstained,
+            fallback=self.fallback,
+            provenance=self.provenance_,
         )
+
+    def _before(self, X: Any) -> tuple[Estimates, pd.Index]:
+        """Estimates of all columns before any answer, and the prompts' ids."""
+        found = _estimates(self.base_, X)
+        index = X.index if hasattr(X, "index") else pd.RangeIndex(len(found.quality))
+        nothing = np.empty((len(found.quality), 0))
+        expected = self._expected((), self.prior_.predict(_joined(found.quality, nothing)), np.asarray(found.cost))
+        return Estimates(*expected, kept_back(self, index, found.quality)), index
 
     def estimate(self, X: Any) -> Estimates:
         """Estimate each column's quality and cost before any answer.
@@ -318,9 +329,9 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             Named tuple of ``quality`` and ``cost``, DataFrames of shape (n_prompts, n_columns), and ``abstained``.
         """
         check_is_fitted(self, "prior_")
-        X = by_prompt(X)
-        frames = [pd.DataFrame(v, index=getattr(X, "index", None), columns=self.models_) for v in self._before(X)]
-        return Estimates(frames[0], frames[1], np.zeros(len(frames[0]), dtype=bool))
+        before, index = self._before(by_prompt(X))
+        frames = [pd.DataFrame(values, index=index, columns=self.models_) for values in before[:2]]
+        return Estimates(frames[0], frames[1], before.abstained)
 
     def predict_quality(self, X: Any) -> pd.DataFrame:
         """Estimate each column's quality; see `estimate`."""
@@ -346,6 +357,11 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         -------
         Series of shape (n_prompts,)
             A model that has answered (its answer is kept), another one to ask, or a cascade with a larger set.
+
+        Raises
+        ------
+        ParameterError
+            The cascade has no stage of this name.
         """
         check_is_fitted(self, "prior_")
         if name not in self.stages_:
@@ -378,9 +394,11 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         Series of shape (n_prompts,)
             Names of columns.
         """
-        X = by_prompt(X)
-        position = decide(*self._before(X), self.willingness_to_pay)
-        return as_choices(position, X.index, self.models_, np.zeros(len(position), dtype=bool), self.provenance_)
+        before, index = self._before(by_prompt(X))
+        position = decide(before.quality, before.cost, self.willingness_to_pay)
+        if before.abstained.any():
+            position[before.abstained] = self.models_.get_loc(self.fallback)
+        return as_choices(position, index, self.models_, before.abstained, self.provenance_)
 
 
 def cross_cascades(
@@ -405,7 +423,7 @@ def cross_cascades(
         Left as it is.
     X, quality, cost, responses, groups, prompts
         See `CascadeRouter.fit`.
-    cv, random_state : int
+    cv, random_state : int, optional
         Outer folds.
 
     Returns

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -186,7 +187,7 @@ def note(ax: Axes, *paragraphs: str | None) -> None:
     if old is not None:
         old.remove()
     if kept:
-        ax.add_artist(Note(ax, kept, fontsize=font(ax, 0.75), color=quiet(ax))).set_clip_on(False)
+        ax.add_artist(Note(ax, kept, fontsize=0.8 * mpl.rcParams["font.size"], color=quiet(ax))).set_clip_on(False)
 
 
 class DirectLabels(Artist):

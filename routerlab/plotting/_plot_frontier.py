@@ -114,13 +114,14 @@ def plot_frontier(
         _draw_baselines(ax, labels, _scaled(points, per, floor), max_labels)
     hues = colors(ax, len(curves))
     for i, (name, frame) in enumerate(curves.items()):
-        _draw_curve(ax, labels, name, _scaled(frame, per, floor), band, color=hues[i], linestyle=LINES[i % len(LINES)])
+        line = {"color": hues[i], "linestyle": LINES[i // 6 % len(LINES)]}  # dashes are for what needs no router
+        _draw_curve(ax, labels, name, _scaled(frame, per, floor), band, **line)
     if mark is not None:
         color = hues[0] if len(curves) == 1 else ink(ax)
         _draw_chosen(ax, labels, _scaled(pd.DataFrame([mark]), per, floor), color)
     _name_axes(ax, per, log_cost=log_cost)
     cut = floor is not None and any((table["cost_low"] < floor).any() for table in tables if "cost_low" in table)
-    note(ax, _what_is_drawn(curves, points, band=band, cut=cut), provenance_of(*tables))
+    note(ax, _what_is_drawn(curves, points, band=band, cut=cut), _marks(points), provenance_of(*tables))
     return ax
 
 
@@ -163,6 +164,22 @@ def _what_is_drawn(curves: Mapping[str, pd.DataFrame], points: pd.DataFrame | No
         attrs |= frame.attrs
     what = "Bands and bars" if bands and bars else "Bands" if bands else "Bars" if bars else None
     return intervals_note(attrs, what) + ("; cut at the left edge of the axis" if cut else "")
+
+
+def _marks(points: pd.DataFrame | None) -> str | None:
+    """Small print on what needs no router: lines that mix models by lot, and markers."""
+    if points is None:
+        return None
+    paths, parts = _mixtures(points), []
+    if "zero router" in paths:
+        parts.append("dashed: best random mix of all models")
+    elif paths:
+        parts.append("dashed: best random mix of all models, that of the cheapest one and the baseline")
+    if "random mix" in paths:
+        parts.append("dotted: cheapest model and baseline mixed")
+    if (points["kind"] == "cascade").any():
+        parts.append("diamonds: cascades")
+    return f"Grey, {'; '.join(parts)}" if parts else None
 
 
 def _has_intervals(frame: pd.DataFrame) -> bool:
@@ -220,7 +237,9 @@ def _draw_baselines(ax: Axes, labels: DirectLabels, points: pd.DataFrame, max_la
     baseline, grey = points.attrs.get("baseline"), muted(ax, 0.45)
     solo = points[points["kind"].isin(["model", "cascade", "oracle"])]
     if _has_intervals(solo):
-        _bars(ax, labels, solo, grey)
+        whiskers = solo["kind"] != "cascade"
+        _bars(ax, labels, solo[whiskers], grey)
+        _bars(ax, labels, solo[~whiskers], muted(ax, 0.7), linewidth=0.5)  # a dial's settings stand close together
     worthy, names = _worth_a_label(points, baseline, max_labels), short_names(solo["name"])
     for kind, name, *here in solo[["kind", "name", "cost_usd", "quality"]].itertuples(index=False, name=None):
         reference = kind == "model" and name == baseline
@@ -246,8 +265,8 @@ def _dot(ax: Axes, here: Any, kind: str, **style: Any) -> None:
     ax.plot(*here, **dict({"linestyle": "", "markeredgewidth": 0.8, "zorder": 5, "gid": kind}, **style))
 
 
-def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None:
-    """Draw what mixing single models at random reaches: the zero router, and the two-model random mix."""
+def _mixtures(points: pd.DataFrame) -> dict[str, Floats]:
+    """Paths of what mixing single models at random reaches: the zero router, and the two-model random mix."""
     paths = {}
     for kind, name in (("random_mix", "random mix"), ("zero_router", "zero router")):
         rows = points[points["kind"] == kind].sort_values("cost_usd")
@@ -256,7 +275,11 @@ def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None
     random, zero = paths.get("random mix"), paths.get("zero router")
     if random is not None and zero is not None and random.shape == zero.shape and np.allclose(random, zero):
         paths = {"zero router = random mix": zero}
-    for name, path in paths.items():
+    return paths
+
+
+def _draw_mixtures(ax: Axes, labels: DirectLabels, points: pd.DataFrame) -> None:
+    for name, path in _mixtures(points).items():
         line = (0, (1, 1.6)) if name == "random mix" else (0, (5, 2))
         ax.plot(*path.T, color=muted(ax, 0.45), linestyle=line, linewidth=1.3, zorder=2.5, label=name)
         labels.avoid(path, path=True, weight=0.7)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from routerlab.exceptions import ParameterError
-from routerlab.plotting._style import LINES, axes_for, bare, colors, legible, name_x
+from routerlab.plotting._style import (
+    LINES,
+    axes_for,
+    bare,
+    colors,
+    figure_of,
+    font,
+    ink,
+    legible,
+    mix,
+    name_x,
+    short_names,
+)
 from routerlab.schema import provenance_of, reject, shown
 
 if TYPE_CHECKING:
@@ -17,7 +29,6 @@ if TYPE_CHECKING:
 
 _PER = {"input": (1.0, 0.0), "output": (0.0, 1.0), "blended": (0.75, 0.25)}
 _SAID = {"input": "input", "output": "output", "blended": "3 parts input, 1 part output"}
-_LEAST_RATIO = 1.2  # between neighbouring labels on a logarithmic axis
 
 
 def plot_prices(
@@ -81,14 +92,15 @@ def plot_prices(
     if table.empty:
         reject("'history'", "has no price above 0 to draw.", "Free offers have no place on a logarithmic axis.")
     last = pd.Timestamp(until, tz="UTC") if until else table[["valid_from", "valid_to"]].max().max()
-    ax = axes_for(ax, 8.0, 4.6)
+    ax = axes_for(ax, 9.0, 4.6)
     bare(ax, grid="y")
     palette, ends = colors(ax, len(names)), {}
     for place, name in enumerate(names):
         rows = table[table["offer_id"] == name].sort_values("valid_from", na_position="first")
         style = LINES[(place // 6) % len(LINES)]
+        color = mix(palette[place], ink(ax), 0.45 * (place // 6 % 2))  # six colours, and then a shade of each
         if len(rows):
-            ends[name] = (_steps(ax, rows, last, palette[place % len(palette)], style), palette[place % len(palette)])
+            ends[name] = (_steps(ax, rows, last, color, style), color)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(low / 1.1, high * 1.1)
@@ -100,7 +112,7 @@ def plot_prices(
     return ax
 
 
-def _steps(ax: Axes, rows: pd.DataFrame, last: pd.Timestamp, color: str, style: object) -> tuple[pd.Timestamp, float]:
+def _steps(ax: Axes, rows: pd.DataFrame, last: pd.Timestamp, color: Any, style: object) -> tuple[pd.Timestamp, float]:
     """Draw one offer, and return where its line ends."""
     starts, stops = rows["valid_from"].copy(), rows["valid_to"].fillna(last).clip(upper=last)
     unknown = starts.isna()
@@ -130,15 +142,26 @@ def _axes(ax: Axes) -> None:
     ax.xaxis.set_major_formatter(ConciseDateFormatter(days))
 
 
-def _label_ends(ax: Axes, ends: dict[str, tuple[tuple[pd.Timestamp, float], str]]) -> None:
+def _label_ends(ax: Axes, ends: dict[str, tuple[tuple[pd.Timestamp, float], Any]]) -> None:
     """Name each line where it ends, to the right, and keep the names apart."""
+    size, names = font(ax, 0.85), short_names(ends)
+    low, high = np.log10(ax.get_ylim())
+    inches = float(ax.get_position().height * figure_of(ax).get_figheight())
+    least_ratio = 10.0 ** (1.3 * size / 72 / inches * (high - low))
     at = 0.0
     right = max(day for (day, _), _ in ends.values())
     for name, ((day, usd), color) in sorted(ends.items(), key=lambda item: item[1][0][1]):
-        at = max(usd, at * _LEAST_RATIO)
-        line = {"arrowstyle": "-", "linewidth": 0.6, "color": legible(color, ax), "shrinkA": 0, "shrinkB": 2}
+        at = max(usd, at * least_ratio)
+        line = {
+            "arrowstyle": "-",
+            "linewidth": 0.6,
+            "color": legible(color, ax),
+            "shrinkA": 0,
+            "shrinkB": 2,
+            "relpos": (0, 0.5),
+        }
         moved = at > usd * 1.02 or day < right
         ax.annotate(
-            name, (day, usd), xytext=(right + pd.Timedelta(days=20), at), textcoords="data", va="center",
-            color=legible(color, ax), annotation_clip=False, arrowprops=line if moved else None,
+            names[name], (day, usd), xytext=(right + pd.Timedelta(days=20), at), textcoords="data", va="center",
+            fontsize=size, color=legible(color, ax), annotation_clip=False, arrowprops=line if moved else None,
         )  # fmt: skip

@@ -109,7 +109,7 @@ def _forest(ratings: pd.DataFrame, by: str | None, intents: list[Any], ax: Axes 
     ax.spines["left"].set_visible(False)
     ax.set_ylim(y - 0.85, -0.6)
     name_x(ax, "Rating (points)")
-    _small_print(ax, ratings, "Shaded: interval of the best model" + (" of each intent" if by else ""))
+    _small_print(ax, ratings, "Shaded: interval of the best model" + (" of each group" if by else ""))
     return ax
 
 
@@ -157,7 +157,7 @@ def _grid(ratings: pd.DataFrame, by: str, ax: Axes | None) -> Axes:
     order = ratings.groupby("model", sort=False)["rating"].mean().sort_values(ascending=False)
     models, lead = list(order.index), ratings[ratings["model"] == order.index[0]].sort_values("rating", ascending=False)
     intents = unique([*lead[by], *ratings[by]])
-    ax = axes_for(ax, 7.0, 1.6 + 0.22 * len(intents))
+    ax = axes_for(ax, 7.0, 2.4 + 0.22 * len(intents))
     bare(ax)
     middle = ratings["rating"].mean()
     reach = _round_up(float(np.abs(ratings[["ci_low", "ci_high"]].to_numpy() - middle).max()))
@@ -175,8 +175,8 @@ def _grid(ratings: pd.DataFrame, by: str, ax: Axes | None) -> Axes:
     _small_print(
         ax,
         ratings,
-        f"A column spans {2 * reach:,g} points around {middle:,.4g}; filled: the interval reaches that of "
-        f"the intent's best model. Intents are in order of {models[0]}'s rating.",
+        f"A column spans {2 * reach:,g} points around {middle:,.4g}; blue cells: ratings above that, orange: below; "
+        f"filled: the interval reaches that of the row's best model. Rows are in order of {models[0]}'s rating.",
     )
     return ax
 

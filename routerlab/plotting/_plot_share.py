@@ -15,7 +15,9 @@ from routerlab.plotting._style import (
     bare,
     contrast,
     dollars,
+    figure_of,
     font,
+    halo,
     ink,
     name_x,
     on_light,
@@ -157,9 +159,7 @@ def _wtp_axis(ax: Axes, x: Floats, names: dict[float, str]) -> None:
 
 
 def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
-    """Stacked areas of one intent, labelled inside where there is room and at the side where there is not."""
-    from routerlab.plotting._artists import DirectLabels
-
+    """Stacked areas of one intent, named inside where there is room and in a key above where there is not."""
     ax = axes_for(ax)
     bare(ax)
     stack = stack.sort_index()
@@ -167,20 +167,40 @@ def _areas(stack: pd.DataFrame, models: list[str], ax: Axes | None) -> Axes:
     _wtp_axis(ax, x, names)
     ax.set_ylim(0, 100)
     ax.set_ylabel("Share of requests (%)")
-    labels = DirectLabels.of(ax)
-    lower, short = np.zeros(len(stack)), short_names(models)
-    for model, color in zip(models, _shades(ax, len(models)), strict=True):
+    lower, short, shades = np.zeros(len(stack)), short_names(models), _shades(ax, len(models))
+    outside: list[int] = []
+    for i, (model, color) in enumerate(zip(models, shades, strict=True)):
         upper = 100 * stack[model].to_numpy()
         ax.fill_between(x, lower, upper, color=color, linewidth=0, label=model)
         ax.plot(x, upper, color=background(ax), linewidth=1.0)
-        labels.avoid(np.column_stack([x, upper]), path=True, weight=2.0)
-        thick = np.argsort(lower - upper, kind="stable")[: max(1, len(x) // 6)]
-        anchors = np.column_stack([x[thick], (lower + upper)[thick] / 2])
-        readable = max(("black", "white"), key=lambda extreme: contrast(extreme, color))
-        if (upper - lower).max() >= _SLIVER:  # a name next to a sliver would pass for its neighbour's
-            labels.add(short[model], anchors, readable, on=color, centred=True, gap=4.0)
+        if (upper - lower).max() >= _SLIVER:
+            place = _room(ax, short[model], np.log(x), lower, upper)
+            if place is None:
+                outside.append(i)
+            else:
+                ax.annotate(
+                    short[model], place, ha="center", va="center", fontsize=font(ax), gid="label", parse_math=False,
+                    color=max(("black", "white"), key=lambda end: contrast(end, color)), path_effects=halo(color),
+                )  # fmt: skip
         lower = upper
+    if outside:
+        _key(ax, [models[i] for i in outside], [shades[i] for i in outside])
     return ax
+
+
+def _room(ax: Axes, name: str, x: Floats, lower: Floats, upper: Floats) -> tuple[float, float] | None:
+    """Where a name fits between two lines without touching either, or None. `x` is in logs."""
+    size, height = font(ax) / 72, float(ax.get_position().height * figure_of(ax).get_figheight())
+    grid = np.linspace(x[0], x[-1], 240)
+    half = int(np.ceil(0.5 * (0.58 * len(name) + 0.8) * size / width_in(ax) * len(grid)))
+    if 2 * half + 1 >= len(grid):
+        return None
+    around = np.arange(half, len(grid) - half)[:, None] + np.arange(-half, half + 1)
+    top, bottom = np.interp(grid, x, upper)[around].min(axis=1), np.interp(grid, x, lower)[around].max(axis=1)
+    best = int((top - bottom).argmax())
+    if (top - bottom)[best] < 100 * 1.5 * size / height:
+        return None
+    return float(np.exp(grid[half + best])), float(top[best] + bottom[best]) / 2
 
 
 def _strips(stack: pd.DataFrame, intents: list[Any], models: list[str], ax: Axes | None) -> Axes:

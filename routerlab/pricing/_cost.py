@@ -135,7 +135,7 @@ def usage_cost(
         As in `price`.
     usage : Usage
         Tokens by kind; see `read_usage`. Its tier comes before `batch`.
-    on, provider, prices, batch
+    on, provider, prices, batch : optional
         As in `price`.
 
     Returns

@@ -47,6 +47,13 @@ def best_models(
         one with probability `confidence`, and ``n_contenders``; ``n``, votes. ``attrs`` says how it was made;
         ``attrs["expected_wrong"]`` is how many of the intents with one contender probably have another best model.
 
+    Raises
+    ------
+    ParameterError
+        Fewer than two models to rank.
+    TableError
+        See `rate`.
+
     Notes
     -----
     Naming a winner for many intents is many bets at once. They are counted here, not corrected: ``1 - p_best`` is

@@ -187,6 +187,11 @@ class BradleyTerry(NotebookReprMixin, BaseEstimator):
         ties : DataFrame of shape (n_models, n_models), optional
             ``ties.loc[i, j]``: how often i and j tied; symmetric.
 
+        Raises
+        ------
+        TableError
+            Counts that are fractions, which cannot be resampled.
+
         Examples
         --------
         >>> wins = pd.DataFrame([[0, 30], [10, 0]], index=["x", "y"], columns=["x", "y"])

@@ -10,7 +10,7 @@ from pandas.api.types import is_integer_dtype
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, left_to_baseline, sweep_arrays
+from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, kept_back, sweep_arrays
 from routerlab.exceptions import ParameterError
 from routerlab.markup import NotebookReprMixin
 from routerlab.routers._costs import warn_if_stale, with_costs
@@ -56,10 +56,7 @@ class BaseRouter(NotebookReprMixin, BaseEstimator):
         return self._abstaining(self._estimate(values), values, index), index
 
     def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
-        if self.min_similarity == np.inf:  # no prompt is that similar: all go to the fallback
-            return estimates._replace(abstained=np.ones(len(index), dtype=bool))
-        # A promise for a share of the prompts: the router has nothing to say on the others.
-        return estimates._replace(abstained=estimates.abstained | left_to_baseline(self, index, values))
+        return estimates._replace(abstained=estimates.abstained | kept_back(self, index, values))
 
     def estimate(self, X: Any) -> Estimates:
         """Estimate each model's quality and cost, and who abstains, from one search for neighbours.
@@ -330,7 +327,7 @@ class Router(BaseRouter):
         ----------
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured quality in [0, 1] and cost in USD per request, without empty cells: see
             `routerlab.pivot_outcomes`. `cost` may be a Series of one price per model.
 
@@ -338,6 +335,11 @@ class Router(BaseRouter):
         -------
         Router
             Itself.
+
+        Raises
+        ------
+        TableError
+            Tables of other prompts than X's, or empty cells, which the estimator cannot take.
         """
         values = self._start_fit(X, quality, cost)
         quality, cost = training_outcomes(X, quality, cost, missing=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from routerlab.decision import left_to_baseline, promised_share
+from routerlab.decision import kept_back, promised_share
 from routerlab.markup import fragment
 from routerlab.schema import by_prompt, id_remedy, reject, shown
 
@@ -159,5 +159,5 @@ def explain_choice(router: Any, X: Any, prompts: Any) -> Explanation:
         neighbors=table,
         provenance=router.provenance_,
         share=promised_share(router),
-        left_to_baseline=bool(left_to_baseline(router, index, values)[0]),
+        left_to_baseline=bool(promised_share(router)) and bool(kept_back(router, index, values)[0]),
     )

@@ -28,7 +28,7 @@ class IntentRouter(NeighborRouter):
         See `KNNRouter`.
     willingness_to_pay : float, default infinity
         USD that one unit of quality is worth on one request.
-    min_similarity, fallback
+    min_similarity, fallback : optional
         See `KNNRouter`. In an intent embedding everything resembles some intent, keyboard noise as well: judge by
         similarity in the plain sentence embedding instead.
     index : {'exact', 'usearch'}, UsearchIndex or PgvectorIndex, default 'exact'
@@ -91,13 +91,20 @@ class IntentRouter(NeighborRouter):
         ratings : DataFrame, optional
             From `routerlab.rate`: intent, model, rating; expected win rates against the other models
             make the table. Give exactly one of `quality` and `ratings`.
-        cost : DataFrame of shape (n_prompts, n_models)
+        cost : DataFrame of shape (n_prompts, n_models), optional with Outcomes
             USD per request; its per-intent means are the estimates. Or a Series of one price per model.
 
         Returns
         -------
         IntentRouter
             Itself.
+
+        Raises
+        ------
+        ParameterError
+            Both of `quality` and `ratings` are given, or neither.
+        TableError
+            `cost` is missing.
         """
         if (quality is None) == (ratings is None):
             given = "both" if quality is not None else "neither"

@@ -207,7 +207,7 @@ class KNNRouter(NeighborRouter):
         ----------
         X : DataFrame or array of shape (n_prompts, n_features)
             Embeddings.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured quality in [0, 1] and cost in USD per request: see `routerlab.pivot_outcomes`. Cells may be
             empty (``missing='keep'``). `cost` may be a Series of one price per model.
 

@@ -32,7 +32,7 @@ class MeanRouter(BaseRouter):
         members may use different embeddings.
     willingness_to_pay : float, default infinity
         USD that one unit of quality is worth on one request.
-    min_similarity : None
+    min_similarity : None, optional
         Only `set_operating_point` sets it, where the baseline is kept.
     fallback : str, optional
         Model for prompts on which any member abstains.
@@ -80,13 +80,18 @@ class MeanRouter(BaseRouter):
         ----------
         X : DataFrame of shape (n_prompts, n_features), or a Series of prompts
             What the members take.
-        quality, cost : DataFrame of shape (n_prompts, n_models)
+        quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
             Measured outcomes.
 
         Returns
         -------
         MeanRouter
             Itself.
+
+        Raises
+        ------
+        TableError
+            `routers` is not a list of routers.
         """
         check_wtp(self.willingness_to_pay)
         if not isinstance(self.routers, Sequence) or isinstance(self.routers, str) or not len(self.routers):
@@ -106,11 +111,9 @@ class MeanRouter(BaseRouter):
         quality = np.mean([estimates.quality for estimates in found], axis=0)
         cost = np.mean([estimates.cost for estimates in found], axis=0)
         abstained = np.any([estimates.abstained for estimates in found], axis=0)
-        if self.min_similarity == np.inf:  # the baseline is kept
-            abstained = np.ones(len(quality), dtype=bool)
-        elif self.fallback is None:
-            abstained = np.zeros(len(quality), dtype=bool)
-        return Estimates(quality, cost, abstained), X.index if isinstance(X, pd.Series) else row_labels(by_prompt(X))
+        abstained &= self.fallback is not None
+        index = X.index if isinstance(X, pd.Series) else row_labels(by_prompt(X))
+        return self._abstaining(Estimates(quality, cost, abstained), quality, index), index
 
 
 def _fit(router: Any, X: Any, quality: pd.DataFrame, cost: Any) -> Any:

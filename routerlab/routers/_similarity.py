@@ -94,7 +94,7 @@ class SimilarityWeightedRouter(BaseRouter):
             Embeddings, indexed by prompt id. Votes on other prompts are left out and counted.
         judgments : DataFrame
             See `routerlab.schema.check_judgments`. May judge more models than are routed among.
-        cost : DataFrame of shape (n, n_models)
+        cost : DataFrame of shape (n, n_models), optional with Outcomes
             USD per request of the models to route among; their means over the cells that are not empty are the
             estimates. Or a Series of one price per model.
 
@@ -102,6 +102,11 @@ class SimilarityWeightedRouter(BaseRouter):
         -------
         SimilarityWeightedRouter
             Itself.
+
+        Raises
+        ------
+        TableError
+            X has no prompt ids, `cost` is missing, or a model or all prompts of X are without a vote.
         """
         X = by_prompt(X)
         if not isinstance(X, pd.DataFrame):

@@ -438,7 +438,7 @@ def check_embeddings(X: Any, *, n_features: int | None = None, name: str = "X") 
         Embeddings.
     n_features : int, optional
         The width that was seen at fit.
-    name : str
+    name : str, default 'X'
         The name that the error uses.
 
     Examples

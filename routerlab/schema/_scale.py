@@ -21,11 +21,11 @@ def to_quality(scores: Any, scale: Scale | None = None, *, where: str = "scores"
     ----------
     scores : Series or sequence of shape (n_scores,)
         Scores. Empty ones (None, NaN) stay empty.
-    scale : (float, float), mapping or None
+    scale : (float, float), mapping or None, optional
         ``(worst, best)`` of numbers: ``(1, 5)``, ``(0, 100)``, ``(5, 1)`` for marks of which 1 is the best. A mapping
         says what each score is worth: ``{"pass": 1, "fail": 0}``; capitals and blanks around a text do not count.
         None: they are from 0 to 1 already, or True and False.
-    where : str
+    where : str, default 'scores'
         What an error calls them.
     names : sequence of shape (n_scores,), optional
         What an error calls each of them; by default the index.

@@ -439,7 +439,7 @@ class BaseClient:
         ----------
         messages : str or sequence of dict
             A prompt, or messages as ``create`` takes them.
-        model, willingness_to_pay
+        model, willingness_to_pay : optional
             As in ``create``.
 
         Returns

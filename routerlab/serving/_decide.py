@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routerlab.completions import ProcessLock, part_of, renew_after_fork, sound_text
-from routerlab.decision import check_wtp, estimates_of, left_to_baseline, promised_share, ranked
+from routerlab.decision import check_wtp, estimates_of, kept_back, promised_share, ranked
 from routerlab.exceptions import ParameterError
 from routerlab.schema import TableError, check_model, refuse, shown
 
@@ -260,12 +260,13 @@ def _first(model: str, order: list[str]) -> list[str]:
 
 def _why_abstained(router: Any, index: Any, X: Any) -> str:
     """Say why a router leaves a prompt to its fallback."""
-    if getattr(router, "min_similarity", None) == np.inf:
+    floor = getattr(router, "min_similarity", None)
+    if floor == np.inf:
         return "nothing cheaper could be promised when the router was tuned: baseline"
     share = promised_share(router)
-    if share and left_to_baseline(router, index, np.asarray(X, dtype=np.float32))[0]:
+    if share and kept_back(router, index, np.asarray(X, dtype=np.float32))[0]:
         return f"the promise sends only a share ({100 * share:.0f}%) of prompts to the router, this one to the baseline"
-    return "far from every training prompt: fallback"
+    return "the router abstains: fallback" if floor is None else "far from every training prompt: fallback"
 
 
 def check_router(router: Any, embedder: Any) -> None:

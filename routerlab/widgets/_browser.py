@@ -171,7 +171,7 @@ class JudgmentBrowser(Asker):
         ----------
         pairs : DataFrame of shape (n_rows, n_columns) or None
             ``prompt_id``, and ``model_a, model_b`` (in either order) if only those matter.
-        reason : str
+        reason : str, default 'a selection'
             Not used here; `PairComparator.restrict` logs it.
 
         Returns

@@ -36,7 +36,7 @@ class EvidencePlot(Asker):
     ----------
     sweep : Sweep or tuple of two str
         ``router.sweep(X)``. Or two models: every prompt moves from the first to the second, and only `by` is drawn.
-    quality, cost : DataFrame of shape (n_prompts, n_models)
+    quality, cost : DataFrame of shape (n_prompts, n_models), cost optional with Outcomes
         Measured quality in [0, 1] and cost in USD per request, of the same prompts.
     by : Series, optional
         Intent of each prompt. Draws the mean change of quality in each intent, with its interval.

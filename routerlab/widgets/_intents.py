@@ -146,6 +146,11 @@ class IntentLabeler(Labeler):
         Series of shape (n_intents,)
             Shares, weighted by similarity; all zero as long as nothing is labelled.
 
+        Raises
+        ------
+        TableError
+            A prompt that is not in the table.
+
         Examples
         --------
         >>> import tempfile

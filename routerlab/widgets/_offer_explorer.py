@@ -47,7 +47,7 @@ class OfferExplorer(Panel):
     ----------
     offers : DataFrame
         `routerlab.market.load_offers`, with columns and rows of your own; see `routerlab.market.check_offers`.
-    tokens, requests_per_month, quality, batch, on
+    tokens, requests_per_month, quality, batch, on : optional
         As in `routerlab.market.choose_offers`, which does the same without a page.
     filters : mapping, optional
         Filters to start with, by the names of `routerlab.market.choose_offers`.
@@ -153,6 +153,11 @@ class OfferExplorer(Panel):
         -------
         OfferExplorer
             Itself.
+
+        Raises
+        ------
+        TableError
+            An id that no offer has.
         """
         unknown = [name for name in offer_ids if name not in self._places]
         if unknown:

@@ -77,7 +77,7 @@ def show_markdown(
     ----------
     text : str or None
         Markdown, or the JSON of a list of messages.
-    max_chars, max_html : int
+    max_chars, max_html : int, optional
         Characters of text, and bytes of HTML without images, at most.
     images : bool, default False
         Whether images that the text holds itself, as data URIs, are shown.

@@ -467,3 +467,24 @@ def test_groups_may_be_a_dict():
 def test_a_confidence_is_printed_as_it_is():
     quality, cost = outcomes(40)
     assert "99.9% intervals" in repr(run(quality, cost, confidence=0.999))
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"),
+    [("win share", "points of win share ["), ("win share against large", "points of win share ["), (None, "points [")],
+)
+def test_a_difference_of_win_shares_is_not_called_points_of_quality(scale, unit):
+    quality = pd.DataFrame({"small": [0.4, 0.5] * 20, "large": 0.5})
+    quality.attrs["quality_scale"] = scale
+    cost = pd.DataFrame({"small": 0.001, "large": 0.01}, index=quality.index)
+    claim = ev.savings(pd.Series("small", quality.index), quality, cost, baseline="large")
+    assert f"quality -5.0 {unit}" in repr(claim).splitlines()[0]
+
+
+def test_counts_of_a_claim_have_thousands_separators():
+    index = pd.RangeIndex(2500)
+    quality = pd.DataFrame({"small": 0.5, "large": 0.5}, index)
+    choices = pd.Series("small", index)
+    choices.attrs["n_abstained"] = 1234
+    said = repr(ev.savings(choices, quality, quality / 100 * [0.1, 1.0], baseline="large"))
+    assert "n = 2,500 prompts" in said and "1,234 prompts left to the fallback" in said

@@ -63,6 +63,18 @@ def test_where_no_point_is_good_enough_the_baseline_stays():
     assert choices.attrs["n_kept_baseline"] == choices.attrs["n_folds"] == 5
 
 
+def test_choices_carry_their_bar_and_a_verdict_on_another_one_says_so(problem):
+    X, quality, cost, _ = problem
+    bar = {"baseline": "large", "max_quality_loss": 0.05}
+    choices = rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, **bar)
+    assert (choices.attrs["max_quality_loss"], choices.attrs["guarantee"]) == (0.05, None)
+    said = "these choices were made to lose at most 5 points (by estimate), and the verdict is on 1"
+    assert said in repr(rl.savings(choices, quality, cost, baseline="large"))
+    assert "these choices" not in repr(rl.savings(choices, quality, cost, **bar))
+    promised = rl.held_out_choices(rl.KNNRouter(5), X, quality, cost, guarantee=0.9, **bar)
+    assert "at most 5 points (with 90% probability)" in repr(rl.savings(promised, quality, cost, baseline="large"))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -447,10 +447,26 @@ def test_max_labels_keeps_the_baseline_and_the_zero_router() -> None:
     assert len(with_gid(ax, "model")) == 11
 
 
-def test_curves_differ_in_colour_and_in_line() -> None:
-    ax = rl.plot_frontier({str(i): make_curve(height=0.1 * i) for i in range(1, 6)}, ax=new_axes())
-    drawn = [line for line in ax.lines if line.get_label() in "12345"]
-    assert len({line.get_color() for line in drawn}) == len({str(line._dash_pattern) for line in drawn}) == 5
+def test_routers_differ_in_colour_and_only_what_needs_none_is_dashed() -> None:
+    curves = {str(i): make_curve(height=0.1 * i) for i in range(1, 6)}
+    ax = rl.plot_frontier(curves, baselines=make_baselines(6), ax=new_axes())
+    drawn = [line for line in ax.lines if line.get_label() in curves]
+    assert len({line.get_color() for line in drawn}) == 5
+    assert {line.get_linestyle() for line in drawn} == {"-"}
+    seven = rl.plot_frontier({str(i): make_curve(height=0.1 * i) for i in range(7)}, ax=new_axes())
+    first, seventh = (line for line in seven.lines if line.get_label() in ("0", "6"))
+    assert first.get_color() == seventh.get_color() and first.get_linestyle() != seventh.get_linestyle()
+
+
+def test_small_print_says_what_the_grey_lines_are() -> None:
+    ax = rl.plot_frontier(make_curve(), baselines=make_baselines(6), ax=new_axes())
+    ax.figure.canvas.draw()
+    assert "dashed: best random mix of all models" in notes(ax.figure)
+    assert "dotted: cheapest model and baseline mixed" in notes(ax.figure)
+    assert "diamonds" not in notes(ax.figure)
+    two = rl.plot_frontier(make_curve(), baselines=make_baselines(2), ax=new_axes())
+    two.figure.canvas.draw()
+    assert "that of the cheapest one and the baseline" in notes(two.figure) and "dotted" not in notes(two.figure)
 
 
 @pytest.mark.parametrize(
@@ -579,7 +595,20 @@ def test_areas_stack_to_the_whole_from_cheap_to_dear() -> None:
     wide = shares.pivot(index="willingness_to_pay", columns="model", values="share")  # noqa: PD010
     assert order == unique(shares["model"])
     assert np.allclose(tops[0], 100 * wide[order[0]])
-    assert {t.get_text() for t in with_gid(ax, "label")} == set(order)
+    key = [] if ax.get_legend() is None else [t.get_text() for t in ax.get_legend().get_texts()]
+    assert sorted([t.get_text() for t in with_gid(ax, "label")] + key) == sorted(order)
+
+
+@pytest.mark.parametrize("size", [(7.0, 4.5), (4.5, 3.5)])
+def test_a_name_stands_in_its_own_area_or_in_the_key(size: tuple[float, float]) -> None:
+    ax = rl.plot_model_share(make_shares(1, 6), ax=new_axes(size))
+    inside = dict(zip((t.get_text() for t in with_gid(ax, "label")), boxes(ax), strict=True))
+    assert inside
+    for area in ax.collections:
+        if area.get_label() in inside:
+            (path,) = area.get_paths()
+            box = inside[area.get_label()].transformed(ax.transData.inverted())
+            assert path.contains_points(box.corners()).all(), area.get_label()
 
 
 @pytest.mark.parametrize("style", ["default", "dark_background"])
@@ -726,6 +755,13 @@ def test_dot_is_filled_if_the_interval_lies_above_the_margin(half: float, filled
     assert (to_rgba(dot.get_markerfacecolor()) == to_rgba(dot.get_color())) is filled
     (margin,) = with_gid(right, "margin")
     assert margin.get_xdata()[0] == -2.0
+
+
+def test_no_line_of_a_panel_crosses_its_numbers() -> None:
+    rows = {"a": make_savings(0.0, 0.0), "b": make_savings(margin=0.01), "c": make_savings(quality=-0.03)}
+    for panel in rl.plot_savings(rows, ax=pair()):
+        assert len(boxes(panel, "value")) == 3
+        assert all(box.x0 > panel.bbox.x1 for box in boxes(panel, "value"))
 
 
 def test_margins_that_differ_are_drawn_by_row() -> None:

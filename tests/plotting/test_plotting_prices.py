@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import routerlab as rl
 
@@ -44,3 +45,15 @@ def test_what_cannot_be_drawn_is_said(offers, price, message):
     history = pd.concat([rl.load_price_history(), rl.check_offers(free)])
     with pytest.raises(ValueError, match=message):
         rl.plot_prices(history, offers, price=price)
+
+
+def test_names_stand_apart_and_no_two_lines_look_alike():
+    history = rl.load_price_history()
+    offers = ["gpt-4@openai", "gpt-4-turbo@openai", "gpt-4o@openai", "o3@openai", "gpt-3.5-turbo@openai"]
+    offers += ["mistral-medium-latest@mistral", "mistralai/Mixtral-8x7B-Instruct-v0.1@deepinfra"]
+    ax = rl.plot_prices(history, offers, until="2026-12-31")
+    ax.figure.canvas.draw()
+    names = [text for text in ax.texts if "@" in text.get_text()]
+    assert len({str(text.get_color()) for text in names}) == len(offers)
+    boxes = sorted((Text.get_window_extent(text) for text in names), key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 + 2 for low, high in zip(boxes, boxes[1:], strict=False))
