@@ -452,7 +452,7 @@ def cross_cascades(
         inside, outside = ({stage: look[rows] for stage, look in looks.items()} for rows in (train, test))
         fitted = clone(router)._fit(_rows(X, train), quality.iloc[train], cost.iloc[train], inside, codes[train], None)
         measured = fitted._outcomes(_rows(X, test), quality.iloc[test], cost.iloc[test], outside)
-        parts.append((fitted._before(_rows(X, test)), measured, fitted._after(_rows(X, test), outside)))
+        parts.append((fitted._before(_rows(X, test))[0], measured, fitted._after(_rows(X, test), outside)))
     models = parts[0][1].quality.columns
     frames = [pd.concat([getattr(measured, name) for _, measured, _ in parts]) for name in ("quality", "cost")]
     rows = frames[0].index.get_indexer(quality.index)
