@@ -11,11 +11,13 @@ from scipy import stats
 from routerlab.deprecation import renamed
 from routerlab.exceptions import ParameterError
 from routerlab.schema import refuse_parameter, reject
-from routerlab.stats import check_confidence, check_share
+from routerlab.stats import check_confidence, check_share, fewest_that_show, fewest_without_loss
 
 __all__ = ["Payback", "StudyPlan", "payback", "plan_study"]
 
-_LARGEST = 10**7
+_LARGEST = 10**7  # units above which no search goes on
+_DRAWS = 2000  # simulated samples of groups
+_MOST_ALIKE = 50  # prompts in a simulated group
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class StudyPlan:
         The power asked for.
     loss : float
         Assumed true loss of mean quality.
+    group_size : float
+        Prompts per group; figures are whole groups.
     """
 
     n: int
@@ -61,6 +65,7 @@ class StudyPlan:
     assumptions: str
     power_wanted: float = 0.8
     loss: float = 0.0
+    group_size: float = 1.0
 
     def __repr__(self) -> str:
         """Say what n prompts prove, then how many would."""
@@ -73,8 +78,10 @@ class StudyPlan:
         else:
             fewest = "no number of prompts would show it: the assumed loss is not below the margin"
         saving = ceil(1000 * self.smallest_saving - 1e-9) / 10  # rounded up: what is printed does show
+        groups = f" in {max(int(self.n / self.group_size), 1):,} groups" if self.group_size > 1 else ""
+        prompts = f"{self.n:,} prompt{'' if self.n == 1 else 's'}{groups}"
         lines = [
-            f"{self.n:,} prompts: {_chance(self.power)} chance to show non-inferiority at {points}",
+            f"{prompts}: {_chance(self.power)} chance to show non-inferiority at {points}",
             f"{fewest}; below {self.n_fewest:,} not even equal quality on every prompt would show it",
             f"a true saving of {saving:.1f}% or more would show with {wanted} chance",
             *([] if self.n_for_saving is None else [f"{self.n_for_saving:,} prompts show the saving asked about"]),
@@ -165,9 +172,11 @@ def plan_study(
 
     Notes
     -----
-    Power is exact for the score test that `savings` makes, summed over the outcomes of the better and the worse; groups
-    count by the design effect 1 + (size - 1) icc. Figures for savings are by the normal approximation; more is shown
-    than they say where the cheaper models are cheaper on every prompt.
+    Power is that of the interval that `savings` gives. For single prompts it is exact, summed over the outcomes of the
+    better and the worse. With groups a group is one piece of evidence, as it is in ``savings(groups=)``: power comes
+    from 2,000 simulated samples of groups of equal size whose shares of better and worse differ as `icc` says, and a
+    promise needs its groups, however many prompts each has. Figures for savings are by Student's t; more is shown than
+    they say where the cheaper models are cheaper on every prompt.
 
     References
     ----------
@@ -177,58 +186,98 @@ def plan_study(
     --------
     >>> plan_study(max_quality_loss=0.01, n=400, discordance=0.02)
     400 prompts: ...% chance to show non-inferiority at 1 point
-    fewest for 80%: ...; below 381 not even equal quality on every prompt would show it
+    fewest for 80%: ...; below 383 not even equal quality on every prompt would show it
     ...
     """
-    margin, loss = check_share(max_quality_loss, "max_quality_loss"), float(loss)
+    margin = check_share(max_quality_loss, "max_quality_loss")
     for name, value in (("power", power), ("confidence", confidence), ("guarantee", guarantee)):
         check_confidence(value, name)
+    _check_numbers(discordance=discordance, loss=loss, price_ratio=price_ratio, cost_spread=cost_spread)
+    _check_numbers(group_size=group_size, icc=icc)
+    optional = {"n": n, "saving": saving, "judge_correlation": judge_correlation}
+    _check_numbers(**{name: value for name, value in optional.items() if value is not None})
     if pilot is not None:
         discordance, loss = _from_pilot(pilot)
-    if saving is not None and not 0 < saving < 1 - price_ratio:
-        msg = (
-            f"'saving' must lie above 0 and below {1 - price_ratio:g}, what is saved if all prompts go to models at "
-            f"{price_ratio:.0%} of the price. Got {saving!r} instead."
-        )
-        raise ParameterError(msg)
-    if not abs(loss) <= discordance <= 1 or not 0 <= icc <= 1 or group_size < 1 or margin == 0:
-        msg = (
-            "plan_study needs |loss| <= discordance <= 1, icc in [0, 1], group_size >= 1 and max_quality_loss > 0. Got "
-            f"loss={loss:g}, discordance={discordance:g}, icc={icc:g}, group_size={group_size:g}, "
-            f"max_quality_loss={margin:g}."
-        )
-        raise ParameterError(msg)
-    effect = 1 + (group_size - 1) * icc
-    z, zb = stats.norm.ppf((1 + confidence) / 2), stats.norm.ppf(power)
-    fewest = int(np.ceil(effect * z**2 * (1 - margin) / margin))
-    needed = _fewest(margin, discordance, loss, power, z, effect) if loss < margin else None
+    _check_together(margin, discordance, loss, saving, price_ratio)
+    size, effect = float(group_size), 1 + (group_size - 1) * icc
+    shows = _Power(size, icc, margin, discordance, loss, confidence)
+    fewest = ceil(size * fewest_without_loss(margin, confidence))
+    units = fewest_that_show(lambda units: shows(units) >= power, _LARGEST) if loss < margin else None
+    needed = None if units is None else ceil(size * units)
     planned = int(n) if n is not None else (needed or fewest)
-    spread = (z + zb) ** 2 * np.exp(cost_spread**2) * effect
-    most = 1 - price_ratio  # saved if every prompt went to the cheaper models
+    limit, zb = 1 - price_ratio, stats.norm.ppf(power)  # saved if every prompt went to the cheaper models
+
+    def smallest(units: int) -> float:
+        spread = (_quantile(units, confidence) + zb) ** 2 * np.exp(cost_spread**2) * effect / size
+        return float(limit * spread / (units + spread))
+
+    for_saving = None if saving is None else fewest_that_show(lambda units: smallest(units) <= saving)
     return StudyPlan(
         n=planned,
-        power=_power(planned / effect, margin, discordance, loss, z),
+        power=shows(max(int(planned / size), 1)),
         n_needed=needed,
         n_fewest=fewest,
-        n_promise=int(np.ceil(effect * fewest_for_promise(margin, guarantee))),
-        smallest_saving=float(most * spread / (planned + spread)),
-        n_for_saving=None if saving is None else int(np.ceil(spread * (most - saving) / saving)),
+        n_promise=ceil(size * fewest_for_promise(margin, guarantee)),
+        smallest_saving=smallest(max(int(planned / size), 1)),
+        n_for_saving=None if for_saving is None else ceil(size * for_saving),
         n_labels_with_judge=_labels(needed, judge_correlation),
         margin=margin,
         confidence=confidence,
         assumptions=f"discordance {discordance:.3g}, true loss {100 * loss:.2g} points, "
-        + (f"{effect:.2g} prompts in groups are worth one, " if effect > 1 else "independent prompts, ")
+        + (f"groups of {size:g} with a correlation of {icc:g}, " if size > 1 else "independent prompts, ")
         + f"costs with a spread of logs of {cost_spread:g}, cheaper models at {price_ratio:.0%} of the price",
         power_wanted=power,
         loss=loss,
+        group_size=size,
     )
+
+
+_RANGES = {  # of numbers that the user gives: least, most, and whether only whole ones count
+    "n": (1, 10**9, True),
+    "saving": (1e-6, 1 - 1e-6, False),
+    "discordance": (0, 1, False),
+    "loss": (-1, 1, False),
+    "price_ratio": (0, 1 - 1e-6, False),
+    "cost_spread": (0, 2.3, False),  # above it, `savings` gives no interval
+    "group_size": (1, 10**6, False),
+    "icc": (0, 1, False),
+    "judge_correlation": (-1, 1, False),
+}
+
+
+def _check_numbers(**given: Any) -> None:
+    """Insist on finite numbers in their range; those not in the table must be at least 0."""
+    for name, value in given.items():
+        least, most, whole = _RANGES.get(name, (0, np.inf, False))
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, np.bool_))
+        if number and np.isfinite(value) and least <= value <= most and not (whole and value % 1):
+            continue
+        wanted = f"a {'whole' if whole else 'finite'} number "
+        if name in ("saving", "price_ratio"):
+            wanted += f"{'above' if least else 'of at least'} 0 and below 1"
+        else:
+            wanted += f"of at least {least:g}" if most == np.inf else f"from {least:,g} to {most:,.10g}"
+        refuse_parameter(name, wanted, value)
+
+
+def _check_together(margin: float, discordance: float, loss: float, saving: float | None, price_ratio: float) -> None:
+    """Insist on numbers that are possible side by side."""
+    if saving is not None and not saving < 1 - price_ratio:
+        most = f"what is saved if all prompts go to models at {price_ratio:.0%} of the price"
+        refuse_parameter("saving", f"above 0 and below {1 - price_ratio:g}, {most}", saving)
+    if abs(loss) > discordance or margin == 0:
+        msg = (
+            f"plan_study needs |loss| <= discordance and max_quality_loss > 0. Got loss={loss:g}, "
+            f"discordance={discordance:g}, max_quality_loss={margin:g}."
+        )
+        raise ParameterError(msg)
 
 
 def _labels(needed: int | None, judge_correlation: float | None) -> int | None:
     """People's labels that do as much as `needed` of them, where a judge labels ten times as many."""
     if needed is None or judge_correlation is None:
         return None
-    return int(np.ceil(needed * (1 - judge_correlation**2 * 10 / 11)))
+    return ceil(needed * (1 - judge_correlation**2 * 10 / 11))
 
 
 def _from_pilot(pilot: Any) -> tuple[float, float]:
@@ -243,40 +292,86 @@ def _from_pilot(pilot: Any) -> tuple[float, float]:
     return max(discordance, abs(loss)), loss  # graded outcomes may vary less than any of -1, 0 and 1
 
 
-def _power(n: float, margin: float, discordance: float, loss: float, z: float) -> float:
-    """Probability that the score test at -margin rejects, exact for outcomes of -1, 0 and 1."""
-    n = max(int(n), 1)
-    worse, better = (discordance + loss) / 2, (discordance - loss) / 2
-    k = [_likely(n, p) for p in (worse, better)]
-    down, up = np.meshgrid(*k, indexing="ij")
-    # Tango's restricted estimate of the share of the better, under a mean of -margin.
-    linear = -(down + up) + (2 * n - down + up) * margin
-    root = np.sqrt(np.maximum(linear**2 + 8 * n * up * margin * (1 - margin), 0.0))
-    restricted = (root - linear) / (4 * n)
-    with np.errstate(divide="ignore", invalid="ignore"):
+def _quantile(units: int, confidence: float) -> float:
+    """Return Student's, at the degrees of freedom that the interval of so many prompts or equal groups has."""
+    return float(stats.t.ppf((1 + confidence) / 2, max(units - 1, 1)))
+
+
+class _Power:
+    """Probability that `mean_interval` lies above -margin, given a number of prompts or of equal groups."""
+
+    def __init__(
+        self, size: float, icc: float, margin: float, discordance: float, loss: float, confidence: float
+    ) -> None:
+        self.margin, self.confidence, self.grouped = margin, confidence, size > 1
+        self.worse, self.better = (discordance + loss) / 2, (discordance - loss) / 2
+        if self.grouped:
+            self.values, self.chance = _group_means(size, icc, self.worse, self.better)
+
+    def __call__(self, units: int) -> float:
+        return self._of_groups(units) if self.grouped else self._of_prompts(units)
+
+    def _of_prompts(self, n: int) -> float:
+        """Sum over the outcomes of -1, 0 and 1."""
+        margin, quantile = self.margin, _quantile(n, self.confidence)
+        down, up = np.meshgrid(*(_likely(n, p) for p in (self.worse, self.better)), indexing="ij")
+        # Tango's restricted estimate of the share of the better, under a mean of -margin.
+        linear = -(down + up) + (2 * n - down + up) * margin
+        root = np.sqrt(np.maximum(linear**2 + 8 * n * up * margin * (1 - margin), 0.0))
+        restricted = (root - linear) / (4 * n)
         score = (up - down + n * margin) / np.sqrt(n * (2 * restricted + margin * (1 - margin)))
-    chance = stats.binom.pmf(down, n, worse) * stats.binom.pmf(
-        up, np.maximum(n - down, 0), better / max(1 - worse, 1e-12)
-    )
-    return float(chance[score >= z].sum())
+        shown = (score >= quantile) & self._beyond_pseudo((up - down), (up + down), n, quantile)
+        chance = stats.binom.pmf(down, n, self.worse) * stats.binom.pmf(
+            up, np.maximum(n - down, 0), self.better / max(1 - self.worse, 1e-12)
+        )
+        return float(chance[shown].sum() / chance.sum())
+
+    def _of_groups(self, n: int) -> float:
+        """Share of simulated samples of n groups: the test of `mean_interval` for all of them at once."""
+        quantile, reach = _quantile(n, self.confidence), 1 - self.margin
+        share = np.random.default_rng(0).multinomial(n, self.chance, _DRAWS) / n
+        score = self.values + self.margin
+        low, high = np.zeros(_DRAWS), np.full(_DRAWS, (1 - 1e-10) / reach)
+        for _ in range(30):  # the tilt of empirical likelihood, by bisection
+            tilt = (low + high) / 2
+            left = (share / (1 + np.outer(tilt, score))) @ score
+            low, high = np.where(left > 0, tilt, low), np.where(left > 0, high, tilt)
+        tilted = share / (1 + np.outer(low, score))
+        variance = tilted @ score**2 + np.maximum(tilted @ score, 0) * reach
+        gap = share @ score
+        shown = (gap > 0) & (gap**2 >= quantile**2 * variance / n)
+        return float(
+            (shown & self._beyond_pseudo(n * (share @ self.values), n * (share @ self.values**2), n, quantile)).mean()
+        )
+
+    def _beyond_pseudo(self, total: Any, squares: Any, n: int, quantile: float) -> Any:
+        """Tell where Student's interval with two pseudo-groups lies above -margin."""
+        mean = total / (n + 2)
+        spread = np.sqrt(np.maximum(squares + 1 - (n + 2) * mean**2, 0.0))
+        return mean - quantile * spread / (n + 2) >= -self.margin
 
 
 def _likely(n: int, p: float) -> NDArray[np.int64]:
-    """Return the counts that are not all but impossible."""
+    """Return the counts that are not all but impossible, or some hundreds evenly among them."""
     low, high = stats.binom.ppf([1e-7, 1 - 1e-7], n, p)
-    return np.arange(int(low), int(high) + 1)
+    return np.arange(int(low), int(high) + 1, max(int(high - low) // 300, 1))
 
 
-def _fewest(margin: float, discordance: float, loss: float, power: float, z: float, effect: float) -> int | None:
-    low, high = 1, 64
-    while _power(high, margin, discordance, loss, z) < power:
-        low, high = high, 2 * high
-        if high > _LARGEST:
-            return None
-    while high - low > max(1, low // 200):
-        middle = (low + high) // 2
-        low, high = (low, middle) if _power(middle, margin, discordance, loss, z) >= power else (middle, high)
-    return int(np.ceil(high * effect))
+def _group_means(size: float, icc: float, worse: float, better: float) -> tuple[Any, Any]:
+    """Return the mean differences that a group may have, and their chances, if groups differ by Dirichlet's law.
+
+    Groups of a fractional or of a large size are taken for smaller ones, of prompts that are more alike, whose means
+    vary as much.
+    """
+    variance, n = (1 + (size - 1) * icc) / size, min(ceil(size), _MOST_ALIKE)
+    alike = np.clip((variance * n - 1) / (n - 1), 1e-6, 1 - 1e-6)
+    down, up = (k.ravel() for k in np.meshgrid(np.arange(n + 1), np.arange(n + 1)))
+    down, up = down[down + up <= n], up[down + up <= n]
+    shares = np.clip([worse, 1 - worse - better, better], 1e-9, 1)
+    law = stats.dirichlet_multinomial((1 / alike - 1) * shares / shares.sum(), n)
+    chance = np.exp(law.logpmf(np.stack([down, n - down - up, up], axis=1)))
+    chance = np.bincount(up - down + n, chance, 2 * n + 1)
+    return np.arange(-n, n + 1) / n, chance / chance.sum()
 
 
 @dataclass(frozen=True)
@@ -316,7 +411,7 @@ class Payback:
         note = f"\n[{self.provenance}]" if self.provenance else ""
         known = not np.isnan(self.monthly_low)
         usd = f"[{self.monthly_low:,.0f}, {self.monthly_high:,.0f}]" if known else "[no interval]"
-        back = "never paid back"
+        back = "nothing to pay back" if self.one_off_usd == 0 and self.monthly_usd >= 0 else "never paid back"
         if np.isfinite(self.months):
             late = f"{self.months_high:.1f}" if np.isfinite(self.months_high) else "never"
             ends = f"[{self.months_low:.1f}, {late}]" if known else "[no interval]"
@@ -385,14 +480,15 @@ def payback(
         "judge_usd": judge_usd, "probes_usd": probes_usd, "other_usd": other_usd,
         "router_usd_per_request": router_usd_per_request, "monthly_usd": monthly_usd, "horizon_months": horizon_months,
     }  # fmt: skip
-    for name, amount in amounts.items():
-        if not np.isfinite(amount) or amount < 0:
-            refuse_parameter(name, "a finite number of at least 0", amount)
+    _check_numbers(**amounts)
+    if not hasattr(claim, "saving_low"):
+        refuse_parameter("claim", "what savings(...) returns", claim)
     once = labels * usd_per_label + judge_usd + probes_usd + other_usd
     own = router_usd_per_request * requests_per_month + monthly_usd
     bill = claim.baseline_cost_usd * requests_per_month
     low, middle, high = (bill * share - own for share in (claim.saving_low, claim.saving, claim.saving_high))
-    decision, why, more = _decide(claim, (low, middle, high), once / max(horizon_months, 1e-12), horizon_months)
+    bar = once / max(horizon_months, 1e-12)
+    decision, why, more = _decide(claim, (low, high), bar, (bar + own) / bill if bill else np.inf, horizon_months)
     months = [once / value if value > 0 else np.inf for value in (high, middle, low)]
     return Payback(
         decision=decision, monthly_usd=middle, monthly_low=low, monthly_high=high, one_off_usd=once, months=months[1],
@@ -401,25 +497,60 @@ def payback(
     )  # fmt: skip
 
 
-def _decide(claim: Any, monthly: tuple[float, float, float], bar: float, horizon: float) -> tuple[str, str, int | None]:
-    """Advice, why, and how many more prompts would settle it: intervals shrink with the root of n."""
-    low, middle, high = monthly
+def _decide(
+    claim: Any, monthly: tuple[float, float], bar: float, saving: float, horizon: float
+) -> tuple[str, str, int | None]:
+    """Advice, why, and how many more prompts would settle it; `saving` is the share that pays `bar` USD a month."""
+    low, high = monthly
     within = f"within {horizon:g} months"
+    whose = f" ({claim.caveat})" if claim.caveat else ""
+    if claim.shares.get(claim.baseline, 0) == 1:
+        return "stop", f"nothing is routed: all prompts stay with {claim.baseline}", None
     if claim.quality_high < -claim.margin:
-        return "stop", "quality is inferior", None
-    if high < bar:
+        return "stop", f"quality is inferior{whose}", None
+    if high < bar or high <= 0:
         return "stop", f"not even the upper end of the saving pays {within}", None
-    if claim.non_inferior and low >= bar:
-        return "go", f"the lower end of the saving pays {within}, and quality is non-inferior", None
-    wanted = [1.0]
-    if not low >= bar:
-        wanted.append(((middle - low) / (middle - bar)) ** 2 if middle > bar and np.isfinite(low) else np.inf)
+    pays = low >= bar and low > 0
+    if claim.non_inferior and pays:
+        return "go", f"the lower end of the saving pays {within}, and quality is non-inferior{whose}", None
+    wanted = {}
     if not claim.non_inferior:
-        room = claim.quality_difference + claim.margin
-        wanted.append(((claim.quality_difference - claim.quality_low) / room) ** 2 if room > 0 else np.inf)
-    what = "quality" if not claim.non_inferior else "the saving"
-    factor = max(wanted)
-    if not np.isfinite(factor):
-        return "wait", f"{what} is not shown, and its estimate would not pass with more prompts either", None
-    more = int(np.ceil(claim.n * (factor - 1)))
-    return "wait", f"{what} is not shown yet; about {more:,} more prompts would do if the estimates stay", more
+        wanted[f"quality{whose}"] = _units_needed(claim, "quality", -claim.margin)
+    if not pays and np.isfinite(claim.saving_low):
+        wanted["the saving"] = _units_needed(claim, "saving", saving)
+    elif not pays:
+        reasons = [note.split(";")[0] for note in claim.notes if note.startswith("costs are")]
+        return "wait", f"the saving is not shown: {(reasons or ['it has no interval'])[0]}", None
+    lost = [name for name, units in wanted.items() if not np.isfinite(units)]
+    names = " and ".join(lost or wanted)
+    verb, its = ("are", "their estimates") if len(lost or wanted) > 1 else ("is", "its estimate")
+    if lost:
+        return "wait", f"{names} {verb} not shown, and {its} would not pass with more prompts either", None
+    units = claim.n if claim.n_groups is None else claim.n_groups
+    more = ceil((max(wanted.values()) - units) * claim.n / units)
+    added = f"{more:,} more prompt" + ("" if more == 1 else "s")
+    if claim.n_people is not None:
+        added += ", as large a part of them labelled by people,"
+    return "wait", f"{names} {verb} not shown yet; about {added} would do if the estimates stay", more
+
+
+def _units_needed(claim: Any, what: str, bar: float) -> float:
+    """Return the prompts or groups at which the lower end of quality or saving passes `bar` if its estimate stays.
+
+    The interval is that of a score test: its variance is what was seen, and a chance as large as the gap of what was
+    not. What was seen follows from the interval that the claim has; an end at the worst possible quality tells nothing.
+    """
+    units = claim.n if claim.n_groups is None else claim.n_groups
+    if what == "quality":
+        estimate, low, worst, told = claim.quality_difference, claim.quality_low, -1.0, claim.quality_low > -1
+        unseen = float(claim.n_people is None)  # with people's labels the interval is Student's
+    else:
+        estimate, low, worst, told, unseen = claim.saving, claim.saving_low, 0.0, True, 1.0
+    room, gap = estimate - bar, estimate - low
+    if room <= 0:
+        return float("inf")
+    seen = units * gap**2 / _quantile(units, claim.confidence) ** 2 - unseen * gap * max(low - worst, 0.0)
+    variance = max(told * seen, 0.0) + unseen * room * max(bar - worst, 0.0)
+    found = fewest_that_show(lambda n: n * room**2 >= _quantile(n, claim.confidence) ** 2 * variance, 10**15)
+    fewest = claim.n_fewest if what == "quality" and unseen and estimate <= 0 else 0
+    return float("inf") if found is None else max(found, fewest, units + 1)

@@ -16,6 +16,7 @@ every row is its own. Three ideas carry the rest.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from scipy import optimize, special, stats
 
 from routerlab.deprecation import old_name
 from routerlab.exceptions import ParameterError
-from routerlab.schema import reject, shown
+from routerlab.schema import id_remedy, reject, shown
 from routerlab.tallies import points, tally
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "cost_ends",
     "equation_interval",
     "few_groups_note",
+    "fewest_that_show",
+    "fewest_without_loss",
     "group_codes",
     "group_sums",
     "linear_interval",
@@ -143,10 +146,11 @@ def check_confidence(confidence: float, name: str = "confidence") -> float:
     >>> check_confidence(0.95)
     0.95
     """
-    if isinstance(confidence, bool) or not np.isscalar(confidence) or not 0 < confidence < 1:  # type: ignore[operator]
+    number = isinstance(confidence, (int, float, np.number)) and not isinstance(confidence, bool)
+    if not number or not 0 < confidence < 1:
         msg = f"The {name!r} parameter must lie between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
         raise ParameterError(msg)
-    return float(confidence)  # type: ignore[arg-type]
+    return float(confidence)
 
 
 def check_share(value: Any, name: str) -> float:
@@ -210,7 +214,7 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
     if isinstance(groups, (str, pd.DataFrame)):
         what = f"the name {groups!r}" if isinstance(groups, str) else "a DataFrame"
         reject("'groups'", f"is {what}.", "Pass the column itself, a Series indexed by prompt_id.")
-    groups = pd.Series(groups) if isinstance(groups, Mapping) else groups
+    given = groups = pd.Series(groups) if isinstance(groups, Mapping) else groups
     if isinstance(groups, pd.Series):
         if not groups.index.is_unique:
             again = groups.index[groups.index.duplicated()].unique()
@@ -223,6 +227,8 @@ def group_codes(groups: Any, index: pd.Index) -> Codes | None:
     values = pd.Series(found)
     if values.isna().any():
         remedy = "Give every prompt a group, e.g. its conversation or customer; a group of one is fine."
+        if isinstance(given, pd.Series):
+            remedy = id_remedy(index, given.index, ("the prompts", "'groups'"), remedy)
         reject("'groups'", f"says nothing of prompt_id {shown(index[values.isna().to_numpy()])}.", remedy)
     try:
         return pd.factorize(values)[0].astype(np.intp)
@@ -394,6 +400,46 @@ def mean_interval(
     low = min(_score_end(total, size, count, quantile), _pseudo_end(total, size, count, quantile))
     high = max(-_score_end(-total, size, count, quantile), -_pseudo_end(-total, size, count, quantile))
     return middle + half * mean, middle + half * low, middle + half * high
+
+
+def fewest_that_show(shows: Callable[[int], bool], most: int | None = None) -> int | None:
+    """Return the least n from which `shows` holds, by doubling and bisection; None if it is more than `most`.
+
+    Examples
+    --------
+    >>> fewest_that_show(lambda n: n * n >= 1000), fewest_that_show(lambda n: n >= 9, most=4)
+    (32, None)
+    """
+    low, high = 0, 1
+    while not shows(high):
+        low, high = high, 2 * high
+        if most is not None and low >= most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high
+
+
+@lru_cache(maxsize=1024)
+def fewest_without_loss(margin: float, confidence: float = 0.95) -> int:
+    """Return how many prompts (or equal groups) without any difference rule out a mean loss above `margin`.
+
+    That is the least n for which the lower end of ``mean_interval(np.zeros(n))`` is at least ``-margin``; 0 for a
+    margin of 0, which no number rules out.
+
+    Examples
+    --------
+    >>> [fewest_without_loss(margin) for margin in (0.01, 0.03, 0.05)]
+    [383, 127, 76]
+    """
+    if margin <= 0:
+        return 0
+    nothing = np.zeros(1)  # n equal rows are one that stands for n
+    found = fewest_that_show(
+        lambda n: mean_interval(nothing, confidence=confidence, count=np.array([float(n)]))[1] >= -margin
+    )
+    return int(found or 0)
 
 
 def t_interval(

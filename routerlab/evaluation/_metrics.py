@@ -16,6 +16,7 @@ from routerlab.schema import (
     check_choice,
     check_matrix,
     check_model,
+    id_remedy,
     models_of,
     refuse,
     reject,
@@ -135,7 +136,8 @@ def call_curve(
     odd = score.index.symmetric_difference(quality.index)
     if len(odd):
         wrong = f"prompt_id {shown(odd)} is in one and not in the other."
-        reject("'score' and 'quality'", wrong, "Select the same prompts.")
+        remedy = id_remedy(score.index, quality.index, ("'score'", "'quality'"), "Select the same prompts.")
+        reject("'score' and 'quality'", wrong, remedy)
     if not np.isfinite(score.to_numpy(dtype=float)).all():
         wrong = f"is not finite for {shown(score.index[~np.isfinite(score.to_numpy(dtype=float))])}."
         reject("'score'", wrong, "Drop them.")

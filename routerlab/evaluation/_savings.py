@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from routerlab.deprecation import renamed
 from routerlab.evaluation._baselines import always
@@ -42,6 +41,7 @@ from routerlab.stats import (
     check_confidence,
     check_n_resamples,
     check_share,
+    fewest_without_loss,
     mean_interval,
     ratio_interval,
     ratio_note,
@@ -113,9 +113,14 @@ class Savings:
     @property
     def verdict(self) -> str:
         """The non-inferiority verdict in words, and whose it is."""
-        if self.judge is not None and self.n_people is None:
-            return f"as {self.judge} judges, and no label of people corrects: {self._verdict}"
-        return self._verdict
+        return f"{self.caveat}: {self._verdict}" if self.caveat else self._verdict
+
+    @property
+    def caveat(self) -> str | None:
+        """Whose word quality is, if it is a judge's alone."""
+        if self.judge is None or self.n_people is not None:
+            return None
+        return f"as {self.judge} judges, and no label of people corrects"
 
     @property
     def _verdict(self) -> str:
@@ -133,10 +138,7 @@ class Savings:
     @property
     def n_fewest(self) -> int:
         """Prompts (or groups) that would rule out a loss above `margin` if not one of them showed any difference."""
-        if self.margin == 0:
-            return 0  # no number would: that is for the interval to say
-        z = stats.norm.ppf((1 + self.confidence) / 2)
-        return int(np.ceil(z**2 * (1 - self.margin) / self.margin))
+        return fewest_without_loss(self.margin, self.confidence)
 
     def to_frame(self) -> pd.DataFrame:
         """One row with all numbers, for tables of several routers."""

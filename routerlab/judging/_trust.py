@@ -12,7 +12,7 @@ from routerlab.completions import counted
 from routerlab.labeling import PositionBias, SelfConsistency, position_bias
 from routerlab.markup import fragment
 from routerlab.ratings import KEY, SCORE, oriented, paired_votes, reject_disjoint
-from routerlab.schema import Judgments, check_responses, provenance_of, reject, shown
+from routerlab.schema import Judgments, check_responses, id_remedy, provenance_of, reject, shown
 from routerlab.stats import (
     Codes,
     Floats,
@@ -180,6 +180,10 @@ def length_bias(
     sides = [length.reindex(pd.MultiIndex.from_frame(units[["prompt_id", side]])) for side in ("model_a", "model_b")]
     ratio = np.log2(sides[0].to_numpy(float) / sides[1].to_numpy(float))
     known = np.isfinite(ratio)
+    if not known.any():
+        ids = (pd.Index(units["prompt_id"]), pd.Index(responses["prompt_id"]))
+        remedy = id_remedy(*ids, ("the judgments", "'responses'"), "Pass the responses that were judged.")
+        reject("'responses'", "has both responses of no pair that was judged.", remedy)
     if not (known & (ratio != 0)).any():
         return None
     x, rows = ratio[known], units[known]
@@ -208,7 +212,9 @@ def by_intent(units: pd.DataFrame, matrices: Floats, by: pd.Series, groups: Code
         reject("'by'", "has more than one row for a prompt_id.", "Keep one intent for each prompt.")
     intents = units["prompt_id"].map(by)
     if not intents.notna().any():
-        reject("'by'", f"knows none of the prompts, such as {shown(units['prompt_id'], 2)}.", "Index it by prompt_id.")
+        ids = (pd.Index(units["prompt_id"]), by.index)
+        remedy = id_remedy(*ids, ("the judgments", "'by'"), "Index it by prompt_id.")
+        reject("'by'", f"knows none of the prompts, such as {shown(units['prompt_id'], 2)}.", remedy)
     rows = {}
     for intent in sorted(intents.dropna().unique(), key=str):
         mine = (intents == intent).to_numpy()

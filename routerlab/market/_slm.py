@@ -15,6 +15,7 @@ from routerlab.schema import (
     check_aligned,
     check_embeddings,
     check_model,
+    id_remedy,
     pivot_outcomes,
     provenance_of,
     reject,
@@ -219,9 +220,8 @@ def slm_candidates(
     quality, cost = check_aligned(*pivot_outcomes(outcomes[outcomes["model"].isin([small, baseline])]))
     texts = prompts["prompt"] if isinstance(prompts, pd.DataFrame) else prompts
     vectors = pd.DataFrame(unit_rows(check_embeddings(X)), index=row_labels(by_prompt(X)))
-    absent = quality.index.difference(vectors.index).union(quality.index.difference(texts.index))
-    if len(absent):
-        reject("'X' or 'prompts'", f"has no row for prompt_id {shown(absent)}.", "Embed all prompts with outcomes.")
+    for name, known in (("'X'", vectors.index), ("'prompts'", texts.index)):
+        _check_known(name, known, quality.index)
     vectors, texts = vectors.loc[quality.index].to_numpy(dtype=float), texts.loc[quality.index]
     label = _labels(clusters, vectors, quality.index, random_state)
     size = _tokens(tokens, texts, small)
@@ -268,6 +268,13 @@ def _labels(clusters: Any, vectors: Floats, index: pd.Index, random_state: Any) 
     if len(labels) != len(index) or labels.isna().any():
         reject("'clusters'", "does not label every prompt.", "Pass a Series prompt_id -> label, or a number.")
     return labels.to_numpy()
+
+
+def _check_known(name: str, known: pd.Index, index: pd.Index) -> None:
+    absent = index.difference(known)
+    if len(absent):
+        remedy = id_remedy(known, absent, (name, "the outcomes"), "Embed all prompts with outcomes.")
+        reject(name, f"has no row for prompt_id {shown(absent)}.", remedy)
 
 
 def _tokens(tokens: pd.DataFrame | None, texts: pd.Series, small: str) -> Floats:

@@ -283,7 +283,8 @@ class _Given:
             X = by_prompt(X)
             absent = index.difference(row_labels(X))
             if len(absent):
-                reject("'X'", f"has no embedding of prompt_id {shown(absent)}.", "Embed all prompts of the outcomes.")
+                wrong, remedy = f"has no embedding of prompt_id {shown(absent)}.", "Embed all prompts of the outcomes."
+                reject("'X'", wrong, id_remedy(row_labels(X), absent, ("'X'", "the outcomes table"), remedy))
             X = X.loc[index] if isinstance(X, pd.DataFrame) else X
         if responses is None:
             return cls(None, None, None, X)

@@ -21,7 +21,7 @@ from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, gro
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._scores import features_of
 from routerlab.routers import training_outcomes
-from routerlab.schema import Outcomes, by_prompt, provenance_of, refuse_parameter, reject, shown
+from routerlab.schema import Outcomes, by_prompt, id_remedy, provenance_of, refuse_parameter, reject, shown
 
 Floats = NDArray[np.float64]
 Stage = tuple[str, ...]
@@ -234,19 +234,21 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
         for where, known in (("'quality'", set(quality.columns)), ("'responses'", set(table["model"]))):
             if absent := sorted(asked - known):
                 reject(where, f"has nothing of {shown(absent)}, which are asked first.", "Add it, or change first=.")
-        table = table[table["model"].isin(asked) & table["prompt_id"].isin(quality.index)]
-        if table.empty:
-            remedy = "Name prompts alike in both: 1 and '1' are two ids."
-            reject("'responses'", "has no prompt_id of the outcomes.", remedy)
-        answers, texts = wide(table, read_answers(table, self.extract)), wide(table, table["response"])
-        silent = texts.reindex(quality.index).isna().any(axis=1)
+        ids = pd.Index(table["prompt_id"])
+        table = table[table["model"].isin(asked)]
+        silent = ~np.logical_and.reduce(
+            [quality.index.isin(mine) for _, mine in table.groupby("model", observed=True)["prompt_id"]]
+        )
         if silent.any():
             at = quality.index[silent]
+            remedy = "Add what the first models answered ('' if nothing), or leave those prompts out."
             reject(
                 "'responses'",
                 f"has no response for {len(at):,} prompts: {shown(at)}.",
-                "Add what the first models answered ('' if nothing), or leave those prompts out.",
+                id_remedy(at, ids, ("'quality'", "'responses'"), remedy),
             )
+        table = table[table["prompt_id"].isin(quality.index)]
+        answers, texts = wide(table, read_answers(table, self.extract)), wide(table, table["response"])
         found = {stage: features_of(answers, texts, stage).loc[quality.index].to_numpy() for stage in stages}
         return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
@@ -453,7 +455,7 @@ def cross_cascades(
         inside, outside = ({stage: look[rows] for stage, look in looks.items()} for rows in (train, test))
         fitted = clone(router)._fit(_rows(X, train), quality.iloc[train], cost.iloc[train], inside, codes[train], None)
         measured = fitted._outcomes(_rows(X, test), quality.iloc[test], cost.iloc[test], outside)
-        parts.append((fitted._before(_rows(X, test)), measured, fitted._after(_rows(X, test), outside)))
+        parts.append((fitted._before(_rows(X, test))[0], measured, fitted._after(_rows(X, test), outside)))
     models = parts[0][1].quality.columns
     frames = [pd.concat([getattr(measured, name) for _, measured, _ in parts]) for name in ("quality", "cost")]
     rows = frames[0].index.get_indexer(quality.index)

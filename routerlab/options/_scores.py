@@ -13,7 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from routerlab.markup import NotebookReprMixin
 from routerlab.options._answers import extract_answers, refuse, wide, with_samples
-from routerlab.schema import by_prompt, check_embeddings, check_responses, reject, row_labels, shown, unit_rows
+from routerlab.schema import (
+    by_prompt,
+    check_embeddings,
+    check_responses,
+    id_remedy,
+    reject,
+    row_labels,
+    shown,
+    unit_rows,
+)
 
 Floats = NDArray[np.float64]
 
@@ -256,11 +265,9 @@ def given_scores(check: Any, responses: Any, first: Sequence[str], index: pd.Ind
     lacking = [] if isinstance(check, pd.Series) else [m for m in first if m not in frame]
     if len(absent) or lacking:
         what = f"prompt_id {shown(absent)}" if len(absent) else f"model {shown(lacking)}"
-        refuse(
-            "'check'",
-            f"has no score of {what}.",
-            "Score every prompt's first answers, or leave those prompts out of the outcomes.",
-        )
+        remedy = "Score every prompt's first answers, or leave those prompts out of the outcomes."
+        names = ("'check'", "the outcomes table")
+        refuse("'check'", f"has no score of {what}.", id_remedy(row_labels(frame), absent, names, remedy))
     frame = frame.loc[index] if isinstance(check, pd.Series) else frame.loc[index, list(first)]
     values = pd.DataFrame(frame).apply(pd.to_numeric, errors="coerce").astype(float)
     bad = ~((values >= 0) & (values <= 1)).to_numpy()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from routerlab.plotting._checks import check_frame, numbers
 from routerlab.plotting._style import MARKERS, axes_for, colors, font, ink, muted, shown_name, unique
-from routerlab.schema import provenance_of, reject, shown
+from routerlab.schema import id_remedy, provenance_of, reject, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,8 @@ def _groups(points: pd.DataFrame, labels: Any) -> pd.Series | None:
     absent = points.index.difference(labels.index)
     if len(absent):
         wrong = f"{len(absent)} of {len(points)} points have none: {shown(absent)}."
-        reject("'labels'", wrong, "Index points and labels by the same prompt_id.")
+        remedy = "Index points and labels by the same prompt_id."
+        reject("'labels'", wrong, id_remedy(points.index, labels.index, ("the points", "'labels'"), remedy))
     if not labels.index.is_unique:
         twice = labels.index[labels.index.duplicated()].unique()
         reject("'labels'", f"has more than one for prompt_id {shown(twice)}.", "Keep one label for each prompt.")

@@ -2,14 +2,17 @@
 
 import warnings
 
+import numpy as np
 import pandas as pd
 
 from routerlab.schema import (
     WIN_SHARE,
     DroppedRowsWarning,
+    as_pandas,
     check_judgments,
     check_model,
     check_responses,
+    id_remedy,
     provenance_of,
     reject,
     shown,
@@ -71,10 +74,14 @@ def judged_outcomes(
     >>> judged_outcomes(votes, replies.assign(cost_usd=0.01))["quality"].tolist()
     [1.0, 0.0, 0.5, 0.5]
     """
-    if not 0 <= both_bad <= 1:
+    if not isinstance(both_bad, (int, float, np.number)) or not 0 <= both_bad <= 1:
         reject("'both_bad'", f"got {both_bad!r}, expected a quality from 0 to 1.", "0 says that neither is of use.")
     votes = check_judgments(judgments)
-    replies = check_responses(responses if "response" in responses else responses.assign(response=None))
+    if not len(votes):
+        reject("judgments table", "has no rows.", "Check the split or the judge that you selected.")
+    responses = as_pandas(responses)
+    texts = not isinstance(responses, pd.DataFrame) or "response" in responses
+    replies = check_responses(responses if texts else responses.assign(response=None))
     if "cost_usd" not in replies:
         reject("responses table", "column 'cost_usd' is missing.", "Fill it: responses = rl.add_cost(responses).")
     if baseline is None:
@@ -83,14 +90,14 @@ def judged_outcomes(
         quality = _shares_against(votes, check_model(baseline, _models(votes), "baseline"))
     extra = [name for name in ("cost_usd", "latency_s") if name in replies]
     keys = ["prompt_id", "model"]
-    joined = replies[[*keys, *extra]].merge(quality, on=keys, how="right", indicator=True, validate="one_to_one")
-    lost = joined["_merge"] != "both"
-    if lost.any():
+    at = pd.MultiIndex.from_frame(quality[keys])
+    lost = quality[~at.isin(pd.MultiIndex.from_frame(replies[keys]))]
+    if len(lost):
+        ids = (pd.Index(votes["prompt_id"]), pd.Index(replies["prompt_id"]))
         reject(
             "responses table",
-            f"has no response of {shown(joined.loc[lost, 'model'].unique())} to prompt "
-            f"{shown(joined.loc[lost, 'prompt_id'].unique())}.",
-            "Pass the responses that were judged.",
+            f"has no response of {shown(lost['model'].unique())} to prompt {shown(lost['prompt_id'].unique())}.",
+            id_remedy(*ids, ("the judgments table", "the responses table"), "Pass the responses that were judged."),
         )
     # In the order of the responses: models and prompts stand as in the user's own table. Against a baseline,
     # what a response cost counts even if nobody judged it.

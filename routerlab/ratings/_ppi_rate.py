@@ -23,7 +23,7 @@ from routerlab.ratings._uncertainty import (
     unseen_covariance,
 )
 from routerlab.ratings._votes import oriented
-from routerlab.schema import check_judgments, check_model, provenance_of, refuse_parameter, reject, shown
+from routerlab.schema import check_judgments, check_model, id_remedy, provenance_of, refuse_parameter, reject, shown
 from routerlab.stats import Codes, Floats, check_confidence, cluster_df, few_groups_note, group_codes
 
 KEY = ["prompt_id", "model_a", "model_b"]
@@ -162,7 +162,9 @@ def reject_disjoint(judge: pd.DataFrame, human: pd.DataFrame) -> NoReturn:
         differs = "they share prompts and pairs of models, but never the same pair on the same prompt"
     one = [shown(side[KEY].head(1).itertuples(index=False, name=None)) for side in (judge, human)]
     wrong = f"have no pair of responses in common: {differs}. The judge saw, e.g., {one[0]}, people {one[1]}."
-    reject("'judge' and 'human'", wrong, "Let the judge also compare the pairs that people compared.")
+    remedy = "Let the judge also compare the pairs that people compared."
+    ids = (pd.Index(judge["prompt_id"]), pd.Index(human["prompt_id"]))
+    reject("'judge' and 'human'", wrong, id_remedy(*ids, ("'judge'", "'human'"), remedy))
 
 
 def paired_votes(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -162,19 +162,15 @@ class BaseRouter(NotebookReprMixin, BaseEstimator):
             provenance=self.provenance_,
         )
 
-    def _explained(self, X: NDArray[np.float32]) -> tuple[Estimates, pd.DataFrame]:
-        msg = f"{type(self).__name__} keeps no training prompts to explain by. Use a router that looks at neighbours."
-        raise TypeError(msg)
-
-    def explain(self, X: Any, prompts: pd.DataFrame | None = None) -> Explanation:
+    def explain(self, X: Any, prompts: pd.DataFrame | pd.Series | None = None) -> Explanation:
         """Say why one prompt goes where it goes.
 
         Parameters
         ----------
         X : DataFrame or array of shape (1, n_features)
             The prompt's embedding.
-        prompts : DataFrame, optional
-            Prompts table; its ``prompt`` and ``intent`` are shown with each neighbour.
+        prompts : DataFrame or Series, optional
+            Prompts table, or texts by ``prompt_id``; ``prompt`` and ``intent`` are shown with each neighbour.
 
         Returns
         -------

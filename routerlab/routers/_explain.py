@@ -10,7 +10,7 @@ import pandas as pd
 
 from routerlab.decision import kept_back, promised_share
 from routerlab.markup import fragment
-from routerlab.schema import by_prompt, reject
+from routerlab.schema import by_prompt, id_remedy, reject, shown
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,44 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def explain_choice(router: Any, X: Any, prompts: pd.DataFrame | None) -> Explanation:
+def _prompts(prompts: Any, index: pd.Index) -> pd.DataFrame:
+    """Return the texts of the neighbours, and their intents where they are known."""
+    frame = by_prompt(prompts)
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame("prompt")
+    if not isinstance(frame, pd.DataFrame) or "prompt" not in frame:
+        has = f"has no column 'prompt', but {shown(frame.columns, 8)}" if isinstance(frame, pd.DataFrame) else ""
+        wrong = f"{has or f'got {type(prompts).__name__}'}."
+        reject("'prompts'", wrong, "Pass the prompts table (prompt_id, prompt), or a Series of texts by prompt_id.")
+    if not frame.index.is_unique:
+        twice = frame.index[frame.index.duplicated()].unique()
+        reject("'prompts'", f"has prompt_id {shown(twice)} more than once.", "Keep one row for each.")
+    if len(index) and not index.isin(frame.index).any():
+        remedy = "Index it by prompt_id, as the X of fit was."
+        wrong = f"knows none of the neighbours, such as {shown(index, 2)}."
+        reject("'prompts'", wrong, id_remedy(frame.index, index, ("'prompts'", "the X of fit"), remedy))
+    return frame.reindex(index)[[name for name in ("intent", "prompt") if name in frame]]
+
+
+def explain_choice(router: Any, X: Any, prompts: Any) -> Explanation:
     """Lay open what `router` does with the one row of X."""
+    if not hasattr(router, "_explained"):
+        member = ", e.g. one of its routers_" if hasattr(router, "routers") else ""
+        msg = (
+            f"{type(router).__name__} keeps no training prompts to explain by. Use a router that looks at neighbours"
+            f"{member}."
+        )
+        raise TypeError(msg)
     values, index = router._checked(X)
     if len(index) != 1:
         reject("'X'", f"has {len(index)} rows, and explain takes one.", "Pass one prompt: X.iloc[[0]].")
     estimates, table = router._explained(values)
     estimates = router._abstaining(estimates, values, index)
     if prompts is not None:
-        prompts = by_prompt(prompts)
-        if "intent" in prompts and "intent" not in table:
-            table["intent"] = prompts["intent"].reindex(table.index)
-        table["prompt"] = prompts["prompt"].reindex(table.index)
+        known = _prompts(prompts, table.index)
+        if "intent" in table:
+            known = known.drop(columns="intent", errors="ignore")
+        table = table.join(known)
     return Explanation(
         chosen=router.models_[router._positions(estimates)[0]],
         abstained=bool(estimates.abstained[0]),

@@ -375,6 +375,7 @@ def id_remedy(a: pd.Index, b: pd.Index, names: tuple[str, str], remedy: str) -> 
     >>> id_remedy(pd.Index([1]), pd.Index(["1"]), ("X", "quality"), "Select the same.")
     'They are numbers in X and text in quality: make both text, e.g. ids.map(str).'
     """
+    a, b = a.infer_objects(), b.infer_objects()  # numbers may stand in an index of objects
     for (one, its), (other, theirs) in (((a, names[0]), (b, names[1])), ((b, names[1]), (a, names[0]))):
         if pd.api.types.is_any_real_numeric_dtype(one) and not pd.api.types.is_any_real_numeric_dtype(other):
             if not one.map(str).intersection(other.map(str)).empty:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from routerlab.labeling import StaleVote, VoteLog, dataset_id, label_record
 from routerlab.neighbors import nearest
-from routerlab.schema import check_choice, check_prompts, reject, shown
+from routerlab.schema import check_choice, check_prompts, id_remedy, reject, shown
 from routerlab.widgets._chat import as_text
 from routerlab.widgets._labeler import Labeler, open_log, source
 from routerlab.widgets._render import whole_prompt
@@ -377,6 +377,7 @@ def _known(labels: pd.Series | None, index: pd.Index) -> pd.Series:
         return known
     strange = labels.index.difference(index)
     if len(strange):
-        reject("'labels'", f"has prompt_id {shown(strange)}, which is not in the prompts table.", "Drop those labels.")
+        remedy = id_remedy(strange, index, ("'labels'", "the prompts table"), "Drop those labels.")
+        reject("'labels'", f"has prompt_id {shown(strange)}, which is not in the prompts table.", remedy)
     known.loc[labels.index] = labels
     return known

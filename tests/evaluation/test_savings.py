@@ -95,7 +95,7 @@ def route(n, wrong):
 def test_a_sample_without_a_loss_does_not_rule_losses_out(n):
     result = ev.savings(*route(n, np.zeros(n)), baseline="gpt-4", max_quality_loss=0.01)
     assert result.quality_low < -0.01 and result.quality_high > 0
-    assert not result.non_inferior and result.verdict.startswith("too few to say") and "381" in result.verdict
+    assert not result.non_inferior and result.verdict.startswith("too few to say") and "383" in result.verdict
 
 
 def test_enough_prompts_without_a_loss_rule_a_loss_out():

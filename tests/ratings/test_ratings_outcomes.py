@@ -218,3 +218,29 @@ def test_scales_are_part_of_provenance_and_are_not_mixed_in_one_table():
     for other in (told, told.drop(columns="quality_scale")):
         with pytest.raises(TableError, match="'quality_scale': quality is measured in 2 ways.*'win share' in 2 rows"):
             rl.pivot_outcomes(pd.concat([shares, other]))
+
+
+@pytest.mark.parametrize("baseline", [None, "x"])
+@pytest.mark.parametrize(
+    ("judgments", "responses", "both_bad", "said"),
+    [
+        (slice(0, 0), slice(None), 0.0, "judgments table: has no rows"),
+        (slice(None), None, 0.0, "responses table: expected a pandas DataFrame, got NoneType"),
+        (None, slice(None), 0.0, "judgments table: expected a pandas DataFrame, got NoneType"),
+        (slice(None), slice(None), "a", "'both_bad': got 'a', expected a quality from 0 to 1"),
+        (slice(None), slice(None), None, "'both_bad': got None"),
+        (slice(None), slice(None), float("nan"), "'both_bad': got nan"),
+        (slice(None), slice(1, None), 0.0, "has no response of 'x' to prompt 'p0'. Pass the responses"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_in_words(judgments, responses, both_bad, said, baseline):
+    votes = pd.DataFrame({"prompt_id": ["p0", "p1"], "model_a": "x", "model_b": "y", "winner": "tie"})
+    replies = pd.DataFrame({"prompt_id": ["p0", "p0", "p1", "p1"], "model": ["x", "y"] * 2, "cost_usd": 0.1})
+    with pytest.raises(rl.RouterlabError) as raised:
+        rl.judged_outcomes(
+            None if judgments is None else votes[judgments],
+            None if responses is None else replies[responses],
+            both_bad=both_bad,
+            baseline=baseline,
+        )
+    assert said in str(raised.value)

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -237,6 +238,36 @@ def test_explain_shows_neighbours_estimates_and_a_reason():
         router.explain(X)
     with pytest.raises(TypeError, match="keeps no training prompts"):
         rl.Router(Ridge()).fit(X, quality, cost=cost).explain(X.iloc[[0]])
+    with pytest.raises(TypeError, match=r"MeanRouter keeps no training prompts .* one of its routers_"):
+        rl.MeanRouter([rl.KNNRouter(5)]).fit(X, quality, cost=cost).explain(X.iloc[[0]])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (pd.DataFrame({"text": "Why?"}, index=["p0"]), "has no column 'prompt', but 'text'"),
+        ("Why?", "got str"),
+        (["Why?"], "got list"),
+        (pd.Series("Why?", index=["p0", "p0"]), "has prompt_id 'p0' more than once"),
+        (pd.Series("Why?", index=["other"]), "knows none of the neighbours, such as 'p"),
+    ],
+)
+def test_explain_takes_texts_by_prompt_and_says_what_it_cannot_take(prompts, said):
+    X, quality, cost, _ = problem()
+    router = rl.KNNRouter(5).fit(X, quality, cost=cost)
+    texts = pd.Series([f"question {k}" for k in range(len(X))], index=X.index)
+    for known in (
+        texts,
+        texts.rename("prompt"),
+        texts.to_frame("prompt"),
+        texts.rename("prompt").rename_axis("prompt_id").reset_index(),
+    ):
+        told = router.explain(X.iloc[[0]], known).neighbors
+        assert told["prompt"].tolist() == texts[told.index].tolist()
+    few = router.explain(X.iloc[[0]], texts.iloc[:1]).neighbors
+    assert few["prompt"].iloc[0] == "question 0" and few["prompt"].isna().sum() == 4
+    with pytest.raises(rl.TableError, match=re.escape(said)):
+        router.explain(X.iloc[[0]], prompts)
 
 
 def test_similar_weights_and_functions_of_similarity():
