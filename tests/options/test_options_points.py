@@ -90,7 +90,7 @@ def test_what_is_promised_for_a_share_is_done_for_that_share(kind, world):
         ({"n_steps": 0}, "'n_steps' must be a whole number of at least 1"),
         ({"n_steps": 2.0}, "'n_steps' must be a whole number of at least 1"),
         ({"first": [["nobody"]]}, "has nothing of 'nobody'"),
-        ({"responses": lambda said: said.assign(prompt_id=np.arange(len(said)))}, "1 and '1' are two ids"),
+        ({"responses": lambda said: said.assign(prompt_id=np.arange(len(said)))}, "has no response for 800 prompts"),
     ],
 )
 def test_a_cascade_router_says_what_is_wrong(change, message, world):
