@@ -460,7 +460,8 @@ class UsearchIndex(_Settings):
             self._load(graph, made, train)
             graph.expansion_search = expansion_search
             return opened
-        for start, end in pairwise([0, _FIRST_ROWS, *range(_ROWS, len(copies.first) + _ROWS, _ROWS)]):
+        n = len(copies.first)
+        for start, end in pairwise(sorted({0, min(n, _FIRST_ROWS), *range(_ROWS, n, _ROWS), n})):
             rows = copies.first[start:end]
             graph.add(rows, opened.rounded(train[rows]), threads=self.threads if start else 1)
         if self.path is not None:

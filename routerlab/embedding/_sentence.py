@@ -89,8 +89,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     backend : {'auto', 'torch', 'onnx', 'onnx-int8'}, default 'auto'
         What encodes. 'onnx': onnxruntime, which starts in a fraction of torch's time and is about twice as quick (the
         extra ``routerlab[onnx]``); for models of BERT's kind on a CPU. 'auto' takes it where it can, and torch
-        otherwise. 'onnx-int8' rounds weights and activations to 8 bits: quicker still, and other vectors (cosines of
-        .98 to .99 with the exact ones), which have a cache of their own.
+        otherwise. 'onnx-int8' rounds weights and activations to 8 bits, each token over its own range: quicker still,
+        and other vectors (cosines of about .995 with the exact ones), which have a cache of their own.
 
     Attributes
     ----------
@@ -306,7 +306,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         folder = default_folder() if self.cache_dir is None else Path(self.cache_dir).expanduser()
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(files.name).name)
         layer = "" if self.layer is None else f"-layer{self.layer}"
-        rounded = "-int8" if self.backend == "onnx-int8" else ""
+        rounded = "-int8-rows" if self.backend == "onnx-int8" else ""
         return folder / f"{name}-{files.fingerprint[:16]}{layer}{rounded}.sqlite"
 
     def _check_parameters(self) -> None:

@@ -17,6 +17,7 @@ import routerlab as rl
 from routerlab.embedding import _onnx, _sentence
 from routerlab.embedding._sentence import find_model, load_onnx
 from routerlab.exceptions import ParameterError
+from routerlab.schema import unit_rows
 
 for package in _onnx.PACKAGES:
     pytest.importorskip(package)
@@ -78,6 +79,16 @@ def test_the_order_of_texts_and_the_size_of_batches_do_not_matter(folder):
     np.testing.assert_allclose(other[::-1], X, atol=1e-6)
     alone = load_onnx(find_model("all-MiniLM-L6-v2"), None, False).encode(texts[17:18])[0]
     np.testing.assert_allclose(alone / np.linalg.norm(alone), X[17], atol=1e-6)
+
+
+def test_a_rounded_vector_depends_on_its_own_text_alone(folder):
+    texts = ["How do I poach an egg?", "Fix my SQL query. " * 20, "x", "def f(x): return x", "卵をゆでる " * 9]
+    exact, rounded = (load_onnx(find_model("all-MiniLM-L6-v2"), None, int8) for int8 in (False, True))
+    alone = unit_rows(np.concatenate([rounded.encode([text]) for text in texts]))
+    for rows in ([0, 1], [4, 3, 2, 1, 0], [0, 2, 3], [1, 4]):
+        together = unit_rows(rounded.encode([texts[row] for row in rows]))
+        assert ((together * alone[rows]).sum(axis=1) > 0.9999).all()
+    assert ((alone * unit_rows(exact.encode(texts))).sum(axis=1) > 0.985).all()
 
 
 def test_batches_hold_few_tokens_and_every_row_once():
