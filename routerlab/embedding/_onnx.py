@@ -103,11 +103,9 @@ class OnnxEncoder:
     def __init__(self, folder: Path, fingerprint: str, cache: Path, layer: int | None, int8: bool) -> None:
         config = _config(folder)
         n_layers = int(config["num_hidden_layers"])
-        if config["hidden_size"] % config["num_attention_heads"]:
-            _refuse_damaged(
-                transformer_folder(folder) / "config.json",
-                f"hidden_size {config['hidden_size']} can't be shared by {config['num_attention_heads']} attention heads",
-            )
+        if (size := config["hidden_size"]) % (n_heads := config["num_attention_heads"]):
+            why = f"hidden_size {size} can't be shared by {n_heads} attention heads"
+            _refuse_damaged(transformer_folder(folder) / "config.json", why)
         depth = n_layers if layer is None else check_layer(layer, n_layers)
         pooling = _pooling(folder) if layer is None else "mean"
         graph = _kept_graph(config, depth, pooling, int8, fingerprint, cache)
