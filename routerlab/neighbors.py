@@ -167,6 +167,9 @@ def recall(found: NDArray[np.integer], exact: NDArray[np.integer]) -> float:
     >>> recall(np.array([[1, 2]]), np.array([[2, 7]]))
     0.5
     """
+    shapes = np.shape(found), np.shape(exact)
+    if not all(len(shape) == 2 for shape in shapes) or shapes[0][0] != shapes[1][0] or not np.size(exact):
+        _refuse("found, exact", "row numbers of the same queries, of shape (n_queries, n_neighbors)", shapes)
     both = np.sort(np.concatenate([found, exact], axis=1), axis=1)
     return float((both[:, 1:] == both[:, :-1]).sum() / exact.size)
 

@@ -87,6 +87,9 @@ def test_where_candidates_are_all_rows_the_search_is_exact():
 
 def test_recall_counts_what_both_hold():
     assert recall(np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 9]])) == 0.75
+    for shapes in (((0, 5), (0, 5)), ((1, 3), (2, 1)), ((3,), (3,))):
+        with pytest.raises(ParameterError, match=r"row numbers of the same queries.*Got \(\("):
+            recall(*(np.zeros(shape, dtype=int) for shape in shapes))
 
 
 def test_a_graph_is_kept_on_disk_and_opened_for_the_same_vectors_only(tmp_path):
