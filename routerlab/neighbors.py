@@ -5,10 +5,13 @@ import json
 import math
 import os
 import re
+import threading
 import weakref
 from dataclasses import dataclass, field
+from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +21,16 @@ from routerlab.exceptions import ParameterError, SavedFileError
 # Bytes of similarities held at once. Larger blocks gain nothing on a CPU and cost memory.
 _BLOCK_BYTES = 64 * 2**20
 _RERANKED = 4 * 2**20  # candidates' bytes compared at once
-_PRECISIONS = ("int8", "float16", "float32")
 _N_CANDIDATES = 2  # that an index is asked for, for each neighbour
 _ROWS = 50_000  # rows handed over at once
+_FIRST_ROWS = 1000  # of a graph, by one thread: several leave parts of a small graph unconnected
 
 
 class OpenedIndex(Protocol):
-    """What `nearest` needs of an index that was built for some vectors."""
+    """What `nearest` needs of an index that was built for some vectors.
+
+    One that was built for distinct rows only keeps their `Copies` as its attribute ``copies``.
+    """
 
     fingerprint: str
 
@@ -48,7 +54,8 @@ def nearest(
 
     A plain matrix product and a partial sort are the quickest exact search on a CPU up to about a million rows, so by
     default there is no index to build or to keep in step. An index proposes several candidates for each neighbour;
-    their similarities are computed exactly here, whatever precision it holds them in.
+    their similarities are computed exactly here, whatever precision it holds them in. Copies of one vector stand in it
+    once, and are all found with it.
 
     Parameters
     ----------
@@ -71,25 +78,33 @@ def nearest(
     Raises
     ------
     ParameterError
-        If the index was built for other vectors.
+        If the index was built for other vectors or names rows that are not there, vectors are not two-dimensional,
+        not of one width, or not finite, or `n_neighbors` is not an integer from 1 to n_train.
 
     Examples
     --------
     >>> nearest(np.eye(2, dtype=np.float32), np.eye(2, dtype=np.float32), 1)[1].ravel()
     array([0, 1])
     """
-    if index is None:
+    _check_shape(train, "train")
+    _check_vectors(queries, "queries", train.shape[1])
+    if not _is_integer(n_neighbors, 1, len(train)):
+        _refuse("n_neighbors", f"an integer from 1 to {len(train)}, the number of rows of 'train'", n_neighbors)
+    if index is None or not len(queries):
         return _exact(queries, train, n_neighbors)
     if index.fingerprint != fingerprint(train):
         _refuse_other(f"the {type(index).__name__.strip('_')} given", train, "Open it for these: index.open(train).")
-    n_candidates = _N_CANDIDATES * n_neighbors
-    if n_candidates >= len(train):
-        return _exact(queries, train, n_neighbors)
+    copies = getattr(index, "copies", None) or Copies.none(len(train))
+    n_candidates, enough = _N_CANDIDATES * n_neighbors, min(n_neighbors, len(copies.first))
+    if n_candidates >= len(copies.first):
+        similarity, rows = _exact(queries, train[copies.first], enough)
+        return copies.added(similarity, copies.first[rows], n_neighbors)
     found = index.candidates(queries, n_candidates)
-    few = (found >= 0).sum(axis=1) < n_neighbors  # an index may come back with less than it was asked for
-    if found.shape[1] < n_neighbors:
+    copies.check(found)
+    few = (found >= 0).sum(axis=1) < enough  # an index may come back with less than it was asked for
+    if found.shape[1] < enough:
         return _exact(queries, train, n_neighbors)
-    similarity, rows = _rerank(queries, train, found, n_neighbors)
+    similarity, rows = copies.added(*_rerank(queries, train, found, enough), n_neighbors)
     if few.any():
         similarity[few], rows[few] = _exact(queries[few], train, n_neighbors)
     return similarity, rows
@@ -104,7 +119,10 @@ def _exact(
     step = max(1, _BLOCK_BYTES // (4 * n_train))
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        block = queries[rows] @ train.T
+        with np.errstate(invalid="ignore", over="ignore"):
+            block = queries[rows] @ train.T
+            if not np.isfinite(block.sum()):  # a product with NaN or infinity is one as well
+                _check_finite(train, "train")
         top = np.argpartition(block, n_train - n_neighbors, axis=1)[:, n_train - n_neighbors :]
         similarity[rows], index[rows] = _sorted(np.take_along_axis(block, top, axis=1), top)
     return similarity, index
@@ -149,15 +167,95 @@ def recall(found: NDArray[np.integer], exact: NDArray[np.integer]) -> float:
     >>> recall(np.array([[1, 2]]), np.array([[2, 7]]))
     0.5
     """
+    shapes = np.shape(found), np.shape(exact)
+    if not all(len(shape) == 2 for shape in shapes) or shapes[0][0] != shapes[1][0] or not np.size(exact):
+        _refuse("found, exact", "row numbers of the same queries, of shape (n_queries, n_neighbors)", shapes)
     both = np.sort(np.concatenate([found, exact], axis=1), axis=1)
     return float((both[:, 1:] == both[:, :-1]).sum() / exact.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Which rows hold the same vector: prompts that came again fill a graph with clusters that no search leaves.
+
+    Parameters
+    ----------
+    first : ndarray of shape (n_distinct,)
+        The first row of each distinct vector, increasing.
+    order : ndarray of shape (n_rows,)
+        Rows, one distinct vector after the other, each in the order of rows.
+    start : ndarray of shape (n_distinct + 1,)
+        Where each distinct vector starts in `order`.
+
+    Examples
+    --------
+    >>> Copies.of(np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)).first
+    array([0, 1])
+    """
+
+    first: NDArray[np.intp]
+    order: NDArray[np.intp]
+    start: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating]) -> "Copies":
+        """Find rows that hold the same vector by two 64-bit hashes, block by block."""
+        number = np.result_type(vectors.dtype, np.float32)
+        n_words = vectors.shape[1] * number.itemsize // 4
+        factors = np.random.default_rng(0).integers(2**64, size=(n_words, 2), dtype=np.uint64) | np.uint64(1)
+        hashes = np.empty((2, len(vectors)), dtype=np.uint64)
+        step = max(1, _BLOCK_BYTES // (8 * n_words + 8))
+        for start in range(0, len(vectors), step):
+            rows = vectors[start : start + step] + number.type(0)  # 0 and -0 are the same
+            words = np.ascontiguousarray(rows, dtype=number).view(np.uint32).astype(np.uint64)
+            hashes[:, start : start + step] = (words @ factors).T
+        order = np.lexsort(hashes)
+        new = np.append(True, (np.diff(hashes[:, order], axis=1) != 0).any(axis=0))
+        begins = np.flatnonzero(new)
+        distinct = np.empty(len(vectors), dtype=np.intp)
+        distinct[order] = np.argsort(np.argsort(order[begins]))[np.cumsum(new) - 1]
+        counts = np.bincount(distinct)
+        return cls(np.sort(order[begins]), np.argsort(distinct, kind="stable"), np.append(0, np.cumsum(counts)))
+
+    @classmethod
+    def none(cls, n: int) -> "Copies":
+        """Each of `n` rows stands for itself."""
+        return cls(np.arange(n), np.arange(n), np.arange(n + 1))
+
+    def check(self, found: NDArray[np.integer]) -> None:
+        """Refuse candidates that are not among the distinct rows."""
+        place = np.minimum(np.searchsorted(self.first, found), len(self.first) - 1)
+        odd = found[(found >= 0) & (self.first[place] != found)]
+        if len(odd):
+            msg = (
+                f"the index names row {odd[0]:,}, which is not one of the {len(self.first):,} distinct rows of 'train' "
+                f"({len(self.order):,} in all): something else changed it. Delete the file or drop the table, and open "
+                "the index again."
+            )
+            raise ParameterError(msg)
+
+    def added(
+        self, similarity: NDArray[np.float32], rows: NDArray[np.intp], n: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Put each distinct row's copies behind it, up to `n` in all."""
+        if len(self.first) == len(self.order):
+            return similarity, rows
+        place = np.searchsorted(self.first, rows)
+        count = self.start[place + 1] - self.start[place]
+        taken = np.clip(n - (np.cumsum(count, axis=1) - count), 0, count).ravel()
+        begin = np.repeat(self.start[place].ravel() - (np.cumsum(taken) - taken), taken)
+        found = self.order[begin + np.arange(len(begin))]
+        return np.repeat(similarity.ravel(), taken).reshape(-1, n), found.reshape(-1, n)
 
 
 _known: dict[int, tuple[Any, str]] = {}  # arrays that are alive, by identity: hashing a gigabyte takes a second
 
 
 def fingerprint(vectors: NDArray[np.float32]) -> str:
-    """Digest of vectors, their order and their shape; computed once for an array.
+    """Digest of vectors, their order and their shape.
+
+    Computed once for an array that nobody can write to (``vectors.setflags(write=False)``, as routers do with theirs),
+    and each time for others, which may have changed: a second for a gigabyte.
 
     Examples
     --------
@@ -166,13 +264,77 @@ def fingerprint(vectors: NDArray[np.float32]) -> str:
     """
     key = id(vectors)
     known = _known.get(key)
-    if known is None or known[0]() is not vectors:
-        digest = hashlib.sha256(f"{vectors.shape} {vectors.dtype.str}".encode())
-        for start in range(0, len(vectors), _ROWS):
-            digest.update(np.ascontiguousarray(vectors[start : start + _ROWS]).data)
-        known = weakref.ref(vectors, lambda _: _known.pop(key, None)), digest.hexdigest()
-        _known[key] = known
-    return known[1]
+    if known is not None and known[0]() is vectors and not _is_writeable(vectors):
+        return known[1]
+    digest = hashlib.sha256(f"{vectors.shape} {vectors.dtype.str}".encode())
+    for start in range(0, len(vectors), _ROWS):
+        digest.update(np.ascontiguousarray(vectors[start : start + _ROWS]).data)
+    if not _is_writeable(vectors):
+        _known[key] = weakref.ref(vectors, lambda _: _known.pop(key, None)), digest.hexdigest()
+    return digest.hexdigest()
+
+
+def _is_writeable(vectors: Any) -> bool:
+    """Whether somebody can write to an array, or to what it is a view of."""
+    while isinstance(vectors, np.ndarray):
+        if vectors.flags.writeable:
+            return True
+        vectors = vectors.base
+    return not (vectors is None or isinstance(vectors, bytes))
+
+
+def frozen(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors that nobody can write to: these, made read-only, or a copy if they belong to somebody else.
+
+    Examples
+    --------
+    >>> frozen(np.eye(2, dtype=np.float32)).flags.writeable
+    False
+    """
+    vectors = np.require(vectors, requirements=["C", "O"])
+    vectors.setflags(write=False)
+    return vectors
+
+
+def _is_integer(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most
+
+
+def _refuse(name: str, wanted: str, got: Any, of: str = "") -> NoReturn:
+    msg = f"{name!r}{of} must be {wanted}. Got {got!r} instead."
+    raise ParameterError(msg)
+
+
+def _check_shape(vectors: Any, name: str) -> None:
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+        got = f"one of {vectors.dtype}, shape {vectors.shape}" if isinstance(vectors, np.ndarray) else type(vectors)
+        msg = f"{name!r} must be a numpy array of numbers with two axes, a row for each prompt. Got {got} instead."
+        raise ParameterError(msg)
+    if name == "train" and not vectors.size:
+        msg = f"'train' has shape {vectors.shape}: there is nothing to search. Pass at least one row."
+        raise ParameterError(msg)
+
+
+def _check_vectors(vectors: Any, name: str, width: int | None = None) -> None:
+    _check_shape(vectors, name)
+    if width is not None and vectors.shape[1] != width:
+        msg = f"{name!r} has {vectors.shape[1]} columns, and 'train' has {width}. Embed both by the same embedder."
+        raise ParameterError(msg)
+    _check_finite(vectors, name)
+
+
+def _check_finite(vectors: NDArray[Any], name: str) -> None:
+    """Refuse NaN and infinity, which a row's sum shows."""
+    for start in range(0, len(vectors), _ROWS):
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = vectors[start : start + _ROWS].sum(axis=1, dtype=np.result_type(vectors.dtype, np.float32))
+        odd = np.flatnonzero(~np.isfinite(total))
+        if len(odd):
+            msg = (
+                f"{name!r} must hold finite numbers, in rows of length 1. Row {start + odd[0]:,} holds NaN, infinity "
+                "or too large ones. Embed that prompt again, or leave it out."
+            )
+            raise ParameterError(msg)
 
 
 def _refuse_other(what: str, train: NDArray[np.float32], remedy: str) -> None:
@@ -181,8 +343,36 @@ def _refuse_other(what: str, train: NDArray[np.float32], remedy: str) -> None:
     raise ParameterError(msg)
 
 
+class _Settings:
+    """Checks that both kinds of index share."""
+
+    precisions: ClassVar[tuple[str, ...]]
+    limits: ClassVar[dict[str, tuple[int, int]]]  # least and most of each number
+
+    def __post_init__(self) -> None:
+        """Make a path and numbers of numpy what JSON can hold."""
+        for name, value in vars(self).items():
+            plain = os.fspath(value) if isinstance(value, os.PathLike) else value
+            object.__setattr__(self, name, int(plain) if isinstance(plain, np.integer) else plain)
+
+    def check(self, train: Any) -> None:
+        """Refuse settings and training vectors that no index can be built with."""
+        if self.precision not in self.precisions:  # type: ignore[attr-defined]
+            *others, last = map(repr, self.precisions)
+            self._refuse("precision", f"{', '.join(others)} or {last}")
+        for name, (least, most) in self.limits.items():
+            value = getattr(self, name)
+            optional = type(self).__dataclass_fields__[name].default is None  # type: ignore[attr-defined]
+            if not (_is_integer(value, least, most) or (optional and value is None)):
+                self._refuse(name, f"an integer from {least:,} to {most:,}" + (", or None" if optional else ""))
+        _check_vectors(train, "train")
+
+    def _refuse(self, name: str, wanted: str) -> NoReturn:
+        _refuse(name, wanted, getattr(self, name), f" of {type(self).__name__}")
+
+
 @dataclass(frozen=True)
-class UsearchIndex:
+class UsearchIndex(_Settings):
     """Approximate neighbours on one machine, by usearch's graph (HNSW): extra ``routerlab[scale]``.
 
     For a million training prompts and more; exact search is as quick below some ten thousand.
@@ -196,9 +386,9 @@ class UsearchIndex:
     expansion_add : int, default 64
         Candidates looked at while building: more find more, and take longer.
     expansion_search : int, optional
-        The same while searching. By default half the square root of the number of training vectors, at least 128: the
+        The same while searching. By default half the square root of the number of distinct vectors, at least 128: the
         more there are, the more must be looked at to find the same share of the nearest.
-    path : str, optional
+    path : str or Path, optional
         File that keeps the graph, with ``path + '.json'`` which says what it was built for. Opened where it exists,
         written where it does not. Without it, the graph is built each time.
     threads : int, default 0
@@ -218,6 +408,13 @@ class UsearchIndex:
     """
 
     kind: ClassVar[str] = "usearch"
+    precisions = ("int8", "float16", "float32")
+    limits: ClassVar = {
+        "connectivity": (2, 1024),
+        "expansion_add": (1, 2**20),
+        "expansion_search": (1, 2**20),
+        "threads": (0, 1024),
+    }
     precision: str = "int8"
     connectivity: int = 32
     expansion_add: int = 64
@@ -241,17 +438,15 @@ class UsearchIndex:
         Raises
         ------
         ParameterError
-            usearch is not installed, or the graph at `path` was built for other vectors or with other settings.
+            usearch is not installed, a setting or `train` is not what it must be, or the graph at `path` was built for
+            other vectors or with other settings.
         SavedFileError
             The file at `path` is damaged.
         """
-        if self.precision not in _PRECISIONS:
-            msg = (
-                f"'precision' of UsearchIndex must be one of {', '.join(_PRECISIONS)}. Got {self.precision!r} instead."
-            )
-            raise ParameterError(msg)
-        expansion_search = self.expansion_search or max(128, math.isqrt(len(train)) // 2)
+        self.check(train)
         Graph = _imported("usearch.index", "UsearchIndex", "scale").Index  # noqa: N806 - a class
+        copies = Copies.of(train)
+        expansion_search = self.expansion_search or max(128, math.isqrt(len(copies.first)) // 2)
         graph = Graph(
             ndim=train.shape[1],
             metric="cos",
@@ -260,26 +455,46 @@ class UsearchIndex:
             expansion_add=self.expansion_add,
             expansion_search=expansion_search,
         )
-        largest = float(np.abs(train).max()) or 1.0
-        opened = _OpenedUsearch(fingerprint(train), graph, self.precision, largest, self.threads)
-        made = {"fingerprint": opened.fingerprint, "precision": self.precision, "connectivity": self.connectivity}
+        largest = float(max(train.max(), -train.min())) or 1.0
+        opened = _OpenedUsearch(fingerprint(train), copies, graph, self.precision, largest, self.threads)
+        made = {"fingerprint": opened.fingerprint, "n": len(copies.first)}
+        made |= {name: getattr(self, name) for name in ("precision", "connectivity", "expansion_add")}
         if self.path is not None and os.path.exists(self.path):
             self._load(graph, made, train)
             graph.expansion_search = expansion_search
             return opened
-        for start in range(0, len(train), _ROWS):
-            rows = np.arange(start, min(start + _ROWS, len(train)))
-            graph.add(rows, opened.rounded(train[rows]), threads=self.threads)
+        n = len(copies.first)
+        for start, end in pairwise(sorted({0, min(n, _FIRST_ROWS), *range(_ROWS, n, _ROWS), n})):
+            rows = copies.first[start:end]
+            graph.add(rows, opened.rounded(train[rows]), threads=self.threads if start else 1)
         if self.path is not None:
-            graph.save(self.path)
-            about = made | {"sha256": _sha256(self.path), "n": len(train)}
-            Path(f"{self.path}.json").write_text(json.dumps(about), encoding="utf-8")
+            self._save(graph, made)
         return opened
+
+    def check(self, train: Any) -> None:
+        """Refuse settings and training vectors that no graph can be built with."""
+        super().check(train)
+        if self.path is None:
+            return
+        if not isinstance(self.path, str) or not self.path:
+            self._refuse("path", "the name of a file, as text or a Path, or None")
+        if os.path.isdir(self.path) or not os.path.isdir(os.path.dirname(self.path) or "."):
+            self._refuse("path", "a file in a folder that is there (make it first)")
+
+    def _save(self, graph: Any, made: dict[str, Any]) -> None:
+        try:
+            graph.save(self.path)
+            about = made | {"sha256": _sha256(str(self.path))}
+            Path(f"{self.path}.json").write_text(json.dumps(about), encoding="utf-8")
+        except (OSError, RuntimeError) as error:
+            msg = f"the index can't be written to {self.path} ({error}). Make room, or pass another path."
+            raise ParameterError(msg) from error
 
     def _load(self, graph: Any, made: dict[str, Any], train: NDArray[np.float32]) -> None:
         try:
             about = json.loads(Path(f"{self.path}.json").read_text(encoding="utf-8"))
             sound = about["sha256"] == _sha256(str(self.path))  # usearch itself does not survive a damaged file
+            sound = sound and isinstance(about["fingerprint"], str)
         except (OSError, ValueError, KeyError, TypeError):
             about, sound = {}, False
         if not sound:
@@ -300,6 +515,7 @@ class UsearchIndex:
 @dataclass
 class _OpenedUsearch:
     fingerprint: str
+    copies: Copies = field(repr=False)
     graph: Any = field(repr=False)
     precision: str
     largest: float
@@ -322,16 +538,22 @@ class _OpenedUsearch:
 
 _NO_DATABASE = (
     "PgvectorIndex can't use the database ({}). Check url=, that the server answers, and that pgvector is installed "
-    "(CREATE EXTENSION vector, by someone who may; halfvec, for precision='float16', came with its version 0.7)."
+    "(CREATE EXTENSION vector, by someone who may)."
 )
+_NO_TABLE = (
+    "PgvectorIndex can't use the table {} ({}). Name another table, or look at that one: it must be yours to create, "
+    "fill and read (halfvec, for precision='float16', came with pgvector 0.7)."
+)
+_MOST_COLUMNS = {"float32": 2000, "float16": 4000}  # pgvector's limits for what it indexes
 
 
 @dataclass(frozen=True)
-class PgvectorIndex:
+class PgvectorIndex(_Settings):
     """Neighbours from a team's PostgreSQL database with pgvector: extra ``routerlab[postgres]``.
 
-    The table holds a row number and a vector for each training prompt; its comment says which vectors it was built for.
-    The first who opens it fills it, the others search it. Other vectors are refused, never overwritten.
+    The table holds each distinct vector with the number of its first row; its comment says which vectors it was built
+    for. The first who opens it fills it, the others search it. Other vectors and other settings are refused, never
+    overwritten. A connection that was lost is made again.
 
     Parameters
     ----------
@@ -341,9 +563,11 @@ class PgvectorIndex:
     table : str, default 'routerlab_vectors'
         Name of the table, with a schema before a dot if there is one.
     precision : {'float32', 'float16'}, default 'float32'
-        Of the vectors in the database: ``vector``, or ``halfvec``, which pgvector has from 0.7 on.
+        Of the vectors in the database: ``vector``, of at most 2,000 columns, or ``halfvec``, of at most 4,000, which
+        pgvector has from 0.7 on.
     connectivity, expansion_add, expansion_search : int, default 16, 64, 128
-        pgvector's ``m``, ``ef_construction`` and ``hnsw.ef_search``, which is raised to what is searched.
+        pgvector's ``m``, ``ef_construction``, at least twice as large, and ``hnsw.ef_search``, which is raised to what
+        is searched.
 
     Examples
     --------
@@ -352,6 +576,8 @@ class PgvectorIndex:
     """
 
     kind: ClassVar[str] = "pgvector"
+    precisions = ("float32", "float16")
+    limits: ClassVar = {"connectivity": (2, 100), "expansion_add": (4, 1000), "expansion_search": (1, 1000)}
     url: str
     table: str = "routerlab_vectors"
     precision: str = "float32"
@@ -370,86 +596,151 @@ class PgvectorIndex:
         Returns
         -------
         opened index
-            For `nearest`. Holds a connection.
+            For `nearest`. Holds a connection, which is closed with it.
 
         Raises
         ------
         ParameterError
-            psycopg or the extension is not there, nothing answers, or the table holds other vectors.
+            psycopg or the extension is not there, nothing answers, a setting or `train` is not what it must be, or the
+            table holds other vectors or was built with other settings.
         """
-        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", self.table):
-            msg = f"'table' of PgvectorIndex must be a plain name, with a schema at most. Got {self.table!r} instead."
-            raise ParameterError(msg)
-        if self.precision not in ("float32", "float16"):
-            msg = f"'precision' of PgvectorIndex must be 'float32' or 'float16'. Got {self.precision!r} instead."
-            raise ParameterError(msg)
+        self.check(train)
         psycopg = _imported("psycopg", "PgvectorIndex", "postgres")
-        pgvector: Any = _imported("pgvector.psycopg", "PgvectorIndex", "postgres")
+        copies = Copies.of(train)
+        made = f"routerlab {fingerprint(train)}"
+        if len(copies.first) < len(train):  # a table of all rows is not the same
+            made += f" {len(copies.first)} distinct"
+        connection = self.connected()
         try:
-            connection = psycopg.connect(self.url, autocommit=True, client_encoding="utf8")
+            with connection.transaction():  # one at a time
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.table])
+                if self.about(connection) is None:
+                    self._fill(connection, train, copies, made)
+                self.agree(connection, made)
         except psycopg.Error as error:
-            raise ParameterError(_NO_DATABASE.format(str(error).strip())) from error
-        try:
-            made = self._agree(connection, train)
-        except psycopg.Error as error:
+            broken = connection.closed
             connection.close()
-            raise ParameterError(_NO_DATABASE.format(str(error).strip())) from error
-        except ParameterError:
+            said = str(error).strip()
+            raise ParameterError(_NO_DATABASE.format(said) if broken else _NO_TABLE.format(self.table, said)) from error
+        except BaseException:
             connection.close()
             raise
-        pgvector.register_vector(connection)
-        return _OpenedPgvector(made, connection, self)
+        return _OpenedPgvector(fingerprint(train), copies, self, made, connection)
 
-    def _agree(self, connection: Any, train: NDArray[np.float32]) -> str:
-        """Fill the table if it is not there, or check what it holds; one at a time."""
-        made = fingerprint(train)
-        connection.execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector")
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [self.table])
-            (there,) = connection.execute("SELECT to_regclass(%s)", [self.table]).fetchone()
-            if there is None:
-                self._fill(connection, train, made)
-            else:
-                (about,) = connection.execute("SELECT obj_description(%s::regclass)", [self.table]).fetchone()
-                if about != f"routerlab {made}":
-                    _refuse_other(f"the table {self.table}", train, "Name another table, or drop it.")
-        return made
+    def check(self, train: Any) -> None:
+        """Refuse settings and training vectors that no table can be built with."""
+        super().check(train)
+        if not isinstance(self.url, str):
+            self._refuse("url", "text, such as 'postgresql://user@host/database'")
+        if not isinstance(self.table, str) or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", self.table):
+            self._refuse("table", "a plain name, with a schema at most")
+        if self.expansion_add < 2 * self.connectivity:
+            self._refuse("expansion_add", f"at least twice the connectivity, {self.connectivity}")
+        if train.shape[1] > (most := _MOST_COLUMNS[self.precision]):
+            msg = f"'train' has {train.shape[1]:,} columns, and pgvector indexes at most {most:,} in {self.precision}."
+            raise ParameterError(msg + " Pass precision='float16' (4,000), fewer columns, or UsearchIndex.")
 
-    def _fill(self, connection: Any, train: NDArray[np.float32], made: str) -> None:
-        """Copy the vectors, index them, and say in the table's comment what they are."""
-        from pgvector import HalfVector, Vector
-        from pgvector.psycopg import register_vector
+    def connected(self) -> Any:
+        """Return a new connection that knows the type vector."""
+        psycopg = _imported("psycopg", "PgvectorIndex", "postgres")
+        register: Any = _imported("pgvector.psycopg", "PgvectorIndex", "postgres").register_vector
+        connection = None
+        try:
+            connection = psycopg.connect(self.url, autocommit=True, client_encoding="utf8")
+            connection.execute("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vector")
+            register(connection)
+        except psycopg.Error as error:
+            if connection is not None:
+                connection.close()
+            raise ParameterError(_NO_DATABASE.format(str(error).strip())) from error
+        return connection
 
-        kind, column = (HalfVector, "halfvec") if self.precision == "float16" else (Vector, "vector")
-        register_vector(connection)
-        connection.execute(f"CREATE TABLE {self.table} (row integer, vector {column}({train.shape[1]}))")
-        with connection.cursor().copy(f"COPY {self.table} (row, vector) FROM STDIN WITH (FORMAT BINARY)") as copy:
-            copy.set_types(["int4", column])
-            for row, vector in enumerate(train):
-                copy.write_row([row, kind(vector)])
-        connection.execute(
-            f"CREATE INDEX ON {self.table} USING hnsw (vector {column}_ip_ops) "
-            f"WITH (m = {int(self.connectivity)}, ef_construction = {int(self.expansion_add)})"
+    @property
+    def _column(self) -> str:
+        return {"float32": "vector", "float16": "halfvec"}[self.precision]
+
+    @property
+    def _graph(self) -> str:
+        """The index as PostgreSQL writes it."""
+        settings = f"m='{self.connectivity}', ef_construction='{self.expansion_add}'"
+        return f"USING hnsw (vector {self._column}_ip_ops) WITH ({settings})"
+
+    def about(self, connection: Any) -> tuple[str | None, str] | None:
+        """Comment of the table and definitions of its indexes, or None if it is not there."""
+        query = (
+            "SELECT obj_description(%s::regclass), "
+            "(SELECT string_agg(pg_get_indexdef(indexrelid), '; ') FROM pg_index WHERE indrelid = %s::regclass)"
         )
-        connection.execute(f"COMMENT ON TABLE {self.table} IS 'routerlab {made}'")
+        (there,) = connection.execute("SELECT to_regclass(%s)", [self.table]).fetchone()
+        if there is None:
+            return None
+        comment, graph = connection.execute(query, [self.table, self.table]).fetchone()
+        return comment, graph or "no index"
+
+    def agree(self, connection: Any, made: str) -> None:
+        """Refuse a table that is gone, or holds other vectors, or was indexed with other settings."""
+        found = self.about(connection)
+        if found is None:
+            msg = f"the table {self.table} is not there any more. Open the index again (index.open(train), or fit)."
+            raise ParameterError(msg)
+        comment, graph = found
+        if comment != made:
+            msg = f"the table {self.table} was built for other vectors than these. Name another table, or drop it."
+            raise ParameterError(msg)
+        if self._graph not in graph:
+            msg = f"the table {self.table} has {graph}, and {self} needs {self._graph}. Name another table."
+            raise ParameterError(msg)
+
+    def _fill(self, connection: Any, train: NDArray[np.float32], copies: Copies, made: str) -> None:
+        """Copy the distinct vectors, index them, and say in the table's comment what they are."""
+        connection.execute(f"CREATE TABLE {self.table} (row integer, vector {self._column}({train.shape[1]}))")
+        with connection.cursor().copy(f"COPY {self.table} (row, vector) FROM STDIN WITH (FORMAT BINARY)") as copy:
+            copy.set_types(["int4", self._column])
+            for row in copies.first.tolist():
+                copy.write_row([row, self.vector(train[row])])
+        connection.execute(f"CREATE INDEX ON {self.table} {self._graph}")
+        connection.execute(f"COMMENT ON TABLE {self.table} IS '{made}'")
+
+    def vector(self, values: NDArray[np.float32]) -> Any:
+        """Return a vector as psycopg sends it."""
+        from pgvector import HalfVector, Vector
+
+        return (HalfVector if self.precision == "float16" else Vector)(values)
 
 
-@dataclass
+@dataclass(eq=False)
 class _OpenedPgvector:
     fingerprint: str
-    connection: Any = field(repr=False)
+    copies: Copies = field(repr=False)
     settings: PgvectorIndex
+    made: str = field(repr=False)
+    connection: Any = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._close = weakref.finalize(self, self.connection.close)
 
     def candidates(self, queries: NDArray[np.float32], n: int) -> NDArray[np.integer]:
-        from pgvector import HalfVector, Vector
+        import psycopg
 
-        n = min(n, 1000)  # pgvector's own limit
-        kind = HalfVector if self.settings.precision == "float16" else Vector
-        self.connection.execute(f"SET hnsw.ef_search = {min(max(n, int(self.settings.expansion_search)), 1000)}")
+        with self._lock:
+            for again in (True, False):
+                try:
+                    return self._search(queries, min(n, 1000))  # pgvector's own limit
+                except psycopg.Error as error:
+                    if not (again and self.connection.closed):
+                        raise ParameterError(_NO_TABLE.format(self.settings.table, str(error).strip())) from error
+                    self.connection = self.settings.connected()
+                    self._close = weakref.finalize(self, self.connection.close)
+        raise AssertionError
+
+    def _search(self, queries: NDArray[np.float32], n: int) -> NDArray[np.integer]:
+        self.settings.agree(self.connection, self.made)
+        self.connection.execute(f"SET hnsw.ef_search = {max(n, self.settings.expansion_search)}")
         query = f"SELECT row FROM {self.settings.table} ORDER BY vector <#> %s LIMIT %s"
         keys = np.full((len(queries), n), -1, dtype=np.int64)
         for place, vector in enumerate(queries):
-            rows = self.connection.execute(query, [kind(vector), n]).fetchall()
+            rows = self.connection.execute(query, [self.settings.vector(vector), n]).fetchall()
             keys[place, : len(rows)] = [row for (row,) in rows]
         return keys
 
@@ -469,7 +760,7 @@ def check_index(index: Any) -> Index | None:
         return None
     if isinstance(index, str) and index == "usearch":
         return UsearchIndex()
-    if not isinstance(index, str) and callable(getattr(index, "open", None)):
+    if not isinstance(index, (str, type)) and callable(getattr(index, "open", None)):
         return index  # type: ignore[no-any-return]
     msg = f"'index' must be 'exact', 'usearch', a UsearchIndex or a PgvectorIndex. Got {index!r} instead."
     raise ParameterError(msg)

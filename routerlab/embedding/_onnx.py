@@ -1,24 +1,35 @@
 """Sentence models of BERT's kind by onnxruntime and tokenizers: the same vectors as torch, without loading it."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routerlab.exceptions import ParameterError
+from routerlab.jsonl import replace_file
 
 PACKAGES = ("onnx", "onnxruntime", "tokenizers", "safetensors")
-_VERSION = 1  # of the graph below: raise it when the graph changes
+_VERSION = 2  # of the graph below: raise it when the graph changes
 # Tokens encoded in one call. What a layer holds of them stays in a core's cache: 512 is up to three times as quick as
 # 64 long prompts at once.
 _TOKENS = 512
 _MICROSOFT = "com.microsoft"
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
 
 
 def is_installed() -> bool:
@@ -52,7 +63,34 @@ def why_not(folder: Path) -> str | None:
         return "it does not say how many tokens it reads"
     if read_json(folder / "config_sentence_transformers.json").get("default_prompt_name"):
         return "it puts an instruction before each text"
+    unsaid = [name for name in _SIZES if not isinstance(config.get(name), int)]
+    if unsaid:
+        return f"its config.json does not say {unsaid[0]}"
+    kinds = _kinds_of_numbers(transformer_folder(folder) / "model.safetensors") - {"F32"}
+    if kinds:  # torch computes in them, and rounds as it goes
+        return f"its weights are {', '.join(sorted(kinds))}, not F32"
     return None
+
+
+def _kinds_of_numbers(file: Path) -> set[str]:
+    """Kinds of numbers of a model's weights, whole ones apart."""
+    with _weights_of(file) as weights:
+        kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    return {kind for kind in kinds if kind[0] not in "IU"}
+
+
+def _weights_of(file: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(file, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        _refuse_damaged(file, error)
+
+
+def _refuse_damaged(what: Any, error: Any) -> NoReturn:
+    msg = f"{what}: damaged, or not what its name says ({error}). Download the model again, or correct that file."
+    raise ParameterError(msg)
 
 
 class OnnxEncoder:
@@ -63,22 +101,35 @@ class OnnxEncoder:
     """
 
     def __init__(self, folder: Path, fingerprint: str, cache: Path, layer: int | None, int8: bool) -> None:
-        from tokenizers import Tokenizer
-
         config = _config(folder)
         n_layers = int(config["num_hidden_layers"])
+        if (size := config["hidden_size"]) % (n_heads := config["num_attention_heads"]):
+            why = f"hidden_size {size} can't be shared by {n_heads} attention heads"
+            _refuse_damaged(transformer_folder(folder) / "config.json", why)
         depth = n_layers if layer is None else check_layer(layer, n_layers)
         pooling = _pooling(folder) if layer is None else "mean"
         graph = _kept_graph(config, depth, pooling, int8, fingerprint, cache)
-        self._session = _session(graph, _weights(transformer_folder(folder), depth, int8))
-        self._tokenizer = Tokenizer.from_file(str(transformer_folder(folder) / "tokenizer.json"))
-        self._tokenizer.enable_truncation(window_of(transformer_folder(folder)))
+        inner = transformer_folder(folder)
+        weights = _weights(inner, depth, int8)
+        try:
+            self._session = _session(graph, weights)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's own have no common base
+            _refuse_damaged(f"{inner / 'model.safetensors'} does not fit config.json", error)
+        self._tokenizer, self._folder = read_tokenizer(inner / "tokenizer.json"), inner
+        self._tokenizer.enable_truncation(window_of(inner))
+        self._n_positions = int(config["max_position_embeddings"])
         self._tokenizer.no_padding()
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Return vectors of shape (n_texts, n_features), in the order of the texts, which are encoded by length."""
         read = self._tokenizer.encode_batch(texts)
         length = np.array([len(text.ids) for text in read])
+        if length.max() > self._n_positions:
+            msg = (
+                f"{self._folder}: a text has {length.max()} tokens, and config.json has {self._n_positions} positions. "
+                f"Set max_seq_length in sentence_bert_config.json to at most {self._n_positions}."
+            )
+            raise ParameterError(msg)
         order = np.argsort(length, kind="stable")
         parts = []
         for rows in _batches(order, length):
@@ -129,10 +180,8 @@ def _session(graph: bytes, weights: dict[str, NDArray[Any]]) -> Any:
 
 def _weights(folder: Path, depth: int, int8: bool) -> dict[str, NDArray[Any]]:
     """Read the layers that are needed; matrices are turned, and rounded for int8, as the graph wants them."""
-    from safetensors import safe_open
-
     found: dict[str, NDArray[Any]] = {}
-    with safe_open(folder / "model.safetensors", framework="numpy") as file:
+    with _weights_of(folder / "model.safetensors") as file:
         names = {name.removeprefix("bert."): name for name in file.keys()}  # noqa: SIM118 - no mapping
         for short, name in names.items():
             place = short.split(".")
@@ -157,17 +206,14 @@ def _kept_graph(config: Any, depth: int, pooling: str, int8: bool, fingerprint: 
     """Return the graph from the cache, or make it; a file that is not what its name says is made again."""
     key = f"bert-{fingerprint[:16]}-{depth}-{pooling}{'-int8' if int8 else ''}-v{_VERSION}"
     for file in cache.glob(f"{key}-*.onnx"):
-        graph = file.read_bytes()
+        graph = file.read_bytes() if file.is_file() else b""
         if file.stem == f"{key}-{hashlib.sha256(graph).hexdigest()[:16]}":
             return graph
     graph = bert_graph(config, depth, pooling, int8)
-    try:
+    # Nothing is lost where it cannot be kept: the next process makes it again, in a second.
+    with contextlib.suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
-        part = cache / f"{key}.{os.getpid()}.part"
-        part.write_bytes(graph)
-        part.replace(cache / f"{key}-{hashlib.sha256(graph).hexdigest()[:16]}.onnx")
-    except OSError:  # nothing is lost: the next process makes it again, in a second
-        pass
+        replace_file(cache / f"{key}-{hashlib.sha256(graph).hexdigest()[:16]}.onnx", graph)
     return graph
 
 
@@ -198,6 +244,7 @@ class _Graph:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self._config, self._int8 = config, int8
+        self._made: set[str] = set()
 
     def add(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         from onnx import helper
@@ -221,12 +268,36 @@ class _Graph:
     def linear(self, x: str, name: str, n_in: int, n_out: int) -> str:
         weight, bias = f"{name}.weight", self.weight(f"{name}.bias", [n_out])
         if self._int8:
+            rounded, size = self.rounded(x)
             self.weight(weight, [n_in, n_out], "INT8")
             scale, zero = self.weight(f"{weight}.scale", [n_out]), self.weight(f"{weight}.zero", [n_out], "INT8")
-            return self.add("DynamicQuantizeMatMul", [x, weight, scale, zero, bias], name, _MICROSOFT)
+            parts = [rounded, weight, "per_step", scale, "middle", zero]
+            product = self.add("MatMulIntegerToFloat", parts, f"{name}.steps", _MICROSOFT)
+            return self.add("Add", [self.add("Mul", [product, size], f"{name}.product"), bias], name)
         return self.add(
             "Add", [self.add("MatMul", [x, self.weight(weight, [n_in, n_out])], f"{name}.product"), bias], name
         )
+
+    def rounded(self, x: str) -> tuple[str, str]:
+        """Round each token's row over its own range: what stands next to a text in a batch does not change it."""
+        rounded, size = f"{x}.rounded", f"{x}.size"
+        if rounded not in self._made:
+            self._made.add(rounded)
+            if len(self._made) == 1:
+                self.number("tiny", np.float32(1e-30))
+                self.number("per_step", np.float32(1 / 127))
+                self.number("middle", np.uint8(128))
+            largest = self.add(
+                "ReduceMax", [self.add("Abs", [x], f"{x}.abs"), self.constant(f"{x}.axis", [-1])], f"{x}.largest"
+            )
+            self.add("Max", [largest, "tiny"], size)
+            self.add("QuantizeLinear", [self.add("Div", [x, size], f"{x}.unit"), "per_step", "middle"], rounded)
+        return rounded, size
+
+    def number(self, name: str, value: Any) -> str:
+        from onnx import numpy_helper
+
+        return self.add("Constant", [], name, value=numpy_helper.from_array(np.asarray(value)))
 
     def norm(self, x: str, skipped: str, name: str) -> str:
         size = [self._config["hidden_size"]]
@@ -292,7 +363,9 @@ def window_of(folder: Path) -> int:
 
 
 def _config(folder: Path) -> Any:
-    return read_json(transformer_folder(folder) / "config.json")
+    file = transformer_folder(folder) / "config.json"
+    config = read_json(file)
+    return config if isinstance(config, dict) else _refuse_damaged(file, f"it holds a {type(config).__name__}")
 
 
 def _pooling(folder: Path) -> str:
@@ -308,4 +381,17 @@ def _pooling(folder: Path) -> str:
 
 def read_json(file: Path) -> Any:
     """Read a configuration; one that is not there is empty."""
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        _refuse_damaged(file, error)
+
+
+def read_tokenizer(file: Path) -> Any:
+    """Read a tokenizer, or say that its file is damaged."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # noqa: BLE001 - tokenizers raises no other
+        _refuse_damaged(file, error)

@@ -29,6 +29,7 @@ from routerlab.embedding._onnx import (
     OnnxEncoder,
     check_layer,
     is_installed,
+    read_tokenizer,
     transformer_folder,
     why_not,
     window_of,
@@ -89,8 +90,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
     backend : {'auto', 'torch', 'onnx', 'onnx-int8'}, default 'auto'
         What encodes. 'onnx': onnxruntime, which starts in a fraction of torch's time and is about twice as quick (the
         extra ``routerlab[onnx]``); for models of BERT's kind on a CPU. 'auto' takes it where it can, and torch
-        otherwise. 'onnx-int8' rounds weights and activations to 8 bits: quicker still, and other vectors (cosines of
-        .98 to .99 with the exact ones), which have a cache of their own.
+        otherwise. 'onnx-int8' rounds weights and activations to 8 bits, each token over its own range: quicker still,
+        and other vectors (cosines of about .995 with the exact ones), which have a cache of their own.
 
     Attributes
     ----------
@@ -306,7 +307,7 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         folder = default_folder() if self.cache_dir is None else Path(self.cache_dir).expanduser()
         name = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(files.name).name)
         layer = "" if self.layer is None else f"-layer{self.layer}"
-        rounded = "-int8" if self.backend == "onnx-int8" else ""
+        rounded = "-int8-rows" if self.backend == "onnx-int8" else ""
         return folder / f"{name}-{files.fingerprint[:16]}{layer}{rounded}.sqlite"
 
     def _check_parameters(self) -> None:
@@ -314,6 +315,8 @@ class SentenceEmbedder(SavedMixin, TransformerMixin, BaseEstimator):
         check_choice(self.backend, BACKENDS, "backend", "SentenceEmbedder")
         if not isinstance(self.batch_size, Integral) or self.batch_size < 1:
             refuse_parameter("batch_size", "an int of at least 1", self.batch_size, "SentenceEmbedder")
+        if self.layer is not None and (not isinstance(self.layer, Integral) or isinstance(self.layer, bool)):
+            refuse_parameter("layer", "an int or None", self.layer, "SentenceEmbedder")
         if not (isinstance(self.show_progress, bool) or self.show_progress == "auto"):
             refuse_parameter("show_progress", "a bool or 'auto'", self.show_progress, "SentenceEmbedder")
 
@@ -378,18 +381,18 @@ def _tokenizer(files: ModelFiles, device: str) -> tuple[Any, int]:
 
     Read from the folder where it can be: a run whose vectors are all cached then needs no torch.
     """
-    from tokenizers import Tokenizer
-
     folder = transformer_folder(files.folder)
     limit = window_of(folder)
     if (folder / "tokenizer.json").is_file() and limit:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = read_tokenizer(folder / "tokenizer.json")
     else:
         encoder = load_encoder(files, device)
         fast = getattr(getattr(encoder, "tokenizer", None), "backend_tokenizer", None)
         limit = int(min(encoder.max_seq_length or 0, 2**31))
         if fast is None or not limit:
             return None, 0
+        from tokenizers import Tokenizer
+
         tokenizer = Tokenizer.from_str(fast.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -129,7 +129,10 @@ def _chosen_cells(several: Sequence[pd.Series], models: Any, frame: Any) -> Any:
     for choices in several:
         place = pd.Series(pd.Index(models).get_indexer(choices), index=choices.index).reindex(frame.index).to_numpy()
         chosen |= place[:, None] == np.arange(len(models))
-    return frame[models].where(chosen, 0.0)
+    cells = frame[models]
+    if not all(kind.kind in "fiu" for kind in cells.dtypes):  # booleans and categories hold no 0.0
+        cells = cells.apply(lambda column: plain(column).astype(object))
+    return cells.where(chosen, 0.0)
 
 
 def score_choices(

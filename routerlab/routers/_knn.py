@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from routerlab.exceptions import ParameterError
-from routerlab.neighbors import OpenedIndex, check_index, fingerprint, nearest
+from routerlab.neighbors import OpenedIndex, check_index, fingerprint, frozen, nearest
 from routerlab.routers._base import BaseRouter, Estimates, training_outcomes
 from routerlab.schema import Outcomes, check_choice, refuse_parameter, row_labels, unit_rows
 
@@ -37,7 +37,7 @@ class NeighborRouter(BaseRouter):
         self._keep_rows(X, values)
 
     def _keep_rows(self, X: Any, values: NDArray[np.float32]) -> None:
-        self.embeddings_ = unit_rows(values)
+        self.embeddings_ = frozen(unit_rows(values))
         self.index_ = row_labels(X)
         self._opened_index()
 
@@ -45,7 +45,10 @@ class NeighborRouter(BaseRouter):
         """Return the index of the training embeddings, built when the router was fitted or is first used again."""
         settings = check_index(self.index)
         if settings is None:
+            self.__dict__.pop("_opened", None)
             return None
+        if self.embeddings_.flags.writeable:  # after unpickling or loading; nobody may change what was indexed
+            self.embeddings_ = frozen(self.embeddings_)
         known, opened = getattr(self, "_opened", (None, None))
         if opened is None or known != settings or opened.fingerprint != fingerprint(self.embeddings_):
             opened = settings.open(self.embeddings_)

@@ -568,3 +568,18 @@ def test_counts_of_a_claim_have_thousands_separators():
     choices.attrs["n_abstained"] = 1234
     said = repr(ev.savings(choices, quality, quality / 100 * [0.1, 1.0], baseline="large"))
     assert "n = 2,500 prompts" in said and "1,234 prompts left to the fallback" in said
+
+
+@pytest.mark.parametrize("kind", ["bool", "boolean", "Int64", "boolean[pyarrow]", "category", "object"])
+def test_quality_of_any_kind_of_column_is_scored_alike(kind):
+    if "pyarrow" in kind:
+        pytest.importorskip("pyarrow")
+    rng, index = np.random.default_rng(0), pd.Index([f"p{k}" for k in range(60)], name="prompt_id")
+    quality = pd.DataFrame(rng.random((60, 3)) > 0.4, index, list("abc"))
+    cost = pd.DataFrame(rng.random((60, 3)), index, list("abc"))
+    choices = pd.Series(np.where(np.arange(60) % 2, "a", "b"), index)
+    expected = ev.savings(choices, quality.astype(float), cost, baseline="c")
+    got = ev.savings(choices, quality.astype(kind), cost, baseline="c")
+    assert (got.quality, got.quality_low, got.saving) == (expected.quality, expected.quality_low, expected.saving)
+    scored = ev.score_choices(choices, quality.astype(kind), cost)
+    pd.testing.assert_frame_equal(scored, ev.score_choices(choices, quality.astype(float), cost))
