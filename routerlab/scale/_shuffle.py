@@ -32,6 +32,7 @@ _COMPARED = "_ids.arrow"
 def hashed(values: Any) -> NDArray[np.uint64]:
     """Hash Arrow ids or group names, the same on every machine."""
     array = values.to_numpy(zero_copy_only=False)
+    array = array + 0.0 if array.dtype.kind == "f" else array  # -0.0 is 0.0
     found: NDArray[np.uint64] = pd.util.hash_array(array, categorize=False)
     return found
 
@@ -76,7 +77,7 @@ def note_compared(folder: Folder) -> None:
 
 
 def _mark_of_all(folder: Folder) -> str:
-    return mark_of([part.mark for part in folder.parts])
+    return mark_of("ids", [part.mark for part in folder.parts])
 
 
 def _hash_ids(path: Path, mark: str, part: Part, n_buckets: int) -> None:
@@ -110,7 +111,7 @@ def open_groups(groups: Any, like: Folder) -> tuple[Folder, str]:
     """Open the folder that says which prompts are not independent, and name its column."""
     if not isinstance(groups, tuple) or len(groups) != 2 or not isinstance(groups[1], str):
         reject("'groups'", f"is {groups!r}.", "Pass a folder and its column: ('prompts/', 'conversation').")
-    opened = open_folder(groups[0], "groups", [groups[1]], "Name the column that holds the groups.")
+    opened = open_folder(groups[0], "groups", {groups[1]: "text or numbers"}, "Name the column that holds the groups.")
     check_same_parts(like, opened)
     return opened, groups[1]
 

@@ -11,7 +11,16 @@ import pandas as pd
 
 from routerlab.evaluation import Savings
 from routerlab.exceptions import DroppedRowsWarning, ParameterError, PartitionError
-from routerlab.scale._folders import Folder, Part, check_same_parts, mark_of, open_folder, open_outcomes, outcomes_of
+from routerlab.scale._folders import (
+    Folder,
+    Part,
+    check_kinds,
+    check_same_parts,
+    mark_of,
+    open_folder,
+    open_outcomes,
+    outcomes_of,
+)
 from routerlab.scale._partitioned import choices_of, parts_of
 from routerlab.scale._shuffle import (
     ROWS_PER_BUCKET,
@@ -108,10 +117,13 @@ def savings_parquet(
     check_confidence(confidence)
     margin = check_share(max_quality_loss, "max_quality_loss")
     own = _own_cost(router_cost)
-    chosen = open_folder(choices, "choices", ["model"], "Write it with route_parquet, or name the column so.")
+    chosen = open_folder(
+        choices, "choices", {"model": "text or numbers"}, "Write it with route_parquet, or name the column so."
+    )
+    check_kinds(chosen, {"abstained": "true or false"})
     measured, spent = open_outcomes(quality, cost)
     check_same_parts(chosen, measured)
-    check_model(baseline, [name for name in measured.columns if name != "prompt_id"], "baseline")
+    check_model(baseline, measured.parts[0].columns, "baseline")
     grouped = None if groups is None else open_groups(groups, chosen)
     sources = [folder for folder in (chosen, measured, spent) if isinstance(folder, Folder)]
     n_bytes = 0.0 if grouped is None else 72.0 * chosen.n_rows
@@ -125,7 +137,7 @@ def savings_parquet(
         total = _add(_scored(*inputs, {}))
         if total["n"] < total["n_asked"]:
             total = _add(_scored(*inputs, _stand_in_weights(total)))
-        found = _claim(total, chosen, measured, baseline, margin, router_cost, own, confidence, grouped, judged)
+        found = _claim(total, chosen, measured, spent, baseline, margin, router_cost, own, confidence, grouped, judged)
         row = {name: [value] for name, value in _row(found).items()}
         write_parquet(folder / "savings.parquet", row, {"kind": "savings"})
         remove(work)
@@ -171,7 +183,7 @@ def _scored(
     stamps = run_kept(runner, _totals, tasks, "Scoring")
     if grouped is None:
         return stamps
-    paths, key = [str(path) for path, *_ in tasks], mark_of([stamp["mark"] for stamp in stamps])
+    paths, key = [str(path) for path, *_ in tasks], [stamp["mark"] for stamp in stamps]
     tasks = [
         (work / f"groups-{number:05d}.arrow", mark_of("grouped", key, number), (paths, number))
         for number in range(n_buckets)
@@ -193,16 +205,17 @@ def _totals(
 ) -> None:
     """Sum up what a partition's choices and the baseline cost and are worth."""
     ids, choices, abstained = choices_of(part)
-    outcomes, models = outcomes_of(part, ids, quality, cost, True)
     code, names = pd.factorize(choices)
-    place = models.get_indexer(names)
     where = f"file {part.path!r}, column 'model'"
     if (code < 0).any():
         empty = shown(ids.take(np.flatnonzero(code < 0)).to_pylist())
         reject(where, f"is empty for prompt_id {empty}.", "Choose a model for each prompt.", PartitionError)
-    if (place < 0).any():
-        wrong = f"names {shown(names[place < 0])}, which has no column in {quality.path!r}."
+    odd = [name for name in names if name not in quality.columns]
+    if odd:
+        wrong = f"names {shown(odd)}, which has no column in {quality.path!r}."
         reject(where, wrong, "Measure it, or correct the name.", PartitionError)
+    outcomes, models = outcomes_of(part, ids, quality, cost, list(dict.fromkeys([baseline, *names])), missing=True)
+    place = models.get_indexer(names)
     row = np.arange(len(code))
     worth, price = outcomes.quality.to_numpy(), outcomes.cost.to_numpy()
     best, base = models.get_loc(baseline), price[:, models.get_loc(baseline)]
@@ -224,7 +237,7 @@ def _totals(
         "n_abstained": int(abstained.sum()),
         "sums": {name: float(value.sum()) for name, value in rows.items()},
         "models": {str(name): list(both) for name, *both in zip(names, *counts, strict=True)},
-        "n_models": len(models),
+        "n_models": len(quality.columns),
         "same": bool(np.array_equal(rows["spent"], rows["base"])),
     }
     if group[0] is not None:
@@ -292,6 +305,7 @@ def _claim(
     total: dict[str, Any],
     chosen: Folder,
     measured: Folder,
+    spent: Any,
     baseline: str,
     margin: float,
     router_cost: float | None,
@@ -303,7 +317,9 @@ def _claim(
     """Say what the sums come to."""
     sums, n = total["sums"], total["n"]
     if sums["base"] <= 0:
-        reject("'cost'", f"the baseline {baseline!r} costs nothing.", "Nothing can be saved: check its cost column.")
+        where = f", folder {str(spent.root)!r}" if isinstance(spent, Folder) else ""
+        wrong = f"the baseline {baseline!r} costs nothing."
+        reject(f"'cost'{where}", wrong, "Nothing can be saved: check its cost.")
     size, count = total["sizes"].T
     n_groups = round(float(count.sum()))
     same = set(total["models"]) == {baseline}

@@ -38,7 +38,7 @@ def assert_same_savings(got, wanted, tolerance=1e-12):
 def test_frontier_is_that_of_one_frame(world, monkeypatch, seed, digits, skew, grouped):
     monkeypatch.setattr(_merge, "ROWS_PER_RANGE", 300)
     monkeypatch.setattr(_merge, "ROWS_PER_BUCKET", 400)
-    monkeypatch.setattr("routerlab.scale._partitioned._ROW_GROUP", 64)
+    monkeypatch.setattr("routerlab.scale._partitioned._QUANTILES", 8)
     made = world(seed=seed, digits=digits, skew=skew)
     quality, cost = made.frames["quality"], made.frames["cost"]
     groups = made.frames["prompts"][grouped] if grouped else None
