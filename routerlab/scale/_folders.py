@@ -347,14 +347,23 @@ def outcomes_of(
     quality: Part,
     cost: Part | dict[str, float],
     models: Sequence[str] | None = None,
-    missing: bool = False,
+    cells: NDArray[np.bool_] | None = None,
 ) -> tuple[Outcomes, pd.Index]:
-    """Read and check the outcomes of a partition's prompts, in the order of `ids`, of all or some models."""
+    """Read and check the outcomes of a partition's prompts, in the order of `ids`.
+
+    Given `models` and `cells`, only those matter, and they may be empty.
+    """
     frames = {name: _frame(part, ids, like, models) for name, part in (("quality", quality), ("cost", cost))}
 
     def check(index: Any = None) -> Outcomes:
-        both = [f.set_axis(index) if index is not None and isinstance(f, pd.DataFrame) else f for f in frames.values()]
-        return check_aligned(*both, missing=missing)
+        both: list[Any] = []
+        for frame in frames.values():
+            if isinstance(frame, pd.DataFrame):
+                kept = frame if cells is None else frame.where(cells, 0.0)
+                both.append(kept if index is None else kept.set_axis(index))
+            else:
+                both.append(frame)
+        return check_aligned(*both, missing=cells is not None)
 
     try:
         outcomes = check()
@@ -388,8 +397,8 @@ def _frame(part: Part | dict[str, float], ids: Any, like: Part, models: Sequence
     return frame if place is None else frame.iloc[place].reset_index(drop=True)
 
 
-def open_outcomes(quality: Any, cost: Any) -> tuple[Folder, Folder | dict[str, float]]:
-    """Open folders of measured quality and cost, prompts x models; cost may be one price for each model."""
+def open_outcomes(quality: Any, cost: Any, all_models: bool = True) -> tuple[Folder, Folder | dict[str, float]]:
+    """Open folders of quality and cost, prompts x models (all in both); cost may be one price for each model."""
     measured = open_folder(quality, "quality")
     models = measured.parts[0].columns
     check_kinds(measured, dict.fromkeys(models, "numbers"))
@@ -403,7 +412,7 @@ def open_outcomes(quality: Any, cost: Any) -> tuple[Folder, Folder | dict[str, f
     check_kinds(spent, dict.fromkeys(spent.parts[0].columns, "numbers"))
     check_same_parts(measured, spent)
     odd = sorted(set(models) ^ set(spent.parts[0].columns))
-    if odd:
+    if odd and all_models:
         wrong = f"model {shown(odd)} has a column in {str(measured.root)!r} or {str(spent.root)!r}, and not in both."
         reject("'quality' and 'cost'", wrong, "Write a column for each model into both.", PartitionError)
     return measured, spent

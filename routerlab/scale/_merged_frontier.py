@@ -50,7 +50,7 @@ from routerlab.scale._work import (
 )
 from routerlab.schema import refuse_parameter, reject
 from routerlab.stats import bounded_ends, check_confidence, cluster_df, cost_ends, few_groups_note, skewed_note
-from routerlab.tallies import merge, points, tally
+from routerlab.tallies import exact_rows, merge, pack, points, tally, unpack
 
 ROWS_PER_RANGE = 2_000_000
 _VALUES = ("cost", "quality")
@@ -239,14 +239,14 @@ def _all_steps(
     costs = parts_of(spent, measured)
     group_parts = [(None, "")] * len(swept.parts) if grouped is None else [(p, grouped[1]) for p in grouped[0].parts]
     centre = runner.map(_centre, [(swept.parts[0], measured.parts[0], costs[0])], "Looking at the first partition")[0]
-    n_buckets = 0 if grouped is None else 1 + (2 * swept.n_rows) // ROWS_PER_BUCKET
+    n_buckets, exact = 0 if grouped is None else 1 + (2 * swept.n_rows) // ROWS_PER_BUCKET, exact_rows(swept.n_rows)
     tasks: list[tuple[Path, str, tuple[Any, ...]]] = []
     for number, (part, quality, price, of) in enumerate(
         zip(swept.parts, measured.parts, costs, group_parts, strict=True)
     ):
         sources = [part.mark, quality.mark, getattr(price, "mark", price), getattr(of[0], "mark", None), of[1]]
-        mark = mark_of("steps", sources, cuts.tolist(), centre, ci, n_buckets)
-        args = (part, quality, price, centre, cuts, ci, of, n_buckets)
+        mark = mark_of("steps", sources, cuts.tolist(), centre, ci, n_buckets, exact)
+        args = (part, quality, price, centre, cuts, ci, of, n_buckets, exact)
         tasks.append((work / f"steps-{number:05d}.arrow", mark, args))
     stamps = run_kept(runner, _steps, tasks, "Scoring")
     paths = [str(path) for path, *_ in tasks]
@@ -309,6 +309,7 @@ def _steps(
     ci: bool,
     group: tuple[Part | None, str],
     n_buckets: int,
+    exact: int,
 ) -> None:
     """Turn a partition's switches into steps of the totals."""
     scored = _scored(part, quality, cost)
@@ -335,7 +336,7 @@ def _steps(
     columns = dict(zip(_VALUES, step, strict=True))
     if ci:
         columns |= {f"{name}_squares": b * b - a * a for name, (a, b) in zip(_VALUES, moves, strict=True)}
-        stamp["dearest"] = tally(dearest).tolist()
+        stamp["dearest"] = pack(tally(dearest, exact=exact))
     stamp["sizes"] = [[1.0, float(len(row))]]
     stamp["start"] = {name: float(value.sum()) for name, value in zip(_VALUES, held, strict=True)}
     stamp["start"] |= {f"{name}_squares": float(value @ value) for name, value in zip(_VALUES, held, strict=True)}
@@ -370,7 +371,7 @@ def _grouped_steps(
         "n": int(first.sum()),
         "sizes": np.column_stack([sizes, count]).astype(float).tolist(),
         "start": {name: float(value) for name, value in start.items()},
-        "dearest": tally(dearest).tolist(),
+        "dearest": pack(tally(dearest)),
     }
     _write_steps(path, mark, rows["wtp"][moved], columns, cuts, stamp)
 
@@ -415,12 +416,12 @@ def _starts(steps: list[dict[str, Any]], n_ranges: int, ci: bool, confidence: fl
     n_groups = float(count.sum())
     ends = None
     if ci:
-        worth, units = points(merge(stamp["dearest"] for stamp in filled))
+        worth, units = points(merge(unpack(stamp["dearest"]) for stamp in filled))
         skewed = skewed_note(worth[:, 0], count=units, what=what or "prompts")
         few = None if what is None else few_groups_note(np.arange(min(round(n_groups), 10**4)))
         ends = {
             "quantile": float(stats.t.ppf((1 + confidence) / 2, cluster_df(size, count))),
-            "dearest": float(sum(np.sum(np.asarray(stamp["dearest"])[:, 1]) for stamp in filled)) / n,
+            "dearest": float(sum(unpack(stamp["dearest"])[:, 1].sum() for stamp in filled)) / n,
             "refused": skewed is not None,
             "note": "; ".join(note for note in (few, skewed) if note),
         }

@@ -41,7 +41,7 @@ from routerlab.stats import (
     ratio_interval,
     ratio_note,
 )
-from routerlab.tallies import merge, points, tally
+from routerlab.tallies import EXACT, exact_rows, merge, pack, points, tally, unpack
 
 _METHOD = "score intervals over prompts, router held fixed"
 _THOSE = "; of {:,} prompts those with a known outcome, weighted to stand for all given to the model"
@@ -121,7 +121,7 @@ def savings_parquet(
         choices, "choices", {"model": "text or numbers"}, "Write it with route_parquet, or name the column so."
     )
     check_kinds(chosen, {"abstained": "true or false"})
-    measured, spent = open_outcomes(quality, cost)
+    measured, spent = open_outcomes(quality, cost, all_models=False)
     check_same_parts(chosen, measured)
     check_model(baseline, measured.parts[0].columns, "baseline")
     grouped = None if groups is None else open_groups(groups, chosen)
@@ -171,14 +171,14 @@ def _scored(
     weights: dict[str, float],
 ) -> list[dict[str, Any]]:
     """Sum up each partition, and, with groups, each bucket of groups; return what their files say."""
-    n_buckets = 0 if grouped is None else 1 + chosen.n_rows // ROWS_PER_BUCKET
+    n_buckets, exact = 0 if grouped is None else 1 + chosen.n_rows // ROWS_PER_BUCKET, exact_rows(chosen.n_rows)
     group_parts = [(None, "")] * len(chosen.parts) if grouped is None else [(p, grouped[1]) for p in grouped[0].parts]
     tasks: list[tuple[Path, str, tuple[Any, ...]]] = []
     rows = zip(chosen.parts, measured.parts, parts_of(spent, measured), group_parts, strict=True)
     for number, (part, quality, price, of) in enumerate(rows):
         sources = [part.mark, quality.mark, getattr(price, "mark", price), getattr(of[0], "mark", None), of[1]]
-        mark = mark_of("savings", sources, baseline, own, weights, n_buckets)
-        args = (part, quality, price, baseline, own, weights, of, n_buckets)
+        mark = mark_of("savings", sources, baseline, own, weights, n_buckets, exact)
+        args = (part, quality, price, baseline, own, weights, of, n_buckets, exact)
         tasks.append((work / f"totals-{number:05d}.arrow", mark, args))
     stamps = run_kept(runner, _totals, tasks, "Scoring")
     if grouped is None:
@@ -202,6 +202,7 @@ def _totals(
     weights: dict[str, float],
     group: tuple[Part | None, str],
     n_buckets: int,
+    exact: int,
 ) -> None:
     """Sum up what a partition's choices and the baseline cost and are worth."""
     ids, choices, abstained = choices_of(part)
@@ -210,13 +211,16 @@ def _totals(
     if (code < 0).any():
         empty = shown(ids.take(np.flatnonzero(code < 0)).to_pylist())
         reject(where, f"is empty for prompt_id {empty}.", "Choose a model for each prompt.", PartitionError)
-    odd = [name for name in names if name not in quality.columns]
-    if odd:
-        wrong = f"names {shown(odd)}, which has no column in {quality.path!r}."
-        reject(where, wrong, "Measure it, or correct the name.", PartitionError)
-    outcomes, models = outcomes_of(part, ids, quality, cost, list(dict.fromkeys([baseline, *names])), missing=True)
-    place = models.get_indexer(names)
-    row = np.arange(len(code))
+    used = pd.Index([baseline, *(name for name in names if name != baseline)])
+    for measured in (quality, cost):
+        odd = [] if isinstance(measured, dict) else [name for name in used if name not in measured.columns]
+        if odd:
+            wrong = f"names {shown(odd)}, which has no column in {measured.path!r}."
+            reject(where, wrong, "Measure it, or correct the name.", PartitionError)
+    row, place = np.arange(len(code)), used.get_indexer(names)
+    cells = np.arange(len(used)) == place[code][:, None]
+    cells[:, 0] = True  # the baseline's; what other models would have done does not count
+    outcomes, models = outcomes_of(part, ids, quality, cost, list(used), cells)
     worth, price = outcomes.quality.to_numpy(), outcomes.cost.to_numpy()
     best, base = models.get_loc(baseline), price[:, models.get_loc(baseline)]
     spent, gained, before = price[row, place[code]] + own, worth[row, place[code]], worth[:, best]
@@ -246,7 +250,8 @@ def _totals(
         sums = {name: np.bincount(first, rows[name], len(found)) for name in _SUMS}
         into_buckets(path, mark, found, sums | {"rows": np.bincount(first).astype(float)}, n_buckets, **stamp)
         return
-    write_batches(path, {"n": [len(code)]}, [1], {"mark": mark, **stamp} | _tallied(rows, np.ones(int(known.sum()))))
+    tallied = _tallied(rows, np.ones(int(known.sum())), exact)
+    write_batches(path, {"n": [len(code)]}, [1], {"mark": mark, **stamp, **tallied})
 
 
 def _grouped(path: Path, mark: str, paths: list[str], number: int) -> None:
@@ -254,15 +259,15 @@ def _grouped(path: Path, mark: str, paths: list[str], number: int) -> None:
     rows = from_buckets(paths, number)
     code, seen = pd.factorize(rows["key"])
     sums = {name: np.bincount(code, rows[name], len(seen)) for name in (*_SUMS, "rows")}
-    write_batches(path, {"n": [len(seen)]}, [1], {"mark": mark, **_tallied(sums, sums.pop("rows"))})
+    write_batches(path, {"n": [len(seen)]}, [1], {"mark": mark, **_tallied(sums, sums.pop("rows"), EXACT)})
 
 
-def _tallied(rows: dict[str, Any], size: Any) -> dict[str, Any]:
+def _tallied(rows: dict[str, Any], size: Any, exact: int) -> dict[str, Any]:
     """Tally what intervals need, with a unit of evidence in each row."""
     sizes, count = np.unique(size, return_counts=True)
     return {
-        "costs": tally(rows["spent"], rows["base"]).tolist(),
-        "gains": tally(rows["difference"], rows["weight"]).tolist(),
+        "costs": pack(tally(rows["spent"], rows["base"], exact=exact)),
+        "gains": pack(tally(rows["difference"], rows["weight"], exact=exact)),
         "sizes": np.column_stack([sizes, count]).astype(float).tolist(),
     }
 
@@ -278,9 +283,9 @@ def _add(stamps: list[dict[str, Any]]) -> dict[str, Any]:
             before = total["models"].get(name, (0, 0))
             total["models"][name] = (before[0] + asked, before[1] + answered)
     total |= {"same": all(stamp["same"] for stamp in parts), "n_models": parts[0]["n_models"]}
-    units = [stamp for stamp in stamps if "costs" in stamp and len(stamp["costs"])]
+    units = [stamp for stamp in stamps if "costs" in stamp and len(stamp["sizes"])]
     for name in ("costs", "gains"):
-        total[name] = merge(stamp[name] for stamp in units) if units else np.empty((0, 6))
+        total[name] = merge(unpack(stamp[name]) for stamp in units) if units else np.empty((0, 6))
     total["sizes"] = np.concatenate([stamp["sizes"] for stamp in units]) if units else np.empty((0, 2))
     return total
 
