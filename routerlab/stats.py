@@ -143,10 +143,11 @@ def check_confidence(confidence: float, name: str = "confidence") -> float:
     >>> check_confidence(0.95)
     0.95
     """
-    if isinstance(confidence, bool) or not np.isscalar(confidence) or not 0 < confidence < 1:  # type: ignore[operator]
+    good = isinstance(confidence, (int, float, np.number)) and not isinstance(confidence, bool)
+    if not good or not 0 < confidence < 1:
         msg = f"The {name!r} parameter must lie between 0 and 1, e.g. 0.95. Got {confidence!r} instead."
         raise ParameterError(msg)
-    return float(confidence)  # type: ignore[arg-type]
+    return float(confidence)
 
 
 def check_share(value: Any, name: str) -> float:

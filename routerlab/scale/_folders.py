@@ -120,11 +120,6 @@ def files_in(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield path
 
 
-def is_parquet(path: Path) -> bool:
-    """Say whether a file's name is that of Parquet."""
-    return path.suffix.lower() in _ENDINGS
-
-
 def open_folder(path: Any, what: str, needed: Mapping[str, str] = {}, remedy: str = "") -> Folder:  # noqa: B006
     """Find the files of a folder and compare their schemas, which are read from their ends: no row is read.
 
@@ -170,8 +165,8 @@ def _parquet_files(root: Path, what: str) -> list[Path]:
     """Find the Parquet files of a folder; other data in it is refused, which would be left out unseen."""
     try:
         files = list(files_in(root))
-        found = [file for file in files if is_parquet(file)]
-        others = [file for file in files if not is_parquet(file) and _holds_data(file)]
+        found = [file for file in files if file.suffix.lower() in _ENDINGS]
+        others = [file for file in files if file.suffix.lower() not in _ENDINGS and holds_data(file)]
     except OSError as error:
         reject(f"'{what}'", f"folder {str(root)!r} cannot be read ({error}).", "Check who may read it.", PartitionError)
     odd = f"{shown([file.relative_to(root).as_posix() for file in others], 2)}"
@@ -185,7 +180,8 @@ def _parquet_files(root: Path, what: str) -> list[Path]:
     return sorted(found)
 
 
-def _holds_data(file: Path) -> bool:
+def holds_data(file: Path) -> bool:
+    """Say whether a file is Parquet, or its name is that of data."""
     if file.suffix == ".unfinished":  # what a worker that was killed had begun to write
         return False
     if _DATA & {suffix.lower() for suffix in file.suffixes}:
@@ -404,7 +400,7 @@ def open_outcomes(quality: Any, cost: Any, all_models: bool = True) -> tuple[Fol
     check_kinds(measured, dict.fromkeys(models, "numbers"))
     if isinstance(cost, (Mapping, pd.Series)):
         prices = spread_prices(cost, pd.DataFrame(0.0, ["every prompt"], list(models)))
-        row = check_matrix(prices, "cost", -np.inf, missing=True).iloc[0]
+        row = check_matrix(prices, "cost", 0.0 if all_models else -np.inf, missing=not all_models).iloc[0]
         return measured, {str(model): float(price) for model, price in row.items()}
     if cost is None:
         reject("'cost'", "is missing.", "Pass a folder as of quality, or one price for each model.")

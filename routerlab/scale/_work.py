@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from routerlab.exceptions import ClusterError, ParameterError, RouterlabError, SpillError
-from routerlab.scale._folders import STAMP, arrow, files_in, is_parquet, path_of
+from routerlab.scale._folders import STAMP, arrow, files_in, holds_data, path_of
 from routerlab.schema import refuse_parameter, reject
 
 _START = "Start one with `dask scheduler` and `dask worker`, or leave client= out: two processes on this machine."
@@ -192,7 +192,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 def _check_contents(folder: Path, kind: str, names: Sequence[str] | None) -> None:
     """Refuse a folder with files that are not such results, or results of other partitions."""
-    for path in filter(is_parquet, files_in(folder)):
+    for path in filter(holds_data, files_in(folder)):
         name = path.relative_to(folder).as_posix()
         if stamp_of(path).get("kind") != kind or (names is not None and name not in names):
             wrong = f"{str(folder)!r} holds {name!r}, which is not a result of this run."
