@@ -285,11 +285,6 @@ def mark_of(step: str, *what: Any) -> str:
     return hashlib.sha256(json.dumps(made, default=str, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def read_ids(part: Part) -> Any:
-    """Read a partition's prompt ids, as an Arrow array of numbers or text."""
-    return read_table(part, [])[0]
-
-
 def plain_ids(column: Any, part: Part, name: str = ID, remedy: str = "Name every prompt.") -> Any:
     """Return ids, or names of groups, as one Arrow array of numbers or text without empty ones."""
     pa = arrow()

@@ -50,7 +50,7 @@ from routerlab.scale._work import (
 )
 from routerlab.schema import refuse_parameter, reject
 from routerlab.stats import bounded_ends, check_confidence, cluster_df, cost_ends, few_groups_note, skewed_note
-from routerlab.tallies import exact_rows, merge, pack, points, tally, unpack
+from routerlab.tallies import exact_rows, merge, points, tally
 
 ROWS_PER_RANGE = 2_000_000
 _VALUES = ("cost", "quality")
@@ -336,7 +336,7 @@ def _steps(
     columns = dict(zip(_VALUES, step, strict=True))
     if ci:
         columns |= {f"{name}_squares": b * b - a * a for name, (a, b) in zip(_VALUES, moves, strict=True)}
-        stamp["dearest"] = pack(tally(dearest, exact=exact))
+        stamp["dearest"] = tally(dearest, exact=exact).tolist()
     stamp["sizes"] = [[1.0, float(len(row))]]
     stamp["start"] = {name: float(value.sum()) for name, value in zip(_VALUES, held, strict=True)}
     stamp["start"] |= {f"{name}_squares": float(value @ value) for name, value in zip(_VALUES, held, strict=True)}
@@ -371,7 +371,7 @@ def _grouped_steps(
         "n": int(first.sum()),
         "sizes": np.column_stack([sizes, count]).astype(float).tolist(),
         "start": {name: float(value) for name, value in start.items()},
-        "dearest": pack(tally(dearest)),
+        "dearest": tally(dearest).tolist(),
     }
     _write_steps(path, mark, rows["wtp"][moved], columns, cuts, stamp)
 
@@ -416,12 +416,12 @@ def _starts(steps: list[dict[str, Any]], n_ranges: int, ci: bool, confidence: fl
     n_groups = float(count.sum())
     ends = None
     if ci:
-        worth, units = points(merge(unpack(stamp["dearest"]) for stamp in filled))
+        worth, units = points(merge(stamp["dearest"] for stamp in filled))
         skewed = skewed_note(worth[:, 0], count=units, what=what or "prompts")
         few = None if what is None else few_groups_note(np.arange(min(round(n_groups), 10**4)))
         ends = {
             "quantile": float(stats.t.ppf((1 + confidence) / 2, cluster_df(size, count))),
-            "dearest": float(sum(unpack(stamp["dearest"])[:, 1].sum() for stamp in filled)) / n,
+            "dearest": float(sum(np.asarray(stamp["dearest"])[:, 1].sum() for stamp in filled)) / n,
             "refused": skewed is not None,
             "note": "; ".join(note for note in (few, skewed) if note),
         }

@@ -19,7 +19,6 @@ from routerlab.scale._folders import (
     open_folder,
     plain_ids,
     positions,
-    read_ids,
     read_table,
 )
 from routerlab.scale._work import Runner, read_batch, run_kept, stamp_of, write_batches
@@ -32,7 +31,6 @@ _COMPARED = "_ids.arrow"
 def hashed(values: Any) -> NDArray[np.uint64]:
     """Hash Arrow ids or group names, the same on every machine."""
     array = values.to_numpy(zero_copy_only=False)
-    array = array + 0.0 if array.dtype.kind == "f" else array  # -0.0 is 0.0
     found: NDArray[np.uint64] = pd.util.hash_array(array, categorize=False)
     return found
 
@@ -81,7 +79,7 @@ def _mark_of_all(folder: Folder) -> str:
 
 
 def _hash_ids(path: Path, mark: str, part: Part, n_buckets: int) -> None:
-    into_buckets(path, mark, hashed(read_ids(part)), {}, n_buckets)
+    into_buckets(path, mark, hashed(read_table(part, [])[0]), {}, n_buckets)
 
 
 def _seen_twice(paths: list[str], number: int) -> list[tuple[int, int, int]]:
@@ -96,7 +94,7 @@ def _seen_twice(paths: list[str], number: int) -> list[tuple[int, int, int]]:
 def _name_those_seen_twice(folder: Folder, pairs: list[tuple[int, int, int]]) -> None:
     for first, second in sorted({(a, b) for _, a, b in pairs}):
         parts = folder.parts[first], folder.parts[second]
-        here, there = (index_of(read_ids(part)) for part in parts)
+        here, there = (index_of(read_table(part, [])[0]) for part in parts)
         both = here[here.duplicated()] if first == second else here.intersection(there)
         if not len(both):
             continue  # different ids of one hash

@@ -41,7 +41,7 @@ from routerlab.stats import (
     ratio_interval,
     ratio_note,
 )
-from routerlab.tallies import EXACT, exact_rows, merge, pack, points, tally, unpack
+from routerlab.tallies import EXACT, exact_rows, merge, points, tally
 
 _METHOD = "score intervals over prompts, router held fixed"
 _THOSE = "; of {:,} prompts those with a known outcome, weighted to stand for all given to the model"
@@ -137,7 +137,10 @@ def savings_parquet(
         total = _add(_scored(*inputs, {}))
         if total["n"] < total["n_asked"]:
             total = _add(_scored(*inputs, _stand_in_weights(total)))
-        found = _claim(total, chosen, measured, spent, baseline, margin, router_cost, own, confidence, grouped, judged)
+        if total["sums"]["base"] <= 0:
+            where = f"'cost', folder {str(spent.root)!r}" if isinstance(spent, Folder) else "'cost'"
+            reject(where, f"the baseline {baseline!r} costs nothing.", "Nothing can be saved: check its cost.")
+        found = _claim(total, chosen, measured, baseline, margin, router_cost, own, confidence, grouped, judged)
         row = {name: [value] for name, value in _row(found).items()}
         write_parquet(folder / "savings.parquet", row, {"kind": "savings"})
         remove(work)
@@ -266,8 +269,8 @@ def _tallied(rows: dict[str, Any], size: Any, exact: int) -> dict[str, Any]:
     """Tally what intervals need, with a unit of evidence in each row."""
     sizes, count = np.unique(size, return_counts=True)
     return {
-        "costs": pack(tally(rows["spent"], rows["base"], exact=exact)),
-        "gains": pack(tally(rows["difference"], rows["weight"], exact=exact)),
+        "costs": tally(rows["spent"], rows["base"], exact=exact).tolist(),
+        "gains": tally(rows["difference"], rows["weight"], exact=exact).tolist(),
         "sizes": np.column_stack([sizes, count]).astype(float).tolist(),
     }
 
@@ -285,7 +288,7 @@ def _add(stamps: list[dict[str, Any]]) -> dict[str, Any]:
     total |= {"same": all(stamp["same"] for stamp in parts), "n_models": parts[0]["n_models"]}
     units = [stamp for stamp in stamps if "costs" in stamp and len(stamp["sizes"])]
     for name in ("costs", "gains"):
-        total[name] = merge(unpack(stamp[name]) for stamp in units) if units else np.empty((0, 6))
+        total[name] = merge(stamp[name] for stamp in units) if units else np.empty((0, 6))
     total["sizes"] = np.concatenate([stamp["sizes"] for stamp in units]) if units else np.empty((0, 2))
     return total
 
@@ -310,7 +313,6 @@ def _claim(
     total: dict[str, Any],
     chosen: Folder,
     measured: Folder,
-    spent: Any,
     baseline: str,
     margin: float,
     router_cost: float | None,
@@ -321,10 +323,6 @@ def _claim(
 ) -> Savings:
     """Say what the sums come to."""
     sums, n = total["sums"], total["n"]
-    if sums["base"] <= 0:
-        where = f", folder {str(spent.root)!r}" if isinstance(spent, Folder) else ""
-        wrong = f"the baseline {baseline!r} costs nothing."
-        reject(f"'cost'{where}", wrong, "Nothing can be saved: check its cost.")
     size, count = total["sizes"].T
     n_groups = round(float(count.sum()))
     same = set(total["models"]) == {baseline}

@@ -59,7 +59,9 @@ def with_an_index(made):
     for name in ("quality", "cost"):
         for k, path in enumerate(sorted(made.path(name).glob("*.parquet"))):
             frame = pd.read_parquet(path).reset_index()
-            frame = frame.set_axis(frame.index[::-1]) if k else frame  # the first has a range, which takes no column
+            frame = (
+                frame.set_axis(list(frame.index[::-1])) if k else frame
+            )  # the first has a range, which takes no column
             frame.to_parquet(path)
 
 
