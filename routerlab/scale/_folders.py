@@ -392,6 +392,9 @@ def open_outcomes(quality: Any, cost: Any, all_models: bool = True) -> tuple[Fol
     """Open folders of quality and cost, prompts x models (all in both); cost may be one price for each model."""
     measured = open_folder(quality, "quality")
     models = measured.parts[0].columns
+    if not models:
+        where = f"'quality', file {measured.parts[0].path!r}"
+        reject(where, "has no column besides prompt_id.", "Write a column for each model.", PartitionError)
     check_kinds(measured, dict.fromkeys(models, "numbers"))
     if isinstance(cost, (Mapping, pd.Series)):
         prices = spread_prices(cost, pd.DataFrame(0.0, ["every prompt"], list(models)))
