@@ -120,7 +120,7 @@ def files_in(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
             yield path
 
 
-def open_folder(path: Any, what: str, needed: Mapping[str, str] = {}, remedy: str = "") -> Folder:  # noqa: B006
+def open_folder(path: Any, what: str, needed: Mapping[str, str] | None = None, remedy: str = "") -> Folder:
     """Find the files of a folder and compare their schemas, which are read from their ends: no row is read.
 
     Parameters
@@ -130,12 +130,12 @@ def open_folder(path: Any, what: str, needed: Mapping[str, str] = {}, remedy: st
         ``.`` is left out. Or a file.
     what : str
         The parameter that names it.
-    needed : mapping of str to str
+    needed : mapping of str to str, optional
         Columns that must be there besides ``prompt_id``, and what they hold.
     remedy : str
         What to do where one of them is absent.
     """
-    root = path_of(path, what, "the path of a folder of Parquet files")
+    root, needed = path_of(path, what, "the path of a folder of Parquet files"), needed or {}
     if not root.exists():
         reject(f"'{what}'", f"there is no folder {str(root)!r}.", "Check the path; workers must see it as well.")
     files = [root] if root.is_file() else _parquet_files(root, what)
@@ -182,7 +182,7 @@ def _parquet_files(root: Path, what: str) -> list[Path]:
 
 def holds_data(file: Path) -> bool:
     """Say whether a file is Parquet, or its name is that of data."""
-    if file.suffix == ".unfinished":  # what a worker that was killed had begun to write
+    if file.suffix == ".unfinished" or not (file.is_file() or file.is_symlink()):  # begun by a worker; a pipe
         return False
     if _DATA & {suffix.lower() for suffix in file.suffixes}:
         return True

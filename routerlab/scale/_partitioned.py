@@ -262,7 +262,7 @@ def _fingerprint(estimator: Any, name: str, does: str) -> str:
         except NotFittedError:
             refuse_parameter(name, f"a fitted {name}: call its fit first", estimator)
         if not get_tags(estimator).requires_fit:  # it learns nothing; what transform notes on it does not count
-            estimator = (type(estimator).__qualname__, estimator.get_params())
+            estimator = (type(estimator).__module__, type(estimator).__qualname__, estimator.get_params())
     try:
         return str(joblib.hash(estimator))
     except (pickle.PicklingError, AttributeError, TypeError):

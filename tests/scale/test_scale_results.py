@@ -89,6 +89,16 @@ def _without_notes(found):
     return rl.evaluation.Savings(**asdict(found) | {"notes": ()})
 
 
+@pytest.mark.parametrize("skew", [0.5, 1.5])
+def test_savings_of_many_small_files_are_those_of_one_frame(world, skew):
+    made = world(6000, skew=skew, n_parts=15)  # 400 rows in each, which are tallied in bins
+    quality, cost = made.frames["quality"], made.frames["cost"]
+    folders = swept(made), made.path("quality"), made.path("cost"), made.path("out")
+    got = rl.savings_parquet(*folders, baseline="large", **HERE)
+    wanted = rl.savings(in_memory(made).at(WTP), quality, cost, baseline="large")
+    assert_same_savings(_without_notes(got), _without_notes(wanted), tolerance=1e-7)
+
+
 def test_one_price_per_model_does_for_costs(world):
     made = world()
     prices = {"small": 0.001, "middle": 0.003, "large": 0.01}
