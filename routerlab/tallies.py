@@ -16,11 +16,23 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 EXACT = 4096  # rows that stay as they are
+_FEW = 256  # rows of one of many partitions that stay as they are: bins of more take less space
 _PER_OCTAVE = 8
 
 
-def tally(*values: Floats) -> Floats:
-    """Tally rows of one or more values.
+def exact_rows(total: int) -> int:
+    """Return how many rows of a partition stay as they are, by how many there are in all.
+
+    Examples
+    --------
+    >>> exact_rows(4096), exact_rows(4097)
+    (4096, 256)
+    """
+    return EXACT if total <= EXACT else _FEW
+
+
+def tally(*values: Floats, exact: int = EXACT) -> Floats:
+    """Tally rows of one or more values; up to `exact` of them stay as they are.
 
     Examples
     --------
@@ -29,14 +41,14 @@ def tally(*values: Floats) -> Floats:
            [1., 2., 4.]])
     """
     columns = [np.asarray(value, dtype=float) for value in values]
-    return _binned(columns, [np.ones(len(columns[0])), *columns, *(a * b for a, b in _pairs(columns))])
+    return _binned(columns, [np.ones(len(columns[0])), *columns, *(a * b for a, b in _pairs(columns))], exact)
 
 
 def merge(tallies: Iterable[Any]) -> Floats:
     """Add tallies up."""
     rows = np.concatenate([np.asarray(one, dtype=float) for one in tallies])
     k = _n_values(rows.shape[1])
-    return _binned([rows[:, 1 + j] / rows[:, 0] for j in range(k)], list(rows.T))
+    return _binned([rows[:, 1 + j] / rows[:, 0] for j in range(k)], list(rows.T), EXACT)
 
 
 def points(rows: Floats) -> tuple[Floats, Floats]:
@@ -56,8 +68,8 @@ def points(rows: Floats) -> tuple[Floats, Floats]:
     return np.concatenate(found), np.concatenate(counts)
 
 
-def _binned(columns: list[Floats], moments: list[Floats]) -> Floats:
-    if len(columns[0]) <= EXACT:
+def _binned(columns: list[Floats], moments: list[Floats], exact: int) -> Floats:
+    if len(columns[0]) <= exact:
         return np.column_stack(moments)
     import pandas as pd
 

@@ -8,6 +8,7 @@ together by group: the variance between groups needs each group's total before a
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from routerlab.scale._folders import (
     open_outcomes,
     outcomes_of,
 )
-from routerlab.scale._partitioned import SWITCHES, parts_of, sweep_of
+from routerlab.scale._partitioned import parts_of, sweep_of, switches_at
 from routerlab.scale._shuffle import (
     ROWS_PER_BUCKET,
     check_ids,
@@ -43,12 +44,13 @@ from routerlab.scale._work import (
     results_in,
     run_kept,
     running_on,
+    stamp_of,
     write_batches,
     write_parquet,
 )
-from routerlab.schema import reject
+from routerlab.schema import refuse_parameter, reject
 from routerlab.stats import bounded_ends, check_confidence, cluster_df, cost_ends, few_groups_note, skewed_note
-from routerlab.tallies import merge, points, tally
+from routerlab.tallies import exact_rows, merge, points, tally
 
 ROWS_PER_RANGE = 2_000_000
 _VALUES = ("cost", "quality")
@@ -130,11 +132,17 @@ def frontier_parquet(
     [[0.0055, 1.0], [0.001, 0.5]]
     """
     check_confidence(confidence)
-    swept = open_folder(sweep, "sweep", ["best", "abstained"], "Write it with route_parquet or sweep_parquet.")
+    if max_points is not None and (
+        isinstance(max_points, bool) or not isinstance(max_points, Integral) or max_points < 1
+    ):
+        refuse_parameter("max_points", "a number of points, at least 1, or None for all", max_points)
+    needed = {"best": "text or numbers", "abstained": "true or false"}
+    swept = open_folder(sweep, "sweep", needed, "Write it with route_parquet or sweep_parquet.")
     measured, spent = open_outcomes(quality, cost)
     check_same_parts(swept, measured)
     switches = _switches_of(swept)
-    grouped = None if groups is None or not ci else open_groups(groups, swept)
+    grouped = None if groups is None else open_groups(groups, swept)
+    grouped = grouped if ci else None
     n_switches = sum(opened.n_rows for opened in switches)
     n_columns = 6 + 6 * ci + 6 * (grouped is not None)  # of the steps and of the points
     sources = [folder for folder in (swept, measured, spent) if isinstance(folder, Folder)]
@@ -147,10 +155,10 @@ def frontier_parquet(
         check_ids(swept, work, runner)
         steps = _all_steps(runner, work, swept, measured, spent, grouped, cuts, ci)
         starts = _starts(steps, len(cuts) + 1, ci, confidence, None if grouped is None else "groups")
-        key = mark_of([stamp["mark"] for stamp in steps], confidence)
+        key = [[stamp["mark"] for stamp in steps], confidence]
         paths = [stamp["path"] for stamp in steps]
         tasks = [
-            (folder / f"part-{number:05d}.parquet", mark_of(key, number), (paths, number, start))
+            (folder / f"part-{number:05d}.parquet", mark_of("merged", key, number), (paths, number, start))
             for number, start in enumerate(starts)
         ]
         _remove_others(folder, {path for path, *_ in tasks})
@@ -170,47 +178,51 @@ def frontier_parquet(
 
 
 class _Switches(NamedTuple):
-    """A partition's file of switches: how many, and the least willingness to pay of each of its row groups."""
+    """A partition's file of switches: how many, and evenly spaced ones' willingness to pay, falling."""
 
-    path: str
     n_rows: int
-    least: list[tuple[float, int]]
+    spread: list[float]
 
 
 def _switches_of(swept: Folder) -> list[_Switches]:
     """Look at the ends of the files of switches, which say how they are spread."""
     pa = arrow()
-    root = swept.root if swept.root.is_dir() else swept.root.parent
     found = []
     for part in swept.parts:
-        path = root / SWITCHES / part.name
+        path = switches_at(part.path)
         where, remedy = f"file {str(path)!r}", "Run route_parquet or sweep_parquet again."
         try:
-            metadata = pa.parquet.read_metadata(path)
-        except (pa.ArrowInvalid, OSError) as error:
+            n_rows = pa.parquet.read_metadata(path).num_rows
+        except (pa.ArrowException, OSError) as error:
             reject(where, f"cannot be read ({error}).", remedy, PartitionError)
-        marks = [pa.parquet.read_schema(file).metadata.get(b"routerlab") for file in (path, part.path)]
-        if marks[0] != marks[1]:
+        stamp = stamp_of(path)
+        if "spread" not in stamp or stamp != stamp_of(Path(part.path)):
             reject(where, f"was not written together with {part.path!r}.", remedy, PartitionError)
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        least = [(group.column(3).statistics.min, group.num_rows) for group in groups if group.num_rows]
-        found.append(_Switches(str(path), metadata.num_rows, least))
+        found.append(_Switches(n_rows, stamp["spread"]))
     return found
 
 
 def _cuts(switches: list[_Switches], n_switches: int) -> NDArray[np.float64]:
     """Willingnesses to pay, falling, that cut all switches into ranges of about the same number.
 
-    Equal ones stay in one range; a partition has each only once.
+    Between the known ones of a file, its switches are taken to be spread evenly. Equal ones stay in one range; a
+    partition has each only once.
     """
     n_ranges = -(-n_switches // ROWS_PER_RANGE)
     if n_ranges < 2:
         return np.empty(0)
-    least, rows = np.array([pair for one in switches for pair in one.least], dtype=float).T
-    order = np.argsort(-least, kind="stable")
-    passed = np.cumsum(rows[order])
+    filled = [one for one in switches if one.n_rows]
+    most = int(np.clip(4_000_000 // len(filled), 64, 1024))
+    wtp, rows = [], []
+    for one in filled:
+        n = min(one.n_rows, most)
+        wtp.append(np.interp((np.arange(n) + 0.5) / n, np.linspace(0, 1, len(one.spread)), one.spread))
+        rows.append(np.full(n, one.n_rows / n))
+    value, passed = np.concatenate(wtp), np.concatenate(rows)
+    order = np.argsort(-value, kind="stable")
+    passed = np.cumsum(passed[order])
     place = np.searchsorted(passed, n_switches * np.arange(1, n_ranges) / n_ranges)
-    return np.unique(least[order][place])[::-1]
+    return np.unique(value[order][place])[::-1]
 
 
 def _all_steps(
@@ -227,20 +239,20 @@ def _all_steps(
     costs = parts_of(spent, measured)
     group_parts = [(None, "")] * len(swept.parts) if grouped is None else [(p, grouped[1]) for p in grouped[0].parts]
     centre = runner.map(_centre, [(swept.parts[0], measured.parts[0], costs[0])], "Looking at the first partition")[0]
-    n_buckets = 0 if grouped is None else 1 + (2 * swept.n_rows) // ROWS_PER_BUCKET
+    n_buckets, exact = 0 if grouped is None else 1 + (2 * swept.n_rows) // ROWS_PER_BUCKET, exact_rows(swept.n_rows)
     tasks: list[tuple[Path, str, tuple[Any, ...]]] = []
     for number, (part, quality, price, of) in enumerate(
         zip(swept.parts, measured.parts, costs, group_parts, strict=True)
     ):
         sources = [part.mark, quality.mark, getattr(price, "mark", price), getattr(of[0], "mark", None), of[1]]
-        mark = mark_of("steps", sources, cuts.tolist(), centre, ci, n_buckets)
-        args = (part, quality, price, centre, cuts, ci, of, n_buckets)
+        mark = mark_of("steps", sources, cuts.tolist(), centre, ci, n_buckets, exact)
+        args = (part, quality, price, centre, cuts, ci, of, n_buckets, exact)
         tasks.append((work / f"steps-{number:05d}.arrow", mark, args))
     stamps = run_kept(runner, _steps, tasks, "Scoring")
     paths = [str(path) for path, *_ in tasks]
     n_abstained = sum(stamp["n_abstained"] for stamp in stamps)
     if grouped is not None:
-        key = mark_of([stamp["mark"] for stamp in stamps])
+        key = [stamp["mark"] for stamp in stamps]
         tasks = [
             (work / f"groups-{number:05d}.arrow", mark_of("grouped", key, number), (paths, number, centre, cuts))
             for number in range(n_buckets)
@@ -282,11 +294,7 @@ def _centre(part: Part, quality: Part, cost: Any) -> tuple[float, float]:
 
 
 def _read_switches(part: Part) -> tuple[NDArray[Any], ...]:
-    pa = arrow()
-    path = Path(part.path).parent
-    for _ in Path(part.name).parents:  # up to the folder itself
-        root, path = path, path.parent
-    table = pa.parquet.read_table(root / SWITCHES / part.name, partitioning=None)
+    table = arrow().parquet.read_table(switches_at(part.path), partitioning=None)
     return tuple(column.to_numpy() for column in table.columns)
 
 
@@ -301,6 +309,7 @@ def _steps(
     ci: bool,
     group: tuple[Part | None, str],
     n_buckets: int,
+    exact: int,
 ) -> None:
     """Turn a partition's switches into steps of the totals."""
     scored = _scored(part, quality, cost)
@@ -327,7 +336,7 @@ def _steps(
     columns = dict(zip(_VALUES, step, strict=True))
     if ci:
         columns |= {f"{name}_squares": b * b - a * a for name, (a, b) in zip(_VALUES, moves, strict=True)}
-        stamp["dearest"] = tally(dearest).tolist()
+        stamp["dearest"] = tally(dearest, exact=exact).tolist()
     stamp["sizes"] = [[1.0, float(len(row))]]
     stamp["start"] = {name: float(value.sum()) for name, value in zip(_VALUES, held, strict=True)}
     stamp["start"] |= {f"{name}_squares": float(value @ value) for name, value in zip(_VALUES, held, strict=True)}
@@ -412,7 +421,7 @@ def _starts(steps: list[dict[str, Any]], n_ranges: int, ci: bool, confidence: fl
         few = None if what is None else few_groups_note(np.arange(min(round(n_groups), 10**4)))
         ends = {
             "quantile": float(stats.t.ppf((1 + confidence) / 2, cluster_df(size, count))),
-            "dearest": float(sum(np.sum(np.asarray(stamp["dearest"])[:, 1]) for stamp in filled)) / n,
+            "dearest": float(sum(np.asarray(stamp["dearest"])[:, 1].sum() for stamp in filled)) / n,
             "refused": skewed is not None,
             "note": "; ".join(note for note in (few, skewed) if note),
         }
@@ -497,21 +506,21 @@ def _read_thinned(paths: list[Path], sizes: list[dict[str, Any]], max_points: in
     pa = arrow()
     n = sum(stamp["n"] for stamp in sizes)
     if max_points is None or n <= max_points:
-        return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+        return pd.concat([pd.read_parquet(path, partitioning=None) for path in paths], ignore_index=True)
     low, high = np.inf, -np.inf
     for path in paths:
-        spans = pa.parquet.read_table(path, columns=["cost_usd"])["cost_usd"].to_numpy()
+        spans = pa.parquet.read_table(path, columns=["cost_usd"], partitioning=None)["cost_usd"].to_numpy()
         if len(spans):
             low, high = min(low, spans.min()), max(high, spans.max())
     grid = np.linspace(low, high, max_points)
     found, least, first = [], np.inf, 0
     for path in paths:
-        rows = pd.read_parquet(path)
+        rows = pd.read_parquet(path, partitioning=None)
         falling = np.minimum(np.minimum.accumulate(rows["cost_usd"].to_numpy()), least)
         place = np.searchsorted(-falling, -grid[grid < least])
         kept = set(place[place < len(rows)].tolist())
         kept |= {0} if first == 0 else set()
-        kept |= {len(rows) - 1} if first + len(rows) == n else set()
+        kept |= {len(rows) - 1} if len(rows) and first + len(rows) == n else set()
         found.append(rows.iloc[sorted(kept)])
         least, first = float(falling[-1]) if len(rows) else least, first + len(rows)
     curve = pd.concat(found, ignore_index=True)

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 from routerlab.decision import Sweep, check_wtp, decide, estimates_of, sweep_arrays
 from routerlab.exceptions import PartitionError
@@ -17,6 +21,7 @@ from routerlab.scale._folders import (
     Folder,
     Part,
     arrow,
+    check_kinds,
     check_text,
     index_of,
     mark_of,
@@ -27,11 +32,11 @@ from routerlab.scale._folders import (
     read_table,
 )
 from routerlab.scale._shuffle import check_ids, note_compared
-from routerlab.scale._work import remove, results_in, run_kept, running_on, write_parquet
+from routerlab.scale._work import remove, results_in, run_kept, running_on, stamp_of, write_parquet
 from routerlab.schema import refuse_parameter, reject, shown
 
 SWITCHES = "_switches"  # folder of the switches, inside that of the choices
-_ROW_GROUP = 32_768  # switches; the ends of the groups tell how switches are spread before any is read
+_QUANTILES = 64  # at least, which tell how a file's switches are spread before any is read
 
 
 def embed_parquet(
@@ -93,8 +98,9 @@ def embed_parquet(
     >>> pd.read_parquet(made).columns.tolist()
     ['prompt_id', 'embedding']
     """
-    source = open_folder(prompts, "prompts", [check_text(column, "column")], "Say column=, the one to embed.")
-    mark = _fingerprint(embedder)
+    mark = _fingerprint(embedder, "embedder", "transform")
+    needed = {check_text(column, "column"): "text or numbers"}
+    source = open_folder(prompts, "prompts", needed, "Say column=, the one to embed.")
     with (
         results_in(to, "embeddings", _names(source), [source]) as folder,
         running_on(client, n_workers, progress) as runner,
@@ -156,10 +162,9 @@ def route_parquet(
     >>> pd.read_parquet(made)["model"].tolist()
     ['large', 'large']
     """
-    if not hasattr(router, "predict_quality"):
-        refuse_parameter("router", "a fitted router", router)
+    mark = _fingerprint(router, "router", "predict_quality")
     source = open_folder(X, "X")
-    mark = _fingerprint(router)
+    check_kinds(source, {"embedding": "lists of numbers"})
     with (
         results_in(to, "choices", _names(source), [source]) as folder,
         running_on(client, n_workers, progress) as runner,
@@ -243,12 +248,21 @@ def parts_of(folder: Folder | dict[str, float], like: Folder) -> Any:
     return folder.parts if isinstance(folder, Folder) else [folder] * len(like.parts)
 
 
-def _fingerprint(estimator: Any) -> str:
+def _fingerprint(estimator: Any, name: str, does: str) -> str:
     """Hash a fitted router or embedder; of what plain pickle cannot hold, such as a class of a notebook, its bytes."""
     import pickle
 
     import joblib
 
+    if isinstance(estimator, type) or not hasattr(estimator, does):
+        refuse_parameter(name, f"a fitted {name}", estimator)
+    if isinstance(estimator, BaseEstimator):
+        try:
+            check_is_fitted(estimator)
+        except NotFittedError:
+            refuse_parameter(name, f"a fitted {name}: call its fit first", estimator)
+        if not get_tags(estimator).requires_fit:  # it learns nothing; what transform notes on it does not count
+            estimator = (type(estimator).__module__, type(estimator).__qualname__, estimator.get_params())
     try:
         return str(joblib.hash(estimator))
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -291,12 +305,12 @@ def embeddings_of(part: Part) -> tuple[Any, pd.DataFrame]:
     if "embedding" in table.column_names:
         column = table["embedding"].combine_chunks()
         column = column.chunk(0) if hasattr(column, "chunk") else column
-        lengths = arrow().compute.list_value_length(column).unique().to_pylist()
-        if len(lengths) != 1 or lengths[0] is None:
-            wrong = f"holds vectors of {shown(lengths)} numbers."
+        lengths, numbers = arrow().compute.list_value_length(column).unique().to_pylist(), column.flatten()
+        if len(lengths) != 1 or not lengths[0] or numbers.null_count:
+            wrong = f"holds vectors of {shown(lengths)} numbers{', some of them empty' * bool(numbers.null_count)}."
             remedy = "Embed all prompts with one embedder, and leave no vector out."
             reject(f"file {part.path!r}, column 'embedding'", wrong, remedy, PartitionError)
-        frame = pd.DataFrame(column.flatten().to_numpy().reshape(len(ids), -1), index=index_of(ids))
+        frame = pd.DataFrame(numbers.to_numpy().reshape(len(ids), -1), index=index_of(ids))
         features = json.loads((table.schema.metadata or {}).get(b"routerlab", b"{}")).get("features")
         numbered = features is None or features == [str(k) for k in range(len(features))]
         return ids, frame if numbered else frame.set_axis(features, axis=1)
@@ -342,27 +356,41 @@ def _write_sweep(
     def named(place: Any) -> Any:
         return pa.DictionaryArray.from_arrays(pa.array(np.asarray(place, dtype=np.int32)), pa.array(names))
 
+    n = len(sweep.wtp)
+    place = np.linspace(0, n - 1, min(n, 1 + max(_QUANTILES, n // 8192))).round().astype(int)
     stamp = {"kind": "choices", "mark": mark, "models": names, "provenance": provenance, "always": always}
-    switches = path.parent / SWITCHES / path.name
+    stamp["spread"] = sweep.wtp[place].tolist()
     columns = {"prompt": sweep.prompt, "origin": sweep.origin, "target": sweep.target, "willingness_to_pay": sweep.wtp}
-    write_parquet(switches, columns, stamp, row_group_size=_ROW_GROUP)
+    write_parquet(switches_at(path), columns, stamp)
     chosen = {ID: ids, "model": named(position), "best": named(sweep.first), "abstained": sweep.abstained}
     write_parquet(path, chosen, stamp)
 
 
+def switches_at(path: str | Path) -> Path:
+    """Where the switches of a file of choices are: in a folder within the one that holds it."""
+    return Path(path).parent / SWITCHES / Path(path).name
+
+
 def choices_of(part: Part) -> tuple[Any, pd.Series, NDArray[np.bool_]]:
     """Read a partition's ids, its choices by position, and who abstained."""
-    ids, table = read_table(part)
+    ids, table = read_table(part, [name for name in ("model", "abstained") if name in part.columns])
     column = table["model"].to_pandas().to_numpy(dtype=object)
-    abstained = table["abstained"].to_numpy() if "abstained" in table.column_names else np.zeros(len(ids), dtype=bool)
-    return ids, pd.Series(column, name="model"), abstained
+    return ids, pd.Series(column, name="model"), _abstained(part, table)
+
+
+def _abstained(part: Part, table: Any) -> NDArray[np.bool_]:
+    if "abstained" not in table.column_names:
+        return np.zeros(table.num_rows, dtype=bool)
+    flags = table["abstained"].to_pandas()
+    if not flags.isin([0, 1]).all():
+        wrong = f"holds {shown(flags[~flags.isin([0, 1])].unique())}, expected true or false."
+        reject(f"file {part.path!r}, column 'abstained'", wrong, "Write frame[...].astype(bool).", PartitionError)
+    return flags.to_numpy(dtype=bool)
 
 
 def sweep_of(part: Part) -> tuple[Any, NDArray[np.intp], NDArray[np.bool_], list[str]]:
     """Read a partition's ids, its first choices by position among its models, and who abstained."""
-    ids, table = read_table(part)
-    models = json.loads(table.schema.metadata[b"routerlab"])["models"]
-    best = table["best"].combine_chunks()
-    best = best.chunk(0) if hasattr(best, "chunk") else best
-    place = pd.Index(models).get_indexer(best.dictionary.to_pylist())
-    return ids, place[best.indices.to_numpy()], table["abstained"].to_numpy(), models
+    ids, table = read_table(part, ["best", "abstained"])
+    models = stamp_of(Path(part.path))["models"]
+    place = pd.Index(models).get_indexer(table["best"].to_pandas())
+    return ids, place, _abstained(part, table), models

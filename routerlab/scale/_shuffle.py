@@ -19,7 +19,6 @@ from routerlab.scale._folders import (
     open_folder,
     plain_ids,
     positions,
-    read_ids,
     read_table,
 )
 from routerlab.scale._work import Runner, read_batch, run_kept, stamp_of, write_batches
@@ -76,11 +75,11 @@ def note_compared(folder: Folder) -> None:
 
 
 def _mark_of_all(folder: Folder) -> str:
-    return mark_of([part.mark for part in folder.parts])
+    return mark_of("ids", [part.mark for part in folder.parts])
 
 
 def _hash_ids(path: Path, mark: str, part: Part, n_buckets: int) -> None:
-    into_buckets(path, mark, hashed(read_ids(part)), {}, n_buckets)
+    into_buckets(path, mark, hashed(read_table(part, [])[0]), {}, n_buckets)
 
 
 def _seen_twice(paths: list[str], number: int) -> list[tuple[int, int, int]]:
@@ -95,7 +94,7 @@ def _seen_twice(paths: list[str], number: int) -> list[tuple[int, int, int]]:
 def _name_those_seen_twice(folder: Folder, pairs: list[tuple[int, int, int]]) -> None:
     for first, second in sorted({(a, b) for _, a, b in pairs}):
         parts = folder.parts[first], folder.parts[second]
-        here, there = (index_of(read_ids(part)) for part in parts)
+        here, there = (index_of(read_table(part, [])[0]) for part in parts)
         both = here[here.duplicated()] if first == second else here.intersection(there)
         if not len(both):
             continue  # different ids of one hash
@@ -110,7 +109,7 @@ def open_groups(groups: Any, like: Folder) -> tuple[Folder, str]:
     """Open the folder that says which prompts are not independent, and name its column."""
     if not isinstance(groups, tuple) or len(groups) != 2 or not isinstance(groups[1], str):
         reject("'groups'", f"is {groups!r}.", "Pass a folder and its column: ('prompts/', 'conversation').")
-    opened = open_folder(groups[0], "groups", [groups[1]], "Name the column that holds the groups.")
+    opened = open_folder(groups[0], "groups", {groups[1]: "text or numbers"}, "Name the column that holds the groups.")
     check_same_parts(like, opened)
     return opened, groups[1]
 

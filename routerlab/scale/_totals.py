@@ -11,7 +11,16 @@ import pandas as pd
 
 from routerlab.evaluation import Savings
 from routerlab.exceptions import DroppedRowsWarning, ParameterError, PartitionError
-from routerlab.scale._folders import Folder, Part, check_same_parts, mark_of, open_folder, open_outcomes, outcomes_of
+from routerlab.scale._folders import (
+    Folder,
+    Part,
+    check_kinds,
+    check_same_parts,
+    mark_of,
+    open_folder,
+    open_outcomes,
+    outcomes_of,
+)
 from routerlab.scale._partitioned import choices_of, parts_of
 from routerlab.scale._shuffle import (
     ROWS_PER_BUCKET,
@@ -32,7 +41,7 @@ from routerlab.stats import (
     ratio_interval,
     ratio_note,
 )
-from routerlab.tallies import merge, points, tally
+from routerlab.tallies import EXACT, exact_rows, merge, points, tally
 
 _METHOD = "score intervals over prompts, router held fixed"
 _THOSE = "; of {:,} prompts those with a known outcome, weighted to stand for all given to the model"
@@ -108,10 +117,13 @@ def savings_parquet(
     check_confidence(confidence)
     margin = check_share(max_quality_loss, "max_quality_loss")
     own = _own_cost(router_cost)
-    chosen = open_folder(choices, "choices", ["model"], "Write it with route_parquet, or name the column so.")
-    measured, spent = open_outcomes(quality, cost)
+    chosen = open_folder(
+        choices, "choices", {"model": "text or numbers"}, "Write it with route_parquet, or name the column so."
+    )
+    check_kinds(chosen, {"abstained": "true or false"})
+    measured, spent = open_outcomes(quality, cost, all_models=False)
     check_same_parts(chosen, measured)
-    check_model(baseline, [name for name in measured.columns if name != "prompt_id"], "baseline")
+    check_model(baseline, measured.parts[0].columns, "baseline")
     grouped = None if groups is None else open_groups(groups, chosen)
     sources = [folder for folder in (chosen, measured, spent) if isinstance(folder, Folder)]
     n_bytes = 0.0 if grouped is None else 72.0 * chosen.n_rows
@@ -125,6 +137,9 @@ def savings_parquet(
         total = _add(_scored(*inputs, {}))
         if total["n"] < total["n_asked"]:
             total = _add(_scored(*inputs, _stand_in_weights(total)))
+        if total["sums"]["base"] <= 0:
+            where = f"'cost', folder {str(spent.root)!r}" if isinstance(spent, Folder) else "'cost'"
+            reject(where, f"the baseline {baseline!r} costs nothing.", "Nothing can be saved: check its cost.")
         found = _claim(total, chosen, measured, baseline, margin, router_cost, own, confidence, grouped, judged)
         row = {name: [value] for name, value in _row(found).items()}
         write_parquet(folder / "savings.parquet", row, {"kind": "savings"})
@@ -159,19 +174,19 @@ def _scored(
     weights: dict[str, float],
 ) -> list[dict[str, Any]]:
     """Sum up each partition, and, with groups, each bucket of groups; return what their files say."""
-    n_buckets = 0 if grouped is None else 1 + chosen.n_rows // ROWS_PER_BUCKET
+    n_buckets, exact = 0 if grouped is None else 1 + chosen.n_rows // ROWS_PER_BUCKET, exact_rows(chosen.n_rows)
     group_parts = [(None, "")] * len(chosen.parts) if grouped is None else [(p, grouped[1]) for p in grouped[0].parts]
     tasks: list[tuple[Path, str, tuple[Any, ...]]] = []
     rows = zip(chosen.parts, measured.parts, parts_of(spent, measured), group_parts, strict=True)
     for number, (part, quality, price, of) in enumerate(rows):
         sources = [part.mark, quality.mark, getattr(price, "mark", price), getattr(of[0], "mark", None), of[1]]
-        mark = mark_of("savings", sources, baseline, own, weights, n_buckets)
-        args = (part, quality, price, baseline, own, weights, of, n_buckets)
+        mark = mark_of("savings", sources, baseline, own, weights, n_buckets, exact)
+        args = (part, quality, price, baseline, own, weights, of, n_buckets, exact)
         tasks.append((work / f"totals-{number:05d}.arrow", mark, args))
     stamps = run_kept(runner, _totals, tasks, "Scoring")
     if grouped is None:
         return stamps
-    paths, key = [str(path) for path, *_ in tasks], mark_of([stamp["mark"] for stamp in stamps])
+    paths, key = [str(path) for path, *_ in tasks], [stamp["mark"] for stamp in stamps]
     tasks = [
         (work / f"groups-{number:05d}.arrow", mark_of("grouped", key, number), (paths, number))
         for number in range(n_buckets)
@@ -190,20 +205,25 @@ def _totals(
     weights: dict[str, float],
     group: tuple[Part | None, str],
     n_buckets: int,
+    exact: int,
 ) -> None:
     """Sum up what a partition's choices and the baseline cost and are worth."""
     ids, choices, abstained = choices_of(part)
-    outcomes, models = outcomes_of(part, ids, quality, cost, True)
     code, names = pd.factorize(choices)
-    place = models.get_indexer(names)
     where = f"file {part.path!r}, column 'model'"
     if (code < 0).any():
         empty = shown(ids.take(np.flatnonzero(code < 0)).to_pylist())
         reject(where, f"is empty for prompt_id {empty}.", "Choose a model for each prompt.", PartitionError)
-    if (place < 0).any():
-        wrong = f"names {shown(names[place < 0])}, which has no column in {quality.path!r}."
-        reject(where, wrong, "Measure it, or correct the name.", PartitionError)
-    row = np.arange(len(code))
+    used = pd.Index([baseline, *(name for name in names if name != baseline)])
+    for measured in (quality, cost):
+        odd = [] if isinstance(measured, dict) else [name for name in used if name not in measured.columns]
+        if odd:
+            wrong = f"names {shown(odd)}, which has no column in {measured.path!r}."
+            reject(where, wrong, "Measure it, or correct the name.", PartitionError)
+    row, place = np.arange(len(code)), used.get_indexer(names)
+    cells = np.arange(len(used)) == place[code][:, None]
+    cells[:, 0] = True  # the baseline's; what other models would have done does not count
+    outcomes, models = outcomes_of(part, ids, quality, cost, list(used), cells)
     worth, price = outcomes.quality.to_numpy(), outcomes.cost.to_numpy()
     best, base = models.get_loc(baseline), price[:, models.get_loc(baseline)]
     spent, gained, before = price[row, place[code]] + own, worth[row, place[code]], worth[:, best]
@@ -224,7 +244,7 @@ def _totals(
         "n_abstained": int(abstained.sum()),
         "sums": {name: float(value.sum()) for name, value in rows.items()},
         "models": {str(name): list(both) for name, *both in zip(names, *counts, strict=True)},
-        "n_models": len(models),
+        "n_models": len(quality.columns),
         "same": bool(np.array_equal(rows["spent"], rows["base"])),
     }
     if group[0] is not None:
@@ -233,7 +253,8 @@ def _totals(
         sums = {name: np.bincount(first, rows[name], len(found)) for name in _SUMS}
         into_buckets(path, mark, found, sums | {"rows": np.bincount(first).astype(float)}, n_buckets, **stamp)
         return
-    write_batches(path, {"n": [len(code)]}, [1], {"mark": mark, **stamp} | _tallied(rows, np.ones(int(known.sum()))))
+    tallied = _tallied(rows, np.ones(int(known.sum())), exact)
+    write_batches(path, {"n": [len(code)]}, [1], {"mark": mark, **stamp, **tallied})
 
 
 def _grouped(path: Path, mark: str, paths: list[str], number: int) -> None:
@@ -241,15 +262,15 @@ def _grouped(path: Path, mark: str, paths: list[str], number: int) -> None:
     rows = from_buckets(paths, number)
     code, seen = pd.factorize(rows["key"])
     sums = {name: np.bincount(code, rows[name], len(seen)) for name in (*_SUMS, "rows")}
-    write_batches(path, {"n": [len(seen)]}, [1], {"mark": mark, **_tallied(sums, sums.pop("rows"))})
+    write_batches(path, {"n": [len(seen)]}, [1], {"mark": mark, **_tallied(sums, sums.pop("rows"), EXACT)})
 
 
-def _tallied(rows: dict[str, Any], size: Any) -> dict[str, Any]:
+def _tallied(rows: dict[str, Any], size: Any, exact: int) -> dict[str, Any]:
     """Tally what intervals need, with a unit of evidence in each row."""
     sizes, count = np.unique(size, return_counts=True)
     return {
-        "costs": tally(rows["spent"], rows["base"]).tolist(),
-        "gains": tally(rows["difference"], rows["weight"]).tolist(),
+        "costs": tally(rows["spent"], rows["base"], exact=exact).tolist(),
+        "gains": tally(rows["difference"], rows["weight"], exact=exact).tolist(),
         "sizes": np.column_stack([sizes, count]).astype(float).tolist(),
     }
 
@@ -265,7 +286,7 @@ def _add(stamps: list[dict[str, Any]]) -> dict[str, Any]:
             before = total["models"].get(name, (0, 0))
             total["models"][name] = (before[0] + asked, before[1] + answered)
     total |= {"same": all(stamp["same"] for stamp in parts), "n_models": parts[0]["n_models"]}
-    units = [stamp for stamp in stamps if "costs" in stamp and len(stamp["costs"])]
+    units = [stamp for stamp in stamps if "costs" in stamp and len(stamp["sizes"])]
     for name in ("costs", "gains"):
         total[name] = merge(stamp[name] for stamp in units) if units else np.empty((0, 6))
     total["sizes"] = np.concatenate([stamp["sizes"] for stamp in units]) if units else np.empty((0, 2))
@@ -302,8 +323,6 @@ def _claim(
 ) -> Savings:
     """Say what the sums come to."""
     sums, n = total["sums"], total["n"]
-    if sums["base"] <= 0:
-        reject("'cost'", f"the baseline {baseline!r} costs nothing.", "Nothing can be saved: check its cost column.")
     size, count = total["sizes"].T
     n_groups = round(float(count.sum()))
     same = set(total["models"]) == {baseline}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import copy
 import json
 import os
 import shutil
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from routerlab.exceptions import ClusterError, ParameterError, RouterlabError, SpillError
-from routerlab.scale._folders import STAMP, arrow
+from routerlab.scale._folders import STAMP, arrow, files_in, holds_data, path_of
 from routerlab.schema import refuse_parameter, reject
 
 _START = "Start one with `dask scheduler` and `dask worker`, or leave client= out: two processes on this machine."
@@ -29,7 +29,7 @@ class Runner:
     def share(self, value: Any) -> Any:
         """Send an object to the workers once; a worker that is lost takes nothing with it: it can be sent again."""
         if self.client is None:
-            return value
+            return copy.copy(value)  # what a call sets on it is not the caller's
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it is large
             return self.client.submit(_same, value, pure=False)
@@ -51,25 +51,23 @@ class Runner:
         futures = [self.client.submit(function, *task, pure=False) for task in tasks]
         try:
             for done in as_completed(futures):
+                if done.status == "error":  # of the task, whatever its class
+                    failed = done.exception()
+                    break
                 _counted(done.result(), bar)
-            return [future.result() for future in futures]
-        except RouterlabError:
-            raise
-        except KilledWorker as error:
-            wrong = f"a task lost its worker again and again, most likely for lack of memory ({error})."
-            remedy = "Write smaller files (some 500,000 rows), or give workers more memory. What is finished stays."
-            reject("'client'", wrong, remedy, ClusterError)
+            else:
+                return [future.result() for future in futures]
         except (CancelledError, OSError, TimeoutError) as error:
-            if isinstance(error, OSError) and error.errno in _FULL:
-                raise
             wrong = f"the scheduler went away before the work was done ({type(error).__name__}: {error})."
             reject("'client'", wrong, "Start it and run again: what is finished stays.", ClusterError)
         finally:
             with suppress(Exception):  # where the scheduler is gone there is nothing to cancel
                 self.client.cancel(futures, force=True)
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if isinstance(failed, KilledWorker):
+            wrong = f"a task lost its worker again and again, most likely for lack of memory ({failed})."
+            remedy = "Write smaller files (some 500,000 rows), or give workers more memory. What is finished stays."
+            reject("'client'", wrong, remedy, ClusterError)
+        raise failed
 
 
 def _same(value: Any) -> Any:
@@ -158,9 +156,7 @@ def results_in(
     """
     from filelock import FileLock, Timeout
 
-    if not isinstance(to, (str, Path)):
-        refuse_parameter("to", "the path of a folder for the results", to)
-    folder = Path(to)
+    folder = path_of(to, "to", "the path of a folder for the results")
     for source in sources:
         root = source.root.resolve()
         if root == folder.resolve() or root in folder.resolve().parents:
@@ -196,10 +192,8 @@ def _remove_unfinished(folder: Path) -> None:
 
 def _check_contents(folder: Path, kind: str, names: Sequence[str] | None) -> None:
     """Refuse a folder with files that are not such results, or results of other partitions."""
-    for path in sorted(folder.rglob("*.parquet")):
+    for path in filter(holds_data, files_in(folder)):
         name = path.relative_to(folder).as_posix()
-        if name.startswith("_"):
-            continue
         if stamp_of(path).get("kind") != kind or (names is not None and name not in names):
             wrong = f"{str(folder)!r} holds {name!r}, which is not a result of this run."
             reject("'to'", wrong, "Choose an empty folder, or remove that file.", ParameterError)
@@ -222,16 +216,14 @@ def _whole(path: Path) -> Iterator[Path]:
         reject(f"file {str(path)!r}", f"cannot be written ({error}).", remedy, SpillError)
 
 
-def write_parquet(
-    path: Path, columns: dict[str, Any], stamp: dict[str, Any], row_group_size: int | None = None
-) -> None:
+def write_parquet(path: Path, columns: dict[str, Any], stamp: dict[str, Any]) -> None:
     """Write a result for people and programs to read, with the stamp in its schema."""
     pa = arrow()
     table = pa.table(columns)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), STAMP: json.dumps(stamp).encode()})
     with _whole(path) as aside:
         names = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]  # numbers seldom repeat
-        pa.parquet.write_table(table, aside, row_group_size=row_group_size, use_dictionary=names)
+        pa.parquet.write_table(table, aside, use_dictionary=names)
 
 
 def write_batches(path: Path, columns: dict[str, Any], ends: Sequence[int], stamp: dict[str, Any]) -> None:
@@ -262,11 +254,11 @@ def stamp_of(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        if path.suffix == ".parquet":
-            metadata = pa.parquet.read_schema(path).metadata
-        else:
+        if path.suffix == ".arrow":
             with pa.memory_map(str(path)) as source:
                 metadata = pa.ipc.open_file(source).schema.metadata
+        else:
+            metadata = pa.parquet.read_schema(path).metadata
         stamp: dict[str, Any] = json.loads((metadata or {}).get(STAMP, b"{}"))
         return stamp
     except (pa.ArrowInvalid, OSError, ValueError):

@@ -10,6 +10,7 @@ import threading
 import time
 
 import dask
+import distributed  # noqa: F401 - its defaults, which dask.config.set in a test would otherwise take with it
 import numpy as np
 import pandas as pd
 import pytest

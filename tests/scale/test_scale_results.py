@@ -38,7 +38,7 @@ def assert_same_savings(got, wanted, tolerance=1e-12):
 def test_frontier_is_that_of_one_frame(world, monkeypatch, seed, digits, skew, grouped):
     monkeypatch.setattr(_merge, "ROWS_PER_RANGE", 300)
     monkeypatch.setattr(_merge, "ROWS_PER_BUCKET", 400)
-    monkeypatch.setattr("routerlab.scale._partitioned._ROW_GROUP", 64)
+    monkeypatch.setattr("routerlab.scale._partitioned._QUANTILES", 8)
     made = world(seed=seed, digits=digits, skew=skew)
     quality, cost = made.frames["quality"], made.frames["cost"]
     groups = made.frames["prompts"][grouped] if grouped else None
@@ -87,6 +87,16 @@ def test_savings_are_those_of_one_frame(world, monkeypatch, skew, grouped, empty
 
 def _without_notes(found):
     return rl.evaluation.Savings(**asdict(found) | {"notes": ()})
+
+
+@pytest.mark.parametrize("skew", [0.5, 1.5])
+def test_savings_of_many_small_files_are_those_of_one_frame(world, skew):
+    made = world(6000, skew=skew, n_parts=15)  # 400 rows in each, which are tallied in bins
+    quality, cost = made.frames["quality"], made.frames["cost"]
+    folders = swept(made), made.path("quality"), made.path("cost"), made.path("out")
+    got = rl.savings_parquet(*folders, baseline="large", **HERE)
+    wanted = rl.savings(in_memory(made).at(WTP), quality, cost, baseline="large")
+    assert_same_savings(_without_notes(got), _without_notes(wanted), tolerance=1e-7)
 
 
 def test_one_price_per_model_does_for_costs(world):
