@@ -304,7 +304,7 @@ def warn_of_problems(report: RunReport, attrs: Mapping[str, Any]) -> None:
         reasons = f" ({', '.join(f'{reason} {n:,}' for reason, n in why.items())})" if why else ""
         raised = " Raise max_tokens for those that were cut off." if "cut off" in why else ""
         n_unreadable = counted(attrs["n_unreadable"], "verdict")
-        found.append(f"{n_unreadable:,} could not be read{reasons}: see PairwiseJudge.verdicts.{raised}")
+        found.append(f"{n_unreadable} could not be read{reasons}: see PairwiseJudge.verdicts.{raised}")
     if attrs["n_incomplete"]:
         found.append(
             f"{counted(attrs['n_incomplete'], 'pair lacks', 'pairs lack')} a verdict in one order or both: left out."
