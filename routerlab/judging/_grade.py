@@ -215,7 +215,7 @@ def _warn(report: RunReport, attrs: Mapping[str, Any]) -> None:
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in attrs["unreadable"].items())
         raised = " Raise max_tokens for those that were cut off." if "cut off" in attrs["unreadable"] else ""
         n_unreadable = counted(attrs["n_unreadable"], "grade")
-        found.append(f"{n_unreadable:,} could not be read ({reasons}): these responses have no score.{raised}")
+        found.append(f"{n_unreadable} could not be read ({reasons}): these responses have no score.{raised}")
     if attrs["n_left_out"]:
         found.append(f"{counted(attrs['n_left_out'], 'row was', 'rows were')} not graded, without a response.")
     if found:
