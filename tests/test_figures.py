@@ -53,8 +53,6 @@ BENCHMARKS = "benchmarks/README.md"
         (BENCHMARKS, "## MMLU", "## RouterBench", ["mmlu"]),
         (BENCHMARKS, "## RouterBench", "## Coverage", ["routerbench"]),
         (BENCHMARKS, "## Ask, check", "## The mean", ["cascades"]),
-        (BENCHMARKS, "## The mean", "## Intents", ["mean"]),
-        (BENCHMARKS, "## Intents", "## Ratings", ["embedding"]),
         (BENCHMARKS, "## The quickstart", "## Labelling", ["ten lines", "quickstart"]),
     ],
 )

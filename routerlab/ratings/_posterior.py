@@ -261,7 +261,7 @@ class VotesNeeded:
         if np.isinf(self.n_votes):
             return f"{gap}: too close to say how many more votes it takes"
         if self.n_votes > _FORESEEABLE:
-            return f"{gap}: more votes on this pair: {self.forecast}"
+            return f"{gap}: too close to tell with fewer than {_FORESEEABLE:,} more votes on this pair"
         return f"{gap}: about {_about(self.n_votes)} more votes on this pair ({_about(self.n_low)} or more)"
 
 

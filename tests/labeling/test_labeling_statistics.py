@@ -375,7 +375,7 @@ def test_votes_needed_at_its_ends():
     [
         (470.0, "about 470 more votes on this pair (120 or more)"),
         (1234.0, "about 1,200 more votes on this pair (120 or more)"),
-        (1.2e7, "more votes on this pair: more than 100,000: too close to tell"),
+        (1.2e7, "too close to tell with fewer than 100,000 more votes on this pair"),
     ],
 )
 def test_a_forecast_of_votes_is_written_for_people(n_votes, said):
