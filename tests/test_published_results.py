@@ -30,7 +30,7 @@ def test_mmlu_apgr_and_cpt(published_data):
 
 def test_routerbench_intent_routing_beats_the_zero_router_and_plain_knn(published_data):
     data = rl.fetch_routerbench()
-    with pytest.warns(rl.DroppedRowsWarning, match="left out 20 of 2225"):
+    with pytest.warns(rl.DroppedRowsWarning, match="left out 20 of 2,225"):
         quality, cost = rl.pivot_outcomes(data.outcomes)
     prompts = data.prompts.loc[quality.index]
     X = rl.join_embeddings(

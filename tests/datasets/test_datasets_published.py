@@ -33,7 +33,7 @@ def test_routerbench() -> None:
     assert data.prompts["dataset"].value_counts().to_dict() == {"arc_challenge": 1039, "winograde": 887, "mbpp": 299}
     assert len(data.models) == 11
     assert len(data.outcomes) == len(data.responses) == 2225 * 11
-    with pytest.warns(rl.DroppedRowsWarning, match="left out 20 of 2225"):
+    with pytest.warns(rl.DroppedRowsWarning, match="left out 20 of 2,225"):
         quality, cost = rl.pivot_outcomes(data.outcomes)
     assert quality.mean().idxmax() == data.baseline == STRONG
     assert cost.mean().idxmax() == STRONG
