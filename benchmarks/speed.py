@@ -262,6 +262,7 @@ def people() -> None:
     labels = np.where(np.arange(14_000) < 500, truth, np.nan)
     quick = seconds(lambda: ppi_mean_difference(judged, labels), 7)
     what = "a judge's mean on 14,000 prompts, corrected by 500 labels of people"
+    sys.path[:] = [place for place in sys.path if place != sys.path[0]]  # numba would take coverage.py for the package
     try:
         from ppi_py import ppi_mean_ci
     except ImportError:
