@@ -8,19 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from routerlab.decision import Estimates, Sweep, as_choices, check_wtp, decide, estimates_of, kept_back, sweep_arrays
+from routerlab.decision import Estimates, Sweep, check_wtp, decide, estimates_of, kept_back, sweep_arrays
 from routerlab.exceptions import ParameterError
-from routerlab.markup import NotebookReprMixin
 from routerlab.model_selection import copy_codes, cross_estimates, fit_copy, grouped_folds
 from routerlab.options._answers import Extract, check_samples, read_answers, wide, with_samples
 from routerlab.options._scores import features_of
-from routerlab.routers import training_outcomes
+from routerlab.routers import DecidingRouter, training_outcomes
 from routerlab.schema import Outcomes, by_prompt, id_remedy, provenance_of, refuse_parameter, reject, shown
 
 Floats = NDArray[np.float64]
@@ -48,7 +47,7 @@ class Joint(NamedTuple):
     after: dict[Stage, pd.DataFrame]
 
 
-class CascadeRouter(NotebookReprMixin, BaseEstimator):
+class CascadeRouter(DecidingRouter):
     """Route, look at cheap answers, and decide again: the rule of all routers, applied after each answer.
 
     Before any answer, each model's quality is estimated from the prompt. Where `first` models have answered, the
@@ -121,10 +120,6 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
     >>> float(measured.quality["small + tiny > 2 of 4"].mean())
     1.0
     """
-
-    # What `set_operating_point` sets where a promise holds for no prompt, or for a share of them.
-    min_similarity: float | None = None
-    fallback: str | None = None
 
     def __init__(
         self,
@@ -285,64 +280,15 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             for stage, look in looks.items()
         }
 
-    def sweep(self, X: Any) -> Sweep:
-        """Enumerate every operating point of models and cascades, as each prompt's first decision.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_prompts, n_features)
-            As at fit.
-
-        Returns
-        -------
-        Sweep
-            Over ``models_``; score it on what `outcomes` returns.
-        """
-        check_is_fitted(self, "prior_")
-        before, index = self._before(by_prompt(X))
-        return sweep_arrays(
-            before.quality,
-            before.cost,
-            index,
-            self.models_,
-            abstained=before.abstained,
-            fallback=self.fallback,
-            provenance=self.provenance_,
-        )
-
-    def _before(self, X: Any) -> tuple[Estimates, pd.Index]:
+    def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
         """Estimates of all columns before any answer, and the prompts' ids."""
+        check_is_fitted(self, "prior_")
+        X = by_prompt(X)
         found = _estimates(self.base_, X)
         index = X.index if hasattr(X, "index") else pd.RangeIndex(len(found.quality))
         nothing = np.empty((len(found.quality), 0))
         expected = self._expected((), self.prior_.predict(_joined(found.quality, nothing)), np.asarray(found.cost))
         return Estimates(*expected, kept_back(self, index, found.quality)), index
-
-    def estimate(self, X: Any) -> Estimates:
-        """Estimate each column's quality and cost before any answer.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_prompts, n_features)
-            As at fit.
-
-        Returns
-        -------
-        Estimates
-            Named tuple of ``quality`` and ``cost``, DataFrames of shape (n_prompts, n_columns), and ``abstained``.
-        """
-        check_is_fitted(self, "prior_")
-        before, index = self._before(by_prompt(X))
-        frames = [pd.DataFrame(values, index=index, columns=self.models_) for values in before[:2]]
-        return Estimates(frames[0], frames[1], before.abstained)
-
-    def predict_quality(self, X: Any) -> pd.DataFrame:
-        """Estimate each column's quality; see `estimate`."""
-        return pd.DataFrame(self.estimate(X).quality)
-
-    def predict_cost(self, X: Any) -> pd.DataFrame:
-        """Estimate each column's cost, in USD per request; see `estimate`."""
-        return pd.DataFrame(self.estimate(X).cost)
 
     def follow(self, name: str, X: Any, texts: pd.DataFrame) -> pd.Series:
         """Decide again, after the first answers of a cascade: what `RoutedClient` does live.
@@ -383,25 +329,6 @@ class CascadeRouter(NotebookReprMixin, BaseEstimator):
             after[1][failed, columns.get_loc(model)] = _NEVER
         wtp = self.steps_[stage][self._names(stage).index(name)]
         return pd.Series(columns[decide(*after, wtp)], index=getattr(X, "index", None), name="model")
-
-    def predict(self, X: Any) -> pd.Series:
-        """Choose a model, or a cascade to begin, for each prompt at the router's ``willingness_to_pay``.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n_prompts, n_features)
-            As at fit.
-
-        Returns
-        -------
-        Series of shape (n_prompts,)
-            Names of columns.
-        """
-        before, index = self._before(by_prompt(X))
-        position = decide(before.quality, before.cost, self.willingness_to_pay)
-        if before.abstained.any():
-            position[before.abstained] = self.models_.get_loc(self.fallback)
-        return as_choices(position, index, self.models_, before.abstained, self.provenance_)
 
 
 def cross_cascades(
@@ -455,7 +382,7 @@ def cross_cascades(
         inside, outside = ({stage: look[rows] for stage, look in looks.items()} for rows in (train, test))
         fitted = clone(router)._fit(_rows(X, train), quality.iloc[train], cost.iloc[train], inside, codes[train], None)
         measured = fitted._outcomes(_rows(X, test), quality.iloc[test], cost.iloc[test], outside)
-        parts.append((fitted._before(_rows(X, test))[0], measured, fitted._after(_rows(X, test), outside)))
+        parts.append((fitted._estimates_of(_rows(X, test))[0], measured, fitted._after(_rows(X, test), outside)))
     models = parts[0][1].quality.columns
     frames = [pd.concat([getattr(measured, name) for _, measured, _ in parts]) for name in ("quality", "cost")]
     rows = frames[0].index.get_indexer(quality.index)

@@ -2,7 +2,7 @@
 
 from routerlab.decision import Estimates
 from routerlab.deprecation import moved
-from routerlab.routers._base import BaseRouter, Router, rows_like, training_outcomes
+from routerlab.routers._base import BaseRouter, DecidingRouter, Router, rows_like, training_outcomes
 from routerlab.routers._explain import Explanation
 from routerlab.routers._intent import IntentRouter
 from routerlab.routers._io import KINDS, load_router
@@ -12,6 +12,7 @@ from routerlab.routers._similarity import SimilarityWeightedRouter
 
 __all__ = [
     "BaseRouter",
+    "DecidingRouter",
     "Estimates",
     "Explanation",
     "IntentRouter",

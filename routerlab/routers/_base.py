@@ -32,31 +32,18 @@ from routerlab.schema import (
 )
 
 
-class BaseRouter(NotebookReprMixin, BaseEstimator):
-    """A quality estimator plus the decision rule. Subclasses fit, and implement ``_estimate``."""
+class DecidingRouter(NotebookReprMixin, BaseEstimator):
+    """The decision rule on estimates, with what a promise keeps back. Subclasses implement ``_estimates_of``."""
 
     willingness_to_pay: float
-    min_similarity: float | None = None
+    min_similarity: float | None = None  # this and the fallback may be set by `routerlab.set_operating_point`
     fallback: str | None = None
-
-    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
-        msg = f"{type(self).__name__} does not say how it estimates quality: implement _estimate(X)."
-        raise TypeError(msg)
-
-    def _checked(self, X: Any) -> tuple[NDArray[np.float32], pd.Index]:
-        check_is_fitted(self, "models_")
-        warn_if_stale(self)
-        X = by_prompt(X)
-        if not (isinstance(X, pd.DataFrame) and X.shape[1] != self.n_features_in_):  # the width says more than names
-            X = check_columns(X, getattr(self, "feature_names_in_", None))
-        return check_embeddings(X, n_features=self.n_features_in_), row_labels(X)
+    models_: pd.Index
+    provenance_: str | None
 
     def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
-        values, index = self._checked(X)
-        return self._abstaining(self._estimate(values), values, index), index
-
-    def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
-        return estimates._replace(abstained=estimates.abstained | kept_back(self, index, values))
+        msg = f"{type(self).__name__} does not say what it expects: implement _estimates_of(X)."
+        raise TypeError(msg)
 
     def estimate(self, X: Any) -> Estimates:
         """Estimate each model's quality and cost, and who abstains, from one search for neighbours.
@@ -161,6 +148,29 @@ class BaseRouter(NotebookReprMixin, BaseEstimator):
             fallback=self.fallback,
             provenance=self.provenance_,
         )
+
+
+class BaseRouter(DecidingRouter):
+    """A quality estimator on embeddings. Subclasses fit, and implement ``_estimate``."""
+
+    def _estimate(self, X: NDArray[np.float32]) -> Estimates:
+        msg = f"{type(self).__name__} does not say how it estimates quality: implement _estimate(X)."
+        raise TypeError(msg)
+
+    def _checked(self, X: Any) -> tuple[NDArray[np.float32], pd.Index]:
+        check_is_fitted(self, "models_")
+        warn_if_stale(self)
+        X = by_prompt(X)
+        if not (isinstance(X, pd.DataFrame) and X.shape[1] != self.n_features_in_):  # the width says more than names
+            X = check_columns(X, getattr(self, "feature_names_in_", None))
+        return check_embeddings(X, n_features=self.n_features_in_), row_labels(X)
+
+    def _estimates_of(self, X: Any) -> tuple[Estimates, pd.Index]:
+        values, index = self._checked(X)
+        return self._abstaining(self._estimate(values), values, index), index
+
+    def _abstaining(self, estimates: Estimates, values: NDArray[np.float32], index: pd.Index) -> Estimates:
+        return estimates._replace(abstained=estimates.abstained | kept_back(self, index, values))
 
     def explain(self, X: Any, prompts: pd.DataFrame | pd.Series | None = None) -> Explanation:
         """Say why one prompt goes where it goes.
